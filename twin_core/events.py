@@ -1,0 +1,354 @@
+"""What happened, in the past tense: the vocabulary between the wire formats and the store.
+
+Adapters translate one message into one `Translation` (events and findings) or one `Rejection`.
+Events are frozen, know nothing of the format they came from, and encode to one JSON object each
+(`encode_events`, `decode_events`), which is what the journal keeps.
+
+Three field conventions hold everywhere:
+- instants are aware UTC datetimes; `occurred_at` is when it happened in the hospital;
+- an attribute is UNSET where the message said nothing (keep the old value), None where the
+  message cleared it (HL7 `""`), and a value otherwise;
+- codes are FHIR R4 codes (Encounter.status, v3 ActCode class, administrative gender).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from twin_core.identifiers import NOWHERE, Identifier, Place
+
+Text = str | None | UnsetType
+Instant = datetime | None | UnsetType
+
+
+class Demographics(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a message says of a person. Birth date is ISO text (a date may lack day or month)."""
+
+    birth_date: Text = UNSET
+    sex: Text = UNSET
+    """FHIR administrative gender: male, female, other, unknown."""
+    deceased_at: Instant = UNSET
+    deceased: bool | None | UnsetType = UNSET
+    family_name: Text = UNSET
+    given_name: Text = UNSET
+    postal_code: Text = UNSET
+
+
+class Visit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a message says of an encounter besides where the patient is."""
+
+    class_: Text = msgspec.field(default=UNSET, name="class")
+    """v3 ActCode: EMER, IMP, AMB, OBSENC, PRENC, SS, HH, VR, NONAC, ACUTE."""
+    service: Text = UNSET
+    admit_source: Text = UNSET
+    disposition: Text = UNSET
+    admitted_at: Instant = UNSET
+    discharged_at: Instant = UNSET
+    attending: Text = UNSET
+    facility: Text = UNSET
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="event"):
+    """Something that happened at an instant. Subclasses say what."""
+
+    occurred_at: datetime
+
+
+class PatientEvent(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An event about a person. `patient` lists identifiers, the primary one first; never empty."""
+
+    patient: tuple[Identifier, ...]
+
+
+class EncounterEvent(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An event of one encounter.
+
+    `encounter` lists its identifiers (visit number, FHIR id), the primary one first; never empty:
+    where a message has no visit number, the adapter builds the fallback identifiers of the design.
+    `patient` lists the patient's identifiers and may be empty (a FHIR Encounter without subject).
+    `entered_at` is when the source recorded it (EVN-2, else MSH-7).
+    """
+
+    encounter: tuple[Identifier, ...]
+    patient: tuple[Identifier, ...] = ()
+    entered_at: datetime
+    visit: Visit = Visit()
+    place: Place = NOWHERE
+
+
+class PatientDescribed(PatientEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """Demographics or identifiers of a person were stated (any PID, A28, A31)."""
+
+    demographics: Demographics = Demographics()
+    other_identifiers: tuple[Identifier, ...] = ()
+    """Recorded for the person but never used to connect records (social security, licence)."""
+
+
+class PatientsMerged(Event, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """One person's record was merged into another (A40: MRG-1 into PID-3)."""
+
+    source: Identifier
+    target: Identifier
+
+
+class Admitted(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """The patient was admitted to `place` (A01)."""
+
+
+class Registered(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """The patient arrived and was registered (A04); consumes a bed only if `place` names one."""
+
+
+class Planned(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """An admission was planned (A05); no occupancy."""
+
+
+class Transferred(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """The patient moved from `origin` to `place` (A02; each half of an A17)."""
+
+    origin: Place = NOWHERE
+    swapped: bool = False
+
+
+class Discharged(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """The patient left; `place` is the last location, now freed (A03)."""
+
+
+class ClassChanged(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """The encounter changed class (A06, A07), moving to `place` where it differs."""
+
+
+class LeaveStarted(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """The patient left on leave of absence (A21); the bed stays assigned."""
+
+
+class LeaveEnded(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """The patient came back from leave (A22)."""
+
+
+class EncounterUpdated(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """Visit attributes were stated with no other trigger (A08); `place` never moves the patient."""
+
+
+class Cancelled(StrEnum):
+    """Which kind of event a cancel undoes."""
+
+    ADMISSION = "admission"
+    TRANSFER = "transfer"
+    DISCHARGE = "discharge"
+
+
+class EventCancelled(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """An earlier event was cancelled (A11, A12, A13). `occurred_at` is when it was cancelled.
+
+    `cancelled_at` is EVN-6, when the cancelled event had occurred, where the message gives it.
+    `place` is where the patient is after the cancel (PV1-3).
+    """
+
+    cancels: Cancelled
+    cancelled_at: datetime | None = None
+
+
+class MilestoneReached(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """A named instant of the encounter's course (bed_requested, decision_to_admit, triaged ...)."""
+
+    milestone: str
+
+
+class BedStatusChanged(Event, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """The operational status of a bed changed (A20, HL7 table 0116: C H O U K I)."""
+
+    place: Place
+    operational_status: str
+
+
+class StatedPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A period of a FHIR statement: a status, a class or a location, half-open [start, end)."""
+
+    value: str = ""
+    place: Place = NOWHERE
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class CensusReported(Event, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """A source counted the patients in a unit at `occurred_at`; compared with the twin's census."""
+
+    source: str
+    facility: str
+    unit: str
+    census: int
+
+
+class Statement(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """One source's whole view of one FHIR resource; it supersedes that source's earlier one.
+
+    `occurred_at` is meta.lastUpdated, else the instant of receipt; `version` is meta.versionId.
+    `subject` is the resource itself: its (source, `Type/id`) identifier.
+    """
+
+    source: str
+    subject: Identifier
+    version: str = ""
+    identifiers: tuple[Identifier, ...] = ()
+
+
+class PatientStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """A FHIR Patient. `replaced_by` comes from link.type replaced-by (a merge)."""
+
+    demographics: Demographics = Demographics()
+    replaced_by: Identifier | None = None
+    active: bool = True
+
+
+class EncounterStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """A FHIR Encounter with its status, class and location histories."""
+
+    patient: tuple[Identifier, ...] = ()
+    status: str = ""
+    """FHIR R4 code; R5 codes are mapped to R4 by the adapter."""
+    statuses: tuple[StatedPeriod, ...] = ()
+    classes: tuple[StatedPeriod, ...] = ()
+    locations: tuple[StatedPeriod, ...] = ()
+    """Active and completed locations only; planned and reserved ones are not occupancy."""
+    milestones: tuple[StatedPeriod, ...] = ()
+    visit: Visit = Visit()
+    part_of: Identifier | None = None
+
+
+class LocationStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """A FHIR Location in the hierarchy site > building > ward > room > bed."""
+
+    kind: str = ""
+    """FHIR physical type code: si, bu, wi, wa, ro, bd, area, ..."""
+    name: str = ""
+    part_of: Identifier | None = None
+    status: str = ""
+    """active, suspended or inactive; a suspended or inactive bed is not staffed."""
+    operational_status: str = ""
+    """HL7 table 0116 code: C H O U K I."""
+    place: Place = NOWHERE
+    """Facility, unit, room and bed where configured identifiers give them directly."""
+
+
+class DeviceStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """A FHIR Device, with where it is and whose it is as far as the resource says."""
+
+    kind: str = ""
+    name: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    serial_number: str = ""
+    status: str = ""
+    location: Identifier | None = None
+    patient: Identifier | None = None
+
+
+class DirectoryStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+    """A FHIR Organization or Practitioner: who is who, without occupancy."""
+
+    resource_type: str
+    name: str = ""
+    active: bool = True
+
+
+AnyEvent = (
+    PatientDescribed
+    | PatientsMerged
+    | Admitted
+    | Registered
+    | Planned
+    | Transferred
+    | Discharged
+    | ClassChanged
+    | LeaveStarted
+    | LeaveEnded
+    | EncounterUpdated
+    | EventCancelled
+    | MilestoneReached
+    | BedStatusChanged
+    | CensusReported
+    | PatientStated
+    | EncounterStated
+    | LocationStated
+    | DeviceStated
+    | DirectoryStated
+)
+
+
+class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A data-quality finding an adapter noted on an accepted message. Never holds PHI.
+
+    Kinds in use: reduced_precision, no_time_zone, ambiguous_local_time, clock_skew, unknown_code,
+    missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id.
+    """
+
+    kind: str
+    detail: str = ""
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Who sent a message, and what orders it among messages of the same effective instant.
+
+    `digest` is 16 bytes over the content without MSH-7 and MSH-13: equal digests from one sender
+    under one control id are the same message sent again.
+    """
+
+    feed: str
+    sender: str
+    """Who gives control ids meaning: MSH-3|MSH-4, or the FHIR source."""
+    control_id: str
+    trigger_event: str
+    """`ADT^A01`, or `FHIR Encounter`."""
+    sent_at: datetime
+    """MSH-7, or meta.lastUpdated, else the instant of receipt."""
+    sequence: int = 0
+    """MSH-13, or 0."""
+    digest: bytes
+
+
+class Translation(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was understood: its events and what was odd about it.
+
+    No events means received, not applied: the message is journalled and reported as such.
+    """
+
+    envelope: Envelope
+    events: tuple[Event, ...] = ()
+    findings: tuple[NotedFinding, ...] = ()
+
+
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One reason for a reject: where, which HL7 table 0357 code, and what to do. Never PHI."""
+
+    where: str
+    """`PV1^1^44` (segment^sequence^field, as ERR-2 has it) or a FHIRPath expression."""
+    code: str
+    reason: str
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that cannot be applied. `code` is AE (content) or AR (envelope, unsupported)."""
+
+    code: str
+    faults: tuple[Fault, ...]
+    feed: str
+    sender: str = ""
+    control_id: str = ""
+    trigger_event: str = ""
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(tuple[AnyEvent, ...])
+
+
+def encode_events(events: tuple[Event, ...]) -> bytes:
+    """The events of one message as a JSON array, each object tagged by `event`."""
+    return _ENCODER.encode(events)
+
+
+def decode_events(encoded: bytes) -> tuple[Event, ...]:
+    """The inverse of `encode_events`; raises msgspec.ValidationError on anything else."""
+    return _DECODER.decode(encoded)

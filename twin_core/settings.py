@@ -1,0 +1,262 @@
+"""What a site may set, with defaults that are safe on a laptop and strict in a hospital.
+
+Settings are layered: built-in default < TOML file < environment < command-line flags. The
+environment variable for `[http] port` is `WARDTWIN_HTTP__PORT`: section and key are joined by two
+underscores. `load` returns the settings and, for every value that is not a default, where it
+came from.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from twin_core.errors import ConfigurationError
+
+PREFIX = "WARDTWIN_"
+Strictness = Literal["lenient", "standard", "strict"]
+
+
+class Section(BaseModel):
+    """A table of settings: frozen, and refusing keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreSettings(Section):
+    """Where the store is and how it is written."""
+
+    path: Path = Path("wardtwin.duckdb")
+    memory_limit: str = "512MB"
+    """What DuckDB may use in the writing process."""
+    commit_window_ms: float = 2.0
+    """How long the inbox gathers messages for one durable commit."""
+    query_timeout_s: float = 30.0
+    query_rows: int = 100_000
+
+
+class MllpSettings(Section):
+    """The main MLLP listener. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=2575, ge=0, le=65535)
+    frame_timeout_s: float = 30.0
+    """From the first byte of a frame to its last; a slower sender is disconnected."""
+    idle_timeout_s: float = 3600.0
+    connections: int = 256
+
+
+class HttpSettings(Section):
+    """The API and the board. Only loopback is served until access control exists."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+
+class LimitSettings(Section):
+    """What a message may weigh; checked before anything is split or parsed."""
+
+    frame_bytes: int = 4 * 1024 * 1024
+    segments: int = 5_000
+    fields: int = 1_000
+    """Per segment."""
+    repetitions: int = 1_000
+    """Per field."""
+    field_bytes: int = 512 * 1024
+    body_bytes: int = 32 * 1024 * 1024
+    bundle_entries: int = 20_000
+    json_depth: int = 64
+
+
+class FeedSettings(Section):
+    """What is particular about one HL7 v2 feed."""
+
+    time_zone: str | None = None
+    """IANA zone of timestamps without an offset; UTC with a finding where unset."""
+    charset: str = "utf-8"
+    """For messages whose MSH-18 is empty."""
+    peers: tuple[str, ...] = ()
+    """Addresses or CIDR networks that may connect; loopback only where empty."""
+    processing_ids: tuple[str, ...] = ("P",)
+    """MSH-11 values accepted; others (T training, D debugging) are answered AR."""
+    facility: str = ""
+    """Facility for locations without one; MSH-4 where empty."""
+    facilities: dict[str, str] = {}
+    """Facility codes as sent -> codes of this store."""
+    units: dict[str, str] = {}
+    """Unit codes as sent -> codes of this store."""
+    classes: dict[str, str] = {}
+    """PV1-2 as sent -> v3 ActCode, before the standard's own table."""
+    services: dict[str, str] = {}
+    authorities: dict[str, str] = {}
+    """Assigning authority (namespace or OID) -> identifier system URI."""
+    strictness: Strictness = "standard"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str | None) -> str | None:
+        return _checked_zone(zone)
+
+
+class FacilitySettings(Section):
+    """What the KPIs must know of a facility."""
+
+    time_zone: str = "UTC"
+    name: str = ""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        return _checked_zone(zone) or "UTC"
+
+
+class FhirSettings(Section):
+    """How posted FHIR resources are judged and read."""
+
+    strictness: Strictness = "standard"
+    """lenient: fast path only; standard: also judged when the fast path objects; strict: all."""
+    source: str = "fhir"
+    """Name of the source for resources posted without one (`?source=` or meta.source)."""
+    facility: str = ""
+    """Facility of locations and encounters that do not name an organization."""
+    bed_system: str = ""
+    """Identifier system whose values are `facility/unit/room/bed`, where the site has one."""
+
+
+class PrecedenceSettings(Section):
+    """Which kind of source wins per field group where two describe one encounter or person."""
+
+    movement: tuple[str, ...] = ("hl7v2", "fhir")
+    status: tuple[str, ...] = ("hl7v2", "fhir")
+    class_: tuple[str, ...] = Field(default=("hl7v2", "fhir"), alias="class")
+    demographics: tuple[str, ...] = ("latest",)
+    """`latest`: whoever spoke last, per field; else kinds of source in order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class SecretSettings(Section):
+    """Secrets; shown as stars wherever settings are shown."""
+
+    api_token: SecretStr | None = None
+    """Reserved for access control."""
+
+
+class Settings(Section):
+    """Everything a site may set."""
+
+    store: StoreSettings = StoreSettings()
+    mllp: MllpSettings = MllpSettings()
+    http: HttpSettings = HttpSettings()
+    limits: LimitSettings = LimitSettings()
+    fhir: FhirSettings = FhirSettings()
+    precedence: PrecedenceSettings = PrecedenceSettings()
+    secrets: SecretSettings = SecretSettings()
+    feeds: dict[str, FeedSettings] = {}
+    facilities: dict[str, FacilitySettings] = {}
+
+    def feed(self, name: str) -> FeedSettings:
+        """The settings of a feed; one that is not configured has the defaults."""
+        return self.feeds.get(name, FeedSettings())
+
+
+class Loaded(BaseModel):
+    """Settings with the origin of every value that is not a default (`http.port` -> `flag`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Settings from a TOML file, an environment and flags (`{"http.port": 8081}`), in that order.
+
+    Raises ConfigurationError naming the key, the origin and what is wrong with it.
+    """
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    layers: list[tuple[str, Mapping[tuple[str, ...], Any]]] = []
+    if file is not None:
+        layers.append((f"file {file}", _flatten(_read_toml(file))))
+    layers.append(("environment", _from_environ(environ or {})))
+    layers.append(("flag", {tuple(k.split(".")): v for k, v in (flags or {}).items()}))
+    for origin, values in layers:
+        for path, setting in values.items():
+            _put(merged, path, setting)
+            origins[".".join(path)] = origin
+    try:
+        return Loaded(settings=Settings.model_validate(merged), origins=origins)
+    except ValidationError as error:
+        raise _explained(error, origins) from None
+
+
+def _checked_zone(zone: str | None) -> str | None:
+    if zone is not None:
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{zone!r} is no IANA time zone, such as Europe/Berlin") from None
+    return zone
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"The settings file {file} cannot be read.", why=error.strerror or str(error)
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} is not valid TOML.", why=str(error)) from error
+
+
+def _flatten(table: Mapping[str, Any], at: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    flat: dict[tuple[str, ...], Any] = {}
+    for key, setting in table.items():
+        if isinstance(setting, dict):
+            flat.update(_flatten(setting, (*at, key)))
+        else:
+            flat[(*at, key)] = setting
+    return flat
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = {}
+    for name, text in environ.items():
+        if name.startswith(PREFIX) and "__" in name:
+            path = tuple(part.lower() for part in name.removeprefix(PREFIX).split("__"))
+            found[path] = text.split(",") if text and _is_list(path) else text
+    return found
+
+
+def _is_list(path: tuple[str, ...]) -> bool:
+    return path[-1] in {"peers", "processing_ids", "movement", "status", "class", "demographics"}
+
+
+def _put(table: dict[str, Any], path: tuple[str, ...], setting: Any) -> None:
+    for key in path[:-1]:
+        below = table.setdefault(key, {})
+        if not isinstance(below, dict):
+            raise ConfigurationError(f"The setting {'.'.join(path)} is below a plain value.")
+        table = below
+    table[path[-1]] = setting
+
+
+def _explained(error: ValidationError, origins: Mapping[str, str]) -> ConfigurationError:
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        problems.append(f"{key} (from {origins.get(key, 'default')}): {problem['msg']}")
+    return ConfigurationError(
+        "The settings are not usable.",
+        why="; ".join(problems) + ".",
+        do="See docs/reference/settings.md.",
+    )

@@ -1,0 +1,219 @@
+"""What the twin knows, table by table: every column of schema `twin` with its meaning.
+
+One entity here is one bitemporal version table `core.<name>_version` (created by a numbered
+migration), one table macro `history.<name>(known_at)` giving the rows as known at an instant
+(NULL: now), and one view `twin.<name>` of the rows as known now. Versions carry four more columns:
+`version_no`, `owner` (which fold produced the row), `known_from` and `known_to` (half-open; open
+versions end at infinity).
+"""
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """A column: its name, its DuckDB type, and what it means to an analyst."""
+
+    name: str
+    type: str
+    comment: str
+
+
+class Entity(NamedTuple):
+    """A versioned table: its name, what one row is, and its columns in order."""
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+
+
+_TEXT, _AT = "VARCHAR", "TIMESTAMPTZ"
+_ENCOUNTER_ID = Column("encounter_id", _TEXT, "The encounter; see twin.encounter")
+_PATIENT_ID = Column("patient_id", _TEXT, "The patient; see twin.patient")
+_LOCATION_ID = Column("location_id", _TEXT, "The location; see twin.location")
+_SYSTEM = Column("system", _TEXT, "Who issued the identifier, as a URI")
+_VALUE = Column("value", _TEXT, "The identifier itself")
+_TYPE = Column("type", _TEXT, "HL7 table 0203 code as the source gave it; `reference` for FHIR ids")
+_FACILITY = Column("facility", _TEXT, "Facility code after the feed's code map")
+_UNIT = Column("unit", _TEXT, "Nursing unit or department (PV1-3.1) after the feed's code map")
+_ROOM = Column("room", _TEXT, "Room (PV1-3.2)")
+_BED = Column("bed", _TEXT, "Bed (PV1-3.3); NULL where no bed was named")
+_FROM = Column("from_at", _AT, "First instant, inclusive")
+_TO = Column("to_at", _AT, "Last instant, exclusive; NULL while open")
+_OPERATIONAL = Column(
+    "operational_status",
+    _TEXT,
+    "HL7 table 0116: C closed, H housekeeping, O occupied, U unoccupied, K contaminated, "
+    "I isolated; NULL where never stated",
+)
+_STAFFED = Column("staffed", "BOOLEAN", "Whether the bed is open and staffed; NULL where unknown")
+
+ENTITIES: tuple[Entity, ...] = (
+    Entity(
+        "patient",
+        "One row per patient record, merged ones included",
+        (
+            Column("patient_id", _TEXT, "Stable id of the record, derived from its identifiers"),
+            Column("birth_date", "DATE", "Date of birth; first day of the month or year if partial"),
+            Column("birth_date_precision", _TEXT, "day, month or year"),
+            Column("sex", _TEXT, "FHIR administrative gender: male, female, other, unknown"),
+            Column("deceased", "BOOLEAN", "Whether the patient is known to have died"),
+            Column("deceased_at", _AT, "When the patient died"),
+            Column("family_name", _TEXT, "Family name"),
+            Column("given_name", _TEXT, "First given name"),
+            Column("postal_code", _TEXT, "Postal code of the first address"),
+            Column("merged_into", _TEXT, "patient_id of the surviving record; NULL if not merged"),
+        ),
+    ),
+    Entity(
+        "patient_identifier",
+        "Every identifier by which a patient record is known",
+        (_PATIENT_ID, _SYSTEM, _VALUE, _TYPE),
+    ),
+    Entity(
+        "encounter",
+        "One row per encounter (visit), cancelled ones included",
+        (
+            Column("encounter_id", _TEXT, "Stable id, derived from the encounter's identifiers"),
+            Column("patient_id", _TEXT, "The surviving patient record; see twin.patient"),
+            _FACILITY,
+            Column("class", _TEXT, "v3 ActCode: EMER, IMP, AMB, OBSENC, PRENC, ..."),
+            Column(
+                "status",
+                _TEXT,
+                "FHIR R4: planned, arrived, triaged, in-progress, onleave, finished, cancelled, "
+                "entered-in-error, unknown",
+            ),
+            Column("admitted_at", _AT, "Start of the visit (PV1-44, Encounter.period.start)"),
+            Column("discharged_at", _AT, "Departure (PV1-45 of a discharge); NULL while open"),
+            Column("service", _TEXT, "Hospital service (PV1-10), after the feed's code map"),
+            Column("admit_source", _TEXT, "Where the patient came from (PV1-14)"),
+            Column("disposition", _TEXT, "Where the patient went (PV1-36)"),
+            Column("part_of", _TEXT, "encounter_id of the encounter this one belongs to"),
+            Column("attending", _TEXT, "Identifier of the attending doctor (PV1-7)"),
+            Column("start_inferred", "BOOLEAN", "The visit was first seen in the middle of a stay"),
+        ),
+    ),
+    Entity(
+        "encounter_identifier",
+        "Every identifier by which an encounter is known",
+        (_ENCOUNTER_ID, _SYSTEM, _VALUE, _TYPE),
+    ),
+    Entity(
+        "encounter_status",
+        "The status history of an encounter, as half-open periods",
+        (_ENCOUNTER_ID, Column("status", _TEXT, "FHIR R4 Encounter.status code"), _FROM, _TO),
+    ),
+    Entity(
+        "encounter_class",
+        "The class history of an encounter, as half-open periods",
+        (_ENCOUNTER_ID, Column("class", _TEXT, "v3 ActCode"), _FROM, _TO),
+    ),
+    Entity(
+        "encounter_milestone",
+        "Named instants of an encounter's course",
+        (
+            _ENCOUNTER_ID,
+            Column("kind", _TEXT, "bed_requested, decision_to_admit, discharge_ready, triaged, ..."),
+            Column("at", _AT, "When it was reached"),
+        ),
+    ),
+    Entity(
+        "stay",
+        "One uninterrupted stay at one place; voided stays are not here",
+        (
+            Column("stay_id", _TEXT, "Stable id, derived from the encounter, place and start"),
+            _ENCOUNTER_ID,
+            Column("patient_id", _TEXT, "The surviving patient record; see twin.patient"),
+            _FACILITY,
+            _UNIT,
+            _ROOM,
+            _BED,
+            _LOCATION_ID,
+            _FROM,
+            _TO,
+            Column("start_inferred", "BOOLEAN", "The start was inferred, not reported"),
+        ),
+    ),
+    Entity(
+        "location",
+        "Sites, buildings, units, rooms and beds, from resources and from messages",
+        (
+            Column("location_id", _TEXT, "Stable id, derived from the place or its identifier"),
+            Column("kind", _TEXT, "FHIR physical type: si, bu, wi, wa (unit), ro (room), bd (bed)"),
+            _FACILITY,
+            _UNIT,
+            _ROOM,
+            _BED,
+            Column("name", _TEXT, "Display name; never used to match"),
+            Column("parent_id", _TEXT, "location_id of the location this one is part of"),
+            _OPERATIONAL,
+            _STAFFED,
+        ),
+    ),
+    Entity(
+        "location_identifier",
+        "Every identifier by which a location is known",
+        (_LOCATION_ID, _SYSTEM, _VALUE, _TYPE),
+    ),
+    Entity(
+        "location_status",
+        "The operational history of a location, as half-open periods",
+        (_LOCATION_ID, _OPERATIONAL, _STAFFED, _FROM, _TO),
+    ),
+    Entity(
+        "device",
+        "Devices, as FHIR Device resources state them",
+        (
+            Column("device_id", _TEXT, "Stable id, derived from the device's identifiers"),
+            Column("kind", _TEXT, "Device type code"),
+            Column("name", _TEXT, "Display name"),
+            Column("manufacturer", _TEXT, "Manufacturer"),
+            Column("model", _TEXT, "Model number"),
+            Column("serial_number", _TEXT, "Serial number"),
+            Column("status", _TEXT, "active, inactive, entered-in-error, unknown"),
+            Column("location_id", _TEXT, "Where it is; see twin.location"),
+            Column("patient_id", _TEXT, "Whom it is used on; see twin.patient"),
+        ),
+    ),
+    Entity(
+        "device_identifier",
+        "Every identifier by which a device is known",
+        (Column("device_id", _TEXT, "The device; see twin.device"), _SYSTEM, _VALUE, _TYPE),
+    ),
+    Entity(
+        "directory",
+        "Organizations and practitioners",
+        (
+            Column("resource_type", _TEXT, "Organization or Practitioner"),
+            _SYSTEM,
+            _VALUE,
+            Column("name", _TEXT, "Name"),
+            Column("active", "BOOLEAN", "Whether the record is in active use"),
+        ),
+    ),
+    Entity(
+        "source_census",
+        "Census counts that a source system reported, for reconciliation",
+        (
+            Column("source", _TEXT, "Feed or system that counted"),
+            _FACILITY,
+            _UNIT,
+            Column("at", _AT, "Instant of the count"),
+            Column("census", "BIGINT", "Patients counted in the unit"),
+        ),
+    ),
+    Entity(
+        "fold_finding",
+        "Findings that follow from what is known of one entity; see twin.finding",
+        (
+            Column("finding_id", _TEXT, "Stable id, derived from kind, subject and message"),
+            Column("kind", _TEXT, "drift, movement_after_discharge, unresolved_reference, ..."),
+            Column("subject", _TEXT, "Id of the encounter, patient, location or bed concerned"),
+            Column("message_id", "BIGINT", "The message that gave rise to it, where one did"),
+            Column("found_at", _AT, "When the message that gave rise to it was received"),
+            Column("detail", _TEXT, "What was found, without a patient's details"),
+        ),
+    ),
+)
+
+BY_NAME = {entity.name: entity for entity in ENTITIES}
