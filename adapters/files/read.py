@@ -1,0 +1,130 @@
+"""Splitting one file into messages without ever holding more of it than one message.
+
+HL7 v2: a message begins at a line that begins with MSH and any delimiter. MLLP bytes and batch
+envelopes (FHS, BHS, BTS, FTS) end the message before them and belong to none. Text that is in no
+message is yielded too, so that whoever translates it can say why it is none: nothing is dropped.
+
+A message heavier than the limit is cut one byte behind it, which is enough for the translator to
+refuse it by its weight, and the rest of it is passed over.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from io import BufferedReader, FileIO
+from typing import BinaryIO, NamedTuple
+
+from adapters.files.find import SNIFFED_BYTES, STANDARD_INPUT, Kind, Source, sniff
+from twin_core.errors import FeedError
+from twin_core.settings import LimitSettings
+
+BLOCK_BYTES = 1 << 20
+
+# A header or an MLLP end block at a line start. The delimiter behind the segment name may be any
+# byte that could not go on a word, so that `MSHELL` in a note splits nothing.
+_MARK = re.compile(
+    rb"(?<![^\r\n\x0b\x1c])(?:MSH|[FB][HT]S)[^A-Za-z0-9\s]|\x1c(?=[\r\n\x0b])|\x1c\Z"
+)
+_LOOKAHEAD = 4
+_BOM = b"\xef\xbb\xbf"
+_BLANK = b"\r\n\x0b\x1c \t\x00\x1a"
+_ENVELOPES = (b"FHS", b"BHS", b"BTS", b"FTS")
+_LINE_END = re.compile(rb"[\r\n]")
+
+
+class Found(NamedTuple):
+    """One message in a file: its exact bytes, where it begins, and its wire format."""
+
+    raw: bytes
+    offset: int
+    format: str
+
+
+def read_messages(
+    source: Source, limits: LimitSettings | None = None, stdin: BufferedReader | None = None
+) -> Iterator[Found]:
+    """The messages of one source in file order. Raises FeedError where it cannot be read."""
+    limits = limits or LimitSettings()
+    try:
+        if source.path == STANDARD_INPUT:
+            stream = stdin or BufferedReader(FileIO(0, closefd=False))
+            kind = source.kind or sniff(stream.peek(SNIFFED_BYTES)) or "hl7"
+            yield from _SPLITTERS[kind](stream, limits)
+        else:
+            with open(source.path, "rb") as file:
+                yield from _SPLITTERS[source.kind or "hl7"](file, limits)
+    except OSError as error:
+        raise FeedError(
+            f"{source.path} cannot be read.",
+            why=f"{error.strerror or type(error).__name__}.",
+            do="Check the path and its permissions.",
+        ) from error
+
+
+def _hl7_messages(file: BinaryIO, limits: LimitSettings) -> Iterator[Found]:
+    heaviest = limits.frame_bytes + 1
+    for offset, piece in _pieces(file, heaviest):
+        if piece.startswith(_ENVELOPES) and len(piece) > 3 and not piece[3:4].isalnum():
+            line_end = _LINE_END.search(piece)
+            skipped = line_end.end() if line_end else len(piece)
+            offset, piece = offset + skipped, piece[skipped:]
+        start = len(piece) - len(piece.lstrip(_BLANK))
+        raw = piece.strip(_BLANK)
+        if raw:
+            yield Found(raw[:heaviest], offset + start, "hl7v2")
+
+
+def _pieces(file: BinaryIO, heaviest: int) -> Iterator[tuple[int, bytes]]:
+    """The stretches between marks with their offsets, each cut a little above `heaviest`."""
+    buffer, offset, scanned, cut = b"", 0, 0, False
+    while True:
+        block = file.read(BLOCK_BYTES)
+        if not offset and not buffer and block.startswith(_BOM):
+            block, offset = block.removeprefix(_BOM), len(_BOM)
+        buffer += block
+        # A mark at the very end may be half a mark: it waits for the next block.
+        safe = len(buffer) - _LOOKAHEAD if block else len(buffer)
+        begin = 0
+        for mark in _MARK.finditer(buffer, scanned):
+            if mark.start() >= safe:
+                break
+            if mark.start() > begin and not cut:
+                yield offset + begin, buffer[begin : mark.start()]
+            begin, cut = mark.start(), False
+        if not block:
+            if not cut:
+                yield offset + begin, buffer[begin:]
+            return
+        if len(buffer) - begin > heaviest + BLOCK_BYTES:
+            if not cut:
+                yield offset + begin, buffer[begin:safe]
+            # The byte before the rest stays: whether a line starts there depends on it.
+            begin, cut = safe - 1, True
+        buffer, offset, scanned = buffer[begin:], offset + begin, max(safe - begin, 1)
+
+
+def _lines(file: BinaryIO, limits: LimitSettings) -> Iterator[Found]:
+    heaviest = limits.body_bytes + 1
+    offset = 0
+    while line := file.readline(heaviest):
+        began, offset = offset, offset + len(line)
+        if len(line) == heaviest and not line.endswith(b"\n"):
+            while rest := file.readline(BLOCK_BYTES):
+                offset += len(rest)
+                if rest.endswith(b"\n"):
+                    break
+        raw = line.removeprefix(_BOM).strip()
+        if raw:
+            yield Found(raw, began, "fhir")
+
+
+def _document(file: BinaryIO, limits: LimitSettings) -> Iterator[Found]:
+    raw = file.read(limits.body_bytes + 1).removeprefix(_BOM).strip()
+    if raw:
+        yield Found(raw, 0, "fhir")
+
+
+_SPLITTERS: dict[Kind, Callable[[BinaryIO, LimitSettings], Iterator[Found]]] = {
+    "hl7": _hl7_messages,
+    "ndjson": _lines,
+    "json": _document,
+}
