@@ -307,6 +307,9 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     sequence: int = 0
     """MSH-13, or 0."""
     digest: bytes
+    unversioned: bool = False
+    """A resource posted without a version: its control id stands for the resource, and it repeats
+    only when it equals the latest content received for it."""
 
 
 class Translation(msgspec.Struct, frozen=True, kw_only=True):

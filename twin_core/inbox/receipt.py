@@ -1,0 +1,97 @@
+"""What goes into the inbox, what is answered, and what comes out of it."""
+
+from datetime import datetime
+
+import msgspec
+
+from twin_core.events import AnyEvent, Envelope, Fault, NotedFinding, Rejection, Translation
+
+ACCEPTED, DUPLICATE, REJECTED = "accepted", "duplicate", "rejected"
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """One message or resource as it arrived, with what its adapter made of it."""
+
+    format: str
+    """`hl7v2`, `fhir` or `census`."""
+    feed: str
+    raw: bytes
+    outcome: Translation | Rejection
+    origin: str
+    """Connection or file and offset; never a patient's details."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a receipt, known once it is durable."""
+
+    status: str
+    """accepted, duplicate or rejected."""
+    code: str
+    """AA, AE or AR; a duplicate is answered as the first time."""
+    position: int | None = None
+    """Its message_id; a duplicate has that of the first."""
+    reused_control_id: bool = False
+    """The sender used this control id before, for another body."""
+
+
+class Head(msgspec.Struct, kw_only=True, omit_defaults=True, array_like=True):
+    """A receipt without its raw bytes, in the shape the inbox keeps."""
+
+    format: str
+    feed: str
+    origin: str
+    code: str
+    envelope: Envelope | None = None
+    events: tuple[AnyEvent, ...] = ()
+    findings: tuple[NotedFinding, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    sender: str = ""
+    control_id: str = ""
+    trigger_event: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A durable receipt, as the projector reads it back."""
+
+    position: int
+    received_at: datetime
+    head: Head
+    raw: bytes
+    replay_of: int | None
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Head)
+
+
+def encode_head(receipt: Receipt, reused_control_id: bool) -> bytes:
+    """The receipt without its raw bytes, as MessagePack."""
+    outcome = receipt.outcome
+    if isinstance(outcome, Rejection):
+        head = Head(
+            format=receipt.format,
+            feed=receipt.feed,
+            origin=receipt.origin,
+            code=outcome.code,
+            faults=outcome.faults,
+            sender=outcome.sender,
+            control_id=outcome.control_id,
+            trigger_event=outcome.trigger_event,
+        )
+    else:
+        reused = (NotedFinding(kind="reused_control_id"),) if reused_control_id else ()
+        head = Head(
+            format=receipt.format,
+            feed=receipt.feed,
+            origin=receipt.origin,
+            code="AA",
+            envelope=outcome.envelope,
+            events=outcome.events,  # type: ignore[arg-type]  # every Event subclass is in AnyEvent
+            findings=outcome.findings + reused,
+        )
+    return _ENCODER.encode(head)
+
+
+def decode_head(encoded: bytes) -> Head:
+    """The inverse of `encode_head`."""
+    return _DECODER.decode(encoded)
