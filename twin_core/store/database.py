@@ -1,0 +1,232 @@
+"""The DuckDB half of the store: opened, locked, migrated, and given its views and macros.
+
+The database file is attached under the fixed catalog name `wardtwin`, because a file named like
+one of its own schemas would break name resolution.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from twin_core.errors import QueryFailed, StoreBusy, StoreError, StoreVersion
+from twin_core.store.tables import ENTITIES, Entity
+
+CATALOG = "wardtwin"
+FOREVER = "TIMESTAMPTZ '9999-01-01 00:00:00+00'"
+"""The instant at which everything recorded so far is known."""
+
+Row = dict[str, object]
+
+
+class Database:
+    """One open store: a writing connection for the projector and a read cursor per thread."""
+
+    def __init__(self, path: Path, *, memory_limit: str = "512MB", read_only: bool = False) -> None:
+        self.path = path
+        self.connection = connect(path, memory_limit=memory_limit, read_only=read_only)
+        self._cursors = threading.local()
+
+    def close(self) -> None:
+        """Let go of the file; whoever still reads gets a StoreError."""
+        self.connection.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """This thread's own reading connection."""
+        cursor: duckdb.DuckDBPyConnection | None = getattr(self._cursors, "cursor", None)
+        if cursor is None:
+            cursor = self.connection.cursor()
+            prepare(cursor)
+            self._cursors.cursor = cursor
+        return cursor
+
+    def query(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
+        """Rows of a query as dictionaries; instants are aware and in UTC.
+
+        Raises QueryFailed with DuckDB's own words.
+        """
+        try:
+            found = self.cursor().execute(sql, parameters or None)
+            names = [column[0] for column in found.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        except duckdb.Error as error:
+            raise QueryFailed("The query failed.", why=str(error)) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction on the writing connection: all of it or none of it."""
+        self.connection.execute("BEGIN")
+        try:
+            yield self.connection
+            self.connection.execute("COMMIT")
+        except BaseException:
+            try:
+                self.connection.execute("ROLLBACK")
+            except duckdb.Error as error:
+                # A failed COMMIT has already ended the transaction.
+                if "no transaction" not in str(error).lower():
+                    raise
+            raise
+
+
+def connect(
+    path: Path, *, memory_limit: str = "512MB", read_only: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """A connection to a store's file.
+
+    Raises StoreBusy where another program holds it, StoreError where it is no usable database.
+    """
+    connection = duckdb.connect(":memory:", config={"memory_limit": memory_limit, "threads": 2})
+    mode = " (READ_ONLY)" if read_only else ""
+    quoted = str(path).replace("'", "''")
+    try:
+        connection.execute(f"ATTACH '{quoted}' AS {CATALOG}{mode}")
+    except duckdb.Error as error:
+        connection.close()
+        raise _why_not(path, error) from error
+    prepare(connection)
+    connection.execute("SET checkpoint_threshold = '256MB'")
+    return connection
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put a connection into the store's catalog and into UTC."""
+    connection.execute(f"USE {CATALOG}; SET TimeZone = 'UTC'")
+
+
+def migrate(connection: duckdb.DuckDBPyConnection) -> int:
+    """Bring a store to this version, one numbered file at a time; return the version.
+
+    Raises StoreVersion for a store that a newer wardtwin wrote.
+    """
+    migrations = _migrations()
+    have = schema_version(connection)
+    newest = max(migrations)
+    if have > newest:
+        raise StoreVersion(
+            f"The store has schema version {have}; this wardtwin knows {newest}.",
+            why="A newer wardtwin wrote it, and an older one would damage it.",
+            do="Install the newer wardtwin, or restore a backup from before the upgrade.",
+        )
+    for number in range(have + 1, newest + 1):
+        connection.execute("BEGIN")
+        connection.execute(migrations[number])
+        connection.execute("DELETE FROM core.meta WHERE key = 'schema_version'")
+        put_meta(connection, "schema_version", str(number))
+        connection.execute("COMMIT")
+    return newest
+
+
+def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """The version a store was last migrated to; 0 for an empty file."""
+    found = connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = 'core'"
+        " AND table_name = 'meta'",
+        [CATALOG],
+    ).fetchone()
+    return int(get_meta(connection, "schema_version") or 0) if found else 0
+
+
+def get_meta(connection: duckdb.DuckDBPyConnection, key: str) -> str | None:
+    """A fact about the store itself, such as its id."""
+    row = connection.execute("SELECT value FROM core.meta WHERE key = ?", [key]).fetchone()
+    return None if row is None else str(row[0])
+
+
+def put_meta(connection: duckdb.DuckDBPyConnection, key: str, value: str) -> None:
+    """Record a fact about the store itself; the caller removes an earlier one."""
+    connection.execute("INSERT INTO core.meta VALUES (?, ?)", [key, value])
+
+
+def install_views(connection: duckdb.DuckDBPyConnection, macros: Sequence[str] = ()) -> None:
+    """Create the analysts' views and macros, unless this very version of them is there.
+
+    `macros` are further statements (the KPI catalogue's), installed after the views.
+    """
+    statements = [*_view_statements(), *macros]
+    fingerprint = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    if get_meta(connection, "views") == fingerprint:
+        return
+    connection.execute("BEGIN")
+    for schema in ("twin", "history", "kpi"):
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute("DELETE FROM core.meta WHERE key = 'views'")
+    put_meta(connection, "views", fingerprint)
+    connection.execute("COMMIT")
+
+
+def set_facilities(
+    connection: duckdb.DuckDBPyConnection, facilities: Mapping[str, tuple[str, str]]
+) -> None:
+    """Record each configured facility's time zone and name, for the KPIs."""
+    rows: list[tuple[Any, ...]] = [(code, *rest) for code, rest in sorted(facilities.items())]
+    if connection.execute("SELECT * FROM core.facility ORDER BY 1").fetchall() == rows:
+        return
+    connection.execute("BEGIN")
+    connection.execute("DELETE FROM core.facility")
+    for row in rows:
+        connection.execute("INSERT INTO core.facility VALUES (?, ?, ?)", row)
+    connection.execute("COMMIT")
+
+
+def _migrations() -> dict[int, str]:
+    folder = files("twin_core.store") / "schema"
+    return {
+        int(entry.name[:4]): entry.read_text("utf-8")
+        for entry in folder.iterdir()
+        if re.fullmatch(r"\d{4}_\w+\.sql", entry.name)
+    }
+
+
+def _view_statements() -> list[str]:
+    generated = [statement for entity in ENTITIES for statement in _entity_statements(entity)]
+    folder = files("twin_core.store") / "views"
+    written = [
+        entry.read_text("utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".sql")
+    ]
+    return generated + written
+
+
+def _entity_statements(entity: Entity) -> Iterator[str]:
+    columns = ", ".join(f'"{column.name}"' for column in entity.columns)
+    source = f"core.{entity.name}_version"
+    yield (
+        f"CREATE OR REPLACE MACRO history.{entity.name}(known_at) AS TABLE"
+        f" SELECT {columns} FROM {source}"
+        f" WHERE known_from <= coalesce(known_at::TIMESTAMPTZ, {FOREVER})"
+        f" AND known_to > coalesce(known_at::TIMESTAMPTZ, {FOREVER})"
+    )
+    view = f"twin.{entity.name}"
+    yield f"CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {source} WHERE known_to = 'infinity'"
+    yield f"COMMENT ON VIEW {view} IS {_literal(entity.comment)}"
+    for column in entity.columns:
+        yield f'COMMENT ON COLUMN {view}."{column.name}" IS {_literal(column.comment)}'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _why_not(path: Path, error: duckdb.Error) -> StoreError:
+    said = str(error)
+    if "lock" in said.lower():
+        return StoreBusy(
+            f"The store {path.name} is held by another program.",
+            why="Only one process may write a store.",
+            do="Use the running server, or stop it first.",
+        )
+    return StoreError(
+        f"The store {path.name} cannot be opened.",
+        why=said.splitlines()[0],
+        do="Check the path and the disk, or restore the store from a backup.",
+    )

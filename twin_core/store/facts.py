@@ -1,0 +1,69 @@
+"""Facts: events in the one order in which they are folded, whatever order they arrived in.
+
+The order is (effective instant, rank, MSH-7, MSH-13, MSH-10 in natural order, body digest, place
+in the message). Ranks settle what happens first at one instant: plan < open < move < class <
+leave < close < identity < cancel.
+"""
+
+import re
+from datetime import datetime
+from typing import NamedTuple
+
+from twin_core.events import (
+    Admitted,
+    ClassChanged,
+    Discharged,
+    Event,
+    EventCancelled,
+    LeaveEnded,
+    LeaveStarted,
+    PatientsMerged,
+    Planned,
+    Registered,
+    Transferred,
+)
+
+RANKS: dict[type[Event], int] = {
+    Planned: 0,
+    Registered: 1,
+    Admitted: 1,
+    Transferred: 2,
+    ClassChanged: 3,
+    LeaveStarted: 4,
+    LeaveEnded: 4,
+    Discharged: 5,
+    PatientsMerged: 6,
+    EventCancelled: 7,
+}
+"""Rank of an event among events of the same instant; descriptions come after what they describe."""
+DESCRIPTION = 8
+
+Order = tuple[datetime, int, datetime, int, str, bytes, int]
+
+
+class Fact(NamedTuple):
+    """An event with its place in the order and where it came from. Compares by `order`."""
+
+    order: Order
+    event: Event
+    message_id: int
+    recorded_at: datetime
+    format: str
+
+
+def order_of(
+    event: Event, *, sent_at: datetime, sequence: int, control: str, digest: bytes, ordinal: int
+) -> Order:
+    """Where an event stands among all events; `control` is the control id made `natural`."""
+    rank = RANKS.get(type(event), DESCRIPTION)
+    return (event.occurred_at, rank, sent_at, sequence, control, digest, ordinal)
+
+
+_NUMBER = re.compile(r"\d+")
+
+
+def natural(control_id: str) -> str:
+    """A control id as text that sorts its numbers by value: `A9` before `A10`."""
+    if control_id.isdecimal():
+        return control_id.zfill(20)
+    return _NUMBER.sub(lambda found: found[0].zfill(20), control_id)
