@@ -1,0 +1,37 @@
+"""Frames between a process and its helper processes: four bytes of length, then the content.
+
+One format on every pipe, so that either side can stop at any moment and the other sees either a
+whole frame or the end.
+"""
+
+from typing import BinaryIO
+
+HEAVIEST_FRAME = 256 * 1024 * 1024
+_LENGTH_BYTES = 4
+
+
+def write_frame(stream: BinaryIO, content: bytes) -> None:
+    """Send one frame and flush it."""
+    stream.write(len(content).to_bytes(_LENGTH_BYTES, "big"))
+    stream.write(content)
+    stream.flush()
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """The next frame, or None where the other side ended or broke off."""
+    header = _exactly(stream, _LENGTH_BYTES)
+    if header is None:
+        return None
+    length = int.from_bytes(header, "big")
+    return None if length > HEAVIEST_FRAME else _exactly(stream, length)
+
+
+def _exactly(stream: BinaryIO, length: int) -> bytes | None:
+    parts, missing = [], length
+    while missing:
+        part = stream.read(missing)
+        if not part:
+            return None
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)

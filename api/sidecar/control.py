@@ -1,0 +1,145 @@
+"""The parent's side of the sidecar: start it, ask it, kill it when it does not answer."""
+
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import msgspec
+
+from api.frames import read_frame, write_frame
+from api.sidecar.words import Ask, Reply
+from twin_core.errors import QueryFailed, StoreBusy, StoreError, TwinError, UsageError
+from twin_core.settings import StoreSettings
+
+# What the child may take beyond the deadline before it is killed: to be interrupted, to encode.
+GRACE_S = 2.0
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
+
+
+class Rows(NamedTuple):
+    """The answer to a query: column names, rows as objects, and whether the cap cut them."""
+
+    columns: tuple[str, ...]
+    rows: list[dict[str, Any]]
+    cut: bool
+
+
+class Sidecar:
+    """A killable process that answers SQL over one DuckDB file. One question at a time."""
+
+    def __init__(
+        self, settings: StoreSettings | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._settings = settings or StoreSettings()
+        self._environ = os.environ if environ is None else environ
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def query(self, path: Path, sql: str, *, opened: int = 0) -> Rows:
+        """The rows of one SELECT over the file at `path`.
+
+        `opened` changes when the file was replaced. Raises UsageError for a statement that is
+        wrong or refused, QueryFailed for one that ran out of time or memory.
+        """
+        ask = Ask(
+            path=str(path.absolute()),
+            opened=opened,
+            sql=sql,
+            rows=self._settings.query_rows,
+            timeout_s=self._settings.query_timeout_s,
+            memory_limit=self._settings.memory_limit,
+        )
+        with self._lock:
+            reply = self._ask(ask)
+        if reply.blame:
+            raise _explained(reply)
+        return Rows(reply.columns, msgspec.json.decode(reply.rows), reply.cut)
+
+    def close(self) -> None:
+        """End the child process, whatever it is doing."""
+        with self._lock:
+            self._kill()
+
+    def __enter__(self) -> "Sidecar":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _ask(self, ask: Ask) -> Reply:
+        child = self._running()
+        if child.stdin is None or child.stdout is None:
+            raise QueryFailed("The query process has no pipes.", do="Run the query again.")
+        try:
+            write_frame(child.stdin, msgspec.msgpack.encode(ask))  # type: ignore[arg-type]
+            ready, _, _ = select.select([child.stdout], [], [], ask.timeout_s + GRACE_S)
+            frame = read_frame(child.stdout) if ready else None  # type: ignore[arg-type]
+        except BrokenPipeError:
+            ready, frame = [child.stdout], None
+        except BaseException:
+            # An answer nobody waited for would be taken for the answer to the next question.
+            self._kill()
+            raise
+        if frame is None:
+            self._kill()
+            late = f"It ran longer than {ask.timeout_s:g} s and its process was killed."
+            died = "Its process died, most likely because it needed too much memory."
+            return Reply(fault=died if ready else late, blame="limits")
+        return msgspec.json.decode(frame, type=Reply)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self._kill()
+            environ = {name: self._environ[name] for name in _PASSED_ON if name in self._environ}
+            environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "api.sidecar"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environ,
+            )
+        return self._child
+
+    def _kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            for pipe in (self._child.stdin, self._child.stdout):
+                if pipe is not None:
+                    _close_quietly(pipe)
+            self._child = None
+
+
+def _close_quietly(pipe: Any) -> None:
+    try:
+        pipe.close()
+    except BrokenPipeError:
+        return  # Unsent bytes of a question to a child that is gone.
+
+
+def _explained(reply: Reply) -> TwinError:
+    if reply.blame == "query":
+        return UsageError("The query cannot be run.", why=reply.fault)
+    if reply.blame == "store" and "lock" in reply.fault.lower():
+        return StoreBusy(
+            "The store cannot be read: another program holds it.",
+            do="End that program, or let it finish, and run the query again.",
+        )
+    if reply.blame == "store":
+        return StoreError("The store cannot be read.", why=reply.fault)
+    return QueryFailed(
+        "The query was stopped.",
+        why=reply.fault,
+        do="Narrow it down, or raise store.query_timeout_s or store.memory_limit.",
+    )

@@ -1,0 +1,140 @@
+"""Which statements an analyst may run: one SELECT that stays inside the store.
+
+DuckDB parses the statement and hands over its syntax tree; whatever the tree says is checked
+against lists, and what is in no list is refused. Table functions must be on the allow-list,
+because that is where files, settings and other statements can be reached. Scalar functions pass
+unless they read the process, its settings or its log, or run SQL of their own.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+
+HEAVIEST_SQL = 100_000
+
+OWN_SCHEMAS = frozenset({"twin", "history", "kpi", "core"})
+CATALOGS = frozenset({"", "wardtwin", "system"})
+
+TABLE_FUNCTIONS = frozenset(
+    {
+        "duckdb_columns",
+        "duckdb_constraints",
+        "duckdb_functions",
+        "duckdb_keywords",
+        "duckdb_schemas",
+        "duckdb_tables",
+        "duckdb_types",
+        "duckdb_views",
+        "generate_series",
+        "json_each",
+        "json_tree",
+        "pg_timezone_names",
+        "pragma_table_info",
+        "range",
+        "regexp_split_to_table",
+        "repeat",
+        "repeat_row",
+        "unnest",
+    }
+)
+
+REFUSED_SCALARS = frozenset(
+    {
+        "current_setting",
+        "currval",
+        "getenv",
+        "getvariable",
+        "json_execute_serialized_sql",
+        "json_serialize_plan",
+        "nextval",
+        "parse_duckdb_log_message",
+        "query",
+        "query_table",
+        "sleep_ms",
+        "which_secret",
+        "write_log",
+    }
+)
+REFUSED_SCALAR_PREFIXES = ("read_", "pragma_", "sniff_", "parquet_", "duckdb_")
+
+# Names that DuckDB could take for a file, an address or a variable of the host language.
+_PLAIN_NAME = re.compile(r"[^\W\d][\w $-]*\Z")
+_SYSTEM_TABLES = re.compile(r"(duckdb_(?!columns|constraints|schemas|tables|types|views)|pragma_)")
+
+
+class Refused(Exception):
+    """The statement is not one that may run; the text says what is wrong with it."""
+
+
+def permit(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raise Refused unless `sql` is one SELECT statement that reads nothing but the store."""
+    if len(sql) > HEAVIEST_SQL:
+        raise Refused(f"The statement is longer than {HEAVIEST_SQL:,} characters.")
+    for node in _nodes(_tree(connection, sql)):
+        if "function_name" in node:
+            _check_scalar(node)
+        if node.get("type") == "TABLE_FUNCTION":
+            _check_table_function(node["function"])
+        elif node.get("type") == "BASE_TABLE":
+            _check_table(node)
+
+
+def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    try:
+        tree = json.loads(row[0]) if row else {}
+    except RecursionError:
+        raise Refused("The statement is nested too deeply.") from None
+    if tree.get("error"):
+        if tree.get("error_type") == "not implemented":
+            raise Refused("Only SELECT, FROM, VALUES, DESCRIBE, SHOW and SUMMARIZE may run here.")
+        raise Refused(f"{tree.get('error_type', '').title()} Error: {tree.get('error_message')}")
+    statements = tree.get("statements", [])
+    if len(statements) != 1:
+        raise Refused(f"One statement at a time: this text holds {len(statements)}.")
+    return statements[0]
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _check_table_function(function: dict[str, Any]) -> None:
+    name, schema = _name_of(function)
+    if schema in OWN_SCHEMAS:
+        return
+    if name not in TABLE_FUNCTIONS or schema not in {"", "main", "pg_catalog"}:
+        raise Refused(f"The table function {name} may not be used here.")
+
+
+def _check_scalar(function: dict[str, Any]) -> None:
+    name, _ = _name_of(function)
+    table_function = name in TABLE_FUNCTIONS
+    if name in REFUSED_SCALARS or (name.startswith(REFUSED_SCALAR_PREFIXES) and not table_function):
+        raise Refused(f"The function {name} may not be used here.")
+
+
+def _name_of(function: dict[str, Any]) -> tuple[str, str]:
+    if str(function.get("catalog", "")).lower() not in CATALOGS:
+        raise Refused("Only the catalog wardtwin can be read here.")
+    return str(function["function_name"]).lower(), str(function.get("schema", "")).lower()
+
+
+def _check_table(table: dict[str, Any]) -> None:
+    name = str(table.get("table_name", ""))
+    if str(table.get("catalog_name", "")).lower() not in CATALOGS:
+        raise Refused("Only the catalog wardtwin can be read here.")
+    if not _PLAIN_NAME.match(name):
+        raise Refused("Files and addresses cannot be read here, only tables and views.")
+    if _SYSTEM_TABLES.match(name.lower()):
+        raise Refused(f"The system table {name} may not be read here.")

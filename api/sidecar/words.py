@@ -1,0 +1,29 @@
+"""What the two sides of the pipe say to each other."""
+
+import msgspec
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One query on one file, with its limits."""
+
+    path: str
+    opened: int
+    """Changes whenever the file at `path` was replaced, so that the child opens it anew."""
+    sql: str
+    rows: int
+    timeout_s: float
+    memory_limit: str
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer: columns and rows, or what went wrong and whose fault it was."""
+
+    columns: tuple[str, ...] = ()
+    rows: msgspec.Raw = msgspec.Raw(b"[]")
+    """The rows as JSON text, a list of objects, kept as the child wrote it."""
+    cut: bool = False
+    """There were more rows than the cap."""
+    fault: str = ""
+    blame: str = ""
+    """`query`: the statement is wrong or refused. `limits`: it ran out of time or memory.
+    `store`: the file cannot be opened."""
