@@ -46,7 +46,9 @@ class Database:
             self._cursors.cursor = cursor
         return cursor
 
-    def query(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
+    def query(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[Row]:
         """Rows of a query as dictionaries; instants are aware and in UTC.
 
         Raises QueryFailed with DuckDB's own words.
@@ -207,7 +209,10 @@ def _entity_statements(entity: Entity) -> Iterator[str]:
         f" AND known_to > coalesce(known_at::TIMESTAMPTZ, {FOREVER})"
     )
     view = f"twin.{entity.name}"
-    yield f"CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {source} WHERE known_to = 'infinity'"
+    yield (
+        f"CREATE OR REPLACE VIEW {view} AS"
+        f" SELECT {columns} FROM {source} WHERE known_to = 'infinity'"
+    )
     yield f"COMMENT ON VIEW {view} IS {_literal(entity.comment)}"
     for column in entity.columns:
         yield f'COMMENT ON COLUMN {view}."{column.name}" IS {_literal(column.comment)}'

@@ -53,7 +53,7 @@ ENTITIES: tuple[Entity, ...] = (
         "One row per patient record, merged ones included",
         (
             Column("patient_id", _TEXT, "Stable id of the record, derived from its identifiers"),
-            Column("birth_date", "DATE", "Date of birth; first day of the month or year if partial"),
+            Column("birth_date", "DATE", "Birth date; first day of the month or year if partial"),
             Column("birth_date_precision", _TEXT, "day, month or year"),
             Column("sex", _TEXT, "FHIR administrative gender: male, female, other, unknown"),
             Column("deceased", "BOOLEAN", "Whether the patient is known to have died"),
@@ -113,7 +113,7 @@ ENTITIES: tuple[Entity, ...] = (
         "Named instants of an encounter's course",
         (
             _ENCOUNTER_ID,
-            Column("kind", _TEXT, "bed_requested, decision_to_admit, discharge_ready, triaged, ..."),
+            Column("kind", _TEXT, "bed_requested, decision_to_admit, triaged, ..."),
             Column("at", _AT, "When it was reached"),
         ),
     ),

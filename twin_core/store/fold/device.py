@@ -1,0 +1,66 @@
+"""Devices and the directory: one row per resource as last stated."""
+
+from collections.abc import Sequence
+
+from twin_core.events import CensusReported, DeviceStated, DirectoryStated
+from twin_core.identifiers import Identifier, content_id
+from twin_core.store.facts import Fact
+from twin_core.store.fold.rows import (
+    EntityRow,
+    Note,
+    Resolver,
+    canonical,
+    finding_row,
+    text,
+)
+from twin_core.store.fold.stated import latest_statements
+
+
+def fold_device(
+    facts: Sequence[Fact], identifiers: Sequence[Identifier], resolver: Resolver
+) -> list[EntityRow]:
+    """One device, known by its identifiers, as the latest statement of any source has it."""
+    statements = latest_statements(facts)
+    if not statements:
+        return []
+    named = canonical(identifiers)
+    device_id = content_id("d", named.system, named.value)
+    event = statements[-1].event
+    assert isinstance(event, DeviceStated)  # noqa: S101  (narrows the type)
+    rows: list[EntityRow] = []
+    location_id = patient_id = None
+    if event.location is not None:
+        location_id, known = resolver.location(event.location)
+        if not known:
+            note = Note("unresolved_reference", statements[-1], "a Location nobody has described")
+            rows.append(finding_row(note, device_id, facts[-1].recorded_at))
+    if event.patient is not None:
+        patient_id = resolver.patient((event.patient,))
+    said = (event.kind, event.name, event.manufacturer, event.model, event.serial_number)
+    texts = tuple(text(part) for part in (*said, event.status))
+    rows.append(("device", (device_id, *texts, location_id, patient_id)))
+    for i in sorted(identifiers, key=lambda i: (i.system, i.value)):
+        rows.append(("device_identifier", (device_id, i.system, i.value, text(i.type))))
+    return list(dict.fromkeys(rows))
+
+
+def fold_directory(facts: Sequence[Fact]) -> list[EntityRow]:
+    """Organizations and practitioners by every identifier they are known by."""
+    rows: list[EntityRow] = []
+    for fact in latest_statements(facts):
+        event = fact.event
+        if isinstance(event, DirectoryStated):
+            said = (text(event.name), event.active)
+            for i in (event.subject, *event.identifiers):
+                rows.append(("directory", (event.resource_type, i.system, i.value, *said)))
+    return list(dict.fromkeys(rows))
+
+
+def fold_census(facts: Sequence[Fact]) -> list[EntityRow]:
+    """Reported counts; of two reports for one unit and instant the later received one counts."""
+    latest: dict[tuple[str, str, str, object], int] = {}
+    for fact in facts:
+        event = fact.event
+        if isinstance(event, CensusReported):
+            latest[event.source, event.facility, event.unit, event.occurred_at] = event.census
+    return [("source_census", (*key, census)) for key, census in latest.items()]

@@ -1,0 +1,277 @@
+"""One encounter, from everything any source said of it.
+
+HL7 v2 movements and FHIR statements meet here. Per field group (movement, status, class) a
+configured precedence decides which kind of source counts; a disagreement is a finding.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from twin_core.events import EncounterEvent, EncounterStated, Visit
+from twin_core.identifiers import Identifier, content_id
+from twin_core.settings import PrecedenceSettings
+from twin_core.store.facts import Fact
+from twin_core.store.fold.course import HAS_COURSE, Course, follow, stated_classes
+from twin_core.store.fold.rows import (
+    EntityRow,
+    Note,
+    ResolvedPlace,
+    Resolver,
+    canonical,
+    finding_row,
+    text,
+)
+from twin_core.store.fold.stated import changes_of, latest_statements, stated_stays
+
+VOID_STATUSES = frozenset({"cancelled", "entered-in-error", "planned"})
+"""Statuses without occupancy."""
+
+
+class Stay(NamedTuple):
+    """A stay of an encounter before it has an id."""
+
+    place: ResolvedPlace
+    from_at: datetime
+    to_at: datetime | None
+    inferred: bool
+
+
+class Telling(NamedTuple):
+    """What one kind of source tells of an encounter."""
+
+    kind: str
+    stays: Sequence[Stay]
+    statuses: Sequence[tuple[datetime, str]]
+    classes: Sequence[tuple[datetime, str]]
+    discharged_at: datetime | None
+
+    @property
+    def status(self) -> str:
+        """The latest status told."""
+        return self.statuses[-1][1] if self.statuses else ""
+
+
+def fold_encounter(
+    facts: Sequence[Fact],
+    identifiers: Sequence[Identifier],
+    resolver: Resolver,
+    precedence: PrecedenceSettings,
+) -> list[EntityRow]:
+    """The rows of one encounter, given its facts in order and the identifiers it is known by."""
+    if not facts:
+        return []
+    encounter_id = encounter_id_of(identifiers)
+    statements = latest_statements(facts)
+    course = follow([f for f in facts if isinstance(f.event, EncounterEvent)], resolver.place)
+    tellings = _tellings(facts, course, statements, resolver)
+    movement = _first(tellings, precedence.movement)
+    status = _first(tellings, precedence.status)
+    classes = _first(tellings, precedence.class_).classes or _any_classes(tellings)
+    notes = [*course.notes, *_disagreements(tellings, statements), *_unresolved(facts, resolver)]
+    visit = _visit(facts, course, statements)
+    patient_id = resolver.patient(_patient(facts))
+    stays = () if status.status in VOID_STATUSES else movement.stays
+    rows = list(_periods(encounter_id, status, classes))
+    rows += _stay_rows(encounter_id, patient_id, stays)
+    rows.append(
+        (
+            "encounter",
+            (
+                encounter_id,
+                patient_id,
+                text(_facility(visit, movement.stays)),
+                classes[-1][1] if classes else None,
+                status.status or "unknown",
+                _admitted_at(visit, movement, status),
+                movement.discharged_at,
+                text(visit["service"]),
+                text(visit["admit_source"]),
+                text(visit["disposition"]),
+                _part_of(statements, resolver),
+                text(visit["attending"]),
+                course.inferred,
+            ),
+        )
+    )
+    rows += _milestones(encounter_id, course, statements)
+    for i in sorted(identifiers, key=lambda i: (i.system, i.value)):
+        rows.append(("encounter_identifier", (encounter_id, i.system, i.value, text(i.type))))
+    rows += [finding_row(note, encounter_id, facts[-1].recorded_at) for note in notes]
+    return list(dict.fromkeys(rows))
+
+
+def encounter_id_of(identifiers: Sequence[Identifier]) -> str:
+    """The stable id of an encounter known by these identifiers."""
+    named = canonical(identifiers)
+    return content_id("e", named.system, named.value)
+
+
+def patients_named(facts: Sequence[Fact]) -> set[tuple[Identifier, ...]]:
+    """Every way the facts name the patient."""
+    return {p for f in facts if (p := getattr(f.event, "patient", ()))}
+
+
+def _tellings(
+    facts: Sequence[Fact], course: Course, statements: Sequence[Fact], resolver: Resolver
+) -> list[Telling]:
+    tellings = []
+    if any(isinstance(fact.event, EncounterEvent) for fact in facts):
+        heard = [f for f in course.live if isinstance(f.event, EncounterEvent)]
+        classes = stated_classes(heard) or stated_classes(facts)
+        stays = [Stay(s.place, s.from_at, s.to_at, s.inferred) for s in course.stays]
+        tellings.append(Telling("hl7v2", stays, course.statuses, classes, course.discharged_at))
+    if statements:
+        tellings.append(_fhir_telling(statements[-1].event, resolver))
+    moving = any(isinstance(fact.event, HAS_COURSE) for fact in facts)
+    # Updates alone only infer; a FHIR server that reports the movements knows better.
+    return tellings if moving or len(tellings) < 2 else tellings[::-1]
+
+
+def _fhir_telling(event: object, resolver: Resolver) -> Telling:
+    assert isinstance(event, EncounterStated)  # noqa: S101  (narrows the type)
+    start, end = _instant(event.visit.admitted_at), _instant(event.visit.discharged_at)
+    seen = start or event.occurred_at
+    stays = [Stay(*stay, False) for stay in stated_stays(event, resolver.place, start, end)]
+    stays.sort(key=lambda stay: (stay.from_at, stay.place))
+    class_ = event.visit.class_ if isinstance(event.visit.class_, str) else ""
+    statuses = changes_of(event.statuses, event.status, end if event.status == "finished" else seen)
+    return Telling(
+        "fhir",
+        stays,
+        statuses or [(seen, event.status)],
+        changes_of(event.classes, class_, seen),
+        end if event.status not in VOID_STATUSES else None,
+    )
+
+
+def _first(tellings: Sequence[Telling], precedence: Sequence[str]) -> Telling:
+    if len(tellings) > 1 and tellings[0].kind == "fhir":
+        return tellings[0]
+    by_kind = {telling.kind: telling for telling in tellings}
+    for kind in precedence:
+        if kind in by_kind:
+            return by_kind[kind]
+    return tellings[0]
+
+
+def _any_classes(tellings: Sequence[Telling]) -> Sequence[tuple[datetime, str]]:
+    return next((telling.classes for telling in tellings if telling.classes), ())
+
+
+def _disagreements(tellings: Sequence[Telling], statements: Sequence[Fact]) -> Iterator[Note]:
+    if len(tellings) < 2:
+        return
+    (one, other), fact = tellings, statements[-1]
+    if one.status != other.status:
+        yield Note("source_disagreement", fact, "sources differ on the status")
+    if one.classes and other.classes and one.classes[-1][1] != other.classes[-1][1]:
+        yield Note("source_disagreement", fact, "sources differ on the class")
+    if one.stays and other.stays and not one.stays[-1].place.agrees_with(other.stays[-1].place):
+        yield Note("source_disagreement", fact, "sources differ on the location")
+
+
+def _unresolved(facts: Sequence[Fact], resolver: Resolver) -> Iterator[Note]:
+    for fact in latest_statements(facts):
+        event = fact.event
+        if isinstance(event, EncounterStated):
+            for period in event.locations:
+                if not resolver.place(period.place).known:
+                    yield Note("unresolved_reference", fact, "a Location nobody has described")
+            if event.part_of is not None and not resolver.encounter(event.part_of)[1]:
+                yield Note("unresolved_reference", fact, "an Encounter nobody has described")
+            if event.patient and resolver.patient(event.patient) is None:
+                yield Note("unresolved_reference", fact, "a Patient nobody has described")
+
+
+_VISIT_FIELDS = (
+    "service",
+    "admit_source",
+    "disposition",
+    "admitted_at",
+    "attending",
+    "facility",
+)
+
+
+def _visit(facts: Sequence[Fact], course: Course, statements: Sequence[Fact]) -> dict[str, object]:
+    # Last writer wins, field by field; what was undone by a cancel no longer counts.
+    counting = [fact for fact in course.live if isinstance(fact.event, EncounterEvent)]
+    if not counting:
+        counting = [fact for fact in facts if isinstance(fact.event, EncounterEvent)]
+    said: dict[str, object] = dict.fromkeys(_VISIT_FIELDS)
+    for fact in sorted([*counting, *statements], key=lambda fact: fact.order):
+        visit: Visit = fact.event.visit  # type: ignore[attr-defined]
+        for field in _VISIT_FIELDS:
+            value = getattr(visit, field)
+            if value is not UNSET:
+                said[field] = value
+    return said
+
+
+def _patient(facts: Sequence[Fact]) -> Sequence[Identifier]:
+    for fact in reversed(facts):
+        named: tuple[Identifier, ...] = getattr(fact.event, "patient", ())
+        if named:
+            return named
+    return ()
+
+
+def _facility(visit: dict[str, object], stays: Sequence[Stay]) -> object:
+    return (stays[-1].place.facility if stays else "") or visit["facility"]
+
+
+def _admitted_at(visit: dict[str, object], movement: Telling, status: Telling) -> datetime | None:
+    stated = visit["admitted_at"]
+    if isinstance(stated, datetime):
+        return stated
+    if movement.stays:
+        return movement.stays[0].from_at
+    began = [at for at, code in status.statuses if code not in VOID_STATUSES]
+    return began[0] if began else None
+
+
+def _part_of(statements: Sequence[Fact], resolver: Resolver) -> str | None:
+    for fact in reversed(statements):
+        event = fact.event
+        if isinstance(event, EncounterStated) and event.part_of is not None:
+            return resolver.encounter(event.part_of)[0]
+    return None
+
+
+def _periods(
+    encounter_id: str, status: Telling, classes: Sequence[tuple[datetime, str]]
+) -> Iterator[EntityRow]:
+    for entity, changes in (("encounter_status", status.statuses), ("encounter_class", classes)):
+        ends = [at for at, _ in changes[1:]]
+        for (at, code), end in zip(changes, [*ends, None], strict=False):
+            if end is None or end > at:
+                yield (entity, (encounter_id, code, at, end))
+
+
+def _stay_rows(
+    encounter_id: str, patient_id: str | None, stays: Sequence[Stay]
+) -> Iterator[EntityRow]:
+    for stay in stays:
+        place = stay.place
+        stay_id = content_id("s", encounter_id, place.location_id, stay.from_at.isoformat())
+        spot = (text(place.facility), text(place.unit), text(place.room), text(place.bed))
+        at = (place.location_id, stay.from_at, stay.to_at, stay.inferred)
+        yield ("stay", (stay_id, encounter_id, patient_id, *spot, *at))
+
+
+def _milestones(
+    encounter_id: str, course: Course, statements: Sequence[Fact]
+) -> Iterator[EntityRow]:
+    for kind, at in course.milestones:
+        yield ("encounter_milestone", (encounter_id, kind, at))
+    for fact in statements:
+        for period in getattr(fact.event, "milestones", ()):
+            if period.start is not None:
+                yield ("encounter_milestone", (encounter_id, period.value, period.start))
+
+
+def _instant(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None

@@ -1,0 +1,79 @@
+"""What folds give and what they may ask: rows of entities, findings, and how others resolve."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from twin_core.identifiers import Identifier, Place, content_id
+from twin_core.store.facts import Fact
+
+EntityRow = tuple[str, tuple[object, ...]]
+"""Name of an entity in `tables.ENTITIES`, and its columns in order."""
+
+
+class ResolvedPlace(NamedTuple):
+    """Where a place is in the hospital; empty parts are unknown.
+
+    `known` is False for a reference to a Location that no source has described yet.
+    """
+
+    facility: str
+    unit: str
+    room: str
+    bed: str
+    location_id: str
+    known: bool = True
+
+    def agrees_with(self, other: "ResolvedPlace") -> bool:
+        """Whether two statements can be about one place: what both of them say is equal."""
+        pairs = zip(self[:4], other[:4], strict=True)
+        return all(mine == theirs for mine, theirs in pairs if mine and theirs)
+
+
+class Resolver(NamedTuple):
+    """What an encounter's fold asks of the rest of the store."""
+
+    place: Callable[[Place], ResolvedPlace]
+    patient: Callable[[Sequence[Identifier]], str | None]
+    """The surviving patient_id of a person known by any of the identifiers."""
+    encounter: Callable[[Identifier], tuple[str, bool]]
+    """encounter_id for an identifier, and whether that encounter has been described."""
+    location: Callable[[Identifier], tuple[str, bool]]
+
+
+class Note(NamedTuple):
+    """A finding of a fold, before it is given an id."""
+
+    kind: str
+    fact: Fact | None
+    detail: str
+
+
+def finding_row(note: Note, subject: str, found_at: datetime) -> EntityRow:
+    """A finding as a row. Its id comes from what it says, so a refold gives the same one."""
+    fact = note.fact
+    origin = fact.order[5].hex() if fact else ""
+    return (
+        "fold_finding",
+        (
+            content_id("f", note.kind, subject, origin, note.detail),
+            note.kind,
+            subject,
+            fact.message_id if fact else None,
+            fact.recorded_at if fact else found_at,
+            note.detail,
+        ),
+    )
+
+
+_TYPE_RANK = {"start": 3, "reference": 2, "path": 2}
+
+
+def canonical(identifiers: Sequence[Identifier]) -> Identifier:
+    """The identifier that names an entity: business identifiers before references."""
+    return min(identifiers, key=lambda i: (_TYPE_RANK.get(i.type, 0), i.system, i.value))
+
+
+def text(value: object) -> object:
+    """Empty text as NULL."""
+    return value or None
