@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -37,8 +38,8 @@ WITH history_at AS (
 ), stated AS (
     SELECT * FROM history.location($known_at) WHERE kind = 'bd'
 ), named AS (
-    SELECT DISTINCT location_id, facility, unit, room, bed
-    FROM history.stay($known_at) WHERE bed IS NOT NULL
+    SELECT location_id, facility, unit, room, bed
+    FROM history.stay($known_at) WHERE bed IS NOT NULL GROUP BY ALL
 )
 SELECT l.location_id, l.facility, l.unit, l.room,
        coalesce(l.bed, CASE WHEN l.unit IS NOT NULL THEN l.name END, l.location_id) AS bed,
@@ -60,31 +61,30 @@ WHERE unit IS NOT NULL AND room IS NULL AND bed IS NULL AND kind NOT IN ('bd', '
 GROUP BY facility, unit
 """
 
-# Who is where at $at. An encounter's class and status are those of its histories at $at.
+# Who is where at $at; class and leave are those of the encounter's histories at $at.
 STAYS = """
 WITH present AS (
     SELECT * FROM history.stay($known_at)
     WHERE from_at <= $at AND coalesce(to_at > $at, true)
-), status_at AS (
-    SELECT encounter_id, max_by(status, from_at) AS status
-    FROM history.encounter_status($known_at)
-    WHERE from_at <= $at AND coalesce(to_at > $at, true)
-      AND encounter_id IN (SELECT encounter_id FROM present)
-    GROUP BY encounter_id
+), visit AS (
+    SELECT DISTINCT e.encounter_id, e.class, e.service
+    FROM history.encounter($known_at) e JOIN present p ON p.encounter_id = e.encounter_id
 ), class_at AS (
-    SELECT encounter_id, max_by(class, from_at) AS class
-    FROM history.encounter_class($known_at)
-    WHERE from_at <= $at AND coalesce(to_at > $at, true)
-      AND encounter_id IN (SELECT encounter_id FROM present)
-    GROUP BY encounter_id
+    SELECT c.encounter_id, max_by(c.class, c.from_at) AS class
+    FROM history.encounter_class($known_at) c JOIN present p ON p.encounter_id = c.encounter_id
+    WHERE c.from_at <= $at AND coalesce(c.to_at > $at, true)
+    GROUP BY c.encounter_id
+), on_leave AS (
+    SELECT DISTINCT encounter_id FROM history.encounter_status($known_at)
+    WHERE status = 'onleave' AND from_at <= $at AND coalesce(to_at > $at, true)
 )
 SELECT p.stay_id, p.encounter_id, p.patient_id, p.facility, p.unit, p.room, p.bed,
-       p.location_id, p.from_at, coalesce(c.class, e.class) AS class, e.service,
-       coalesce(s.status, e.status) AS status
+       p.location_id, p.from_at, coalesce(c.class, v.class) AS class, v.service,
+       l.encounter_id IS NOT NULL AS on_leave
 FROM present p
-LEFT JOIN history.encounter($known_at) e ON e.encounter_id = p.encounter_id
-LEFT JOIN status_at s ON s.encounter_id = p.encounter_id
+LEFT JOIN visit v ON v.encounter_id = p.encounter_id
 LEFT JOIN class_at c ON c.encounter_id = p.encounter_id
+LEFT JOIN on_leave l ON l.encounter_id = p.encounter_id
 ORDER BY p.from_at, p.stay_id
 """
 
@@ -98,11 +98,10 @@ WITH present AS (
       AND from_at <= $at AND coalesce(to_at > $at, true)
     GROUP BY encounter_id
 ), class_at AS (
-    SELECT encounter_id, max_by(class, from_at) AS class
-    FROM history.encounter_class($known_at)
-    WHERE from_at <= $at AND coalesce(to_at > $at, true)
-      AND encounter_id IN (SELECT encounter_id FROM present)
-    GROUP BY encounter_id
+    SELECT c.encounter_id, max_by(c.class, c.from_at) AS class
+    FROM history.encounter_class($known_at) c JOIN present p ON p.encounter_id = c.encounter_id
+    WHERE c.from_at <= $at AND coalesce(c.to_at > $at, true)
+    GROUP BY c.encounter_id
 )
 SELECT p.encounter_id, e.patient_id, e.facility, p.status, coalesce(c.class, e.class) AS class,
        e.admitted_at AS arrived_at
@@ -236,6 +235,7 @@ def total(counts: Iterable[BedCounts]) -> BedCounts:
     return msgspec.convert(summed, BedCounts)
 
 
+@lru_cache(maxsize=4096)
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sorts `Bed 2` before `Bed 10`, as a ward numbers its beds."""
     parts = re.findall(r"\d+|\D+", text)
@@ -355,7 +355,7 @@ def _occupant(stay: Mapping[str, Any]) -> Occupant:
         class_=stay["class"],
         service=stay["service"],
         since=stay["from_at"],
-        on_leave=stay["status"] == "onleave",
+        on_leave=stay["on_leave"],
     )
 
 
