@@ -1,0 +1,92 @@
+"""FHIR dates and times as instants, with the precision they were written in."""
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d+))?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)?"
+)
+_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
+
+OPEN_YEAR = 9999
+"""The year that systems write for an end which is not known yet."""
+
+
+class NoTimeZone(ValueError):
+    """A date and time without an offset, which FHIR forbids."""
+
+
+class Moment(NamedTuple):
+    """An instant in UTC and the first instant that no longer belongs to it as it was written.
+
+    For `2026-03` that is the first of April; for a full timestamp both are equal.
+    """
+
+    at: datetime
+    until: datetime
+    precision: str
+    """second, day, month or year."""
+
+
+def moment(text: str, zone: tzinfo) -> Moment:
+    """Reads a FHIR date, dateTime or instant; dates without time are days of `zone`.
+
+    Raises NoTimeZone for a time without offset and ValueError for anything else.
+    """
+    matched = _INSTANT.fullmatch(text)
+    if matched is None:
+        return _day(text, zone)
+    minute, second, fraction, offset = matched.groups()
+    if offset is None:
+        raise NoTimeZone
+    leap = second == "60"
+    at = datetime.fromisoformat(
+        f"{minute}:{'59' if leap else second}.{(fraction or '0')[:6]:0<6}{offset}"
+    )
+    at = _utc(at + timedelta(seconds=1) if leap else at)
+    return Moment(at, at, "second")
+
+
+def without_zone(text: str, zone: tzinfo) -> Moment:
+    """Reads a timestamp that lacks its offset as local time of `zone`."""
+    local = datetime.fromisoformat(text + "+00:00").replace(tzinfo=zone)
+    at = _utc(local)
+    return Moment(at, at, "second")
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a FHIR date, which may lack day and month."""
+    try:
+        _day(text, UTC)
+    except ValueError:
+        return False
+    return True
+
+
+def _day(text: str, zone: tzinfo) -> Moment:
+    matched = _DATE.fullmatch(text)
+    if matched is None:
+        raise ValueError("not a FHIR date or time")
+    year, month, day = (int(part) if part else None for part in matched.groups())
+    assert year is not None  # noqa: S101 - the pattern always matches a year
+    first = datetime(year, month or 1, day or 1, tzinfo=zone)
+    if day:
+        return Moment(_utc(first), _utc(_later(first, 1)), "day")
+    if month:
+        return Moment(_utc(first), _utc(_later(first, 31).replace(day=1)), "month")
+    return Moment(_utc(first), _utc(_later(first, 366).replace(month=1, day=1)), "year")
+
+
+def _later(first: datetime, days: int) -> datetime:
+    try:
+        return first + timedelta(days=days)
+    except OverflowError:
+        return first
+
+
+def _utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside the years that can be told") from None
