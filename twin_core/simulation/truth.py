@@ -55,7 +55,7 @@ class _Visit:
     admitted_at: int | None
     discharged_at: int | None = None
     stays: list[tuple[Place, int]] = field(default_factory=list)
-    """Where from when; each ends where the next begins, the last at the discharge."""
+    """In which bed from when; each ends where the next begins, the last at the discharge."""
 
 
 class Truth:
@@ -77,9 +77,9 @@ class Truth:
         self._visits[visit] = _Visit(patient, class_, "planned", None)
 
     def visit_began(self, visit: str, patient: str, class_: str, place: Place, at: int) -> None:
-        """The patient is in the hospital, at `place`, whether booked before or not."""
-        status = "in-progress" if place.bed else "arrived"
-        self._visits[visit] = _Visit(patient, class_, status, at, stays=[(place, at)])
+        """The patient is in the hospital, booked before or not; a waiting room is no stay."""
+        status, stays = ("in-progress", [(place, at)]) if place.bed else ("arrived", [])
+        self._visits[visit] = _Visit(patient, class_, status, at, stays=stays)
 
     def visit_mistaken(self, visit: str, patient: str, class_: str, at: int) -> None:
         """A visit was recorded as begun at `at` that never took place."""

@@ -84,9 +84,7 @@ class Demonstration:
                 whole = max(unit.stay_days.draw_ongoing(chance), 0.1) * DAY
                 past = min(round(whole * chance.random()), LONGEST_PAST_STAY)
                 remaining = max(round(whole) - past, HOUR)
-                self._agenda.at(
-                    starts - past, self._admissions.already_here, bed, past + remaining
-                )
+                self._agenda.at(starts - past, self._admissions.already_here, bed, past + remaining)
                 began = min(began, starts - past)
         return began
 

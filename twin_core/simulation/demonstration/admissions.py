@@ -1,4 +1,4 @@
-"""Admissions that do not come through the emergency department: booked, direct, and already here."""
+"""Admissions past the emergency department: booked, direct, and those already here."""
 
 from twin_core.simulation.demonstration.agenda import DAY, HOUR, MINUTE, poisson
 from twin_core.simulation.demonstration.beds import Bed
@@ -11,7 +11,7 @@ OFFICE_HOURS = (8, 17)
 
 
 class Admissions:
-    """The admission desk: bookings made and kept, direct admissions, and who was here at the start."""
+    """The admission desk: bookings made and kept, direct admissions, and who was here before."""
 
     def __init__(self, house: House, movements: Movements, inpatients: Inpatients) -> None:
         self._house, self._movements, self._inpatients = house, movements, inpatients

@@ -67,9 +67,7 @@ class Beds:
         free[index], free[-1] = free[-1], free[index]
         return free.pop()
 
-    def request(
-        self, unit: str, granted: Callable[[Bed], None], *, urgent: bool = True
-    ) -> Request:
+    def request(self, unit: str, granted: Callable[[Bed], None], *, urgent: bool = True) -> Request:
         """Ask for a bed; `granted` is called with it, now or later."""
         wish = Request(granted)
         bed = self.take(unit)
@@ -82,7 +80,7 @@ class Beds:
         return wish
 
     def release(self, bed: Bed) -> None:
-        """The patient has left the bed; it is cleaned before the next one, where cleaning is due."""
+        """The patient has left the bed; where cleaning is due, that comes before the next one."""
         bed.visit = None
         cleaning = bed.unit.cleaning_minutes
         if cleaning is None:

@@ -111,7 +111,8 @@ class People:
 
     def moved_house(self, person: Person) -> Person:
         """The person with another address."""
-        return replace(person, **self._address())
+        street, postal_code = self._address()
+        return replace(person, street=street, postal_code=postal_code)
 
     def visit(self, person: Person, class_: str, service: str, admit_source: str) -> Visit:
         """A visit that has a number but has not begun."""
@@ -128,6 +129,7 @@ class People:
         family = pick.choice(FAMILY_NAMES)
         if pick.random() < 0.08:
             family = f"{family}-{pick.choice(FAMILY_NAMES)}"
+        street, postal_code = self._address()
         age_days = min(int(abs(pick.gauss(58, 22)) * 365.25), 36500)
         return Person(
             record_number=self._record_number(),
@@ -135,12 +137,13 @@ class People:
             given_name=pick.choice(GIVEN_NAMES),
             birth_date=on - timedelta(days=age_days),
             sex="female" if pick.random() < 0.52 else "male",
-            **self._address(),
+            street=street,
+            postal_code=postal_code,
         )
 
-    def _address(self) -> dict[str, str]:
+    def _address(self) -> tuple[str, str]:
         street = f"{self._chance.choice(STREETS)} {self._chance.randrange(1, 200)}"
-        return {"street": street, "postal_code": f"0{self._chance.randrange(1000, 10000)}"}
+        return street, f"0{self._chance.randrange(1000, 10000)}"
 
     def _record_number(self) -> str:
         self._records += 1
