@@ -1,0 +1,179 @@
+"""`wardtwin doctor`: is this machine, this configuration and this store fit to run?"""
+
+import importlib.metadata
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from api.commands import Call, Command
+from twin_core.errors import StoreBusy, TwinError
+
+Verdict = Literal["ok", "warn", "fail"]
+
+OLDEST_PYTHON = (3, 11)
+LITTLE_SPACE, NO_SPACE = 5 * 1024**3, 512 * 1024**2
+NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
+"""This program did not exist earlier, so a clock that shows an earlier instant is wrong."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_COLORS = {"ok": "32", "warn": "33", "fail": "31"}
+
+
+class Check(NamedTuple):
+    """What was looked at, how it is, and what to do about it."""
+
+    check: str
+    verdict: Verdict
+    said: str
+
+
+def run(call: Call) -> int:
+    """Print every check; findings (exit 1) where one failed or warns."""
+    checks = [check for look in CHECKS for check in _guarded(look, call)]
+    if call.terminal.as_json:
+        call.terminal.json([check._asdict() for check in checks])
+    else:
+        for check in checks:
+            verdict = call.terminal.styled(
+                f"{check.verdict:<4}", _COLORS[check.verdict], call.terminal.out
+            )
+            call.terminal.line(f"{verdict}  {check.check:<10} {check.said}")
+    return 1 if any(check.verdict != "ok" for check in checks) else 0
+
+
+def _guarded(look: "Look", call: Call) -> Iterator[Check]:
+    try:
+        yield from look(call)
+    except TwinError as error:
+        yield Check(look.__name__.strip("_"), "fail", str(error))
+
+
+def _settings(call: Call) -> Iterator[Check]:
+    settings = call.loaded.settings
+    origins = sorted(set(call.loaded.origins.values())) or ["defaults only"]
+    yield Check("settings", "ok", f"usable; from {', '.join(origins)}")
+    unzoned = sorted(name for name, feed in settings.feeds.items() if feed.time_zone is None)
+    if unzoned:
+        yield Check("settings", "warn", f"feeds without time_zone, read as UTC: {unzoned}")
+
+
+def _python(call: Call) -> Iterator[Check]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    verdict: Verdict = "ok" if sys.version_info >= OLDEST_PYTHON else "fail"
+    yield Check("python", verdict, f"{found} (3.11 or newer is needed)")
+
+
+def _packages(call: Call) -> Iterator[Check]:
+    try:
+        needed = importlib.metadata.requires("wardtwin") or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Check("packages", "warn", "wardtwin is not installed; run `pip install .`")
+        return
+    names = [match[0] for line in needed if "extra ==" not in line and (match := _NAME.match(line))]
+    missing = [name for name in names if not _is_installed(name)]
+    if missing:
+        yield Check("packages", "fail", f"missing: {', '.join(missing)}; run `pip install .`")
+    else:
+        yield Check("packages", "ok", f"all {len(names)} are installed")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _disk(call: Call) -> Iterator[Check]:
+    folder = call.path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    verdict: Verdict = "ok" if free >= LITTLE_SPACE else "warn" if free >= NO_SPACE else "fail"
+    yield Check("disk", verdict, f"{free / 1024**3:,.1f} GiB free in {folder}")
+
+
+def _clock(call: Call) -> Iterator[Check]:
+    now = datetime.now(UTC)
+    if now < NOT_BEFORE:
+        yield Check("clock", "fail", f"it shows {now:%Y-%m-%d}; set it, or recorded times are wrong")
+        return
+    newest = max((_modified_at(path) for path in _halves(call.path) if path.exists()), default=now)
+    if newest > now:
+        yield Check("clock", "warn", f"it shows {now:%Y-%m-%d %H:%M}Z, before the store was written")
+    else:
+        yield Check("clock", "ok", f"it shows {now:%Y-%m-%d %H:%M}Z")
+
+
+def _modified_at(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _halves(path: Path) -> tuple[Path, Path]:
+    return path, Path(f"{path}.inbox")
+
+
+def _store(call: Call) -> Iterator[Check]:
+    # Loaded here, so that a broken installation is reported above instead of ending the doctor.
+    from api.holder import reach
+    from twin_core import Twin
+
+    there = [half.exists() for half in _halves(call.path)]
+    if not any(there):
+        yield Check("store", "ok", f"there is none at {call.path} yet")
+        return
+    holder = reach(call.path, call.environ)
+    if holder is not None:
+        pid = holder.hello()["pid"]
+        holder.close()
+        yield Check("store", "ok", f"held by the server with process id {pid}, which answers")
+        return
+    try:
+        with Twin.open(call.path, settings=call.settings, create=False) as twin:
+            said = f"both halves belong together; {twin.position():,} messages applied"
+            waiting = twin.quarantined(1)
+        yield Check("store", "ok", said)
+        if waiting:
+            yield Check("quarantine", "warn", "not empty; see `wardtwin quarantine list`")
+    except StoreBusy as error:
+        yield Check("store", "warn", str(error))
+
+
+def _ports(call: Call) -> Iterator[Check]:
+    from api.holder import reach
+
+    holder = reach(call.path, call.environ)
+    if holder is not None:
+        holder.close()
+        yield Check("ports", "ok", "not looked at: this store's server is running")
+        return
+    for section, at in (("mllp", call.settings.mllp), ("http", call.settings.http)):
+        verdict: Verdict = "ok" if _is_free(at.host, at.port) else "fail"
+        said = "free" if verdict == "ok" else f"in use; choose another with --{section}-port"
+        yield Check(f"{section} port", verdict, f"{at.port} on {at.host} is {said}")
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError:
+        return False
+    return True
+
+
+Look = Callable[[Call], Iterator[Check]]
+CHECKS: tuple[Look, ...] = (_settings, _python, _packages, _disk, _clock, _store, _ports)
+
+COMMAND = Command(
+    name="doctor",
+    help="check machine, settings and store; exit 1 on findings",
+    examples=("wardtwin doctor", "wardtwin doctor --config site.toml --json"),
+    run=run,
+)

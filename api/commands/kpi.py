@@ -1,0 +1,53 @@
+"""`wardtwin kpi`: the catalogue of KPIs, or the rows of one."""
+
+import argparse
+
+from api.commands import Call, Command, instant
+from api.desk import desk
+
+_COLUMNS = (
+    "facility",
+    "unit",
+    "period_start",
+    "period_end",
+    "stratum",
+    "statistic",
+    "numerator",
+    "denominator",
+    "value",
+    "coverage",
+)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kpi", metavar="ID", nargs="?", help="a KPI; without one, the catalogue")
+    parser.add_argument("--from", dest="start", metavar="T", help="start (default: 7 days back)")
+    parser.add_argument("--to", dest="end", metavar="T", help="end (default: last midnight, UTC)")
+    parser.add_argument("--grain", metavar="GRAIN", help="hour, day, week, month or whole")
+    parser.add_argument("--by", metavar="BY", help="unit, facility or all")
+    parser.add_argument("--known-at", metavar="T", help="as was known then (default now)")
+
+
+def run(call: Call) -> int:
+    """Print the catalogue, or one KPI's rows over a window."""
+    options = call.options
+    if options.kpi is None:
+        return _catalogue(call)
+    asked = {
+        "kpi": options.kpi,
+        "grain": options.grain,
+        "by": options.by,
+        **{
+            name: instant(text).isoformat()
+            for name in ("start", "end", "known_at")
+            if (text := getattr(options, name)) is not None
+        },
+    }
+    with desk(call) as answering:
+        rows = answering.ask("kpi", **asked)
+    if call.terminal.as_json:
+        call.terminal.json(rows)
+    else:
+        shown = [c for c in _COLUMNS if c != "stratum" or any(row.get(c) for row in rows)]
+        call.terminal.table(shown, rows)
+    return 0

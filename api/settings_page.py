@@ -1,0 +1,96 @@
+"""The page docs/reference/settings.md, written from the settings themselves.
+
+`python -m api.settings_page > docs/reference/settings.md` writes it; a test holds it to the code.
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from twin_core import settings
+from twin_core.settings import FacilitySettings, FeedSettings, Section, Settings
+
+_HEAD = """# Settings
+
+Settings are layered: built-in default, then the TOML file given with `--config` (or in the
+environment variable `WARDTWIN_CONFIG`), then the environment, then flags; the later wins.
+The environment variable of `port` in `[http]` is `WARDTWIN_HTTP__PORT`: section and key joined by
+two underscores. `wardtwin config show` prints every value in force and where it came from.
+
+A key that does not exist is an error (exit code 3), never ignored.
+"""
+_NAMED = {"feeds": ("NAME", FeedSettings), "facilities": ("CODE", FacilitySettings)}
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    return "\n".join([_HEAD, *_sections()]) + "\n"
+
+
+def _sections() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        if name in _NAMED:
+            key, model = _NAMED[name]
+            yield from _section(f"{name}.{key}", model)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _section(name, field.annotation)
+
+
+def _section(name: str, model: type[Section]) -> Iterator[str]:
+    yield f"## [{name}]\n"
+    yield f"{_first_line(model)}\n"
+    yield "| Key | Kind | Default | Meaning |\n|---|---|---|---|"
+    notes = _notes(model)
+    for key, field in model.model_fields.items():
+        shown = (field.alias or key, _kind(field), _default(field), notes.get(key, ""))
+        yield "| `{}` | {} | {} | {} |".format(*shown)
+    yield ""
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (inspect.getdoc(model) or "").split("\n")[0]
+
+
+def _kind(field: FieldInfo) -> str:
+    annotation: Any = field.annotation
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    if annotation in names:
+        return names[annotation]
+    choices = get_args(annotation)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "one of " + ", ".join(f"`{choice}`" for choice in choices)
+    written = str(annotation)
+    if "tuple[" in written:
+        return "list of text"
+    if "dict[" in written:
+        return "table of text"
+    return "secret text" if "Secret" in written else "path" if "Path" in written else "text"
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if default is PydanticUndefined or default is None or default in ("", (), {}):
+        return "none"
+    return f"`{', '.join(default) if isinstance(default, tuple) else default}`"
+
+
+def _notes(model: type[BaseModel]) -> dict[str, str]:
+    """The strings below the fields in the source: the one place where a setting is explained."""
+    tree = ast.parse(inspect.getsource(settings))
+    body = next(n.body for n in tree.body if getattr(n, "name", "") == model.__name__)
+    notes = {}
+    for field, below in zip(body, body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+            text = ast.literal_eval(below.value)
+            notes[ast.unparse(field.target)] = " ".join(text.split()).replace("|", "\\|")
+    return notes
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
