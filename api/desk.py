@@ -1,0 +1,126 @@
+"""Where a command puts its question: to the program that holds the store, else to the store.
+
+Both desks answer the same questions with the same functions, so nothing a command prints tells
+them apart.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import msgspec
+
+from api.commands import Call
+from api.operations import OPERATIONS
+from api.holder import reach
+from api.sidecar import Sidecar
+from api.translating import decode_receipts
+from twin_core import Twin
+from twin_core.errors import StoreBusy
+from twin_core.inbox import Answer
+from twin_core.settings import Settings
+
+PATIENCE_S = 10.0
+"""How long a command waits for another short command, or for a server that is starting."""
+
+_PAUSE_S = 0.1
+
+
+class Desk(Protocol):
+    """Answers questions about one store and takes messages in for it."""
+
+    def ask(self, operation: str, **asked: Any) -> Any:
+        """The answer to an operation, as plain JSON values."""
+        ...
+
+    def settings(self) -> Settings:
+        """The settings by which messages are read."""
+        ...
+
+    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
+        """Take encoded receipts in; done when they are durable."""
+        ...
+
+    def position(self) -> int:
+        """How far what was taken in has been applied."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store."""
+        ...
+
+
+class OwnDesk:
+    """The store, opened by this very process."""
+
+    def __init__(self, call: Call, *, create: bool) -> None:
+        self._path, self._settings = call.path, call.settings
+        self._twin: Twin | None = Twin.open(call.path, settings=call.settings, create=create)
+
+    def ask(self, operation: str, **asked: Any) -> Any:
+        """As `Desk.ask`; SQL runs after this process has let go of the store."""
+        if operation == "sql":
+            self.close()
+            with Sidecar(self._settings.store) as sidecar:
+                answer: Any = sidecar.query(self._path, asked["sql"])._asdict()
+        else:
+            answer = OPERATIONS[operation](self._open, asked)
+        return msgspec.json.decode(msgspec.json.encode(answer))
+
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        return self._settings
+
+    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
+        """As `Twin.submit`."""
+        return self._open.submit(decode_receipts(receipts))
+
+    def position(self) -> int:
+        """As `Twin.position`."""
+        return self._open.position()
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._twin is not None:
+            self._twin.close()
+            self._twin = None
+
+    @property
+    def _open(self) -> Twin:
+        if self._twin is None:
+            raise StoreBusy("The store was closed for a query.", do="Open it again.")
+        return self._twin
+
+
+@contextmanager
+def desk(call: Call, *, create: bool = False) -> Iterator[Desk]:
+    """The holder of the store where one answers, else the store itself.
+
+    A store that is held by a program without a socket is waited for: it is most often another
+    short command. Raises StoreBusy when it stays held.
+    """
+    found = _found(call, create=create)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def _found(call: Call, *, create: bool) -> Desk:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        holder = reach(call.path, call.environ)
+        if holder is not None:
+            return holder
+        try:
+            return OwnDesk(call, create=create)
+        except StoreBusy as busy:
+            if time.monotonic() >= give_up_at:
+                raise StoreBusy(
+                    busy.what,
+                    why="The program that holds it does not answer other programs.",
+                    do="End that program, or wait until it is done, and try again.",
+                ) from busy
+        time.sleep(_PAUSE_S)

@@ -1,0 +1,185 @@
+"""Messages from files into a store: read and translated in one process, stored by another.
+
+The translating process does everything that needs only the bytes; it sends receipts in chunks over
+a pipe, which also holds it back when the store is slower. The storing side keeps a bounded number
+of chunks under way and counts the answers.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from adapters.files import Source, read_messages
+from adapters.files.find import STANDARD_INPUT
+from api.desk import Desk
+from api.frames import read_frame, write_frame
+from api.translating import encode_receipts, receipts_of
+from twin_core.errors import FeedError
+from twin_core.inbox import Answer
+from twin_core.settings import Settings
+
+CHUNK_MESSAGES = 1_000
+CHUNK_BYTES = 8 * 1024 * 1024
+CHUNKS_UNDER_WAY = 3
+_PAUSE_S = 0.02
+
+SMALL_BYTES = 2 * 1024 * 1024
+"""Below this, starting a process takes longer than translating."""
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """Some receipts, encoded, and how many bytes of the files have been read so far."""
+
+    receipts: bytes
+    bytes_read: int
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What to read and by which settings: all that the translating process needs to know."""
+
+    sources: tuple[Source, ...]
+    feed: str | None
+    settings: str
+    received_at: datetime
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """What became of the messages of one ingest."""
+
+    messages: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    files: int = 0
+
+
+def ingest(
+    desk: Desk,
+    order: Order,
+    report: Callable[[int, str], None],
+) -> Summary:
+    """Store every message of the sources and wait until all of them are applied."""
+    began = time.monotonic()
+    counted: Counter[str] = Counter()
+    position = 0
+    under_way: deque[Future[list[Answer]]] = deque()
+    chunks = _in_another_process(order) if _is_worth_a_process(order) else translated_chunks(order)
+
+    def settle() -> None:
+        nonlocal position
+        for answer in under_way.popleft().result():
+            counted[answer.status] += 1
+            position = max(position, answer.position or 0)
+
+    with contextlib.closing(chunks):
+        for chunk in chunks:
+            under_way.append(desk.submit(chunk.receipts))
+            if len(under_way) >= CHUNKS_UNDER_WAY:
+                settle()
+            report(chunk.bytes_read, _rate(counted, began))
+    while under_way:
+        settle()
+    _wait_until_applied(desk, position, lambda: report(size_of(order.sources), "applying"))
+    return Summary(
+        messages=counted.total(),
+        accepted=counted["accepted"],
+        duplicates=counted["duplicate"],
+        rejected=counted["rejected"],
+        seconds=round(time.monotonic() - began, 3),
+        files=len(order.sources),
+    )
+
+
+def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
+    """Read and translate the sources of an order, chunk by chunk."""
+    settings = Settings.model_validate_json(order.settings)
+    receipts, weight, finished = [], 0, 0
+    for source in order.sources:
+        for found in read_messages(source, settings.limits):
+            made = receipts_of(
+                found,
+                origin=f"{source.path}@{found.offset}",
+                feed=order.feed,
+                settings=settings,
+                received_at=order.received_at,
+            )
+            receipts.extend(made)
+            weight += len(found.raw)
+            if len(receipts) >= CHUNK_MESSAGES or weight >= CHUNK_BYTES:
+                yield Chunk(encode_receipts(receipts), finished + found.offset + len(found.raw))
+                receipts, weight = [], 0
+        finished += source.size
+    if receipts:
+        yield Chunk(encode_receipts(receipts), finished)
+
+
+def size_of(sources: Sequence[Source]) -> int:
+    """How many bytes the sources hold; 0 for standard input."""
+    return sum(source.size for source in sources)
+
+
+def _is_worth_a_process(order: Order) -> bool:
+    from_input = any(source.path == STANDARD_INPUT for source in order.sources)
+    return not from_input and size_of(order.sources) > SMALL_BYTES
+
+
+def _in_another_process(order: Order) -> Generator[Chunk, None, None]:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "api.ingest_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path.cwd(),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+    )
+    if child.stdin is None or child.stdout is None:
+        raise FeedError("The reading process has no pipes.", do="Run the command again.")
+    try:
+        write_frame(child.stdin, msgspec.msgpack.encode(order))
+        while (frame := read_frame(child.stdout)) is not None:
+            said = msgspec.msgpack.decode(frame, type=Said)
+            if said.chunk is None:
+                break
+            yield said.chunk
+        else:
+            raise FeedError(
+                "The process that reads the files ended before it was done.",
+                why="It was killed, or the machine is out of memory.",
+                do="Run the command again: what was stored already counts as duplicates.",
+            )
+        if said.fault:
+            raise FeedError(said.fault, why=said.why, do=said.do)
+    finally:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the translating process says: a chunk; or that it is done, or could not go on."""
+
+    chunk: Chunk | None = None
+    fault: str = ""
+    why: str = ""
+    do: str = ""
+
+
+def _wait_until_applied(desk: Desk, position: int, report: Callable[[], None]) -> None:
+    while desk.position() < position:
+        report()
+        time.sleep(_PAUSE_S)
+
+
+def _rate(counted: "Counter[str]", began: float) -> str:
+    done = counted.total()
+    return f"{done:,} messages, {done / max(time.monotonic() - began, 0.001):,.0f}/s"

@@ -1,0 +1,129 @@
+"""What can be asked of a store, as functions from a Twin to plain JSON values.
+
+The holder of a store answers these for other processes, and a command that opens the store itself
+calls the very same functions: that is why both print the same.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from api.sidecar.rows import plain
+from api.translating import retranslated
+from twin_core import Twin
+from twin_core.errors import UsageError
+
+Parameters = Mapping[str, Any]
+
+DAYS_OF_A_KPI = 7
+
+
+def kpi(twin: Twin, asked: Parameters) -> Any:
+    """The rows of one KPI over a window; the last seven whole days where none is given."""
+    end = _instant(asked.get("end")) or _midnight(twin.clock.now())
+    start = _instant(asked.get("start")) or end - timedelta(days=DAYS_OF_A_KPI)
+    rows = twin.kpi(
+        asked["kpi"],
+        start,
+        end,
+        grain=asked.get("grain") or "day",
+        by=asked.get("by") or "unit",
+        known_at=_instant(asked.get("known_at")),
+    )
+    return [_record(row) for row in rows]
+
+
+def state(twin: Twin, asked: Parameters) -> Any:
+    """The hospital at an instant, as known at another."""
+    at, known_at = _instant(asked.get("at")), _instant(asked.get("known_at"))
+    return msgspec.to_builtins(twin.state(at, known_at))
+
+
+def quarantine_list(twin: Twin, asked: Parameters) -> Any:
+    """The messages that could not be applied, newest first."""
+    return [_record(message) for message in twin.quarantined(int(asked.get("limit") or 100))]
+
+
+def quarantine_show(twin: Twin, asked: Parameters) -> Any:
+    """One message: why it is in quarantine, and its raw bytes as text."""
+    message_id = int(asked["message_id"])
+    shown: dict[str, Any] = _record(_message(twin, message_id))
+    shown["raw"] = twin.raw(message_id).decode("utf-8", "replace")
+    return shown
+
+
+def quarantine_replay(twin: Twin, asked: Parameters) -> Any:
+    """Translate quarantined messages again, with the settings of now, and try to apply them."""
+    wanted = asked.get("message_ids") or [
+        message.message_id for message in twin.quarantined(int(asked.get("limit") or 10_000))
+    ]
+    replayed = [_replayed(twin, int(message_id)) for message_id in wanted]
+    twin.wait_applied()
+    return replayed
+
+
+def rebuild(twin: Twin, asked: Parameters) -> Any:
+    """Fold the journal again, after an upgrade."""
+    return _record(twin.rebuild())
+
+
+def backup(twin: Twin, asked: Parameters) -> Any:
+    """Copy both halves of the store at one position into a folder."""
+    return _record(twin.backup(Path(asked["destination"])))
+
+
+OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
+    "kpi": kpi,
+    "state": state,
+    "quarantine_list": quarantine_list,
+    "quarantine_show": quarantine_show,
+    "quarantine_replay": quarantine_replay,
+    "rebuild": rebuild,
+    "backup": backup,
+}
+
+
+def _replayed(twin: Twin, message_id: int) -> dict[str, Any]:
+    message = _message(twin, message_id)
+    outcome = retranslated(
+        twin.raw(message_id),
+        format=message.format,
+        feed=message.feed,
+        settings=twin.settings,
+        received_at=message.received_at,
+    )
+    answer = twin.replay(message_id, outcome)
+    return {"message_id": message_id, "status": answer.status, "code": answer.code}
+
+
+def _message(twin: Twin, message_id: int) -> Any:
+    message = twin.message(message_id)
+    if message is None:
+        raise UsageError(
+            f"There is no message {message_id}.", do="See `wardtwin quarantine list` for ids."
+        )
+    return message
+
+
+def _record(answer: Any) -> Any:
+    """A row of the core (a struct or a named tuple) as plain JSON values."""
+    if isinstance(answer, msgspec.Struct):
+        answer = msgspec.structs.asdict(answer)
+    elif hasattr(answer, "_asdict"):
+        answer = answer._asdict()
+    if isinstance(answer, Mapping):
+        return {str(name): _record(value) for name, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return [_record(value) for value in answer]
+    return plain(answer)
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,79 @@
+"""How the program that holds a store answers other programs of the same user; see `api.holder`."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from api.operations import OPERATIONS
+from api.sidecar import Rows
+from api.terminal import describe
+from api.translating import decode_receipts
+from twin_core import Twin
+from twin_core.errors import StoreError, TwinError, UsageError
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket that only this user may open. Whoever calls this holds the store's lock."""
+    if path.exists() and not path.is_socket():
+        raise StoreError(f"{path} is in the way.", do="Move it: the server's socket belongs there.")
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listening.bind(str(path))
+    finally:
+        os.umask(before)
+    listening.listen()
+    return listening
+
+
+def create_operator(twin: Twin, sql: Callable[[str], Rows]) -> FastAPI:
+    """The app behind the socket: the operations of a store as JSON."""
+    app = FastAPI(openapi_url=None)
+
+    @app.exception_handler(TwinError)
+    async def explain(request: Request, error: TwinError) -> JSONResponse:
+        return JSONResponse(describe(error), status_code=400)
+
+    @app.get("/hello")
+    def hello() -> Response:
+        return _json(
+            {
+                "settings": twin.settings.model_dump(
+                    mode="json", by_alias=True, exclude={"secrets"}
+                ),
+                "now": twin.clock.now(),
+                "pid": os.getpid(),
+                "demo": twin.is_demo(),
+            }
+        )
+
+    @app.post("/ask/{operation}")
+    def ask(operation: str, asked: dict[str, Any]) -> Response:
+        if operation == "sql":
+            return _json(sql(asked["sql"])._asdict())
+        if operation not in OPERATIONS:
+            raise UsageError(f"The server does not know {operation}.", do="Restart it.")
+        return _json(OPERATIONS[operation](twin, asked))
+
+    @app.post("/receipts")
+    async def receipts(request: Request) -> Response:
+        submitted = twin.submit(decode_receipts(await request.body()))
+        return _json(await asyncio.wrap_future(submitted))
+
+    @app.get("/position")
+    def position() -> Response:
+        return _json(twin.position())
+
+    return app
+
+
+def _json(answer: Any) -> Response:
+    return Response(msgspec.json.encode(answer), media_type="application/json")

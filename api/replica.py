@@ -1,0 +1,62 @@
+"""A copy of the store that the sidecar may read while this process writes the store.
+
+DuckDB lets one process at a time hold a file that is written. So the holder of a store keeps a
+copy for analysts, made at the end of a batch, and renews it when a query arrives and the store has
+moved on, at most about once a second.
+"""
+
+import logging
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from api.sidecar import Rows, Sidecar
+from twin_core import Twin
+
+FRESH_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Replica:
+    """Answers SQL over a recent copy of an open store."""
+
+    def __init__(self, twin: Twin) -> None:
+        self._twin = twin
+        self._sidecar = Sidecar(twin.settings.store)
+        self._folder = Path(f"{twin.path}.replica")
+        self._lock = threading.Lock()
+        self._sequence = -1
+        self._copied_at = float("-inf")
+        self._number = 0
+        # A holder that was killed may have left its copy behind.
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def query(self, sql: str) -> Rows:
+        """The rows of one SELECT over a copy that is at most about a second old."""
+        with self._lock:
+            self._renew()
+            return self._sidecar.query(self._copy, sql, opened=self._number)
+
+    def close(self) -> None:
+        """End the sidecar and remove the copy."""
+        self._sidecar.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _copy(self) -> Path:
+        return self._folder / f"{self._number}.duckdb"
+
+    def _renew(self) -> None:
+        moved_on = self._twin.sequence() != self._sequence
+        if not moved_on or time.monotonic() - self._copied_at < FRESH_S:
+            return
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        before = self._copy
+        began = time.monotonic()
+        self._number += 1
+        self._sequence = self._twin.replica_snapshot(self._copy)
+        self._copied_at = time.monotonic()
+        before.unlink(missing_ok=True)
+        log.info("copied the store for queries in %.2f s", self._copied_at - began)

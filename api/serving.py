@@ -1,0 +1,222 @@
+"""The server: one Twin, its MLLP listener, its API and board, and its operator socket.
+
+Everything starts before the first message is taken, and stops in the opposite order: no new
+messages, answers to those under way, the projection brought up to date, the store closed.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from adapters.hl7v2 import MllpListener
+from api.app import create_app
+from api.holder import socket_path
+from api.operator import create_operator, listen
+from api.replica import Replica
+from api.translating import DEFAULT_FEED
+from twin_core import Twin
+from twin_core.clock import Clock
+from twin_core.errors import ConfigurationError, FeedError, StoreError
+from twin_core.settings import Settings
+
+HEAVIEST_HEADERS = 64 * 1024
+KEEP_ALIVE_S = 30
+FAREWELL_S = 2
+"""How long open requests (a board's event stream, for one) get to end by themselves."""
+CATCH_UP_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """A running wardtwin: `async with Server(settings) as server: await server.wait()`."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, demo: bool = False):
+        self.settings, self.clock, self.demo = settings, clock, demo
+        self.stopping = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Open the store and every door to it.
+
+        Raises ConfigurationError for an address that is not this machine, FeedError for a port
+        that is in use, StoreError for a store that cannot be opened.
+        """
+        refuse_other_hosts(self.settings)
+        try:
+            self.twin = await self._opened_twin()
+            replica = Replica(self.twin)
+            self._stack.callback(replica.close)
+            await self._serve(create_operator(self.twin, replica.query), self._operator_socket())
+            http = _bound("http", self.settings.http.host, self.settings.http.port)
+            self.http_port: int = http.getsockname()[1]
+            await self._serve(create_app(self.twin), http)
+            self.mllp_port = await self._listening()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Close every door, answer what is under way, apply what was taken in, close the store."""
+        self.stopping.set()
+        await self._stack.aclose()
+
+    async def wait(self) -> None:
+        """Return when somebody asked for the end: SIGINT, SIGTERM or `stopping.set()`."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._asked_to_stop, number)
+        await self.stopping.wait()
+
+    @property
+    def url(self) -> str:
+        """Where the board is."""
+        return f"http://{self.settings.http.host}:{self.http_port}/"
+
+    async def __aenter__(self) -> "Server":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def _asked_to_stop(self, number: signal.Signals) -> None:
+        # Asked a second time, the process ends at once: acknowledged messages are on disk.
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self.stopping.set()
+
+    async def _opened_twin(self) -> Twin:
+        path = self.settings.store.path
+        twin = await asyncio.to_thread(
+            Twin.open, path, settings=self.settings, clock=self.clock, demo=self.demo
+        )
+        self._stack.push_async_callback(asyncio.to_thread, _caught_up_and_closed, twin)
+        if twin.is_demo() and not self.demo:
+            raise StoreError(
+                f"{path} is the store of a demo hospital.",
+                why="Its patients are invented and its clock is not the real one.",
+                do="Choose another store with --db, or run `wardtwin demo`.",
+            )
+        if self.demo and not twin.is_demo():
+            raise StoreError(
+                f"{path} is not the store of a demo hospital.",
+                why="A demo would mix invented patients with those who are in it.",
+                do="Choose another store with --db.",
+            )
+        return twin
+
+    def _operator_socket(self) -> socket.socket:
+        path = socket_path(self.settings.store.path)
+        listening = listen(path)
+        self._stack.callback(path.unlink, missing_ok=True)
+        return listening
+
+    async def _serve(self, app: ASGIApp, listening: socket.socket) -> None:
+        await self._stack.enter_async_context(_serving(app, listening))
+
+    async def _listening(self) -> int:
+        mllp = self.settings.mllp
+        listener = MllpListener(self.twin, DEFAULT_FEED)
+        try:
+            await listener.start()
+        except OSError as error:
+            raise _in_use("mllp", mllp.host, mllp.port, error) from error
+        self._stack.push_async_callback(listener.stop)
+        return listener.port
+
+
+def refuse_other_hosts(settings: Settings) -> None:
+    """Raise ConfigurationError where an address is not this machine's own."""
+    for section, host in (("http", settings.http.host), ("mllp", settings.mllp.host)):
+        if host != "localhost" and not _is_loopback(host):
+            raise ConfigurationError(
+                f"{section}.host is {host}, which other machines can reach.",
+                why="Only this machine's own addresses are served until access control exists.",
+                do=f"Set {section}.host to 127.0.0.1, and reach it through a tunnel or a proxy.",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bound(section: str, host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise _in_use(section, host, port, error) from error
+
+
+def _in_use(section: str, host: str, port: int, error: OSError) -> FeedError:
+    return FeedError(
+        f"Port {port} on {host} cannot be listened on.",
+        why=f"{os.strerror(error.errno) if error.errno else error}.",
+        do=f"End the program that uses it, or choose another with --{section}-port.",
+    )
+
+
+class _Uvicorn(uvicorn.Server):
+    """A web server that leaves signals to the one who runs several of them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: ASGIApp, listening: socket.socket) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        http="h11",
+        ws="none",
+        h11_max_incomplete_event_size=HEAVIEST_HEADERS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=FAREWELL_S,
+    )
+    server = _Uvicorn(config)
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        while not server.started:
+            if running.done():
+                await running
+                raise StoreError("The web server ended before it began.", do="See the log.")
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        await running
+        listening.close()
+
+
+def _caught_up_and_closed(twin: Twin) -> None:
+    try:
+        twin.wait_applied(timeout=CATCH_UP_S)
+    except (StoreError, TimeoutError):
+        # What is not applied yet is in the inbox, and will be at the next start.
+        log.warning("the store was closed before everything taken in had been applied")
+    finally:
+        twin.close()
