@@ -1,0 +1,163 @@
+"""The store against the truth, row for row: encounters, stays, patients and hourly census."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from api.demo.plan import PATIENTS, VISITS, DemoPlan, identifier_systems
+
+Query = Callable[[str, Sequence[object]], list[dict[str, Any]]]
+SHOWN = 5
+
+
+class Comparison(NamedTuple):
+    """One kind of row: how many there are on each side, and the first differences in words."""
+
+    what: str
+    true_rows: int
+    rows: int
+    differences: list[str]
+    different: int
+
+
+_ENCOUNTERS = """
+SELECT v.value AS visit, e.class, e.status, e.admitted_at, e.discharged_at, e.facility,
+       list_sort(list(p.value)) AS patients
+FROM twin.encounter e
+LEFT JOIN twin.encounter_identifier v ON v.encounter_id = e.encounter_id AND v.system = ?
+LEFT JOIN twin.patient_identifier p ON p.patient_id = e.patient_id AND p.system = ?
+GROUP BY ALL
+"""
+_STAYS = """
+SELECT v.value AS visit, s.facility, s.unit, s.room, s.bed, s.from_at, s.to_at
+FROM twin.stay s
+LEFT JOIN twin.encounter_identifier v ON v.encounter_id = s.encounter_id AND v.system = ?
+"""
+_PATIENTS = """
+SELECT i.value AS record_number, p.patient_id, p.merged_into
+FROM twin.patient p
+LEFT JOIN twin.patient_identifier i ON i.patient_id = p.patient_id AND i.system = ?
+"""
+_CENSUS = """
+SELECT hour, s.unit, count(*) AS census
+FROM (SELECT unnest(generate_series(?::TIMESTAMPTZ, ?::TIMESTAMPTZ, INTERVAL 1 HOUR)) AS hour) h
+JOIN twin.stay s ON s.from_at <= hour AND (s.to_at IS NULL OR s.to_at > hour)
+GROUP BY ALL
+"""
+
+
+def compare(plan: DemoPlan, query: Query) -> list[Comparison]:
+    """Everything that can be compared, compared."""
+    systems = identifier_systems(plan.model)
+    patients, visits = systems[PATIENTS], systems[VISITS]
+    known = query(_PATIENTS, [patients])
+    return [
+        _patients(plan, known),
+        _encounters(plan, query(_ENCOUNTERS, [visits, patients]), known),
+        _stays(plan, query(_STAYS, [visits])),
+        _census(plan, query),
+    ]
+
+
+def _patients(plan: DemoPlan, known: list[dict[str, Any]]) -> Comparison:
+    numbers = {row["patient_id"]: row["record_number"] for row in known}
+    rows = [(row["record_number"], _root(row, known_by_id(known), numbers)) for row in known]
+    merged = {p.record_number: p.merged_into for p in plan.demonstration.truth.patients()}
+    true_rows = [(number, _end(number, merged)) for number in merged]
+    return matched("patients", true_rows, rows)
+
+
+def known_by_id(known: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Patient rows by patient_id."""
+    return {row["patient_id"]: row for row in known}
+
+
+def _root(
+    row: Mapping[str, Any], by_id: Mapping[str, Mapping[str, Any]], numbers: Mapping[str, str]
+) -> str | None:
+    target, seen = row["merged_into"], set()
+    while target in by_id and by_id[target]["merged_into"] and target not in seen:
+        seen.add(target)
+        target = by_id[target]["merged_into"]
+    return None if target is None else numbers.get(target, "a record nobody has")
+
+
+def _end(number: str, merged: Mapping[str, str | None]) -> str | None:
+    target = merged[number]
+    while target is not None and merged[target] is not None:
+        target = merged[target]
+    return target
+
+
+def _encounters(
+    plan: DemoPlan, found: list[dict[str, Any]], known: list[dict[str, Any]]
+) -> Comparison:
+    truth = plan.demonstration.truth
+    merged = {p.record_number: p.merged_into for p in truth.patients()}
+    true_rows = [
+        (e.visit, plan.model.code, _end(e.patient, merged) or e.patient, e.class_, e.status,
+         e.admitted_at, e.discharged_at)
+        for e in truth.encounters()
+    ]  # fmt: skip
+    owner = {row["record_number"]: row["record_number"] for row in known}
+    rows = [
+        (row["visit"], row["facility"], _surviving(row["patients"], merged, owner), row["class"],
+         row["status"], row["admitted_at"], row["discharged_at"])
+        for row in found
+    ]  # fmt: skip
+    return matched("encounters", true_rows, rows)
+
+
+def _surviving(
+    numbers: Sequence[str | None] | None,
+    merged: Mapping[str, str | None],
+    owner: Mapping[str, str],
+) -> str | None:
+    """The record number that the patient of an encounter answers to."""
+    named = [n for n in numbers or () if n is not None and merged.get(n) is None]
+    return owner.get(named[0]) if len(named) == 1 else None
+
+
+def _stays(plan: DemoPlan, found: list[dict[str, Any]]) -> Comparison:
+    columns = ("visit", "facility", "unit", "room", "bed", "from_at", "to_at")
+    rows = [tuple(row[column] for column in columns) for row in found]
+    return matched("stays", [tuple(s) for s in plan.demonstration.truth.stays()], rows)
+
+
+def _census(plan: DemoPlan, query: Query) -> Comparison:
+    start = plan.demonstration.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    hours = int((plan.ends - start) / timedelta(hours=1))
+    instants = [start + timedelta(hours=hour) for hour in range(hours)]
+    counted = plan.demonstration.truth.census_series(instants)
+    true_rows = [
+        (at, unit, census)
+        for unit, series in counted.items()
+        for at, census in zip(instants, series, strict=True)
+        if census
+    ]
+    found = query(_CENSUS, [instants[0], instants[-1]])
+    return matched("hourly census", true_rows, [(r["hour"], r["unit"], r["census"]) for r in found])
+
+
+def matched(
+    what: str, true_rows: Iterable[tuple[Any, ...]], rows: Iterable[tuple[Any, ...]]
+) -> Comparison:
+    """Two collections of rows as multisets; what only one side has, in words."""
+    truth, store = Counter(true_rows), Counter(rows)
+    missing, surplus = truth - store, store - truth
+    lines = [f"truth only: {_words(row)}" for row in _first(missing)]
+    lines += [f"store only: {_words(row)}" for row in _first(surplus)]
+    different = missing.total() + surplus.total()
+    return Comparison(what, truth.total(), store.total(), lines, different)
+
+
+def _first(rows: Counter[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return sorted(rows, key=lambda row: [str(cell) for cell in row])[:SHOWN]
+
+
+def _words(row: tuple[Any, ...]) -> str:
+    return " ".join(
+        cell.astimezone(UTC).isoformat() if isinstance(cell, datetime) else str(cell)
+        for cell in row
+    )
