@@ -10,7 +10,7 @@ import hashlib
 import logging
 import sqlite3
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -79,8 +79,8 @@ class Inbox:
         self._count_lock = threading.Lock()
         self._arrived = threading.Condition()
         self._applied = 0
-        self._pruned = 0
         self._closed = False
+        self._commits: deque[tuple[int, float]] = deque()
         self._db = self._connect()
         self._reader = self._connect()
         self._high = self._committed = self._high_water()
@@ -189,6 +189,21 @@ class Inbox:
     def applied_to(self, position: int) -> None:
         """Entries up to a position are in the database and may be pruned."""
         self._applied = position
+        while self._commits and self._commits[0][0] <= position:
+            self._commits.popleft()
+
+    def lag_seconds(self) -> float:
+        """How long the oldest message that is not in the database yet has been durable."""
+        commits = tuple(self._commits)
+        waiting = [at for high, at in commits if high > self._applied]
+        return monotonic() - waiting[0] if waiting else 0.0
+
+    def copy_to(self, path: Path) -> None:
+        """Write a consistent copy of the inbox, as SQLite's own backup makes it."""
+        source, copy = self._connect(), sqlite3.connect(path)
+        source.backup(copy)
+        copy.close()
+        source.close()
 
     def tallies(self) -> list[Tally]:
         """Messages by feed and outcome since the store was made."""
@@ -260,6 +275,8 @@ class Inbox:
             return
         self._tallies.update(counted)
         with self._arrived:
+            if self._high > self._committed:
+                self._commits.append((self._high, monotonic()))
             self._committed = self._high
             self._arrived.notify_all()
         for group, answer in zip(groups, answers, strict=True):
@@ -286,7 +303,8 @@ class Inbox:
         seen = dict(
             self._db.execute("SELECT body, position FROM digest WHERE control = ?", (control,))
         )
-        if body in seen and _repeats(outcome.envelope, body, seen):
+        replayed = body in seen and seen[body] == group.replay_of
+        if body in seen and not replayed and _repeats(outcome.envelope, body, seen):
             return Answer(status=DUPLICATE, code="AA", position=seen[body])
         reused = bool(seen) and not outcome.envelope.unversioned
         position = self._insert(receipt, group, reused=reused)

@@ -35,7 +35,7 @@ def fold_device(
             note = Note("unresolved_reference", statements[-1], "a Location nobody has described")
             rows.append(finding_row(note, device_id, facts[-1].recorded_at))
     if event.patient is not None:
-        patient_id = resolver.patient((event.patient,))
+        patient_id, _ = resolver.patient((event.patient,))
     said = (event.kind, event.name, event.manufacturer, event.model, event.serial_number)
     texts = tuple(text(part) for part in (*said, event.status))
     rows.append(("device", (device_id, *texts, location_id, patient_id)))

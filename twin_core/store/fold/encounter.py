@@ -72,7 +72,7 @@ def fold_encounter(
     classes = _first(tellings, precedence.class_).classes or _any_classes(tellings)
     notes = [*course.notes, *_disagreements(tellings, statements), *_unresolved(facts, resolver)]
     visit = _visit(facts, course, statements)
-    patient_id = resolver.patient(_patient(facts))
+    patient_id, _ = resolver.patient(_patient(facts))
     stays = () if status.status in VOID_STATUSES else movement.stays
     rows = list(_periods(encounter_id, status, classes))
     rows += _stay_rows(encounter_id, patient_id, stays)
@@ -182,7 +182,7 @@ def _unresolved(facts: Sequence[Fact], resolver: Resolver) -> Iterator[Note]:
                     yield Note("unresolved_reference", fact, "a Location nobody has described")
             if event.part_of is not None and not resolver.encounter(event.part_of)[1]:
                 yield Note("unresolved_reference", fact, "an Encounter nobody has described")
-            if event.patient and resolver.patient(event.patient) is None:
+            if event.patient and not resolver.patient(event.patient)[1]:
                 yield Note("unresolved_reference", fact, "a Patient nobody has described")
 
 

@@ -98,7 +98,9 @@ class Hierarchy:
             at = self._alias.get(parent.key, parent.key) if parent else None
         if unit_rank == _UNIT_KINDS.index("bu") and "bed" not in parts:
             parts.pop("unit")
-        return Place(**parts)
+        levels = ("facility", "unit", "room", "bed")
+        facility, unit, room, bed = (parts.get(level, "") for level in levels)
+        return Place(facility, unit, room, bed)
 
 
 def fold_location(

@@ -34,8 +34,9 @@ class Resolver(NamedTuple):
     """What an encounter's fold asks of the rest of the store."""
 
     place: Callable[[Place], ResolvedPlace]
-    patient: Callable[[Sequence[Identifier]], str | None]
-    """The surviving patient_id of a person known by any of the identifiers."""
+    patient: Callable[[Sequence[Identifier]], tuple[str | None, bool]]
+    """The surviving patient_id of whom the first identifier names, and whether anyone described
+    that person."""
     encounter: Callable[[Identifier], tuple[str, bool]]
     """encounter_id for an identifier, and whether that encounter has been described."""
     location: Callable[[Identifier], tuple[str, bool]]

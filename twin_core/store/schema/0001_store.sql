@@ -17,17 +17,19 @@ CREATE TABLE core.message (
 
 CREATE TABLE core.raw (message_id BIGINT, raw BLOB);
 
--- Events as translated. patient_node and encounter_node point at core.node (the primary
--- identifier); payload is the JSON of twin_core.events.
+-- Events as translated. node points at core.node: the primary identifier of whatever the event is
+-- about. payload is the JSON of twin_core.events.
 CREATE TABLE core.event (
     event_no BIGINT, message_id BIGINT, ordinal INTEGER, event VARCHAR, occurred_at TIMESTAMPTZ,
-    recorded_at TIMESTAMPTZ, owner BIGINT, patient_node BIGINT, encounter_node BIGINT,
-    payload VARCHAR
+    recorded_at TIMESTAMPTZ, node BIGINT, payload VARCHAR
 );
 
 -- Identifiers as they were first seen, and which ones belong together. kind: p patient,
--- e encounter, d device, l location. hash is the first 8 bytes of SHA-256 of kind, system, value.
-CREATE TABLE core.node (node BIGINT, kind VARCHAR, system VARCHAR, value VARCHAR, type VARCHAR, hash BIGINT);
+-- e encounter, l location, d device, o directory, c census. hash is 8 bytes of BLAKE2b over kind,
+-- system and value. A node without a row in core.family is a family of its own.
+CREATE TABLE core.node (
+    node BIGINT, kind VARCHAR, system VARCHAR, value VARCHAR, type VARCHAR, hash BIGINT
+);
 CREATE TABLE core.family (node BIGINT, family BIGINT);
 
 -- Findings noted on a message at intake; they never change.

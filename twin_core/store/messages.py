@@ -1,0 +1,87 @@
+"""Message, raw, finding and event rows of a batch, from the entries of the inbox."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from twin_core.events import Event
+from twin_core.identifiers import content_id
+from twin_core.inbox import Entry
+from twin_core.store.facts import Fact, natural, order_of
+from twin_core.store.subjects import Subject, subject_of
+
+_JSON = msgspec.json.Encoder()
+
+
+class Filed(NamedTuple):
+    """An event of a batch with its fact and what it is about."""
+
+    fact: Fact
+    ordinal: int
+    subject: Subject
+
+
+def filed_events(entries: Sequence[Entry]) -> list[Filed]:
+    """The events of a batch in the order of the inbox."""
+    filed = []
+    for entry in entries:
+        head = entry.head
+        envelope = head.envelope
+        if envelope is None or not head.events:
+            continue
+        message_id = entry.replay_of or entry.position
+        control = natural(envelope.control_id)
+        for ordinal, event in enumerate(head.events):
+            order = order_of(
+                event,
+                sent_at=envelope.sent_at,
+                sequence=envelope.sequence,
+                control=control,
+                digest=envelope.digest,
+                ordinal=ordinal,
+            )
+            fact = Fact(order, event, message_id, entry.received_at, head.format)
+            filed.append(Filed(fact, ordinal, subject_of(event)))
+    return filed
+
+
+def message_row(entry: Entry, batch_no: int) -> tuple[object, ...]:
+    """An entry as a row of core.message."""
+    head, envelope = entry.head, entry.head.envelope
+    start = (entry.replay_of or entry.position, batch_no, head.format, head.feed)
+    if envelope is None:
+        named = (head.sender, head.control_id, head.trigger_event)
+        reason = "; ".join(f"{fault.where}: {fault.reason}" for fault in head.faults)
+        faults = _JSON.encode(head.faults).decode()
+        unordered = (entry.received_at, None, 0, None, head.origin)
+        return (*start, *named, *unordered, "quarantined", head.code, reason, faults, None)
+    named = (envelope.sender, envelope.control_id, envelope.trigger_event)
+    order = (entry.received_at, envelope.sent_at, envelope.sequence, envelope.digest, head.origin)
+    status, reason_or_none = "applied", None
+    if not head.events:
+        status = "journalled"
+        reason_or_none = f"{envelope.trigger_event} is received and kept, but changes nothing here"
+    replayed = entry.received_at if entry.replay_of else None
+    return (*start, *named, *order, status, head.code, reason_or_none, None, replayed)
+
+
+def finding_rows(entry: Entry) -> Iterator[tuple[object, ...]]:
+    """What the adapter noted on a message, as rows of core.message_finding."""
+    message_id = entry.replay_of or entry.position
+    for noted in dict.fromkeys(entry.head.findings):
+        finding_id = content_id("f", noted.kind, str(message_id), noted.detail)
+        row = (finding_id, noted.kind, str(message_id), message_id, entry.received_at)
+        yield (*row, noted.detail or None)
+
+
+def event_row(filed: Filed, event_no: int, node: int) -> tuple[object, ...]:
+    """An event as a row of core.event."""
+    fact, event = filed.fact, filed.fact.event
+    where = (event_no, fact.message_id, filed.ordinal, type(event).__name__)
+    return (*where, event.occurred_at, fact.recorded_at, node, payload_of(event))
+
+
+def payload_of(event: Event) -> str:
+    """An event as the JSON that the journal keeps."""
+    return _JSON.encode(event).decode()

@@ -1,0 +1,185 @@
+"""Identifiers as numbered nodes, and families of nodes that belong to one entity.
+
+Families only grow: a fold decides what its members mean. What is kept in memory is a bounded copy
+of `core.node` and `core.family`; whatever is missing is looked up by hash, once per batch.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from twin_core.identifiers import Identifier
+
+Wanted = tuple[str, Identifier]
+"""Kind of entity (p, e, l, d, o, c) and identifier."""
+Key = tuple[str, str, str]
+
+REMEMBERED = 600_000
+"""Nodes kept in memory at most."""
+
+
+class NewNode(NamedTuple):
+    """A row of core.node."""
+
+    node: int
+    kind: str
+    system: str
+    value: str
+    type: str
+    hash: int
+
+
+class Nodes:
+    """The numbers and families of identifiers, as of the last committed batch and this one."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.created: list[NewNode] = []
+        self.regrouped: set[int] = set()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop everything remembered and not committed; the tables know."""
+        row = self._connection.execute("SELECT coalesce(max(node), 0) FROM core.node").fetchone()
+        self._next = (row[0] if row else 0) + 1
+        self._first_new = self._next
+        self._node: dict[Key, int] = {}
+        self._family: dict[int, int] = {}
+        self._members: dict[int, list[int]] = {}
+        self._identifier: dict[int, tuple[str, Identifier]] = {}
+        self.begin()
+
+    def begin(self) -> bool:
+        """Start a batch: what was created so far is committed. True if memory was emptied."""
+        full = len(self._node) > REMEMBERED
+        if full:
+            self._node.clear()
+            self._family.clear()
+            self._members.clear()
+            self._identifier.clear()
+        self.created = []
+        self.regrouped = set()
+        self._first_new = self._next
+        return full
+
+    def learn(self, wanted: Iterable[Wanted]) -> None:
+        """Number every identifier, looking up those not remembered and creating the rest."""
+        missing: dict[Key, Identifier] = {}
+        for kind, identifier in wanted:
+            key = (kind, identifier.system, identifier.value)
+            if key not in self._node:
+                missing.setdefault(key, identifier)
+        if missing:
+            if self._first_new > 1:
+                self._look_up({_hash(key) for key in missing})
+            for key, identifier in missing.items():
+                if key not in self._node:
+                    self._create(key, identifier)
+
+    def recall(self, numbers: Iterable[int]) -> None:
+        """Look up nodes by number, with their families."""
+        missing = [number for number in numbers if number not in self._identifier]
+        if missing:
+            self._connection.register("wanted_node", pa.table({"node": pa.array(missing)}))
+            found = self._connection.execute(
+                "SELECT n.node, n.kind, n.system, n.value, n.type"
+                " FROM core.node n SEMI JOIN wanted_node USING (node)"
+            ).fetchall()
+            self._connection.unregister("wanted_node")
+            self._remember(found)
+            self._look_up_families([row[0] for row in found])
+
+    def number(self, kind: str, identifier: Identifier) -> int:
+        """The node of an identifier that was learned."""
+        return self._node[kind, identifier.system, identifier.value]
+
+    def known(self, kind: str, identifier: Identifier) -> int | None:
+        """The node of an identifier if it is remembered."""
+        return self._node.get((kind, identifier.system, identifier.value))
+
+    def is_new(self, node: int) -> bool:
+        """Whether the node was created in this batch."""
+        return node >= self._first_new
+
+    def family(self, node: int) -> int:
+        """The family that a node belongs to: the number of its first member."""
+        return self._family.get(node, node)
+
+    def members(self, family: int) -> list[int]:
+        """The nodes of a family."""
+        return self._members.get(family) or [family]
+
+    def identifiers(self, family: int) -> list[Identifier]:
+        """The identifiers of a family."""
+        return [self._identifier[node][1] for node in self.members(family)]
+
+    def unite(self, one: int, other: int) -> tuple[int, int] | None:
+        """Make two nodes one family; (kept, gone) where they were not."""
+        first, second = self.family(one), self.family(other)
+        if first == second:
+            return None
+        kept, gone = min(first, second), max(first, second)
+        moving = self._members.pop(gone, None) or [gone]
+        staying = self._members.setdefault(kept, [kept])
+        if kept not in self._family:
+            self._family[kept] = kept
+            self.regrouped.add(kept)
+        for node in moving:
+            self._family[node] = kept
+            self.regrouped.add(node)
+        staying.extend(moving)
+        return kept, gone
+
+    def regroupings(self) -> list[tuple[int, int]]:
+        """(node, family) rows that this batch changed."""
+        return [(node, self._family[node]) for node in sorted(self.regrouped)]
+
+    def _create(self, key: Key, identifier: Identifier) -> None:
+        node = self._next
+        self._next += 1
+        self._node[key] = node
+        self._identifier[node] = (key[0], identifier)
+        self.created.append(NewNode(node, *key, identifier.type, _hash(key)))
+
+    def _look_up(self, hashes: set[int]) -> None:
+        self._connection.register("wanted_hash", pa.table({"hash": pa.array(list(hashes))}))
+        found = self._connection.execute(
+            "SELECT n.node, n.kind, n.system, n.value, n.type"
+            " FROM core.node n SEMI JOIN wanted_hash w ON n.hash = w.hash"
+        ).fetchall()
+        self._connection.unregister("wanted_hash")
+        self._remember(found)
+        self._look_up_families([row[0] for row in found])
+
+    def _look_up_families(self, numbers: list[int]) -> None:
+        if not numbers:
+            return
+        nodes = pa.table({"node": pa.array(numbers, pa.int64())})
+        self._connection.register("wanted_node", nodes)
+        grouped = self._connection.execute(
+            "WITH f AS (SELECT DISTINCT family FROM core.family SEMI JOIN wanted_node USING (node))"
+            " SELECT n.node, n.kind, n.system, n.value, n.type, g.family"
+            " FROM f JOIN core.family g USING (family) JOIN core.node n USING (node) ORDER BY 1"
+        ).fetchall()
+        self._connection.unregister("wanted_node")
+        self._remember([row[:5] for row in grouped])
+        for row in grouped:
+            node, family = row[0], row[5]
+            if node not in self._family:
+                self._family[node] = family
+                self._members.setdefault(family, []).append(node)
+
+    def _remember(self, rows: Iterable[tuple[int, str, str, str, str]]) -> None:
+        for node, kind, system, value, type_ in rows:
+            key = (kind, system, value)
+            if key not in self._node:
+                self._node[key] = node
+                self._identifier[node] = (kind, Identifier(system, value, type_))
+
+
+def _hash(key: Key) -> int:
+    digest = hashlib.blake2b("\x1f".join(key).encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big", signed=True)

@@ -1,0 +1,101 @@
+"""Opening a store: two files that belong together, or a clear refusal."""
+
+import uuid
+from pathlib import Path
+
+from twin_core.clock import Clock
+from twin_core.errors import StoreError, StoreMismatch
+from twin_core.inbox import Inbox
+from twin_core.settings import Settings
+from twin_core.store.database import Database, get_meta, install_views, migrate, put_meta
+from twin_core.store.units import last_known_at
+
+
+def inbox_path(path: Path) -> Path:
+    """Where the inbox of a store is."""
+    return path.with_name(path.name + ".inbox")
+
+
+def open_store(
+    path: Path,
+    settings: Settings,
+    clock: Clock,
+    *,
+    macros: tuple[str, ...],
+    demo: bool,
+    create: bool,
+) -> tuple[Database, Inbox]:
+    """Both halves of a store, made where there is none yet.
+
+    Raises StoreMismatch where one half is missing, foreign or older than the other; StoreBusy,
+    StoreVersion or StoreError where a half cannot be used at all.
+    """
+    had_database, had_inbox = path.exists(), inbox_path(path).exists()
+    if not create and not had_database:
+        raise StoreError(
+            f"There is no store at {path}.",
+            do="Name an existing one with --db, or start `wardtwin serve` to make one.",
+        )
+    _refuse_missing_half(path, had_database=had_database, had_inbox=had_inbox)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The folder of {path} cannot be made.", why=str(error)) from error
+    database = Database(path, memory_limit=settings.store.memory_limit)
+    try:
+        inbox = _open_inbox(database, path, settings, clock, had_inbox=had_inbox, demo=demo)
+    except BaseException:
+        database.close()
+        raise
+    try:
+        install_views(database.connection, macros)
+    except BaseException:
+        inbox.close()
+        database.close()
+        raise
+    return database, inbox
+
+
+def _open_inbox(
+    database: Database, path: Path, settings: Settings, clock: Clock, *, had_inbox: bool, demo: bool
+) -> Inbox:
+    connection = database.connection
+    migrate(connection)
+    _, applied, _ = last_known_at(connection)
+    store_id = get_meta(connection, "store_id")
+    if applied and not had_inbox:
+        raise _one_half(inbox_path(path).name, path.name)
+    inbox = Inbox(inbox_path(path), clock, window_ms=settings.store.commit_window_ms)
+    try:
+        claimed = inbox.store_id()
+        if store_id is None:
+            if inbox.high:
+                raise _one_half(path.name, inbox.path.name)
+            store_id = claimed or uuid.uuid4().hex
+            put_meta(connection, "store_id", store_id)
+            put_meta(connection, "demo", str(demo).lower())
+        if claimed is None:
+            inbox.claim(store_id)
+        elif claimed != store_id:
+            raise StoreMismatch(
+                f"{path.name} and {inbox.path.name} belong to different stores.",
+                do="Restore both from the same backup.",
+            )
+        inbox.require(applied)
+    except BaseException:
+        inbox.close()
+        raise
+    return inbox
+
+
+def _refuse_missing_half(path: Path, *, had_database: bool, had_inbox: bool) -> None:
+    if had_inbox and not had_database:
+        raise _one_half(path.name, inbox_path(path).name)
+
+
+def _one_half(missing: str, present: str) -> StoreMismatch:
+    return StoreMismatch(
+        f"{missing} is missing beside {present}.",
+        why="Inbox and database are two halves of one store.",
+        do="Restore both from the same backup, or remove both to start anew.",
+    )

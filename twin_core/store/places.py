@@ -1,0 +1,124 @@
+"""The hospital's map while batches are applied: resources, paths seen, what a change touches."""
+
+from collections.abc import Iterable, Sequence
+
+import duckdb
+
+from twin_core.events import LocationStated
+from twin_core.identifiers import Identifier, Place
+from twin_core.store.facts import Fact
+from twin_core.store.fold.locations import (
+    PATH_SYSTEM,
+    Hierarchy,
+    Path,
+    location_id_of,
+    parent_path,
+    path_identifier,
+)
+from twin_core.store.fold.rows import ResolvedPlace
+from twin_core.store.subjects import path_of
+from twin_core.store.units import latest_location_facts
+
+REMEMBERED_PLACES = 50_000
+
+
+class Touched:
+    """What a batch of Location statements changed: places to fold again, and ids now elsewhere."""
+
+    def __init__(self) -> None:
+        self.paths: set[Path] = set()
+        self.subjects: set[tuple[str, str]] = set()
+        self.location_ids: set[str] = set()
+
+
+class Places:
+    """Every Location resource and every path that a message has named."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.forget()
+
+    def forget(self) -> None:
+        """Read the map back from the journal."""
+        self.hierarchy = Hierarchy()
+        for fact in latest_location_facts(self._connection):
+            self.hierarchy.state(fact)
+        rows = self._connection.execute(
+            "SELECT value FROM core.node WHERE kind = 'l' AND system = ?", [PATH_SYSTEM]
+        ).fetchall()
+        self._known = {value for (value,) in rows}
+        self._cache: dict[Place, ResolvedPlace] = {}
+
+    def resolve(self, place: Place) -> ResolvedPlace:
+        """Where a place is: its own path, or where its reference leads."""
+        found = self._cache.get(place)
+        if found is None:
+            if len(self._cache) > REMEMBERED_PLACES:
+                self._cache.clear()
+            found = self._cache[place] = self._resolve(place)
+        return found
+
+    def unseen(self, paths: Iterable[Path]) -> list[Path]:
+        """Paths named for the first time, with the rooms and units around them."""
+        fresh: list[Path] = []
+        for path in paths:
+            at: Path | None = path
+            while at is not None:
+                value = path_identifier(at).value
+                if value in self._known:
+                    break
+                self._known.add(value)
+                fresh.append(at)
+                at = parent_path(at)
+        return fresh
+
+    def state(self, facts: Sequence[Fact]) -> Touched:
+        """Take in Location statements and say what they change."""
+        touched = Touched()
+        if not facts:
+            return touched
+        before = self._resolutions()
+        stated = {
+            fact.event.subject.key for fact in facts if isinstance(fact.event, LocationStated)
+        }
+        for fact in facts:
+            self.hierarchy.state(fact)
+        self._cache.clear()
+        for key, place in self._resolutions().items():
+            earlier = before.get(key)
+            if place == earlier and key not in stated:
+                continue
+            touched.subjects.add(key)
+            for resolved in (place, earlier):
+                if resolved is not None:
+                    touched.paths.add(resolved[:4])
+            if place != earlier:
+                # Before anyone described it, a reference led to an id of its own.
+                unknown = Hierarchy().resolve(Identifier(*key)).location_id
+                touched.location_ids.add(earlier.location_id if earlier else unknown)
+                touched.location_ids.add(unknown)
+        touched.paths = {path for path in touched.paths if any(path[1:])}
+        return touched
+
+    def subjects_at(self, path: Path) -> list[tuple[str, str]]:
+        """Keys of the resources that resolve to a path."""
+        return [key for key, place in self._resolutions().items() if place[:4] == path]
+
+    def subjects_by_path(self) -> dict[Path, list[tuple[str, str]]]:
+        """Keys of all resources by the path they resolve to."""
+        found: dict[Path, list[tuple[str, str]]] = {}
+        for key, place in self._resolutions().items():
+            found.setdefault(place[:4], []).append(key)
+        return found
+
+    def _resolutions(self) -> dict[tuple[str, str], ResolvedPlace]:
+        hierarchy = self.hierarchy
+        return {key: hierarchy.resolve(Identifier(*key)) for key in hierarchy.subjects()}
+
+    def _resolve(self, place: Place) -> ResolvedPlace:
+        path = path_of(place)
+        if path is not None:
+            return ResolvedPlace(*path, location_id_of(path))
+        if place.reference is not None:
+            return self.hierarchy.resolve(place.reference)
+        return ResolvedPlace(place.facility, "", "", "", "", known=False)

@@ -1,0 +1,140 @@
+"""The projecting thread: durable entries become batches, batches become what everyone sees.
+
+It is the only writer of the database. A failing disk is waited out, since nothing that was
+acknowledged may be lost; a message that cannot be projected is quarantined by itself, with its
+neighbours applied.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import duckdb
+import msgspec
+
+from twin_core.errors import StoreError
+from twin_core.events import Fault
+from twin_core.inbox import Entry, Inbox
+from twin_core.store.projection import BatchApplied, Projection
+
+GATHER_S = 0.05
+"""Pause between batches, so that a busy feed gives larger ones."""
+BATCH_ENTRIES = 20_000
+RETRY_S = 2.0
+_LOG = logging.getLogger("wardtwin.projector")
+
+
+class Projector:
+    """Applies what the inbox holds, in order, and tells listeners about every batch."""
+
+    def __init__(
+        self, inbox: Inbox, projection: Projection, listeners: list[Callable[[BatchApplied], None]]
+    ) -> None:
+        self._inbox, self._projection, self._listeners = inbox, projection, listeners
+        self._stopping = threading.Event()
+        self._applied = threading.Condition()
+        self.pause = threading.Lock()
+        self.position = projection.position
+        self.sequence = projection.batch_no
+        self.known_at: datetime | None = projection.known_at
+        self.failure: str | None = None
+        self.batch_seconds = 0.0
+        self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
+
+    def start(self) -> None:
+        """Begin to apply."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch at hand and stop; what remains is applied at the next start."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def alive(self) -> bool:
+        """Whether batches are being applied."""
+        return self._thread.is_alive() and self.failure is None
+
+    def wait(self, position: int, timeout: float) -> bool:
+        """Wait until a position has been applied; False when the time was up first."""
+        with self._applied:
+            return self._applied.wait_for(lambda: self.position >= position, timeout)
+
+    def catch_up(self) -> None:
+        """Apply everything durable, on the calling thread, before the store is opened to anyone."""
+        while entries := self._inbox.read(self.position, BATCH_ENTRIES):
+            self._apply(entries)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if not self._inbox.wait(self.position, timeout=0.2):
+                continue
+            try:
+                entries = self._inbox.read(self.position, BATCH_ENTRIES)
+                if entries:
+                    with self.pause:
+                        self._apply(entries)
+                self.failure = None
+                self._stopping.wait(GATHER_S)
+            except (duckdb.Error, StoreError, OSError, MemoryError) as error:
+                # The disk or the database: the entries are durable, so wait and try again.
+                self.failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+                _LOG.error("Projection is waiting: %s", self.failure)
+                self._stopping.wait(RETRY_S)
+
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        started = time.monotonic()
+        try:
+            applied = self._projection.apply(entries)
+        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException):
+            raise
+        except Exception as error:
+            self._isolate(entries, error)
+            return
+        self.batch_seconds = time.monotonic() - started
+        self._announce(entries[-1].position, applied)
+
+    def _isolate(self, entries: Sequence[Entry], error: Exception) -> None:
+        # Halving finds the message at fault; its neighbours must not wait for a person.
+        if len(entries) > 1:
+            half = len(entries) // 2
+            self._apply(entries[:half])
+            self._apply(entries[half:])
+            return
+        (entry,) = entries
+        _LOG.error(
+            "Message %d cannot be projected (%s) and is quarantined",
+            entry.position,
+            type(error).__name__,
+        )
+        self._apply_quarantined(entry, type(error).__name__)
+
+    def _apply_quarantined(self, entry: Entry, error: str) -> None:
+        envelope = entry.head.envelope
+        fault = Fault(
+            where="MSH",
+            code="207",
+            reason=f"accepted, but could not be applied ({error}); replay it after an upgrade",
+        )
+        head = msgspec.structs.replace(
+            entry.head,
+            envelope=None,
+            events=(),
+            faults=(*entry.head.faults, fault),
+            sender=envelope.sender if envelope else entry.head.sender,
+            control_id=envelope.control_id if envelope else entry.head.control_id,
+            trigger_event=envelope.trigger_event if envelope else entry.head.trigger_event,
+        )
+        quarantined = msgspec.structs.replace(entry, head=head)
+        self._announce(entry.position, self._projection.apply([quarantined]))
+
+    def _announce(self, position: int, applied: BatchApplied) -> None:
+        with self._applied:
+            self.position, self.sequence = position, applied.sequence
+            self.known_at = applied.known_at
+            self._applied.notify_all()
+        self._inbox.applied_to(position)
+        for listener in tuple(self._listeners):
+            listener(applied)

@@ -1,0 +1,127 @@
+"""What each kind of event is about, and which identifiers it ties together.
+
+This table is the only place that knows how an event is filed: under which node its fact is kept,
+which identifiers it unites into one family, and which further ones its fold will ask for.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from twin_core.events import (
+    BedStatusChanged,
+    CensusReported,
+    DeviceStated,
+    DirectoryStated,
+    EncounterEvent,
+    EncounterStated,
+    Event,
+    LocationStated,
+    PatientDescribed,
+    PatientsMerged,
+    PatientStated,
+    Transferred,
+)
+from twin_core.identifiers import Identifier, Place
+from twin_core.store.fold.locations import Path, path_identifier
+from twin_core.store.fold.patient import identifiers_of
+
+PATIENT, ENCOUNTER, LOCATION, DEVICE, DIRECTORY, CENSUS = "p", "e", "l", "d", "o", "c"
+
+
+class Subject(NamedTuple):
+    """Where an event is filed.
+
+    `united` are identifiers of `kind`, the first naming the node; `asked` are (kind, identifier)
+    pairs that the fold will resolve; `places` are paths that the event shows to exist.
+    """
+
+    kind: str
+    united: tuple[Identifier, ...]
+    asked: tuple[tuple[str, Identifier], ...] = ()
+    places: tuple[Path, ...] = ()
+
+
+def subject_of(event: Event) -> Subject:
+    """How an event is filed."""
+    for base in type(event).__mro__:
+        filing = _FILING.get(base)
+        if filing is not None:
+            return filing(event)
+    raise TypeError(f"no filing for {type(event).__name__}")
+
+
+def path_of(place: Place) -> Path | None:
+    """The path of a place that a message names itself; None for a reference or nowhere."""
+    if not (place.unit or place.room or place.bed):
+        return None
+    return (place.facility, place.unit, place.room, place.bed)
+
+
+def _person(event: Event) -> Subject:
+    return Subject(PATIENT, identifiers_of(event))
+
+
+def _merge(event: Event) -> Subject:
+    source, target = identifiers_of(event)
+    return Subject(PATIENT, (target, source))
+
+
+def _visit(event: Event) -> Subject:
+    assert isinstance(event, EncounterEvent)  # noqa: S101  (narrows the type)
+    origin = event.origin if isinstance(event, Transferred) else None
+    places = tuple(p for p in (path_of(event.place), origin and path_of(origin)) if p)
+    asked = ((PATIENT, event.patient[0]),) if event.patient else ()
+    return Subject(ENCOUNTER, event.encounter, asked, places)
+
+
+def _stated_visit(event: Event) -> Subject:
+    assert isinstance(event, EncounterStated)  # noqa: S101  (narrows the type)
+    asked: list[tuple[str, Identifier]] = []
+    if event.patient:
+        asked.append((PATIENT, event.patient[0]))
+    if event.part_of is not None:
+        asked.append((ENCOUNTER, event.part_of))
+    places = tuple(p for period in event.locations if (p := path_of(period.place)))
+    return Subject(ENCOUNTER, (event.subject, *event.identifiers), tuple(asked), places)
+
+
+def _bed(event: Event) -> Subject:
+    assert isinstance(event, BedStatusChanged)  # noqa: S101  (narrows the type)
+    path = path_of(event.place) or ("", "", "", "")
+    return Subject(LOCATION, (path_identifier(path),), (), (path,))
+
+
+def _location(event: Event) -> Subject:
+    assert isinstance(event, LocationStated)  # noqa: S101  (narrows the type)
+    return Subject(LOCATION, (event.subject,))
+
+
+def _device(event: Event) -> Subject:
+    assert isinstance(event, DeviceStated)  # noqa: S101  (narrows the type)
+    asked = ((PATIENT, event.patient),) if event.patient else ()
+    return Subject(DEVICE, (event.subject, *event.identifiers), asked)
+
+
+def _directory(event: Event) -> Subject:
+    assert isinstance(event, DirectoryStated)  # noqa: S101  (narrows the type)
+    return Subject(DIRECTORY, (event.subject,))
+
+
+def _census(event: Event) -> Subject:
+    assert isinstance(event, CensusReported)  # noqa: S101  (narrows the type)
+    counted = "|".join((event.source, event.facility, event.unit))
+    return Subject(CENSUS, (Identifier("urn:wardtwin:census", counted),))
+
+
+_FILING: dict[type, Callable[[Event], Subject]] = {
+    PatientDescribed: _person,
+    PatientStated: _person,
+    PatientsMerged: _merge,
+    EncounterEvent: _visit,
+    EncounterStated: _stated_visit,
+    BedStatusChanged: _bed,
+    LocationStated: _location,
+    DeviceStated: _device,
+    DirectoryStated: _directory,
+    CensusReported: _census,
+}

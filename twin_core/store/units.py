@@ -1,0 +1,217 @@
+"""Fold units: the facts and present rows of one family, remembered or read back from the journal.
+
+Memory is a bounded copy. A family that is not remembered is loaded, so that nothing is ever too
+late to be applied.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from twin_core.events import AnyEvent, Event
+from twin_core.store.facts import Fact, natural, order_of
+from twin_core.store.fold.rows import EntityRow
+from twin_core.store.nodes import Nodes
+from twin_core.store.tables import BY_NAME
+
+ENTITIES_OF: dict[str, tuple[str, ...]] = {
+    "p": ("patient", "patient_identifier", "fold_finding"),
+    "e": (
+        "encounter",
+        "encounter_identifier",
+        "encounter_status",
+        "encounter_class",
+        "encounter_milestone",
+        "stay",
+        "fold_finding",
+    ),
+    "l": ("location", "location_identifier", "location_status", "fold_finding"),
+    "d": ("device", "device_identifier", "fold_finding"),
+    "o": ("directory",),
+    "c": ("source_census",),
+}
+"""Which tables a fold unit of each kind writes."""
+
+REMEMBERED_FACTS = 150_000
+_EVENT = msgspec.json.Decoder(AnyEvent)
+
+
+class Unit:
+    """One family while it is remembered: facts in order, and its open versions by row."""
+
+    __slots__ = ("facts", "kind", "owner", "rows", "survivors")
+
+    def __init__(self, kind: str, owner: int) -> None:
+        self.kind, self.owner = kind, owner
+        self.facts: list[Fact] = []
+        self.rows: dict[EntityRow, int] = {}
+        self.survivors: dict[tuple[str, str], str] | None = None
+
+    def add(self, fact: Fact) -> None:
+        """Put a fact in its place in the order."""
+        if not self.facts or self.facts[-1].order <= fact.order:
+            self.facts.append(fact)
+        else:
+            insort(self.facts, fact, key=lambda held: held.order)
+
+    def absorb(self, other: "Unit") -> None:
+        """Take over the facts and rows of a family that turned out to be this one."""
+        self.facts = sorted([*self.facts, *other.facts], key=lambda fact: fact.order)
+        self.rows.update(other.rows)
+        self.survivors = None
+
+
+class Units:
+    """The families at hand, by owner: the number of a family's first node."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, nodes: Nodes) -> None:
+        self._connection, self._nodes = connection, nodes
+        self._held: dict[int, Unit] = {}
+
+    def forget(self) -> None:
+        """Drop everything remembered; the journal knows."""
+        self._held.clear()
+
+    def begin(self) -> None:
+        """Start a batch with a bounded memory: what was used least recently is dropped."""
+        facts = sum(len(unit.facts) for unit in self._held.values())
+        for owner in list(self._held):
+            if facts <= REMEMBERED_FACTS:
+                break
+            facts -= len(self._held.pop(owner).facts)
+
+    def fetch(self, kind: str, owners: Iterable[int]) -> list[Unit]:
+        """The units of owners, loading those that are not remembered."""
+        wanted = list(dict.fromkeys(owners))
+        missing = [owner for owner in wanted if owner not in self._held]
+        self._load(kind, missing)
+        units = []
+        for owner in wanted:
+            unit = self._held.pop(owner)
+            self._held[owner] = unit  # last in the dictionary: most recently used
+            units.append(unit)
+        return units
+
+    def get(self, owner: int) -> Unit:
+        """A unit that was fetched in this batch."""
+        return self._held[owner]
+
+    def held(self, owner: int) -> bool:
+        """Whether a unit is remembered."""
+        return owner in self._held
+
+    def drop(self, owner: int) -> None:
+        """Forget a unit that another one has absorbed."""
+        self._held.pop(owner, None)
+
+    def _load(self, kind: str, owners: list[int]) -> None:
+        stored = []
+        for owner in owners:
+            self._held[owner] = Unit(kind, owner)
+            if not self._nodes.is_new(owner):
+                stored.append(owner)
+        if stored:
+            owner_of = {n: owner for owner in stored for n in self._nodes.members(owner)}
+            for node, fact in self._facts(list(owner_of)):
+                self._held[owner_of[node]].facts.append(fact)
+            for owner in stored:
+                self._held[owner].facts.sort(key=lambda fact: fact.order)
+            self._rows(kind, stored)
+
+    def _facts(self, nodes: list[int]) -> Iterator[tuple[int, Fact]]:
+        with _listed(self._connection, "wanted_node", nodes):
+            found = self._connection.execute(
+                "SELECT e.node, e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at,"
+                " m.sequence, m.control_id, m.digest, m.format"
+                " FROM core.event e SEMI JOIN wanted_node w ON e.node = w.number"
+                " JOIN core.message m ON m.message_id = e.message_id"
+            ).fetchall()
+        for node, payload, ordinal, message_id, recorded_at, sent_at, *rest in found:
+            sequence, control_id, digest, format_ = rest
+            event: Event = _EVENT.decode(payload)
+            order = order_of(
+                event,
+                sent_at=sent_at,
+                sequence=sequence,
+                control=natural(control_id),
+                digest=digest,
+                ordinal=ordinal,
+            )
+            yield node, Fact(order, event, message_id, recorded_at, format_)
+
+    def _rows(self, kind: str, owners: list[int]) -> None:
+        with _listed(self._connection, "wanted_owner", owners):
+            for name in ENTITIES_OF[kind]:
+                columns = ", ".join(f'v."{column.name}"' for column in BY_NAME[name].columns)
+                found = self._connection.execute(
+                    f"SELECT v.owner, v.version_no, {columns} FROM core.{name}_version v"
+                    " SEMI JOIN wanted_owner w ON v.owner = w.number"
+                    " WHERE v.known_to = 'infinity'"
+                ).fetchall()
+                for owner, version_no, *values in found:
+                    self._held[owner].rows[name, tuple(values)] = version_no
+
+
+class _listed:
+    """A list of numbers as a table, for as long as a query needs it."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, name: str, numbers: list[int]
+    ) -> None:
+        self._connection, self._name = connection, name
+        self._table = pa.table({"number": pa.array(numbers, pa.int64())})
+
+    def __enter__(self) -> None:
+        self._connection.register(self._name, self._table)
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.unregister(self._name)
+
+
+def owners_where(
+    connection: duckdb.DuckDBPyConnection, entity: str, column: str, values: Iterable[str]
+) -> list[int]:
+    """Owners of present rows whose column has one of the values."""
+    wanted = pa.table({"wanted": pa.array(sorted(values), pa.string())})
+    connection.register("wanted_value", wanted)
+    found = connection.execute(
+        f"SELECT DISTINCT v.owner FROM core.{entity}_version v"
+        f" SEMI JOIN wanted_value w ON v.\"{column}\" = w.wanted WHERE v.known_to = 'infinity'"
+    ).fetchall()
+    connection.unregister("wanted_value")
+    return [owner for (owner,) in found]
+
+
+def latest_location_facts(connection: duckdb.DuckDBPyConnection) -> list[Fact]:
+    """Every Location statement in the journal, for the hierarchy at start."""
+    found: list[tuple[Any, ...]] = connection.execute(
+        "SELECT e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at, m.sequence,"
+        " m.control_id, m.digest FROM core.event e JOIN core.message m USING (message_id)"
+        " WHERE e.event = 'LocationStated' ORDER BY e.event_no"
+    ).fetchall()
+    facts = []
+    for payload, ordinal, message_id, recorded_at, sent_at, sequence, control_id, digest in found:
+        event: Event = _EVENT.decode(payload)
+        order = order_of(
+            event,
+            sent_at=sent_at,
+            sequence=sequence,
+            control=natural(control_id),
+            digest=digest,
+            ordinal=ordinal,
+        )
+        facts.append(Fact(order, event, message_id, recorded_at, "fhir"))
+    return facts
+
+
+def last_known_at(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, datetime | None]:
+    """(batch number, inbox position, known_at) of the last batch; zeros in a new store."""
+    row = connection.execute(
+        "SELECT batch_no, position, known_at FROM core.batch ORDER BY batch_no DESC LIMIT 1"
+    ).fetchone()
+    return (row[0], row[1], row[2]) if row else (0, 0, None)

@@ -1,0 +1,281 @@
+"""The twin's one front door: open a store, put messages in, ask what is and what was."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from twin_core.clock import Clock, SystemClock
+from twin_core.errors import StoreError, UsageError
+from twin_core.events import Rejection, Translation
+from twin_core.inbox import Answer, Receipt, Tally
+from twin_core.kpi import catalogue
+from twin_core.settings import Settings
+from twin_core.state import HospitalState, hospital_state
+from twin_core.store.database import Row, connect, get_meta, install_views, set_facilities
+from twin_core.store.opening import inbox_path, open_store
+from twin_core.store.projection import BatchApplied, Projection
+from twin_core.store.projector import Projector
+from twin_core.store.replica import copy_tables
+
+if TYPE_CHECKING:
+    from twin_core.kpi.measure import KpiRow
+
+__all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
+
+_LOG = logging.getLogger("wardtwin.twin")
+
+
+class QuarantinedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that could not be applied, and why. Its bytes are kept; see `Twin.raw`."""
+
+    message_id: int
+    format: str
+    feed: str
+    sender: str
+    control_id: str
+    trigger_event: str
+    received_at: datetime
+    code: str
+    reason: str
+    origin: str
+    faults: list[dict[str, str]]
+
+
+class Twin:
+    """An open store: what hospitals send goes in, what is true comes out.
+
+    >>> with Twin.open("hospital.duckdb") as twin:         # doctest: +SKIP
+    ...     twin.kpi("occ_midnight", "2026-11-01", "2026-11-08")
+    """
+
+    def __init__(
+        self, path: Path, settings: Settings, clock: Clock, *, demo: bool, create: bool
+    ) -> None:
+        self.path, self.settings, self.clock = path, settings, clock
+        self._macros = tuple(catalogue.statements())
+        self._database, self._inbox = open_store(
+            path, settings, clock, macros=self._macros, demo=demo, create=create
+        )
+        zones = {code: (f.time_zone, f.name) for code, f in settings.facilities.items()}
+        set_facilities(self._database.connection, zones)
+        self._demo = get_meta(self._database.connection, "demo") == "true"
+        self._listeners: list[Callable[[BatchApplied], None]] = []
+        projection = Projection(self._database, settings.precedence)
+        self._projector = Projector(self._inbox, projection, self._listeners)
+        self._projector.catch_up()
+        self._inbox.start()
+        self._projector.start()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        demo: bool = False,
+        create: bool = True,
+    ) -> Self:
+        """Open a store, making it where there is none; acknowledged messages are applied first.
+
+        Raises StoreBusy, StoreMismatch, StoreVersion or StoreError, which say what to do.
+        """
+        return cls(
+            Path(path), settings or Settings(), clock or SystemClock(), demo=demo, create=create
+        )
+
+    def close(self) -> None:
+        """Commit and apply what was accepted, then let go of the files."""
+        self._projector.stop()
+        self._inbox.close()
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- in ----------------------------------------------------------------------------------
+
+    def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]":
+        """Make receipts durable, all or none; the future is done when they are on disk.
+
+        It raises StoreError where nothing was stored: tell the sender to try again.
+        """
+        return self._inbox.submit(receipts)
+
+    def receive(self, receipts: Sequence[Receipt]) -> list[Answer]:
+        """`submit`, and wait for the answers."""
+        return self.submit(receipts).result()
+
+    def replay(self, message_id: int, outcome: Translation | Rejection) -> Answer:
+        """Try a quarantined message again, with what its adapter makes of it now.
+
+        It keeps its message_id; what it says becomes known now. Raises UsageError where the
+        message is not in quarantine.
+        """
+        message = self.message(message_id)
+        if message["status"] != "quarantined":
+            raise UsageError(
+                f"Message {message_id} is not in quarantine.",
+                why=f"Its status is {message['status']}.",
+                do="List what is with `wardtwin quarantine list`.",
+            )
+        receipt = Receipt(
+            format=str(message["format"]),
+            feed=str(message["feed"]),
+            raw=self.raw(message_id),
+            outcome=outcome,
+            origin=str(message["origin"]),
+        )
+        return self._inbox.submit([receipt], replay_of=message_id).result()[0]
+
+    def wait_applied(self, position: int | None = None, timeout: float = 60.0) -> None:
+        """Wait until a position (by default all that is durable now) can be seen.
+
+        Raises StoreError when the time is up, saying what the projection waits for.
+        """
+        wanted = self._inbox.high if position is None else position
+        if not self._projector.wait(wanted, timeout):
+            raise StoreError(
+                f"Messages up to {wanted} were not applied within {timeout:g} s.",
+                why=self._projector.failure or f"The projection is at {self.position()}.",
+            )
+
+    # --- out ---------------------------------------------------------------------------------
+
+    def query(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[Row]:
+        """Rows of the product's own SQL. Analysts' SQL runs in a sidecar, never here."""
+        return self._database.query(sql, parameters)
+
+    def kpi(
+        self,
+        kpi_id: str,
+        start: datetime | str,
+        end: datetime | str,
+        *,
+        grain: str = "day",
+        by: str = "unit",
+        known_at: datetime | str | None = None,
+    ) -> "list[KpiRow]":
+        """A KPI over a window, as known now or at an instant.
+
+        Raises UsageError for an unknown KPI, grain or grouping.
+        """
+        from twin_core.kpi.measure import measure
+
+        return measure(self.query, kpi_id, start, end, grain=grain, by=by, known_at=known_at)
+
+    def state(self, at: datetime | None = None, known_at: datetime | None = None) -> HospitalState:
+        """The hospital at an instant (default now), as known at an instant (default now)."""
+        when = at or self.clock.now()
+        return hospital_state(self.query, at=when, known_at=known_at, sequence=self.sequence())
+
+    def quarantined(self, limit: int = 100) -> list[QuarantinedMessage]:
+        """Messages in quarantine, the newest first."""
+        rows = self.query(
+            "SELECT message_id, format, feed, sender, control_id, trigger_event, received_at,"
+            " code, reason, origin, faults FROM core.message WHERE status = 'quarantined'"
+            " ORDER BY message_id DESC LIMIT $limit",
+            {"limit": limit},
+        )
+        return [
+            msgspec.convert({**row, "faults": json.loads(str(row["faults"]))}, QuarantinedMessage)
+            for row in rows
+        ]
+
+    def message(self, message_id: int) -> Row:
+        """One message as a row of `twin.message`. Raises UsageError where there is none."""
+        rows = self.query(
+            "SELECT * FROM twin.message WHERE message_id = $message_id", {"message_id": message_id}
+        )
+        if not rows:
+            raise UsageError(f"There is no message {message_id}.")
+        return rows[0]
+
+    def raw(self, message_id: int) -> bytes:
+        """The bytes of a message exactly as received. Raises UsageError where they are gone."""
+        rows = self.query(
+            "SELECT raw FROM core.raw WHERE message_id = $message_id", {"message_id": message_id}
+        )
+        if not rows:
+            raise UsageError(f"The bytes of message {message_id} are not kept.")
+        return bytes(rows[0]["raw"])  # type: ignore[call-overload,no-any-return]
+
+    def tallies(self) -> list[Tally]:
+        """Messages by feed and outcome since the store was made, duplicates included."""
+        return self._inbox.tallies()
+
+    # --- how it is doing ---------------------------------------------------------------------
+
+    def subscribe(self, listener: Callable[[BatchApplied], None]) -> Callable[[], None]:
+        """Be told of every batch, on the projecting thread; returns how to stop."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def sequence(self) -> int:
+        """Number of the last batch applied."""
+        return self._projector.sequence
+
+    def position(self) -> int:
+        """Inbox position up to which everything is applied."""
+        return self._projector.position
+
+    def lag_seconds(self) -> float:
+        """Age of the oldest durable message that cannot be seen yet, in real seconds."""
+        return self._inbox.lag_seconds()
+
+    def failure(self) -> str | None:
+        """What the projection is waiting for, if it is: a full disk, a broken file."""
+        return None if self._projector.alive() else self._projector.failure or "stopped"
+
+    def batch_seconds(self) -> float:
+        """How long the last batch took to apply."""
+        return self._projector.batch_seconds
+
+    def is_demo(self) -> bool:
+        """Whether this store was made by a demonstration and holds no real patients."""
+        return self._demo
+
+    # --- copies ------------------------------------------------------------------------------
+
+    def replica_snapshot(self, path: Path) -> int:
+        """Write what analysts may query, as of one batch, into a new file; return its sequence."""
+        sequence = copy_tables(self._database.cursor(), path)
+        self._furnish(path)
+        return sequence
+
+    def backup(self, folder: Path) -> list[Path]:
+        """Copy both halves of the store at one position into a folder; return the files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        database = folder / self.path.name
+        inbox = inbox_path(database)
+        for file in (database, inbox):
+            if file.exists():
+                raise StoreError(f"{file} exists already.", do="Choose an empty folder.")
+        # While no batch is applied nothing is pruned either, so the inbox covers the database.
+        with self._projector.pause:
+            copy_tables(self._database.cursor(), database, leave_out=frozenset())
+            self._inbox.copy_to(inbox)
+        self._furnish(database)
+        return [database, inbox]
+
+    def _furnish(self, path: Path) -> None:
+        copy = connect(path)
+        install_views(copy, self._macros)
+        copy.close()
