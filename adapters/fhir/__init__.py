@@ -1,0 +1,45 @@
+"""FHIR in JSON, R4 to R5: resources and Bundles in as events, answers out as FHIR.
+
+`take_body` reads whatever a file holds, `read_bundle` and `take_entries` a Bundle of an exchange,
+`translate_resource` one resource. `judge` asks fhir.resources whether a resource is valid.
+"""
+
+from adapters.fhir.bundle import (
+    Bundle,
+    Entry,
+    Request,
+    Taken,
+    read_bundle,
+    take_body,
+    take_entries,
+    take_entry,
+    taken,
+    widened,
+)
+from adapters.fhir.faults import Refused
+from adapters.fhir.judge import judge
+from adapters.fhir.read import Resource, read_resource
+from adapters.fhir.reading import Scope
+from adapters.fhir.release import Release
+from adapters.fhir.translate import TRANSLATORS, translate_resource
+
+__all__ = [
+    "TRANSLATORS",
+    "Bundle",
+    "Entry",
+    "Refused",
+    "Release",
+    "Request",
+    "Resource",
+    "Scope",
+    "Taken",
+    "judge",
+    "read_bundle",
+    "read_resource",
+    "take_body",
+    "take_entries",
+    "take_entry",
+    "taken",
+    "translate_resource",
+    "widened",
+]

@@ -36,6 +36,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     release: Release
+    told: bool = False
+    """The edition is not known from an address: it is told from each resource's own elements."""
     settings: FhirSettings
     received_at: datetime
     zone: tzinfo = UTC

@@ -1,6 +1,8 @@
 """Which edition of FHIR a resource is written in, and which resource types that edition has."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 
 class Release(StrEnum):
@@ -74,3 +76,27 @@ RESOURCE_TYPES: dict[Release, frozenset[str]] = {
     Release.R4B: frozenset((_SINCE_R4 + _R4B_ALONE).split()),
     Release.R5: frozenset((_SINCE_R4 + _R5_ALONE).split()) - {"RequestGroup"},
 }
+
+_R5_ELEMENTS = {
+    "Encounter": ("actualPeriod", "admission", "subjectStatus", "plannedStartDate"),
+    "Location": ("form", "characteristic", "virtualService"),
+    "Device": ("name", "displayName", "category", "biologicalSourceEvent"),
+}
+_R5_LISTS = {"Encounter": "class", "Device": "type"}
+_R5_STATUSES = frozenset({"on-hold", "discharged", "completed", "discontinued"})
+
+
+def told_release(resource: Mapping[str, Any], otherwise: Release) -> Release:
+    """The edition that a resource's own elements tell: R5 where they occur in no earlier one."""
+    kind = resource.get("resourceType")
+    if not isinstance(kind, str):
+        return otherwise
+    if any(element in resource for element in _R5_ELEMENTS.get(kind, ())):
+        return Release.R5
+    if isinstance(resource.get(_R5_LISTS.get(kind, "")), list):
+        return Release.R5
+    if kind == "Encounter" and resource.get("status") in _R5_STATUSES:
+        return Release.R5
+    if kind in RESOURCE_TYPES[otherwise]:
+        return otherwise
+    return next((one for one in Release if kind in RESOURCE_TYPES[one]), otherwise)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d+))?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)?"
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|(60))(?:\.\d+)?"
+    r"(Z|[+-](?:0\d|1[0-4]):[0-5]\d)?"
 )
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
@@ -37,14 +38,13 @@ def moment(text: str, zone: tzinfo) -> Moment:
     matched = _INSTANT.fullmatch(text)
     if matched is None:
         return _day(text, zone)
-    minute, second, fraction, offset = matched.groups()
+    leap, offset = matched.groups()
     if offset is None:
         raise NoTimeZone
-    leap = second == "60"
-    at = datetime.fromisoformat(
-        f"{minute}:{'59' if leap else second}.{(fraction or '0')[:6]:0<6}{offset}"
-    )
-    at = _utc(at + timedelta(seconds=1) if leap else at)
+    if leap is None:
+        at = _utc(datetime.fromisoformat(text))
+    else:
+        at = _utc(datetime.fromisoformat(text[:17] + "59" + text[19:])) + timedelta(seconds=1)
     return Moment(at, at, "second")
 
 
@@ -86,6 +86,8 @@ def _later(first: datetime, days: int) -> datetime:
 
 
 def _utc(at: datetime) -> datetime:
+    if at.tzinfo is UTC:
+        return at
     try:
         return at.astimezone(UTC)
     except OverflowError:

@@ -97,7 +97,7 @@ def assigned_id(resource: Resource, full_url: str = "") -> str:
 def _translated(
     resource: Resource, typed: shapes.AnyResource, row: Translator, reading: Reading, id_: str
 ) -> Translation:
-    scope = reading.scope
+    scope, kind = reading.scope, reading.kind
     meta = typed.meta or _NO_META
     for where, stated_id in (("id", typed.id), ("meta.versionId", meta.version_id)):
         if stated_id and not ID.fullmatch(stated_id):
@@ -111,17 +111,18 @@ def _translated(
         reading.note("clock_skew", f"{reading.kind}.meta.lastUpdated is in the future")
     if isinstance(typed, shapes.Identified):
         reading.contained = typed.contained
-    version = meta.version_id or (updated.at.isoformat() if updated else resource.digest.hex())
+    version = meta.version_id or (updated.at.isoformat() if updated is not None else "")
     stated = Stated(occurred_at, scope.source, reading.own(id_), meta.version_id)
     events = row.events(typed, reading, stated)
     return Translation(
         envelope=Envelope(
             feed=scope.source,
             sender=scope.source,
-            control_id=f"{resource.type}/{id_}/{version}",
+            control_id=f"{kind}/{id_}/{version}" if version else f"{kind}/{id_}",
             trigger_event=f"FHIR {reading.kind}",
             sent_at=occurred_at,
             digest=resource.digest,
+            unversioned=not version,
         ),
         events=events,
         findings=tuple(reading.findings),

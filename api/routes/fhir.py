@@ -1,0 +1,172 @@
+"""FHIR over HTTP: resources and Bundles are taken in at /fhir/R4, /fhir/R4B and /fhir/R5.
+
+An answer in the 200s means that the resource is durable. Answers are FHIR, and never repeat a
+value that was sent.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.fhir import encode
+from adapters.fhir.encode import EntryAnswer, Json
+from adapters.fhir.faults import Refused
+from adapters.fhir.reading import ID
+from adapters.fhir.release import FHIR_VERSIONS, RESOURCE_TYPES, Release
+from api.routes.fhir_capability import capability_statement
+from api.routes.fhir_intake import FhirIntake, Intake, Posted
+from api.routes.fhir_requests import check_accept, check_media_type, read_body
+from twin_core.errors import StoreBusy, StoreError
+
+BUSY_RETRY_S = 1
+RETRY_S = 30
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_READING = frozenset({"GET", "HEAD"})
+
+
+def fhir_router(twin: Intake) -> APIRouter:
+    """The routes of every FHIR base, in front of a twin."""
+    router = APIRouter()
+    for release in Release:
+        base = FhirBase(twin, release)
+        at = f"/fhir/{release}"
+        add = partial(router.add_api_route, response_class=Response, tags=[f"FHIR {release}"])
+        name = release.lower()
+        add(
+            at,
+            base.post_bundle,
+            methods=["POST"],
+            summary="Take in a Bundle",
+            operation_id=f"{name}_bundle",
+        )
+        add(f"{at}/", base.post_bundle, methods=["POST"], include_in_schema=False)
+        add(
+            f"{at}/metadata",
+            base.metadata,
+            methods=["GET"],
+            summary="What this base can do",
+            operation_id=f"{name}_metadata",
+        )
+        add(
+            f"{at}/{{kind}}",
+            base.create,
+            methods=["POST"],
+            summary="Take in a resource",
+            operation_id=f"{name}_create",
+        )
+        add(
+            f"{at}/{{kind}}/{{id_}}",
+            base.update,
+            methods=["PUT"],
+            summary="State a resource anew",
+            operation_id=f"{name}_update",
+        )
+        for path in (at, f"{at}/{{path:path}}"):
+            add(path, base.unsupported, methods=_METHODS, include_in_schema=False)
+    return router
+
+
+class FhirBase:
+    """One FHIR base: requests in, FHIR answers out."""
+
+    def __init__(self, twin: Intake, release: Release) -> None:
+        self.twin, self.release = twin, release
+        self.intake = FhirIntake(twin, release)
+
+    async def post_bundle(self, request: Request) -> Response:
+        """A transaction is stored as a whole or not at all; other Bundles entry by entry."""
+
+        async def take(posted: Posted) -> Response:
+            status, answer = await self.intake.take_bundle(posted)
+            return self._answered(status, answer)
+
+        return await self._posted(request, take)
+
+    async def create(self, request: Request, kind: str) -> Response:
+        """A resource keeps the id it states; one without gets an id derived from its content."""
+        return await self._resource(request, kind)
+
+    async def update(self, request: Request, kind: str, id_: str) -> Response:
+        """The resource's id is that of the address."""
+        if not ID.fullmatch(id_):
+            return self._refused(400, "value", "The address has no FHIR id.")
+        return await self._resource(request, kind, id_)
+
+    async def metadata(self, request: Request) -> Response:
+        """The CapabilityStatement."""
+        now = self.twin.clock.now()
+        return self._answered(200, capability_statement(self.release, self._address(request), now))
+
+    async def unsupported(self, request: Request) -> Response:
+        """Everything that this server does not do."""
+        if request.method in _READING:
+            reason = "Resources are taken in here and not given back. See [base]/metadata."
+            return self._refused(404, "not-supported", reason)
+        reason = "Only POST of a Bundle, POST of a resource and PUT of a resource are answered."
+        allowed = {"Allow": "POST, PUT"}
+        return self._refused(405, "not-supported", reason, allowed)
+
+    async def _resource(self, request: Request, kind: str, id_: str = "") -> Response:
+        if kind not in RESOURCE_TYPES[self.release]:
+            return self._refused(404, "not-supported", f"FHIR {self.release} has no such type.")
+
+        async def take(posted: Posted) -> Response:
+            asked = request.headers.get("if-none-exist", "") if not id_ else ""
+            wanted = posted._replace(kind=kind, id_=id_, if_none_exist=asked)
+            return self._stored(await self.intake.take_resource(wanted), request)
+
+        return await self._posted(request, take)
+
+    async def _posted(
+        self, request: Request, take: Callable[[Posted], Awaitable[Response]]
+    ) -> Response:
+        """Check what can be checked before the body, read the body, and let it be taken in."""
+        refused = check_accept(request) or check_media_type(request, self.release)
+        if refused is not None:
+            return self._answered(refused.status, encode.refusal([refused.fault]))
+        body = await read_body(request, self.twin.settings.limits.body_bytes)
+        if isinstance(body, Refused):
+            # The rest of the body stays unread, so this connection cannot carry another request.
+            closing = {"Connection": "close"}
+            return self._answered(body.status, encode.refusal([body.fault]), closing)
+        sources = request.query_params.getlist("source")
+        try:
+            return await take(Posted(body, self._address(request), sources))
+        except StoreBusy:
+            return self._unavailable(BUSY_RETRY_S)
+        except StoreError:
+            return self._unavailable(RETRY_S)
+
+    def _stored(self, answer: EntryAnswer, request: Request) -> Response:
+        wanted = request.headers.get("prefer", "")
+        headers = encode.headers(answer, self._address(request))
+        if answer.status < 300 and "return=minimal" in wanted:
+            return Response(status_code=answer.status, headers=headers)
+        return self._answered(answer.status, answer.outcome or encode.acceptance([]), headers)
+
+    def _unavailable(self, retry_s: int) -> Response:
+        reason = "Nothing was stored. Send it again later."
+        return self._refused(503, "transient", reason, {"Retry-After": str(retry_s)})
+
+    def _refused(
+        self, status: int, code: str, reason: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        outcome = encode.operation_outcome([encode.issue("error", code, reason)])
+        return self._answered(status, outcome, headers)
+
+    def _answered(
+        self, status: int, answer: Json, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        version = FHIR_VERSIONS[self.release].rpartition(".")[0]
+        return Response(
+            encode.encode(answer),
+            status_code=status,
+            media_type=f"application/fhir+json; fhirVersion={version}",
+            headers={"Cache-Control": "no-store", **(headers or {})},
+        )
+
+    def _address(self, request: Request) -> str:
+        return f"{str(request.base_url).rstrip('/')}/fhir/{self.release}"

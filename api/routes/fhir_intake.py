@@ -1,0 +1,344 @@
+"""Resources and Bundles on their way into the twin: read, translated, made durable, answered.
+
+Small bodies are translated in the event loop, larger ones in a thread. Whatever is refused after
+its body was read is submitted too, so that the quarantine keeps its bytes and the reason.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple, Protocol, TypeVar
+from zoneinfo import ZoneInfo
+
+from starlette.concurrency import run_in_threadpool
+
+from adapters.fhir import encode
+from adapters.fhir.bundle import (
+    MISMATCH,
+    REQUESTED,
+    Bundle,
+    Entry,
+    Request,
+    Taken,
+    id_of,
+    read_bundle,
+    take_entry,
+    taken,
+    widened,
+)
+from adapters.fhir.encode import EntryAnswer, Json
+from adapters.fhir.faults import DATA_TYPE, DUPLICATE_KEY, UNSUPPORTED, Refused, rejection
+from adapters.fhir.read import Resource, read_resource
+from adapters.fhir.reading import Scope
+from adapters.fhir.release import Release
+from api.routes.fhir_requests import Condition, condition_of, source_of
+from twin_core.clock import Clock
+from twin_core.events import Fault, Rejection, Translation
+from twin_core.identifiers import REFERENCE, Identifier
+from twin_core.inbox import Answer, Receipt
+from twin_core.settings import FacilitySettings, LimitSettings, Settings
+
+SMALL_BYTES = 64 * 1024
+"""Bodies up to here are translated in the event loop; handing them to a thread would cost more."""
+_REMEMBERED = 100_000
+_MOST_FAULTS = 50
+_T = TypeVar("_T")
+
+_EXISTING = {
+    "Patient": ("twin.patient_identifier", "patient_id"),
+    "Encounter": ("twin.encounter_identifier", "encounter_id"),
+    "Location": ("twin.location_identifier", "location_id"),
+    "Device": ("twin.device_identifier", "device_id"),
+}
+CONDITIONAL = frozenset(_EXISTING)
+"""Types for which If-None-Exist is answered."""
+_MATCHES = (
+    "SELECT DISTINCT {key} AS id FROM {table} WHERE system = $system AND value = $value LIMIT 2"
+)
+_ADDRESS = (
+    "SELECT value FROM {table} WHERE {key} = $id AND system = $source AND type = 'reference' "
+    "AND starts_with(value, $kind) ORDER BY value LIMIT 1"
+)
+_FIRST = (
+    "SELECT min(message_id) AS first FROM twin.message WHERE feed = $feed AND status <> "
+    "'quarantined' AND (control_id = $subject OR starts_with(control_id, $subject || '/'))"
+)
+
+
+class Intake(Protocol):
+    """What of a Twin is needed to take resources in."""
+
+    @property
+    def settings(self) -> Settings:
+        """What the site has set."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The hospital's clock."""
+        ...
+
+    def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]":
+        """Make receipts durable as one group."""
+        ...
+
+    def query(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[dict[str, object]]:
+        """Rows of a fixed query."""
+        ...
+
+
+class Posted(NamedTuple):
+    """One request: its body, its address, and what it asks for."""
+
+    body: bytes
+    base: str
+    sources: Sequence[str] = ()
+    """Values of `?source=`."""
+    kind: str = ""
+    id_: str = ""
+    if_none_exist: str = ""
+
+
+class FhirIntake:
+    """One FHIR base of a twin."""
+
+    def __init__(self, twin: Intake, release: Release) -> None:
+        self.twin, self.release = twin, release
+        self.limits = twin.settings.limits
+        self._firsts: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    async def take_resource(self, posted: Posted) -> EntryAnswer:
+        """One resource created (no `id_`) or stated anew under its id."""
+        read = await _worked(posted.body, lambda: read_resource(posted.body, self.limits))
+        if isinstance(read, Refused):
+            return await self._refuse(read, posted)
+        source = source_of(posted.sources, _meta_source(read), self._default_source())
+        if isinstance(source, Refused):
+            return await self._refuse(source, posted)
+        stated_id = id_of(read)
+        if read.type != posted.kind or (posted.id_ and stated_id not in ("", posted.id_)):
+            fault = Fault(where=f"{posted.kind}.id", code=DATA_TYPE, reason=MISMATCH)
+            return await self._refuse(Refused(400, fault), posted, source)
+        existing = await self._existing(posted.kind, posted.if_none_exist, source)
+        if isinstance(existing, Refused):
+            return await self._refuse(existing, posted, source)
+        if existing:
+            return EntryAnswer(200, existing)
+        method = "PUT" if posted.id_ else "POST"
+        entry = Entry(0, "", posted.body, Request(method=method))
+        scope = self._scope(source, posted.base)
+        one = await _worked(
+            posted.body, lambda: taken(entry, read, scope, self.limits, posted.id_ or stated_id)
+        )
+        (answer,) = await self._stored([one], source)
+        return answer
+
+    async def take_bundle(self, posted: Posted) -> tuple[int, Json]:
+        """A Bundle: a transaction as a whole, any other entry by entry."""
+        read = await _worked(posted.body, lambda: read_bundle(posted.body, self.limits))
+        if isinstance(read, Refused):
+            return _as_bundle_answer(await self._refuse(read, posted))
+        source = source_of(posted.sources, read.source, self._default_source())
+        if isinstance(source, Refused):
+            return _as_bundle_answer(await self._refuse(source, posted))
+        settled = await self._settled(read, source)
+        scope = self._scope(source, posted.base)
+        several = await _worked(
+            posted.body, lambda: _taken_entries(read, scope, self.limits, settled)
+        )
+        if read.type == "transaction":
+            faults = _failures(several, settled)
+            if faults:
+                return await self._refuse_transaction(faults, posted, source)
+        answers = await self._stored(several, source, in_bundle=True)
+        found = dict(settled)
+        for one, answer in zip(several, answers, strict=True):
+            found[one.entry.position] = answer
+        in_order = (found[entry.position] for entry in read.entries)
+        return 200, encode.bundle_response(read.type, in_order, posted.base)
+
+    def _default_source(self) -> str:
+        return self.twin.settings.fhir.source
+
+    def _scope(self, source: str, base: str) -> Scope:
+        settings = self.twin.settings
+        facility = settings.facilities.get(settings.fhir.facility, FacilitySettings())
+        return Scope(
+            source=source,
+            release=self.release,
+            settings=settings.fhir,
+            received_at=self.twin.clock.now(),
+            zone=ZoneInfo(facility.time_zone),
+            bases=frozenset({base}),
+        )
+
+    async def _settled(self, bundle: Bundle, source: str) -> dict[int, EntryAnswer]:
+        """Entries that If-None-Exist answers: they exist already, or it cannot be told."""
+        found: dict[int, EntryAnswer] = {}
+        for entry in bundle.entries if bundle.type in REQUESTED else ():
+            asked = entry.request.if_none_exist
+            if not asked or entry.request.method != "POST":
+                continue
+            existing = await self._existing(entry.request.url, asked, source)
+            if isinstance(existing, Refused):
+                where = f"Bundle.entry[{entry.position}].request.ifNoneExist"
+                fault = Fault(where=where, code=existing.fault.code, reason=existing.fault.reason)
+                found[entry.position] = EntryAnswer(412, outcome=encode.refusal([fault]))
+            elif existing:
+                found[entry.position] = EntryAnswer(200, existing)
+        return found
+
+    async def _existing(self, kind: str, asked: str, source: str) -> str | Refused:
+        """`Type/id` of what If-None-Exist describes, or nothing where it may be created."""
+        condition = condition_of(asked)
+        if condition is None or isinstance(condition, Refused):
+            return condition or ""
+        if kind not in _EXISTING:
+            reason = "If-None-Exist is answered for Patient, Encounter, Location and Device only."
+            return Refused(412, Fault(where="", code=UNSUPPORTED, reason=reason))
+        return await run_in_threadpool(self._found, kind, condition, source)
+
+    def _found(self, kind: str, condition: Condition, source: str) -> str | Refused:
+        table, key = _EXISTING[kind]
+        rows = self.twin.query(_MATCHES.format(table=table, key=key), condition._asdict())
+        if len(rows) > 1:
+            reason = "More than one resource has this identifier."
+            return Refused(412, Fault(where="", code=DUPLICATE_KEY, reason=reason))
+        if not rows:
+            return ""
+        asked = {"id": rows[0]["id"], "source": source, "kind": f"{kind}/"}
+        own = self.twin.query(_ADDRESS.format(table=table, key=key), asked)
+        return str(own[0]["value"]) if own else f"{kind}/{rows[0]['id']}"
+
+    async def _stored(
+        self, several: Sequence[Taken], source: str, *, in_bundle: bool = False
+    ) -> list[EntryAnswer]:
+        """Make everything durable as one group, and say of each what became of it."""
+        # An entry without a resource has no bytes to keep: it is only answered.
+        kept = [one for one in several if one.entry.raw]
+        receipts = [self._receipt(one.entry.raw, one.outcome, source) for one in kept]
+        answers = await self._submitted(receipts)
+        positions = {one.entry.position: answer for one, answer in zip(kept, answers, strict=True)}
+        found = []
+        for one in several:
+            at = one.entry.position if in_bundle else None
+            if isinstance(one.outcome, Rejection):
+                found.append(_rejected(one.outcome, at))
+            else:
+                found.append(await self._accepted(one, positions[one.entry.position], source))
+        return found
+
+    async def _accepted(self, one: Taken, answer: Answer, source: str) -> EntryAnswer:
+        assert isinstance(one.outcome, Translation)  # noqa: S101 - rejects are answered elsewhere
+        position = answer.position or 0
+        created = one.entry.request.method != "PUT" or position <= await self._first(
+            source, one.subject, position
+        )
+        return EntryAnswer(
+            201 if created else 200,
+            one.subject,
+            one.version or str(position),
+            one.last_updated,
+            encode.acceptance(one.outcome.findings),
+        )
+
+    async def _first(self, source: str, subject: str, position: int) -> int:
+        """Where a resource was first received: later statements of it are updates."""
+        key = (source, subject)
+        if key not in self._firsts:
+            asked = {"feed": source, "subject": subject}
+            rows = await run_in_threadpool(self.twin.query, _FIRST, asked)
+            first = rows[0]["first"] if rows else None
+            self._firsts[key] = first if isinstance(first, int) else position
+            if len(self._firsts) > _REMEMBERED:
+                self._firsts.popitem(last=False)
+        return self._firsts[key]
+
+    async def _refuse(
+        self, refused: Refused, posted: Posted, source: str | None = None
+    ) -> EntryAnswer:
+        """Quarantine a whole body, and say why."""
+        outcome = rejection(refused, source or self._default_source())
+        await self._submitted([self._receipt(posted.body, outcome, outcome.feed)])
+        return EntryAnswer(refused.status, outcome=encode.refusal([refused.fault]))
+
+    async def _refuse_transaction(
+        self, faults: Sequence[Fault], posted: Posted, source: str
+    ) -> tuple[int, Json]:
+        outcome = Rejection(
+            code="AE",
+            faults=tuple(faults[:_MOST_FAULTS]),
+            feed=source,
+            sender=source,
+            trigger_event="FHIR Bundle",
+        )
+        await self._submitted([self._receipt(posted.body, outcome, source)])
+        return 422, encode.refusal(outcome.faults)
+
+    def _receipt(self, raw: bytes, outcome: Translation | Rejection, source: str) -> Receipt:
+        origin = f"http /fhir/{self.release}"
+        return Receipt(format="fhir", feed=source, raw=raw, outcome=outcome, origin=origin)
+
+    async def _submitted(self, receipts: Sequence[Receipt]) -> list[Answer]:
+        return await asyncio.wrap_future(self.twin.submit(receipts)) if receipts else []
+
+
+async def _worked(body: bytes, work: Callable[[], _T]) -> _T:
+    return work() if len(body) <= SMALL_BYTES else await run_in_threadpool(work)
+
+
+def _taken_entries(
+    bundle: Bundle, scope: Scope, limits: LimitSettings, settled: Mapping[int, EntryAnswer]
+) -> list[Taken]:
+    known = {
+        bundle.entries[at].full_url: Identifier(scope.source, answer.subject, REFERENCE)
+        for at, answer in settled.items()
+        if answer.subject and bundle.entries[at].full_url
+    }
+    wide = widened(bundle, scope, limits, known)
+    requested = bundle.type in REQUESTED
+    return [
+        take_entry(entry, wide, limits, requested=requested)
+        for entry in bundle.entries
+        if entry.position not in settled
+    ]
+
+
+def _failures(several: Sequence[Taken], settled: Mapping[int, EntryAnswer]) -> list[Fault]:
+    """Why a transaction fails as a whole; empty where it does not."""
+    found = []
+    for at, answer in settled.items():
+        if answer.status != 200:
+            where = f"Bundle.entry[{at}].request.ifNoneExist"
+            reason = "The condition cannot be answered, or describes several resources."
+            found.append(Fault(where=where, code=UNSUPPORTED, reason=reason))
+    seen: set[str] = set()
+    for one in several:
+        position = one.entry.position
+        if isinstance(one.outcome, Rejection):
+            for fault in one.outcome.faults:
+                where = encode.expression(fault, position)
+                found.append(Fault(where=where, code=fault.code, reason=fault.reason))
+        elif one.subject in seen:
+            where = f"Bundle.entry[{position}].request.url"
+            reason = "Another entry of the transaction is about the same resource."
+            found.append(Fault(where=where, code=DUPLICATE_KEY, reason=reason))
+        seen.add(one.subject)
+    return found
+
+
+def _rejected(outcome: Rejection, position: int | None) -> EntryAnswer:
+    status = 400 if outcome.code == "AR" else 422
+    return EntryAnswer(status, outcome=encode.refusal(outcome.faults, position))
+
+
+def _as_bundle_answer(answer: EntryAnswer) -> tuple[int, Json]:
+    return answer.status, answer.outcome or encode.refusal([])
+
+
+def _meta_source(resource: Resource) -> object:
+    meta = resource.tree.get("meta")
+    return meta.get("source") if isinstance(meta, dict) else None
