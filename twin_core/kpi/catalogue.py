@@ -1,0 +1,167 @@
+"""Which KPIs there are, what each one means, and the SQL that installs them in a store.
+
+A KPI is one file `definitions/<id>.sql`: its meaning as TOML in comment lines, then a bare SELECT
+over window_start, window_end, grain, "by" and known_at. `parts/*.sql` are the building blocks the
+definitions share. Nothing here touches a database: `statements` is text for the store to execute.
+"""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from twin_core.errors import ConfigurationError, UsageError
+
+Grain = Literal["hour", "day", "week", "month", "all"]
+By = Literal["hospital", "facility", "unit", "class"]
+
+PARTS = (
+    "shown",
+    "scope",
+    "zones",
+    "boundaries",
+    "periods",
+    "midnights",
+    "course",
+    "stay_pieces",
+    "bed_statuses",
+    "ed_units",
+    "places",
+    "bed_segments",
+    "bed_steps",
+    "bed_time",
+    "ed_steps",
+    "discharges",
+    "presences",
+    "bed_departures",
+)
+"""Building blocks in the order in which they lean on each other."""
+
+RESULT_COLUMNS = {
+    "facility": "VARCHAR",
+    "unit": "VARCHAR",
+    "period_start": "TIMESTAMPTZ",
+    "period_end": "TIMESTAMPTZ",
+    "stratum": "VARCHAR",
+    "statistic": "VARCHAR",
+    "numerator": "DOUBLE",
+    "denominator": "DOUBLE",
+    "value": "DOUBLE",
+    "coverage": "DOUBLE",
+}
+"""What every KPI returns, column by column."""
+
+Text = Field(min_length=1)
+
+
+class FrontMatter(BaseModel):
+    """What a KPI's file says about it before its SQL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Text
+    question: str = Text
+    """The question it answers, in a ward manager's words."""
+    unit: str = Text
+    grain: tuple[Grain, ...] = Field(min_length=1)
+    by: tuple[By, ...] = Field(min_length=1)
+    direction: str = Text
+    numerator: str = Text
+    denominator: str = Text
+    exclusions: tuple[str, ...]
+    strata: dict[str, str]
+    """Rows beside the headline, whose stratum is NULL."""
+    statistics: dict[str, str] = Field(min_length=1)
+    source: str = Field(pattern=r"\(.*\d{4}\)")
+    """Where the definition comes from, with its year."""
+    caveats: tuple[str, ...] = Field(min_length=1)
+    inputs: tuple[str, ...] = Field(min_length=1)
+    """The tables it reads."""
+
+
+class Definition(FrontMatter):
+    """One KPI: what it means and the SELECT that measures it."""
+
+    id: str
+    sql: str
+
+
+def parse(kpi_id: str, text: str) -> Definition:
+    """The definition in the text of `definitions/<kpi_id>.sql`.
+
+    Raises ConfigurationError where the front matter is not TOML, lacks a key or has one too many.
+    """
+    front, body = _split(text)
+    try:
+        stated = tomllib.loads(front)
+        return Definition.model_validate({**stated, "id": kpi_id, "sql": body.strip()})
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            f"KPI {kpi_id}: its front matter is no TOML.", why=str(error)
+        ) from None
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigurationError(
+            f"KPI {kpi_id}: its front matter is incomplete.", why=wrong
+        ) from None
+
+
+@cache
+def catalogue() -> dict[str, Definition]:
+    """Every KPI by its id, in alphabetical order."""
+    folder = files("twin_core.kpi") / "definitions"
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return {
+        name.removesuffix(".sql"): parse(
+            name.removesuffix(".sql"), (folder / name).read_text(encoding="utf-8")
+        )
+        for name in names
+    }
+
+
+def definition(kpi_id: str) -> Definition:
+    """The KPI of this id; UsageError lists the ones that exist."""
+    try:
+        return catalogue()[kpi_id]
+    except KeyError:
+        raise UsageError(
+            f"There is no KPI {kpi_id!r}.", do="Choose one of: " + ", ".join(catalogue()) + "."
+        ) from None
+
+
+def statements() -> tuple[str, ...]:
+    """The SQL that installs every KPI as a table macro `kpi.<id>`, one statement per item.
+
+    Needs schema `core` and the table macros of schema `history`; running it again replaces what
+    is there.
+    """
+    folder = files("twin_core.kpi") / "parts"
+    return (
+        "CREATE SCHEMA IF NOT EXISTS kpi",
+        "CREATE SCHEMA IF NOT EXISTS kpi_part",
+        *((folder / f"{part}.sql").read_text(encoding="utf-8") for part in PARTS),
+        *(_macro(kpi) for kpi in catalogue().values()),
+    )
+
+
+def _split(text: str) -> tuple[str, str]:
+    lines = text.splitlines()
+    front = [line for line in lines if line.startswith("--")]
+    leading = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    return (
+        "\n".join(line.removeprefix("--").removeprefix(" ") for line in front[:leading]),
+        "\n".join(lines[leading:]),
+    )
+
+
+def _macro(kpi: Definition) -> str:
+    columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in RESULT_COLUMNS.items())
+    return (
+        f"CREATE OR REPLACE MACRO kpi.{kpi.id}(window_start, window_end, grain := 'day', "
+        f"\"by\" := 'unit', known_at := NULL) AS TABLE\nSELECT {columns}\nFROM (\n{kpi.sql}\n)"
+    )

@@ -1,0 +1,11 @@
+-- The rows a KPI owes: every group with patients in the window or beds, so that an empty unit is
+-- a row with zero patients and not a missing row. in_class is '*' unless by is class.
+CREATE OR REPLACE MACRO kpi_part.places(window_start, window_end, "by", known_at) AS TABLE
+SELECT DISTINCT kpi_part.group_facility("by", facility) AS in_facility,
+       kpi_part.group_unit("by", unit) AS in_unit, kpi_part.group_class("by", class) AS in_class
+FROM (
+    SELECT facility, unit, class FROM kpi_part.stay_pieces(window_start, window_end, known_at)
+    UNION ALL
+    SELECT facility, unit, NULL FROM history.location(known_at)
+    WHERE kind = 'bd' AND "by" <> 'class'
+);

@@ -1,0 +1,19 @@
+-- Which group a row belongs to: the facility, unit or class that `by` keeps, a wildcard for the rest.
+-- '*' stands for the hospital as a whole, '' for a facility, unit or class nobody named.
+CREATE OR REPLACE MACRO kpi_part.group_facility("by", place) AS
+    CASE WHEN "by" IN ('facility', 'unit') THEN coalesce(place, '') ELSE '*' END;
+CREATE OR REPLACE MACRO kpi_part.group_unit("by", place) AS
+    CASE WHEN "by" = 'unit' THEN coalesce(place, '') ELSE '*' END;
+CREATE OR REPLACE MACRO kpi_part.group_class("by", code) AS
+    CASE WHEN "by" = 'class' THEN coalesce(code, 'unknown') ELSE '*' END;
+-- How a group is shown: NULL where it was aggregated away or never named.
+CREATE OR REPLACE MACRO kpi_part.shown(place) AS nullif(nullif(place, '*'), '');
+-- Ratios are sums over sums; without a known, positive denominator there is no ratio.
+CREATE OR REPLACE MACRO kpi_part.ratio(above, below) AS
+    CASE WHEN below > 0 THEN above::DOUBLE / below END;
+CREATE OR REPLACE MACRO kpi_part.hours(first_at, last_at) AS
+    (epoch_us(last_at) - epoch_us(first_at)) / 3600000000.0;
+-- Whose census an encounter belongs to: inpatients, and those counted apart from them.
+CREATE OR REPLACE MACRO kpi_part.patient_group(code) AS
+    CASE WHEN code IN ('IMP', 'ACUTE', 'NONAC') THEN 'inpatient' WHEN code = 'OBSENC' THEN 'observation'
+         WHEN code = 'EMER' THEN 'emergency' WHEN code IS NULL THEN 'unknown' ELSE 'other' END;
