@@ -88,7 +88,7 @@ def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     needs.
     """
     everywhere = _global_flags()
-    top = _Parser(
+    top: argparse.ArgumentParser = _Parser(
         prog="wardtwin",
         description="A hospital interoperability twin: HL7 v2 and FHIR in, one audited store out.",
         epilog=_overview(),
@@ -105,7 +105,7 @@ def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def add_command(
-    below: "argparse._SubParsersAction[_Parser]",
+    below: "argparse._SubParsersAction[argparse.ArgumentParser]",
     command: Command,
     everywhere: argparse.ArgumentParser,
 ) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import msgspec
 
 from api.commands import Call
-from api.operations import OPERATIONS
 from api.holder import reach
+from api.operations import OPERATIONS
 from api.sidecar import Sidecar
 from api.translating import decode_receipts
 from twin_core import Twin

@@ -4,20 +4,20 @@ One format on every pipe, so that either side can stop at any moment and the oth
 whole frame or the end.
 """
 
-from typing import BinaryIO
+from typing import IO
 
 HEAVIEST_FRAME = 256 * 1024 * 1024
 _LENGTH_BYTES = 4
 
 
-def write_frame(stream: BinaryIO, content: bytes) -> None:
+def write_frame(stream: IO[bytes], content: bytes) -> None:
     """Send one frame and flush it."""
     stream.write(len(content).to_bytes(_LENGTH_BYTES, "big"))
     stream.write(content)
     stream.flush()
 
 
-def read_frame(stream: BinaryIO) -> bytes | None:
+def read_frame(stream: IO[bytes]) -> bytes | None:
     """The next frame, or None where the other side ended or broke off."""
     header = _exactly(stream, _LENGTH_BYTES)
     if header is None:
@@ -26,7 +26,7 @@ def read_frame(stream: BinaryIO) -> bytes | None:
     return None if length > HEAVIEST_FRAME else _exactly(stream, length)
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes | None:
+def _exactly(stream: IO[bytes], length: int) -> bytes | None:
     parts, missing = [], length
     while missing:
         part = stream.read(missing)

@@ -22,9 +22,9 @@ from adapters.files import Source, read_messages
 from adapters.files.find import STANDARD_INPUT
 from api.desk import Desk
 from api.frames import read_frame, write_frame
-from api.translating import encode_receipts, receipts_of
+from api.translating import Reader, encode_receipts
 from twin_core.errors import FeedError
-from twin_core.inbox import Answer
+from twin_core.inbox import Answer, Receipt
 from twin_core.settings import Settings
 
 CHUNK_MESSAGES = 1_000
@@ -103,17 +103,12 @@ def ingest(
 def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
     """Read and translate the sources of an order, chunk by chunk."""
     settings = Settings.model_validate_json(order.settings)
-    receipts, weight, finished = [], 0, 0
+    reader = Reader(settings, order.feed, order.received_at)
+    receipts: list[Receipt] = []
+    weight, finished = 0, 0
     for source in order.sources:
         for found in read_messages(source, settings.limits):
-            made = receipts_of(
-                found,
-                origin=f"{source.path}@{found.offset}",
-                feed=order.feed,
-                settings=settings,
-                received_at=order.received_at,
-            )
-            receipts.extend(made)
+            receipts.extend(reader.receipts(found, source.path))
             weight += len(found.raw)
             if len(receipts) >= CHUNK_MESSAGES or weight >= CHUNK_BYTES:
                 yield Chunk(encode_receipts(receipts), finished + found.offset + len(found.raw))

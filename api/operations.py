@@ -4,6 +4,7 @@ The holder of a store answers these for other processes, and a command that open
 calls the very same functions: that is why both print the same.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 
 from api.sidecar.rows import plain
-from api.translating import retranslated
+from api.translating import Reader, retranslated
 from twin_core import Twin
 from twin_core.errors import UsageError
 
@@ -50,7 +51,11 @@ def quarantine_list(twin: Twin, asked: Parameters) -> Any:
 def quarantine_show(twin: Twin, asked: Parameters) -> Any:
     """One message: why it is in quarantine, and its raw bytes as text."""
     message_id = int(asked["message_id"])
-    shown: dict[str, Any] = _record(_message(twin, message_id))
+    shown: dict[str, Any] = _record(twin.message(message_id))
+    [kept] = twin.query(
+        "SELECT faults FROM core.message WHERE message_id = $message_id", {"message_id": message_id}
+    )
+    shown["faults"] = json.loads(str(kept["faults"] or "[]"))
     shown["raw"] = twin.raw(message_id).decode("utf-8", "replace")
     return shown
 
@@ -87,25 +92,14 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
 
 
 def _replayed(twin: Twin, message_id: int) -> dict[str, Any]:
-    message = _message(twin, message_id)
-    outcome = retranslated(
-        twin.raw(message_id),
-        format=message.format,
-        feed=message.feed,
-        settings=twin.settings,
-        received_at=message.received_at,
-    )
+    message = twin.message(message_id)
+    received_at = message["received_at"]
+    if not isinstance(received_at, datetime):
+        raise UsageError(f"Message {message_id} was never received.", do="Send it again.")
+    reader = Reader(twin.settings, str(message["feed"]), received_at)
+    outcome = retranslated(twin.raw(message_id), str(message["format"]), reader)
     answer = twin.replay(message_id, outcome)
     return {"message_id": message_id, "status": answer.status, "code": answer.code}
-
-
-def _message(twin: Twin, message_id: int) -> Any:
-    message = twin.message(message_id)
-    if message is None:
-        raise UsageError(
-            f"There is no message {message_id}.", do="See `wardtwin quarantine list` for ids."
-        )
-    return message
 
 
 def _record(answer: Any) -> Any:

@@ -9,11 +9,9 @@ import contextlib
 import ipaddress
 import logging
 import os
-import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from types import TracebackType
 
 import uvicorn

@@ -7,6 +7,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -25,7 +26,10 @@ two underscores. `wardtwin config show` prints every value in force and where it
 
 A key that does not exist is an error (exit code 3), never ignored.
 """
-_NAMED = {"feeds": ("NAME", FeedSettings), "facilities": ("CODE", FacilitySettings)}
+_NAMED: dict[str, tuple[str, type[Section]]] = {
+    "feeds": ("NAME", FeedSettings),
+    "facilities": ("CODE", FacilitySettings),
+}
 
 
 def page() -> str:
@@ -36,8 +40,8 @@ def page() -> str:
 def _sections() -> Iterator[str]:
     for name, field in Settings.model_fields.items():
         if name in _NAMED:
-            key, model = _NAMED[name]
-            yield from _section(f"{name}.{key}", model)
+            key, named = _NAMED[name]
+            yield from _section(f"{name}.{key}", named)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from _section(name, field.annotation)
 
@@ -83,9 +87,9 @@ def _default(field: FieldInfo) -> str:
 def _notes(model: type[BaseModel]) -> dict[str, str]:
     """The strings below the fields in the source: the one place where a setting is explained."""
     tree = ast.parse(inspect.getsource(settings))
-    body = next(n.body for n in tree.body if getattr(n, "name", "") == model.__name__)
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     notes = {}
-    for field, below in zip(body, body[1:], strict=False):
+    for field, below in pairwise(classes[model.__name__].body):
         if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
             text = ast.literal_eval(below.value)
             notes[ast.unparse(field.target)] = " ".join(text.split()).replace("|", "\\|")

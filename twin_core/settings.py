@@ -101,6 +101,9 @@ class FeedSettings(Section):
         return _checked_zone(zone)
 
 
+_UNCONFIGURED = FeedSettings()
+
+
 class FacilitySettings(Section):
     """What the KPIs must know of a facility."""
 
@@ -160,7 +163,7 @@ class Settings(Section):
 
     def feed(self, name: str) -> FeedSettings:
         """The settings of a feed; one that is not configured has the defaults."""
-        return self.feeds.get(name, FeedSettings())
+        return self.feeds.get(name, _UNCONFIGURED)
 
 
 class Loaded(BaseModel):

@@ -102,11 +102,12 @@ def _disk(call: Call) -> Iterator[Check]:
 def _clock(call: Call) -> Iterator[Check]:
     now = datetime.now(UTC)
     if now < NOT_BEFORE:
-        yield Check("clock", "fail", f"it shows {now:%Y-%m-%d}; set it, or recorded times are wrong")
+        yield Check("clock", "fail", f"it shows {now:%Y-%m-%d}; set it")
         return
-    newest = max((_modified_at(path) for path in _halves(call.path) if path.exists()), default=now)
+    halves = [half for half in _halves(call.path) if half.exists()]
+    newest = max(map(_modified_at, halves), default=now)
     if newest > now:
-        yield Check("clock", "warn", f"it shows {now:%Y-%m-%d %H:%M}Z, before the store was written")
+        yield Check("clock", "warn", f"it shows {now:%Y-%m-%d %H:%M}Z; the store was written later")
     else:
         yield Check("clock", "ok", f"it shows {now:%Y-%m-%d %H:%M}Z")
 

@@ -3,7 +3,6 @@
 import argparse
 from datetime import UTC, datetime
 
-
 from adapters.files import find_files
 from api.commands import Call, Command
 from api.desk import desk

@@ -4,6 +4,7 @@ import argparse
 
 from api.commands import Call, Command, instant
 from api.desk import desk
+from twin_core.kpi.catalogue import catalogue
 
 _COLUMNS = (
     "facility",
@@ -23,8 +24,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kpi", metavar="ID", nargs="?", help="a KPI; without one, the catalogue")
     parser.add_argument("--from", dest="start", metavar="T", help="start (default: 7 days back)")
     parser.add_argument("--to", dest="end", metavar="T", help="end (default: last midnight, UTC)")
-    parser.add_argument("--grain", metavar="GRAIN", help="hour, day, week, month or whole")
-    parser.add_argument("--by", metavar="BY", help="unit, facility or all")
+    parser.add_argument("--grain", metavar="GRAIN", help="hour, day, week, month or all")
+    parser.add_argument("--by", metavar="BY", help="unit, class, facility or hospital")
     parser.add_argument("--known-at", metavar="T", help="as was known then (default now)")
 
 
@@ -51,3 +52,28 @@ def run(call: Call) -> int:
         shown = [c for c in _COLUMNS if c != "stratum" or any(row.get(c) for row in rows)]
         call.terminal.table(shown, rows)
     return 0
+
+
+def _catalogue(call: Call) -> int:
+    rows = [
+        {"id": kpi.id, "unit": kpi.unit, "title": kpi.title, "question": kpi.question}
+        for kpi in catalogue().values()
+    ]
+    if call.terminal.as_json:
+        call.terminal.json(rows)
+    else:
+        call.terminal.table(("id", "unit", "title"), rows)
+    return 0
+
+
+COMMAND = Command(
+    name="kpi",
+    help="list the KPIs, or measure one over a window",
+    examples=(
+        "wardtwin kpi",
+        "wardtwin kpi occ_midnight --from 2026-11-01 --to 2026-11-08",
+        "wardtwin kpi occ_hourly --grain hour --by facility --json",
+    ),
+    arguments=_arguments,
+    run=run,
+)

@@ -82,9 +82,9 @@ class Sidecar:
         if child.stdin is None or child.stdout is None:
             raise QueryFailed("The query process has no pipes.", do="Run the query again.")
         try:
-            write_frame(child.stdin, msgspec.msgpack.encode(ask))  # type: ignore[arg-type]
+            write_frame(child.stdin, msgspec.msgpack.encode(ask))
             ready, _, _ = select.select([child.stdout], [], [], ask.timeout_s + GRACE_S)
-            frame = read_frame(child.stdout) if ready else None  # type: ignore[arg-type]
+            frame = read_frame(child.stdout) if ready else None
         except BrokenPipeError:
             ready, frame = [child.stdout], None
         except BaseException:
