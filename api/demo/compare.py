@@ -1,7 +1,7 @@
 """The store against the truth, row for row: encounters, stays, patients and hourly census."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ class Comparison(NamedTuple):
 
 _ENCOUNTERS = """
 SELECT v.value AS visit, e.class, e.status, e.admitted_at, e.discharged_at, e.facility,
-       list_sort(list(p.value)) AS patients
+       string_agg(p.value, ' ' ORDER BY p.value) AS patient
 FROM twin.encounter e
 LEFT JOIN twin.encounter_identifier v ON v.encounter_id = e.encounter_id AND v.system = ?
 LEFT JOIN twin.patient_identifier p ON p.patient_id = e.patient_id AND p.system = ?
@@ -35,9 +35,10 @@ FROM twin.stay s
 LEFT JOIN twin.encounter_identifier v ON v.encounter_id = s.encounter_id AND v.system = ?
 """
 _PATIENTS = """
-SELECT i.value AS record_number, p.patient_id, p.merged_into
+SELECT i.value AS record_number, coalesce(m.value, p.merged_into) AS merged_into
 FROM twin.patient p
 LEFT JOIN twin.patient_identifier i ON i.patient_id = p.patient_id AND i.system = ?
+LEFT JOIN twin.patient_identifier m ON m.patient_id = p.merged_into AND m.system = ?
 """
 _CENSUS = """
 SELECT hour, s.unit, count(*) AS census
@@ -51,72 +52,26 @@ def compare(plan: DemoPlan, query: Query) -> list[Comparison]:
     """Everything that can be compared, compared."""
     systems = identifier_systems(plan.model)
     patients, visits = systems[PATIENTS], systems[VISITS]
-    known = query(_PATIENTS, [patients])
     return [
-        _patients(plan, known),
-        _encounters(plan, query(_ENCOUNTERS, [visits, patients]), known),
+        _patients(plan, query(_PATIENTS, [patients, patients])),
+        _encounters(plan, query(_ENCOUNTERS, [visits, patients])),
         _stays(plan, query(_STAYS, [visits])),
         _census(plan, query),
     ]
 
 
-def _patients(plan: DemoPlan, known: list[dict[str, Any]]) -> Comparison:
-    numbers = {row["patient_id"]: row["record_number"] for row in known}
-    rows = [(row["record_number"], _root(row, known_by_id(known), numbers)) for row in known]
-    merged = {p.record_number: p.merged_into for p in plan.demonstration.truth.patients()}
-    true_rows = [(number, _end(number, merged)) for number in merged]
+def _patients(plan: DemoPlan, found: list[dict[str, Any]]) -> Comparison:
+    rows = [(row["record_number"], row["merged_into"]) for row in found]
+    true_rows = [tuple(patient) for patient in plan.demonstration.truth.patients()]
     return matched("patients", true_rows, rows)
 
 
-def known_by_id(known: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Patient rows by patient_id."""
-    return {row["patient_id"]: row for row in known}
-
-
-def _root(
-    row: Mapping[str, Any], by_id: Mapping[str, Mapping[str, Any]], numbers: Mapping[str, str]
-) -> str | None:
-    target, seen = row["merged_into"], set()
-    while target in by_id and by_id[target]["merged_into"] and target not in seen:
-        seen.add(target)
-        target = by_id[target]["merged_into"]
-    return None if target is None else numbers.get(target, "a record nobody has")
-
-
-def _end(number: str, merged: Mapping[str, str | None]) -> str | None:
-    target = merged[number]
-    while target is not None and merged[target] is not None:
-        target = merged[target]
-    return target
-
-
-def _encounters(
-    plan: DemoPlan, found: list[dict[str, Any]], known: list[dict[str, Any]]
-) -> Comparison:
-    truth = plan.demonstration.truth
-    merged = {p.record_number: p.merged_into for p in truth.patients()}
-    true_rows = [
-        (e.visit, plan.model.code, _end(e.patient, merged) or e.patient, e.class_, e.status,
-         e.admitted_at, e.discharged_at)
-        for e in truth.encounters()
-    ]  # fmt: skip
-    owner = {row["record_number"]: row["record_number"] for row in known}
-    rows = [
-        (row["visit"], row["facility"], _surviving(row["patients"], merged, owner), row["class"],
-         row["status"], row["admitted_at"], row["discharged_at"])
-        for row in found
-    ]  # fmt: skip
+def _encounters(plan: DemoPlan, found: list[dict[str, Any]]) -> Comparison:
+    columns = ("visit", "patient", "class", "status", "admitted_at", "discharged_at")
+    rows = [(row["facility"], *(row[column] for column in columns)) for row in found]
+    facility = plan.model.code
+    true_rows = [(facility, *encounter) for encounter in plan.demonstration.truth.encounters()]
     return matched("encounters", true_rows, rows)
-
-
-def _surviving(
-    numbers: Sequence[str | None] | None,
-    merged: Mapping[str, str | None],
-    owner: Mapping[str, str],
-) -> str | None:
-    """The record number that the patient of an encounter answers to."""
-    named = [n for n in numbers or () if n is not None and merged.get(n) is None]
-    return owner.get(named[0]) if len(named) == 1 else None
 
 
 def _stays(plan: DemoPlan, found: list[dict[str, Any]]) -> Comparison:

@@ -110,7 +110,9 @@ class Truth:
 
     def merged(self, source: str, target: str) -> None:
         """Two records are one person; `target` is the number that stays."""
-        self._patients[source] = target
+        for number, merged_into in self._patients.items():
+            if number == source or merged_into == source:
+                self._patients[number] = target
         for record in self._visits.values():
             if record.patient == source:
                 record.patient = target
