@@ -6,12 +6,22 @@
 CREATE OR REPLACE MACRO kpi_part.bed_steps(
     window_start, window_end, grain, "by", known_at, with_ed
 ) AS TABLE
-WITH segment AS (
+WITH left_out AS (
+    SELECT facility, unit FROM kpi_part.ed_units(known_at) WHERE NOT with_ed AND "by" <> 'unit'
+),
+segment AS (
     SELECT s.*, kpi_part.group_facility("by", s.facility) AS in_facility,
            kpi_part.group_unit("by", s.unit) AS in_unit
     FROM kpi_part.bed_segments(window_start, window_end, known_at) s
-    WHERE with_ed OR "by" = 'unit'
-       OR (s.facility, s.unit) NOT IN (SELECT (facility, unit) FROM kpi_part.ed_units(known_at))
+    ANTI JOIN left_out USING (facility, unit)
+),
+capacity AS (
+    SELECT kpi_part.group_facility("by", s.facility) AS in_facility,
+           kpi_part.group_unit("by", s.unit) AS in_unit, s.from_at, s.to_at,
+           s.available::INTEGER AS available
+    FROM kpi_part.bed_statuses(window_start, window_end, known_at) s
+    ANTI JOIN left_out USING (facility, unit)
+    WHERE s.known
 ),
 holding AS (
     SELECT in_facility, in_unit, kpi_part.group_class("by", class) AS in_class, 'occupied' AS kind,
@@ -38,13 +48,11 @@ change AS (
     UNION ALL
     SELECT in_facility, in_unit, in_class, kind, to_at, -1, -unit_known, -known, 0, 0 FROM holding
     UNION ALL
-    SELECT g.in_facility, g.in_unit, g.in_class, g.kind, s.from_at, 0, 0, 0, s.available, s.known
-    FROM segment s JOIN grouping g ON g.in_facility = s.in_facility AND g.in_unit = s.in_unit
-    WHERE s.known = 1
+    SELECT g.in_facility, g.in_unit, g.in_class, g.kind, s.from_at, 0, 0, 0, s.available, 1
+    FROM capacity s JOIN grouping g ON g.in_facility = s.in_facility AND g.in_unit = s.in_unit
     UNION ALL
-    SELECT g.in_facility, g.in_unit, g.in_class, g.kind, s.to_at, 0, 0, 0, -s.available, -s.known
-    FROM segment s JOIN grouping g ON g.in_facility = s.in_facility AND g.in_unit = s.in_unit
-    WHERE s.known = 1
+    SELECT g.in_facility, g.in_unit, g.in_class, g.kind, s.to_at, 0, 0, 0, -s.available, -1
+    FROM capacity s JOIN grouping g ON g.in_facility = s.in_facility AND g.in_unit = s.in_unit
     UNION ALL
     SELECT g.in_facility, g.in_unit, g.in_class, g.kind, p.period_start, 0, 0, 0, 0, 0
     FROM grouping g
@@ -52,9 +60,9 @@ change AS (
       ON p.facility = g.in_facility
 ),
 instant AS (
-    SELECT in_facility, in_unit, in_class, kind, changed_at, sum(occupied) AS occupied,
-           sum(counted) AS counted, sum(staffing_known) AS staffing_known,
-           sum(available) AS available, sum(known) AS known
+    SELECT in_facility, in_unit, in_class, kind, changed_at, sum(occupied)::INTEGER AS occupied,
+           sum(counted)::INTEGER AS counted, sum(staffing_known)::INTEGER AS staffing_known,
+           sum(available)::INTEGER AS available, sum(known)::INTEGER AS known
     FROM change GROUP BY ALL
 ),
 running AS (
