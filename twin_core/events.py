@@ -4,7 +4,8 @@ Adapters translate one message into one `Translation` (events and findings) or o
 Events are frozen, know nothing of the format they came from, and encode to one JSON object each
 (`encode_events`, `decode_events`), which is what the journal keeps.
 
-Three field conventions hold everywhere:
+Events hold no cycles, so they are kept out of the garbage collector (`gc=False`): a busy feed makes
+millions of them. Three field conventions hold everywhere:
 - instants are aware UTC datetimes; `occurred_at` is when it happened in the hospital;
 - an attribute is UNSET where the message said nothing (keep the old value), None where the
   message cleared it (HL7 `""`), and a value otherwise;
@@ -23,20 +24,20 @@ Text = str | None | UnsetType
 Instant = datetime | None | UnsetType
 
 
-class Demographics(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Demographics(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What a message says of a person. Birth date is ISO text (a date may lack day or month)."""
 
     birth_date: Text = UNSET
     sex: Text = UNSET
     """FHIR administrative gender: male, female, other, unknown."""
     deceased_at: Instant = UNSET
-    deceased: bool | None | UnsetType = UNSET
+    deceased: bool | UnsetType | None = UNSET
     family_name: Text = UNSET
     given_name: Text = UNSET
     postal_code: Text = UNSET
 
 
-class Visit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Visit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What a message says of an encounter besides where the patient is."""
 
     class_: Text = msgspec.field(default=UNSET, name="class")
@@ -50,19 +51,21 @@ class Visit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     facility: Text = UNSET
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="event"):
+class Event(
+    msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False, tag_field="event"
+):
     """Something that happened at an instant. Subclasses say what."""
 
     occurred_at: datetime
 
 
-class PatientEvent(Event, frozen=True, omit_defaults=True, kw_only=True):
+class PatientEvent(Event, frozen=True, kw_only=True):
     """An event about a person. `patient` lists identifiers, the primary one first; never empty."""
 
     patient: tuple[Identifier, ...]
 
 
-class EncounterEvent(Event, frozen=True, omit_defaults=True, kw_only=True):
+class EncounterEvent(Event, frozen=True, kw_only=True):
     """An event of one encounter.
 
     `encounter` lists its identifiers (visit number, FHIR id), the primary one first; never empty:
@@ -78,7 +81,7 @@ class EncounterEvent(Event, frozen=True, omit_defaults=True, kw_only=True):
     place: Place = NOWHERE
 
 
-class PatientDescribed(PatientEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class PatientDescribed(PatientEvent, frozen=True, kw_only=True, tag=True):
     """Demographics or identifiers of a person were stated (any PID, A28, A31)."""
 
     demographics: Demographics = Demographics()
@@ -86,49 +89,49 @@ class PatientDescribed(PatientEvent, frozen=True, omit_defaults=True, kw_only=Tr
     """Recorded for the person but never used to connect records (social security, licence)."""
 
 
-class PatientsMerged(Event, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class PatientsMerged(Event, frozen=True, kw_only=True, tag=True):
     """One person's record was merged into another (A40: MRG-1 into PID-3)."""
 
     source: Identifier
     target: Identifier
 
 
-class Admitted(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class Admitted(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The patient was admitted to `place` (A01)."""
 
 
-class Registered(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class Registered(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The patient arrived and was registered (A04); consumes a bed only if `place` names one."""
 
 
-class Planned(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class Planned(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """An admission was planned (A05); no occupancy."""
 
 
-class Transferred(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class Transferred(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The patient moved from `origin` to `place` (A02; each half of an A17)."""
 
     origin: Place = NOWHERE
     swapped: bool = False
 
 
-class Discharged(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class Discharged(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The patient left; `place` is the last location, now freed (A03)."""
 
 
-class ClassChanged(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class ClassChanged(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The encounter changed class (A06, A07), moving to `place` where it differs."""
 
 
-class LeaveStarted(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class LeaveStarted(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The patient left on leave of absence (A21); the bed stays assigned."""
 
 
-class LeaveEnded(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class LeaveEnded(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The patient came back from leave (A22)."""
 
 
-class EncounterUpdated(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class EncounterUpdated(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """Visit attributes were stated with no other trigger (A08); `place` never moves the patient."""
 
 
@@ -140,7 +143,7 @@ class Cancelled(StrEnum):
     DISCHARGE = "discharge"
 
 
-class EventCancelled(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class EventCancelled(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """An earlier event was cancelled (A11, A12, A13). `occurred_at` is when it was cancelled.
 
     `cancelled_at` is EVN-6, when the cancelled event had occurred, where the message gives it.
@@ -151,20 +154,20 @@ class EventCancelled(EncounterEvent, frozen=True, omit_defaults=True, kw_only=Tr
     cancelled_at: datetime | None = None
 
 
-class MilestoneReached(EncounterEvent, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class MilestoneReached(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """A named instant of the encounter's course (bed_requested, decision_to_admit, triaged ...)."""
 
     milestone: str
 
 
-class BedStatusChanged(Event, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class BedStatusChanged(Event, frozen=True, kw_only=True, tag=True):
     """The operational status of a bed changed (A20, HL7 table 0116: C H O U K I)."""
 
     place: Place
     operational_status: str
 
 
-class StatedPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class StatedPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A period of a FHIR statement: a status, a class or a location, half-open [start, end)."""
 
     value: str = ""
@@ -173,7 +176,7 @@ class StatedPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     end: datetime | None = None
 
 
-class CensusReported(Event, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class CensusReported(Event, frozen=True, kw_only=True, tag=True):
     """A source counted the patients in a unit at `occurred_at`; compared with the twin's census."""
 
     source: str
@@ -182,7 +185,7 @@ class CensusReported(Event, frozen=True, omit_defaults=True, kw_only=True, tag=T
     census: int
 
 
-class Statement(Event, frozen=True, omit_defaults=True, kw_only=True):
+class Statement(Event, frozen=True, kw_only=True):
     """One source's whole view of one FHIR resource; it supersedes that source's earlier one.
 
     `occurred_at` is meta.lastUpdated, else the instant of receipt; `version` is meta.versionId.
@@ -195,7 +198,7 @@ class Statement(Event, frozen=True, omit_defaults=True, kw_only=True):
     identifiers: tuple[Identifier, ...] = ()
 
 
-class PatientStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class PatientStated(Statement, frozen=True, kw_only=True, tag=True):
     """A FHIR Patient. `replaced_by` comes from link.type replaced-by (a merge)."""
 
     demographics: Demographics = Demographics()
@@ -203,7 +206,7 @@ class PatientStated(Statement, frozen=True, omit_defaults=True, kw_only=True, ta
     active: bool = True
 
 
-class EncounterStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class EncounterStated(Statement, frozen=True, kw_only=True, tag=True):
     """A FHIR Encounter with its status, class and location histories."""
 
     patient: tuple[Identifier, ...] = ()
@@ -218,7 +221,7 @@ class EncounterStated(Statement, frozen=True, omit_defaults=True, kw_only=True, 
     part_of: Identifier | None = None
 
 
-class LocationStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class LocationStated(Statement, frozen=True, kw_only=True, tag=True):
     """A FHIR Location in the hierarchy site > building > ward > room > bed."""
 
     kind: str = ""
@@ -233,7 +236,7 @@ class LocationStated(Statement, frozen=True, omit_defaults=True, kw_only=True, t
     """Facility, unit, room and bed where configured identifiers give them directly."""
 
 
-class DeviceStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class DeviceStated(Statement, frozen=True, kw_only=True, tag=True):
     """A FHIR Device, with where it is and whose it is as far as the resource says."""
 
     kind: str = ""
@@ -246,7 +249,7 @@ class DeviceStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag
     patient: Identifier | None = None
 
 
-class DirectoryStated(Statement, frozen=True, omit_defaults=True, kw_only=True, tag=True):
+class DirectoryStated(Statement, frozen=True, kw_only=True, tag=True):
     """A FHIR Organization or Practitioner: who is who, without occupancy."""
 
     resource_type: str
@@ -278,18 +281,19 @@ AnyEvent = (
 )
 
 
-class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A data-quality finding an adapter noted on an accepted message. Never holds PHI.
 
     Kinds in use: reduced_precision, no_time_zone, ambiguous_local_time, clock_skew, unknown_code,
-    missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id.
+    missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id,
+    guessed_charset, displaced_field.
     """
 
     kind: str
     detail: str = ""
 
 
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Who sent a message, and what orders it among messages of the same effective instant.
 
     `digest` is 16 bytes over the content without MSH-7 and MSH-13: equal digests from one sender
@@ -312,7 +316,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     only when it equals the latest content received for it."""
 
 
-class Translation(msgspec.Struct, frozen=True, kw_only=True):
+class Translation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message that was understood: its events and what was odd about it.
 
     No events means received, not applied: the message is journalled and reported as such.
@@ -323,7 +327,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[NotedFinding, ...] = ()
 
 
-class Fault(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One reason for a reject: where, which HL7 table 0357 code, and what to do. Never PHI."""
 
     where: str
@@ -332,7 +336,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reason: str
 
 
-class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+class Rejection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message that cannot be applied. `code` is AE (content) or AR (envelope, unsupported)."""
 
     code: str

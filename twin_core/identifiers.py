@@ -19,7 +19,7 @@ UNIDENTIFYING_TYPES = frozenset(
 """HL7 table 0203 types that are recorded for a patient but never used to connect two records."""
 
 
-class Identifier(msgspec.Struct, frozen=True, array_like=True):
+class Identifier(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One identifier: the system that issued it, its value, its HL7 table 0203 type.
 
     The type describes; it takes no part in identity, because two sources type one number
@@ -36,7 +36,7 @@ class Identifier(msgspec.Struct, frozen=True, array_like=True):
         return (self.system, self.value)
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An assigned patient location (HL7 PL), or a reference to a FHIR Location.
 
     Empty strings mean not stated. A place with a `reference` and no unit is resolved through the

@@ -25,7 +25,7 @@ from twin_core.store.projector import Projector
 from twin_core.store.replica import copy_tables
 
 if TYPE_CHECKING:
-    from twin_core.kpi.measure import KpiRow
+    from twin_core.kpi.measuring import KpiRow
 
 __all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
 
@@ -177,7 +177,7 @@ class Twin:
 
         Raises UsageError for an unknown KPI, grain or grouping.
         """
-        from twin_core.kpi.measure import measure
+        from twin_core.kpi.measuring import measure
 
         return measure(self.query, kpi_id, start, end, grain=grain, by=by, known_at=known_at)
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from twin_core.events import LocationStated
+from twin_core.events import DeviceStated, LocationStated
 from twin_core.identifiers import Identifier
 from twin_core.inbox import Entry
 from twin_core.settings import PrecedenceSettings
 from twin_core.store import writing
 from twin_core.store.database import Database
 from twin_core.store.fold.device import fold_census, fold_device, fold_directory
-from twin_core.store.fold.encounter import encounter_id_of, fold_encounter
+from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
 from twin_core.store.fold.locations import Path, fold_location, path_identifier
 from twin_core.store.fold.patient import fold_people
 from twin_core.store.fold.rows import EntityRow, Resolver
@@ -278,13 +278,13 @@ class Projection:
         # Patients and parents that loaded facts name may not be remembered any more.
         asked: dict[str, set[Identifier]] = defaultdict(set)
         for unit in units:
-            for fact in unit.facts:
-                event = fact.event
-                for kind, named in ((PATIENT, "patient"), (ENCOUNTER, "part_of")):
-                    value = getattr(event, named, None)
-                    if value:
-                        first = value if isinstance(value, Identifier) else value[0]
-                        asked[kind].add(first)
+            if unit.kind == DEVICE:
+                found = {f.event.patient for f in unit.facts if isinstance(f.event, DeviceStated)}
+                asked[PATIENT] |= {patient for patient in found if patient is not None}
+            else:
+                patients, parents = asks_for(unit.facts)
+                asked[PATIENT] |= patients
+                asked[ENCOUNTER] |= parents
         for kind, identifiers in asked.items():
             self.nodes.learn([(kind, identifier) for identifier in identifiers])
             numbers = [self.nodes.number(kind, identifier) for identifier in identifiers]

@@ -5,7 +5,7 @@ which identifiers it unites into one family, and which further ones its fold wil
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twin_core.events import (
     BedStatusChanged,
@@ -43,11 +43,7 @@ class Subject(NamedTuple):
 
 def subject_of(event: Event) -> Subject:
     """How an event is filed."""
-    for base in type(event).__mro__:
-        filing = _FILING.get(base)
-        if filing is not None:
-            return filing(event)
-    raise TypeError(f"no filing for {type(event).__name__}")
+    return _FILING[type(event)](event)
 
 
 def path_of(place: Place) -> Path | None:
@@ -66,16 +62,14 @@ def _merge(event: Event) -> Subject:
     return Subject(PATIENT, (target, source))
 
 
-def _visit(event: Event) -> Subject:
-    assert isinstance(event, EncounterEvent)  # noqa: S101  (narrows the type)
+def _visit(event: EncounterEvent) -> Subject:
     origin = event.origin if isinstance(event, Transferred) else None
     places = tuple(p for p in (path_of(event.place), origin and path_of(origin)) if p)
     asked = ((PATIENT, event.patient[0]),) if event.patient else ()
     return Subject(ENCOUNTER, event.encounter, asked, places)
 
 
-def _stated_visit(event: Event) -> Subject:
-    assert isinstance(event, EncounterStated)  # noqa: S101  (narrows the type)
+def _stated_visit(event: EncounterStated) -> Subject:
     asked: list[tuple[str, Identifier]] = []
     if event.patient:
         asked.append((PATIENT, event.patient[0]))
@@ -85,39 +79,34 @@ def _stated_visit(event: Event) -> Subject:
     return Subject(ENCOUNTER, (event.subject, *event.identifiers), tuple(asked), places)
 
 
-def _bed(event: Event) -> Subject:
-    assert isinstance(event, BedStatusChanged)  # noqa: S101  (narrows the type)
+def _bed(event: BedStatusChanged) -> Subject:
     path = path_of(event.place) or ("", "", "", "")
     return Subject(LOCATION, (path_identifier(path),), (), (path,))
 
 
-def _location(event: Event) -> Subject:
-    assert isinstance(event, LocationStated)  # noqa: S101  (narrows the type)
+def _location(event: LocationStated) -> Subject:
     return Subject(LOCATION, (event.subject,))
 
 
-def _device(event: Event) -> Subject:
-    assert isinstance(event, DeviceStated)  # noqa: S101  (narrows the type)
+def _device(event: DeviceStated) -> Subject:
     asked = ((PATIENT, event.patient),) if event.patient else ()
     return Subject(DEVICE, (event.subject, *event.identifiers), asked)
 
 
-def _directory(event: Event) -> Subject:
-    assert isinstance(event, DirectoryStated)  # noqa: S101  (narrows the type)
+def _directory(event: DirectoryStated) -> Subject:
     return Subject(DIRECTORY, (event.subject,))
 
 
-def _census(event: Event) -> Subject:
-    assert isinstance(event, CensusReported)  # noqa: S101  (narrows the type)
+def _census(event: CensusReported) -> Subject:
     counted = "|".join((event.source, event.facility, event.unit))
     return Subject(CENSUS, (Identifier("urn:wardtwin:census", counted),))
 
 
-_FILING: dict[type, Callable[[Event], Subject]] = {
+_FILING: dict[type, Callable[[Any], Subject]] = {
     PatientDescribed: _person,
     PatientStated: _person,
     PatientsMerged: _merge,
-    EncounterEvent: _visit,
+    **dict.fromkeys(EncounterEvent.__subclasses__(), _visit),
     EncounterStated: _stated_visit,
     BedStatusChanged: _bed,
     LocationStated: _location,

@@ -26,7 +26,7 @@ from twin_core.events import (
     Registered,
     Transferred,
 )
-from twin_core.identifiers import Place
+from twin_core.identifiers import NOWHERE, Place
 from twin_core.store.facts import Fact
 from twin_core.store.fold.cancels import MOVEMENTS, Undone, apply_cancels
 from twin_core.store.fold.rows import Note, ResolvedPlace
@@ -61,6 +61,8 @@ class Course:
         self.notes: list[Note] = []
         self.live: Sequence[Fact] = ()
         self.discharged_at: datetime | None = None
+        self.stated = NOWHERE
+        """The place as the message that last moved the patient named it."""
         self.moved = False
         self.inferred = False
 
@@ -82,9 +84,10 @@ class Course:
         if status != self.status:
             self.statuses.append((at, status))
 
-    def occupy(self, place: ResolvedPlace, at: datetime, *, inferred: bool = False) -> None:
+    def occupy(self, stated: Place, at: datetime, *, inferred: bool = False) -> None:
         """Be at a place from an instant on, leaving the previous one."""
-        here = self.open
+        here, place = self.open, self.locate(stated)
+        self.stated = stated
         if here is not None:
             if here.place[:4] == place[:4]:
                 return
@@ -107,7 +110,7 @@ class Course:
 
     def compare(self, fact: Fact, stated: Place, what: str) -> None:
         """Note a drift where a message states another place than the patient is held to be at."""
-        if stated and self.open is not None:
+        if stated and self.open is not None and stated != self.stated:
             if not self.locate(stated).agrees_with(self.open.place):
                 self.note("drift", fact, f"{what} is not where the twin has the patient")
 
@@ -125,8 +128,8 @@ def follow(facts: Sequence[Fact], locate: Callable[[Place], ResolvedPlace]) -> C
         return course
     for fact in _with_relocations(surviving.live, surviving.undone, locate):
         step = _STEPS.get(type(fact.event))
-        if step is not None and isinstance(fact.event, EncounterEvent):
-            step(course, fact, fact.event)
+        if step is not None:
+            step(course, fact, fact.event)  # type: ignore[arg-type]  # only these have steps
     course.stays = [s for s in course.stays if s.to_at is None or s.to_at > s.from_at]
     return course
 
@@ -163,7 +166,7 @@ def _admitted(course: Course, fact: Fact, event: EncounterEvent) -> None:
     course.become("in-progress", event.occurred_at)
     course.moved = True
     if event.place:
-        course.occupy(course.locate(event.place), event.occurred_at)
+        course.occupy(event.place, event.occurred_at)
 
 
 def _registered(course: Course, fact: Fact, event: EncounterEvent) -> None:
@@ -171,7 +174,7 @@ def _registered(course: Course, fact: Fact, event: EncounterEvent) -> None:
     course.moved = True
     if _takes_a_bed(course, event.place):
         course.become("in-progress", event.occurred_at)
-        course.occupy(course.locate(event.place), event.occurred_at)
+        course.occupy(event.place, event.occurred_at)
     elif course.status != "in-progress":
         course.become("arrived", event.occurred_at)
 
@@ -187,17 +190,17 @@ def _transferred(course: Course, fact: Fact, event: EncounterEvent) -> None:
         course.note("movement_after_discharge", fact, "a transfer after the discharge is ignored")
         return
     if not course.moved and event.origin:
-        _infer_start(course, event, course.locate(event.origin))
+        _infer_start(course, event, event.origin)
     course.compare(fact, event.origin, "the prior location")
     course.moved = True
     course.become("in-progress", event.occurred_at)
     if event.place:
-        course.occupy(course.locate(event.place), event.occurred_at)
+        course.occupy(event.place, event.occurred_at)
 
 
 def _discharged(course: Course, fact: Fact, event: EncounterEvent) -> None:
     if not course.moved and event.place:
-        _infer_start(course, event, course.locate(event.place))
+        _infer_start(course, event, event.place)
     course.compare(fact, event.place, "the last location")
     if course.discharged_at is not None:
         course.note("repeated_discharge", fact, "discharged before; the later one counts")
@@ -216,9 +219,8 @@ def _class_changed(course: Course, fact: Fact, event: EncounterEvent) -> None:
     bedded = event.visit.class_ in BEDDED_CLASSES
     here = course.open
     if event.place and (bedded or here is not None or _takes_a_bed(course, event.place)):
-        place = course.locate(event.place)
-        if here is None or not place.agrees_with(here.place):
-            course.occupy(place, event.occurred_at)
+        if here is None or not course.locate(event.place).agrees_with(here.place):
+            course.occupy(event.place, event.occurred_at)
     course.moved = True
     course.become("in-progress" if bedded or course.open else "arrived", event.occurred_at)
 
@@ -245,7 +247,7 @@ def _updated(course: Course, fact: Fact, event: EncounterEvent) -> None:
     elif course.discharged_at is not None:
         return
     elif event.place and (visit.class_ in BEDDED_CLASSES or _takes_a_bed(course, event.place)):
-        _infer_start(course, event, course.locate(event.place))
+        _infer_start(course, event, event.place)
         if isinstance(visit.discharged_at, datetime) and visit.discharged_at <= event.occurred_at:
             course.leave(visit.discharged_at)
             course.become("finished", visit.discharged_at)
@@ -259,7 +261,7 @@ def _milestone(course: Course, fact: Fact, event: EncounterEvent) -> None:
     course.milestones.append((event.milestone, event.occurred_at))
 
 
-def _infer_start(course: Course, event: EncounterEvent, place: ResolvedPlace) -> None:
+def _infer_start(course: Course, event: EncounterEvent, place: Place) -> None:
     # First sight in the middle of a stay: it began at PV1-44, or at the latest now.
     if course.open is not None:
         return
@@ -291,12 +293,12 @@ HAS_COURSE = (*MOVEMENTS, Planned, EventCancelled)
 
 
 def stated_classes(facts: Sequence[Fact]) -> list[tuple[datetime, str]]:
-    """Changes of class as (instant, code), from whatever stated one, in order."""
+    """Changes of class as (instant, code), from whichever encounter events stated one, in order."""
     changes: list[tuple[datetime, str]] = []
+    latest = ""
     for fact in facts:
-        event = fact.event
-        if isinstance(event, EncounterEvent) and event.visit.class_ not in (UNSET, None):
-            code = str(event.visit.class_)
-            if not changes or changes[-1][1] != code:
-                changes.append((event.occurred_at, code))
+        code = fact.event.visit.class_  # type: ignore[attr-defined]
+        if code is not UNSET and code is not None and code != latest:
+            latest = code
+            changes.append((fact.event.occurred_at, code))
     return changes

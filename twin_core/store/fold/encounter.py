@@ -64,14 +64,19 @@ def fold_encounter(
     if not facts:
         return []
     encounter_id = encounter_id_of(identifiers)
-    statements = latest_statements(facts)
-    course = follow([f for f in facts if isinstance(f.event, EncounterEvent)], resolver.place)
-    tellings = _tellings(facts, course, statements, resolver)
+    heard = [fact for fact in facts if isinstance(fact.event, EncounterEvent)]
+    statements = latest_statements(facts) if len(heard) < len(facts) else []
+    course = follow(heard, resolver.place)
+    tellings = _tellings(heard, course, statements, resolver)
     movement = _first(tellings, precedence.movement)
     status = _first(tellings, precedence.status)
     classes = _first(tellings, precedence.class_).classes or _any_classes(tellings)
-    notes = [*course.notes, *_disagreements(tellings, statements), *_unresolved(facts, resolver)]
-    visit = _visit(facts, course, statements)
+    notes = [
+        *course.notes,
+        *_disagreements(tellings, statements),
+        *_unresolved(statements, resolver),
+    ]
+    visit = _visit(course.live or heard, statements)
     patient_id, _ = resolver.patient(_patient(facts))
     stays = () if status.status in VOID_STATUSES else movement.stays
     rows = list(_periods(encounter_id, status, classes))
@@ -109,23 +114,30 @@ def encounter_id_of(identifiers: Sequence[Identifier]) -> str:
     return content_id("e", named.system, named.value)
 
 
-def patients_named(facts: Sequence[Fact]) -> set[tuple[Identifier, ...]]:
-    """Every way the facts name the patient."""
-    return {p for f in facts if (p := getattr(f.event, "patient", ()))}
+def asks_for(facts: Sequence[Fact]) -> tuple[set[Identifier], set[Identifier]]:
+    """The patients and the parent encounters that the fold of these facts will resolve."""
+    patients = set(_patient(facts)[:1])
+    parents: set[Identifier] = set()
+    for fact in facts:
+        event = fact.event
+        if isinstance(event, EncounterStated):
+            patients.update(event.patient[:1])
+            if event.part_of is not None:
+                parents.add(event.part_of)
+    return patients, parents
 
 
 def _tellings(
-    facts: Sequence[Fact], course: Course, statements: Sequence[Fact], resolver: Resolver
+    heard: Sequence[Fact], course: Course, statements: Sequence[Fact], resolver: Resolver
 ) -> list[Telling]:
     tellings = []
-    if any(isinstance(fact.event, EncounterEvent) for fact in facts):
-        heard = [f for f in course.live if isinstance(f.event, EncounterEvent)]
-        classes = stated_classes(heard) or stated_classes(facts)
+    if heard:
+        classes = stated_classes(course.live) or stated_classes(heard)
         stays = [Stay(s.place, s.from_at, s.to_at, s.inferred) for s in course.stays]
         tellings.append(Telling("hl7v2", stays, course.statuses, classes, course.discharged_at))
     if statements:
         tellings.append(_fhir_telling(statements[-1].event, resolver))
-    moving = any(isinstance(fact.event, HAS_COURSE) for fact in facts)
+    moving = any(isinstance(fact.event, HAS_COURSE) for fact in heard)
     # Updates alone only infer; a FHIR server that reports the movements knows better.
     return tellings if moving or len(tellings) < 2 else tellings[::-1]
 
@@ -173,8 +185,8 @@ def _disagreements(tellings: Sequence[Telling], statements: Sequence[Fact]) -> I
         yield Note("source_disagreement", fact, "sources differ on the location")
 
 
-def _unresolved(facts: Sequence[Fact], resolver: Resolver) -> Iterator[Note]:
-    for fact in latest_statements(facts):
+def _unresolved(statements: Sequence[Fact], resolver: Resolver) -> Iterator[Note]:
+    for fact in statements:
         event = fact.event
         if isinstance(event, EncounterStated):
             for period in event.locations:
@@ -196,18 +208,19 @@ _VISIT_FIELDS = (
 )
 
 
-def _visit(facts: Sequence[Fact], course: Course, statements: Sequence[Fact]) -> dict[str, object]:
+def _visit(heard: Sequence[Fact], statements: Sequence[Fact]) -> dict[str, object]:
     # Last writer wins, field by field; what was undone by a cancel no longer counts.
-    counting = [fact for fact in course.live if isinstance(fact.event, EncounterEvent)]
-    if not counting:
-        counting = [fact for fact in facts if isinstance(fact.event, EncounterEvent)]
     said: dict[str, object] = dict.fromkeys(_VISIT_FIELDS)
-    for fact in sorted([*counting, *statements], key=lambda fact: fact.order):
+    previous = None
+    facts = sorted([*heard, *statements], key=lambda fact: fact.order) if statements else heard
+    for fact in facts:
         visit: Visit = fact.event.visit  # type: ignore[attr-defined]
-        for field in _VISIT_FIELDS:
-            value = getattr(visit, field)
-            if value is not UNSET:
-                said[field] = value
+        if visit != previous:
+            for field in _VISIT_FIELDS:
+                value = getattr(visit, field)
+                if value is not UNSET:
+                    said[field] = value
+        previous = visit
     return said
 
 

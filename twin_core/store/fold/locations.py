@@ -24,7 +24,10 @@ Path = tuple[str, str, str, str]
 
 def path_identifier(path: Path) -> Identifier:
     """The identifier that a place named in messages has: its path."""
-    return Identifier(PATH_SYSTEM, "/".join(part.replace("/", "%2F") for part in path), "path")
+    if any("/" in part for part in path):
+        facility, unit, room, bed = (part.replace("/", "%2F") for part in path)
+        path = (facility, unit, room, bed)
+    return Identifier(PATH_SYSTEM, "/".join(path), "path")
 
 
 def location_id_of(path: Path) -> str:

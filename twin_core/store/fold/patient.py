@@ -124,7 +124,8 @@ def _identify(people: People, facts: Sequence[Fact]) -> list[Note]:
     for fact in facts:
         event = fact.event
         if isinstance(event, PatientDescribed):
-            people.connect(event.patient)
+            if len(event.patient) > 1:
+                people.connect(event.patient)
         elif isinstance(event, PatientStated):
             people.connect((event.subject, *identifying(event.identifiers)))
             if event.replaced_by is not None:
@@ -137,8 +138,9 @@ def _identify(people: People, facts: Sequence[Fact]) -> list[Note]:
 
 def _said(people: People, facts: Sequence[Fact]) -> dict[Key, dict[str, object]]:
     # Last writer wins, field by field, within the record that was named.
-    latest = {id(fact) for fact in latest_statements(facts)}
+    latest = {id(fact) for fact in latest_statements(facts)} if _has_resources(facts) else set()
     said: dict[Key, dict[str, object]] = {}
+    previous = None
     for fact in facts:
         event = fact.event
         if isinstance(event, PatientDescribed):
@@ -147,12 +149,19 @@ def _said(people: People, facts: Sequence[Fact]) -> dict[Key, dict[str, object]]
             key = event.subject.key
         else:
             continue
+        if (key, event.demographics) == previous:
+            continue
+        previous = (key, event.demographics)
         fields = said.setdefault(people.record(key), {})
         for name in Demographics.__struct_fields__:
             value = getattr(event.demographics, name)
             if value is not UNSET:
                 fields[name] = value
     return said
+
+
+def _has_resources(facts: Sequence[Fact]) -> bool:
+    return any(fact.format == "fhir" for fact in facts)
 
 
 def _other_identifiers(
@@ -167,8 +176,8 @@ def _other_identifiers(
             others = tuple(i for i in event.identifiers if i.type in UNIDENTIFYING_TYPES)
         else:
             continue
-        patient_id = ids[people.record(key)]
         for i in others:
+            patient_id = ids[people.record(key)]
             yield ("patient_identifier", (patient_id, i.system, i.value, text(i.type)))
 
 
