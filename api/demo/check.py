@@ -67,10 +67,10 @@ def _problems(demo: Demo, server: DemoServer) -> list[str]:
     counted: Counter[str] = Counter()
     for tally in server.twin.tallies():
         if tally.feed == demo.plan.feed:
-            counted.update(duplicates=tally.duplicates, rejected=tally.rejected)
+            counted[tally.outcome] += tally.messages
     injected = demo.fed.perturbations
     refused = injected["training message"] + injected["unreadable message"]
-    for what, hoped in (("duplicates", injected["duplicate"]), ("rejected", refused)):
+    for what, hoped in (("duplicate", injected["duplicate"]), ("rejected", refused)):
         if counted[what] != hoped:
             problems.append(f"{what}: {hoped} injected, {counted[what]} counted by the store")
     return problems

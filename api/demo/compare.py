@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from api.demo.plan import PATIENTS, VISITS, DemoPlan, identifier_systems
+from twin_core.simulation.truth import TruePeriod
 
 Query = Callable[[str, Sequence[object]], list[dict[str, Any]]]
 SHOWN = 5
+READY = "U"
 
 
 class Comparison(NamedTuple):
@@ -34,6 +36,22 @@ SELECT v.value AS visit, s.facility, s.unit, s.room, s.bed, s.from_at, s.to_at
 FROM twin.stay s
 LEFT JOIN twin.encounter_identifier v ON v.encounter_id = s.encounter_id AND v.system = ?
 """
+_CLASSES = """
+SELECT v.value AS visit, c.class AS code, c.from_at, c.to_at
+FROM twin.encounter_class c
+JOIN twin.encounter e ON e.encounter_id = c.encounter_id AND e.status <> 'cancelled'
+LEFT JOIN twin.encounter_identifier v ON v.encounter_id = c.encounter_id AND v.system = ?
+"""
+_LEAVES = """
+SELECT v.value AS visit, s.status AS code, s.from_at, s.to_at
+FROM twin.encounter_status s
+LEFT JOIN twin.encounter_identifier v ON v.encounter_id = s.encounter_id AND v.system = ?
+WHERE s.status = 'onleave'
+"""
+_BEDS = """
+SELECT facility, unit, room, bed, operational_status
+FROM twin.location WHERE kind = 'bd'
+"""
 _PATIENTS = """
 SELECT i.value AS record_number, coalesce(m.value, p.merged_into) AS merged_into
 FROM twin.patient p
@@ -56,6 +74,9 @@ def compare(plan: DemoPlan, query: Query) -> list[Comparison]:
         _patients(plan, query(_PATIENTS, [patients, patients])),
         _encounters(plan, query(_ENCOUNTERS, [visits, patients])),
         _stays(plan, query(_STAYS, [visits])),
+        _periods("classes", plan.demonstration.truth.classes(), query(_CLASSES, [visits])),
+        _periods("leaves", plan.demonstration.truth.leaves(), query(_LEAVES, [visits])),
+        _beds(plan, query(_BEDS, [])),
         _census(plan, query),
     ]
 
@@ -78,6 +99,20 @@ def _stays(plan: DemoPlan, found: list[dict[str, Any]]) -> Comparison:
     columns = ("visit", "facility", "unit", "room", "bed", "from_at", "to_at")
     rows = [tuple(row[column] for column in columns) for row in found]
     return matched("stays", [tuple(s) for s in plan.demonstration.truth.stays()], rows)
+
+
+def _periods(what: str, periods: Iterable[TruePeriod], found: list[dict[str, Any]]) -> Comparison:
+    rows = [(row["visit"], row["code"], row["from_at"], row["to_at"]) for row in found]
+    return matched(what, [tuple(period) for period in periods], rows)
+
+
+def _beds(plan: DemoPlan, found: list[dict[str, Any]]) -> Comparison:
+    """The latest housekeeping status of every bed; ready where none was ever sent."""
+    stated = plan.demonstration.truth.bed_statuses()
+    beds = [p for unit in plan.model.units for p in unit.places(plan.model.code)]
+    true_rows = [(p.facility, p.unit, p.room, p.bed, stated.get(p, READY)) for p in beds]
+    columns = ("facility", "unit", "room", "bed", "operational_status")
+    return matched("beds", true_rows, [tuple(row[c] for c in columns) for row in found])
 
 
 def _census(plan: DemoPlan, query: Query) -> Comparison:

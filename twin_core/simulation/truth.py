@@ -9,12 +9,14 @@ Instants are whole seconds since 1970 on the way in and aware UTC datetimes on t
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from twin_core.identifiers import Place
+
+_What = TypeVar("_What")
 
 
 class TrueStay(NamedTuple):
@@ -40,6 +42,15 @@ class TrueEncounter(NamedTuple):
     discharged_at: datetime | None
 
 
+class TruePeriod(NamedTuple):
+    """A class of a visit, or a leave of it, from when to when."""
+
+    visit: str
+    code: str
+    from_at: datetime
+    to_at: datetime | None
+
+
 class TruePatient(NamedTuple):
     """One patient record, and the record it was merged into."""
 
@@ -50,10 +61,12 @@ class TruePatient(NamedTuple):
 @dataclass(slots=True)
 class _Visit:
     patient: str
-    class_: str
     status: str
     admitted_at: int | None
+    classes: list[tuple[str, int]]
+    """Of which class since when; each ends where the next begins."""
     discharged_at: int | None = None
+    leaves: list[tuple[int, int | None]] = field(default_factory=list)
     stays: list[tuple[Place, int]] = field(default_factory=list)
     """In which bed from when; each ends where the next begins, the last at the discharge."""
 
@@ -72,18 +85,20 @@ class Truth:
         """A record exists for the person from now on."""
         self._patients.setdefault(record_number, None)
 
-    def visit_planned(self, visit: str, patient: str, class_: str) -> None:
+    def visit_planned(self, visit: str, patient: str, class_: str, at: int) -> None:
         """An admission is booked."""
-        self._visits[visit] = _Visit(patient, class_, "planned", None)
+        self._visits[visit] = _Visit(patient, "planned", None, [(class_, at)])
 
     def visit_began(self, visit: str, patient: str, class_: str, place: Place, at: int) -> None:
         """The patient is in the hospital, booked before or not; a waiting room is no stay."""
+        planned = self._visits.get(visit)
+        classes = [*planned.classes, (class_, at)] if planned is not None else [(class_, at)]
         status, stays = ("in-progress", [(place, at)]) if place.bed else ("arrived", [])
-        self._visits[visit] = _Visit(patient, class_, status, at, stays=stays)
+        self._visits[visit] = _Visit(patient, status, at, classes, stays=stays)
 
     def visit_mistaken(self, visit: str, patient: str, class_: str, at: int) -> None:
         """A visit was recorded as begun at `at` that never took place."""
-        self._visits[visit] = _Visit(patient, class_, "cancelled", at)
+        self._visits[visit] = _Visit(patient, "cancelled", at, [(class_, at)])
 
     def moved(self, visit: str, place: Place, at: int) -> None:
         """The patient is at `place` from `at` on."""
@@ -91,17 +106,21 @@ class Truth:
         record.stays.append((place, at))
         record.status = "in-progress"
 
-    def class_changed(self, visit: str, class_: str) -> None:
-        """The patient counts as `class_` from now on."""
-        self._visits[visit].class_ = class_
+    def class_changed(self, visit: str, class_: str, at: int) -> None:
+        """The patient counts as `class_` from `at` on."""
+        self._visits[visit].classes.append((class_, at))
 
-    def went_on_leave(self, visit: str) -> None:
+    def went_on_leave(self, visit: str, at: int) -> None:
         """The patient is out, the bed is kept."""
-        self._visits[visit].status = "onleave"
+        record = self._visits[visit]
+        record.status = "onleave"
+        record.leaves.append((at, None))
 
-    def came_back(self, visit: str) -> None:
+    def came_back(self, visit: str, at: int) -> None:
         """The patient is in again."""
-        self._visits[visit].status = "in-progress"
+        record = self._visits[visit]
+        record.status = "in-progress"
+        record.leaves[-1] = (record.leaves[-1][0], at)
 
     def left(self, visit: str, at: int) -> None:
         """The patient left the hospital."""
@@ -134,7 +153,12 @@ class Truth:
         """Every visit, planned and mistaken ones included."""
         return [
             TrueEncounter(
-                number, v.patient, v.class_, v.status, _utc(v.admitted_at), _utc(v.discharged_at)
+                number,
+                v.patient,
+                v.classes[-1][0],
+                v.status,
+                _utc(v.admitted_at),
+                _utc(v.discharged_at),
             )
             for number, v in self._visits.items()
         ]
@@ -147,7 +171,7 @@ class Truth:
         """Every stay, visit by visit in order of time."""
         rows = []
         for number, visit in self._visits.items():
-            for place, start, end in _periods(visit):
+            for place, start, end in _until_next(visit.stays, visit.discharged_at):
                 rows.append(
                     TrueStay(
                         number, place.facility, place.unit, place.room, place.bed,
@@ -155,6 +179,23 @@ class Truth:
                     )
                 )  # fmt: skip
         return rows
+
+    def classes(self) -> list[TruePeriod]:
+        """The class history of every visit that took place or is planned."""
+        return [
+            TruePeriod(number, code, datetime.fromtimestamp(start, UTC), _utc(end))
+            for number, visit in self._visits.items()
+            if visit.status != "cancelled"
+            for code, start, end in _until_next(visit.classes, None)
+        ]
+
+    def leaves(self) -> list[TruePeriod]:
+        """Every leave of absence."""
+        return [
+            TruePeriod(number, "onleave", datetime.fromtimestamp(start, UTC), _utc(end))
+            for number, visit in self._visits.items()
+            for start, end in visit.leaves
+        ]
 
     def bed_statuses(self) -> dict[Place, str]:
         """The last housekeeping status of every bed that had one."""
@@ -169,7 +210,7 @@ class Truth:
         starts: dict[str, list[int]] = defaultdict(list)
         ends: dict[str, list[int]] = defaultdict(list)
         for visit in self._visits.values():
-            for place, start, end in _periods(visit):
+            for place, start, end in _until_next(visit.stays, visit.discharged_at):
                 starts[place.unit].append(start)
                 if end is not None:
                     ends[place.unit].append(end)
@@ -180,10 +221,13 @@ class Truth:
         }
 
 
-def _periods(visit: _Visit) -> Iterable[tuple[Place, int, int | None]]:
-    for index, (place, start) in enumerate(visit.stays):
-        last = index + 1 == len(visit.stays)
-        yield place, start, visit.discharged_at if last else visit.stays[index + 1][1]
+def _until_next(
+    changes: Sequence[tuple[_What, int]], end: int | None
+) -> Iterator[tuple[_What, int, int | None]]:
+    """Each thing from when it began until the next began, the last until `end`."""
+    ends = [at for _, at in changes[1:]]
+    for (what, start), until in zip(changes, [*ends, end], strict=False):
+        yield what, start, until
 
 
 def _difference(begun: list[int], ended: list[int], instants: Iterable[float]) -> list[int]:

@@ -47,7 +47,9 @@ class Movements:
         """An admission is planned."""
         truth = self._house.truth
         truth.patient_known(visit.person.record_number)
-        truth.visit_planned(visit.number, visit.person.record_number, visit.class_)
+        truth.visit_planned(
+            visit.number, visit.person.record_number, visit.class_, self._house.agenda.now
+        )
         self._write(facts.Preadmitted, visit, expected_at=utc(expected))
 
     def begin(self, visit: Visit, at: Bed | Place, *, registered: bool = False) -> None:
@@ -71,7 +73,7 @@ class Movements:
     def become_inpatient(self, visit: Visit, bed: Bed | None = None) -> None:
         """An emergency patient is admitted, moving to a bed or waiting for one where they are."""
         origin, visit.class_ = visit.place, "IMP"
-        self._house.truth.class_changed(visit.number, "IMP")
+        self._house.truth.class_changed(visit.number, "IMP", self._house.agenda.now)
         if bed is not None:
             self._settle(visit, bed)
             self._house.truth.moved(visit.number, visit.place, self._house.agenda.now)
@@ -97,13 +99,13 @@ class Movements:
     def leave(self, visit: Visit, back: int) -> None:
         """The patient goes on leave until about `back`."""
         visit.engaged = True
-        self._house.truth.went_on_leave(visit.number)
+        self._house.truth.went_on_leave(visit.number, self._house.agenda.now)
         self._write(facts.LeaveStarted, visit, expected_at=utc(back))
 
     def come_back(self, visit: Visit) -> None:
         """The patient is back from leave."""
         visit.engaged = False
-        self._house.truth.came_back(visit.number)
+        self._house.truth.came_back(visit.number, self._house.agenda.now)
         self._write(facts.LeaveEnded, visit)
 
     def discharge(self, visit: Visit, how: str) -> None:
