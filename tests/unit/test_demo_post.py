@@ -14,7 +14,7 @@ from api.demo.plan import plan_check
 from twin_core.events import EventCancelled, Rejection
 from twin_core.settings import FeedSettings, LimitSettings
 
-DAYS = 6
+DAYS = 3
 
 
 def plan():
