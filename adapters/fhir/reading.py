@@ -17,7 +17,14 @@ from adapters.fhir.shapes import (
     Period,
     Reference,
 )
-from adapters.fhir.times import OPEN_YEAR, Moment, NoTimeZone, moment, without_zone
+from adapters.fhir.times import (
+    OPEN_YEAR,
+    Moment,
+    NoTimeZone,
+    ends_before,
+    moment,
+    without_zone,
+)
 from twin_core.events import Fault, NotedFinding
 from twin_core.identifiers import REFERENCE, Identifier
 from twin_core.settings import FhirSettings
@@ -114,7 +121,7 @@ class Reading:
         end = self.moment(period.end, f"{where}.end")
         if end is None or end.at.year >= OPEN_YEAR:
             return Span(start.at if start else None, None)
-        if start is not None and start.at > end.until:
+        if start is not None and ends_before(start, end):
             self.object_to(where, DATA_TYPE, "The period ends before it starts.", "reversed_period")
             return Span(start.at, start.at)
         return Span(min(start.at, end.until) if start else None, end.until)

@@ -55,6 +55,20 @@ def without_zone(text: str, zone: tzinfo) -> Moment:
     return Moment(at, at, "second")
 
 
+_ZONES = timedelta(hours=14)
+
+
+def ends_before(start: Moment, end: Moment) -> bool:
+    """Whether a period is reversed, as far as its precision tells.
+
+    A day may be a day of any time zone, so against a full timestamp it is given that much slack.
+    """
+    if start.precision == "second" and end.precision == "second":
+        return start.at > end.at
+    slack = _ZONES if "second" in (start.precision, end.precision) else timedelta(0)
+    return end.until <= start.at and start.at - end.until >= slack
+
+
 def is_date(text: str) -> bool:
     """Whether a text is a FHIR date, which may lack day and month."""
     try:

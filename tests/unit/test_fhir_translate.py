@@ -214,6 +214,26 @@ def test_a_day_is_a_day_of_the_hospitals_zone():
     assert findings(encounter) == ["reduced_precision"]
 
 
+ORDERS = """
+2026-03-02            2026-03-01            reversed
+2026-03-01            2026-03-01            in order
+2026-03               2026-02-28            reversed
+2026-03               2026-03-01            in order
+2026-03-01            2026-02-28T20:00:00Z  in order
+2026-03-01            2026-02-27T20:00:00Z  reversed
+2026-03-02T10:00:00Z  2026-03-01            in order
+2026-03-03T10:00:00Z  2026-03-01            reversed
+2026-03-01T10:00:01Z  2026-03-01T10:00:00Z  reversed
+"""
+
+
+@pytest.mark.parametrize("row", ORDERS.split("\n")[1:-1])
+def test_a_period_is_reversed_only_where_no_time_zone_could_put_it_right(row):
+    start, end, order = row.split(None, 2)
+    outcome = translated(an_encounter(period={"start": start, "end": end}))
+    assert isinstance(outcome, Rejection) == (order == "reversed")
+
+
 def test_a_leap_second_is_the_first_of_the_next_minute():
     visit = stated(an_encounter(period={"start": "2016-12-31T23:59:60Z"})).visit
     assert visit.admitted_at == datetime(2017, 1, 1, tzinfo=UTC)
