@@ -47,7 +47,7 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
 
 def escape(text: str) -> str:
     """Text with every delimiter, and every line end, escaped."""
-    return text.translate(_ESCAPES)
+    return text if text.isalnum() else text.translate(_ESCAPES)
 
 
 def components(*parts: str) -> str:
@@ -86,6 +86,7 @@ def timestamp(at: datetime, zone: ZoneInfo) -> str:
     return at.astimezone(zone).strftime("%Y%m%d%H%M%S%z")
 
 
+@lru_cache(maxsize=4_000)
 def location(place: Place) -> str:
     """A PL: point of care, room, bed and facility."""
     return components(place.unit, place.room, place.bed, place.facility) if place else ""
