@@ -1,0 +1,126 @@
+"""The answer to a message: MSH, MSA and one ERR for every reason, in ER7.
+
+It can answer anything, garbage included. Nothing of the sender's message is repeated but routing
+names, the control id, the trigger event, the processing id and the version, and those are escaped.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from adapters.hl7v2.charsets import CODECS
+from adapters.hl7v2.header import Header, peek
+from twin_core.events import Fault
+
+_OWN_NAME = "WARDTWIN"
+_EVENT = re.compile(r"[A-Z0-9]{3}", re.ASCII)
+_VERSION = re.compile(r"2(?:\.[0-9]){1,2}", re.ASCII)
+_PROCESSING_ID = re.compile(r"[A-Z]", re.ASCII)
+_NEWEST_WITHOUT_STRUCTURE = "2.3"
+_NEWEST_WITHOUT_EVENT = "2.2"
+_LONGEST_ECHO = 1024
+_UNSAFE = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
+_ESCAPED = {"|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "\\": "\\E\\", "&": "\\T\\"}
+_MEANINGS = {"F": "field", "S": "component", "R": "repetition", "E": "escape", "T": "subcomponent"}
+_TEXTS = {
+    "100": "Segment sequence error",
+    "101": "Required field missing",
+    "102": "Data type error",
+    "103": "Table value not found",
+    "104": "Value too long",
+    "200": "Unsupported message type",
+    "201": "Unsupported event code",
+    "202": "Unsupported processing id",
+    "203": "Unsupported version id",
+    "204": "Unknown key identifier",
+    "205": "Duplicate key identifier",
+    "206": "Application record locked",
+    "207": "Application internal error",
+}
+"""HL7 table 0357."""
+
+
+def acknowledge(
+    raw: bytes, answer_code: str, faults: Sequence[Fault], *, now: datetime, ack_id: str
+) -> bytes:
+    """The acknowledgement of the bytes `raw`: AA, AE or AR, without MLLP framing.
+
+    `now` is MSH-7 and `ack_id` is MSH-10 of the answer. Standard delimiters are used whatever the
+    sender uses; the bytes that are echoed keep the sender's character set, which MSH-18 repeats.
+    """
+    header = peek(raw) or Header()
+    charset = header.charset if header.charset in CODECS else ""
+    echo = _Echo(header, ascii_only=bool(header.charset) and not charset)
+    version = header.version if _VERSION.fullmatch(header.version) else "2.5.1"
+    msh = [
+        "MSH|^~\\&",
+        echo.routing(header.receiving_application) or _OWN_NAME,
+        echo.routing(header.receiving_facility),
+        echo.routing(header.sending_application),
+        echo.routing(header.sending_facility),
+        f"{now:%Y%m%d%H%M%S%z}",
+        "",
+        _type(header.trigger_event, version),
+        escaped(ack_id),
+        header.processing_id if _PROCESSING_ID.fullmatch(header.processing_id) else "P",
+        version,
+    ]
+    if charset:
+        msh += [""] * 5 + [charset]
+    segments = ["|".join(msh), f"MSA|{answer_code}|{echo.text(header.control_id)}"]
+    segments += [_err(fault) for fault in faults]
+    return ("\r".join(segments) + "\r").encode("iso8859-1", "replace")
+
+
+class _Echo:
+    """Repeats parts of a sender's MSH in standard delimiters."""
+
+    def __init__(self, header: Header, *, ascii_only: bool) -> None:
+        self._header = header
+        self._ascii_only = ascii_only
+        mark = re.escape(header.escape)
+        self._sequence = None if mark == "\\\x00" else re.compile(f"{mark}([FSRTE]){mark}")
+
+    def routing(self, field: str) -> str:
+        """An application or facility, component by component."""
+        if field.isalnum() and field.isascii():
+            return field
+        first = field.split(self._header.repetition, 1)[0]
+        return "^".join(self.text(part) for part in first.split(self._header.component))
+
+    def text(self, part: str) -> str:
+        """A text, its delimiters escaped; what the sender had escaped stays escaped."""
+        if part.isalnum() and part.isascii():
+            return part
+        part = part[:_LONGEST_ECHO]
+        if self._ascii_only:
+            part = part.encode("ascii", "replace").decode("ascii")
+        if self._sequence is not None:
+            part = self._sequence.sub(self._meant, part)
+        return escaped(part)
+
+    def _meant(self, found: re.Match[str]) -> str:
+        mark: str = getattr(self._header, _MEANINGS[found[1]])
+        return mark
+
+
+def escaped(text: str) -> str:
+    """Text that holds no standard delimiter and no control character any more."""
+    return _UNSAFE.sub(lambda found: _ESCAPED.get(found[0], f"\\X{ord(found[0]):02X}\\"), text)
+
+
+def _type(trigger_event: str, version: str) -> str:
+    """MSH-9 of the answer: with the sender's trigger event, as its version of HL7 writes it."""
+    event = trigger_event.partition("^")[2]
+    if version <= _NEWEST_WITHOUT_EVENT or not _EVENT.fullmatch(event):
+        return "ACK"
+    if version <= _NEWEST_WITHOUT_STRUCTURE:
+        return f"ACK^{event}"
+    return f"ACK^{event}^ACK"
+
+
+def _err(fault: Fault) -> str:
+    """ERR-2 where, ERR-3 table 0357, ERR-4 severity, ERR-8 what to do."""
+    where = "^".join(escaped(part) for part in fault.where.split("^"))
+    code = f"{escaped(fault.code)}^{_TEXTS.get(fault.code, 'Error')}^HL70357"
+    return f"ERR||{where}|{code}|E||||{escaped(fault.reason)}"

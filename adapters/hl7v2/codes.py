@@ -1,0 +1,46 @@
+"""HL7 v2 code tables and what their codes are in FHIR."""
+
+CLASSES: dict[str, str | None] = {
+    # Table 0004 (PV1-2 patient class) -> v3 ActCode, as the v2-to-FHIR guide maps it.
+    "I": "IMP",
+    "E": "EMER",
+    "O": "AMB",
+    "P": "PRENC",
+    "R": "AMB",
+    "B": "IMP",
+    # Standard codes that say nothing of the kind of encounter.
+    "C": None,
+    "N": None,
+    "U": None,
+}
+ACT_CODES = frozenset(
+    {"AMB", "EMER", "FLD", "HH", "IMP", "ACUTE", "NONAC", "OBSENC", "PRENC", "SS", "VR"}
+)
+"""v3 ActCode encounter classes, which newer senders put into PV1-2 themselves."""
+
+NO_VISIT = "N"
+"""PV1-2 of a message that is about the person only (3.3.28, 3.3.31)."""
+
+GENDERS: dict[str, str] = {
+    # Table 0001 (PID-8 administrative sex) -> FHIR administrative gender.
+    "F": "female",
+    "M": "male",
+    "O": "other",
+    "A": "other",
+    "N": "other",
+    "X": "other",
+    "U": "unknown",
+    "FEMALE": "female",
+    "MALE": "male",
+    "OTHER": "other",
+    "UNKNOWN": "unknown",
+}
+
+BED_STATUSES = frozenset("CHOUKI")
+"""Table 0116: closed, housekeeping, occupied, unoccupied, contaminated, isolated."""
+
+YES_NO = {"Y": True, "N": False}
+"""Table 0136."""
+
+ADT_EVENTS = frozenset(f"A{number:02}" for number in range(1, 63))
+"""Trigger events of ADT messages, A01 to A62 (chapter 3)."""

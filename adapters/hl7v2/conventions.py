@@ -1,0 +1,108 @@
+"""What is particular about one feed, made ready once for every message of it.
+
+The same few hundred beds, authorities and hours recur in all messages of a feed; what they stand
+for is remembered here.
+"""
+
+from adapters.hl7v2.er7 import Message
+from adapters.hl7v2.timestamps import Calendar
+from twin_core.identifiers import NOWHERE, Place
+from twin_core.settings import FeedSettings, LimitSettings
+
+_REMEMBERED = 20_000
+_OID_CHARACTERS = frozenset("0123456789.")
+
+
+class Conventions:
+    """How one feed names places, authorities, classes and times."""
+
+    def __init__(self, feed: str, settings: FeedSettings, limits: LimitSettings) -> None:
+        self.feed = feed
+        self.settings = settings
+        self.limits = limits
+        self.calendar = Calendar(settings.time_zone)
+        self.processing_ids = frozenset(settings.processing_ids)
+        self._places: dict[tuple[str, str], Place] = {}
+        self._systems: dict[str, str] = {}
+
+    def place(self, message: Message, location: str) -> Place:
+        """The place that a PL field names; NOWHERE where it names none."""
+        if not location or location == '""':
+            return NOWHERE
+        if not message.is_standard or "\\" in location:
+            return self._read_place(message, location)
+        key = (location, message.header[3])
+        place = self._places.get(key)
+        if place is None:
+            place = self._read_place(message, location)
+            if len(self._places) >= _REMEMBERED:
+                self._places.clear()
+            self._places[key] = place
+        return place
+
+    def facility(self, message: Message) -> str:
+        """The facility of whatever does not name one: the feed's, else the sender's (MSH-4)."""
+        if self.settings.facility:
+            return self.settings.facility
+        sent = message.code(message.header[3])
+        return self.settings.facilities.get(sent, sent)
+
+    def system(self, message: Message, authority: str, identifier_type: str) -> str:
+        """The identifier system that an assigning authority (HD) stands for.
+
+        Without an authority it is the sender's own numbering of that type of identifier.
+        """
+        system = self._issued_by(message, authority) if authority else ""
+        if system:
+            return system
+        sender = message.code(message.header[3]) or message.code(message.header[2]) or self.feed
+        return f"urn:wardtwin:sender:{sender}:{identifier_type}"
+
+    def _issued_by(self, message: Message, authority: str) -> str:
+        if not message.is_standard or "\\" in authority:
+            return self._read_system(message, authority)
+        system = self._systems.get(authority)
+        if system is None:
+            system = self._read_system(message, authority)
+            if len(self._systems) >= _REMEMBERED:
+                self._systems.clear()
+            self._systems[authority] = system
+        return system
+
+    def _read_place(self, message: Message, location: str) -> Place:
+        parts = message.components(message.first_repetition(location), 4)
+        unit, room, bed = (_named(message, part) for part in parts[:3])
+        if not (unit or room or bed):
+            return NOWHERE
+        facility = _named(message, parts[3])
+        settings = self.settings
+        return Place(
+            settings.facilities.get(facility, facility) or self.facility(message),
+            settings.units.get(unit, unit),
+            room,
+            bed,
+        )
+
+    def _read_system(self, message: Message, authority: str) -> str:
+        parts = authority.split(message.delimiters.subcomponent)
+        namespace, universal, kind = (
+            "" if part == '""' else message.text(part).strip() for part in (*parts, "", "")[:3]
+        )
+        authorities = self.settings.authorities
+        for name in (namespace, universal):
+            if name and name in authorities:
+                return authorities[name]
+        if universal and (kind == "ISO" or (not kind and _OID_CHARACTERS.issuperset(universal))):
+            return f"urn:oid:{universal}"
+        if universal and kind == "URI":
+            return universal
+        name = namespace or universal
+        return f"urn:wardtwin:authority:{name}" if name else ""
+
+
+def _named(message: Message, part: str) -> str:
+    """A code of a location: its first subcomponent (HD: the namespace), else the second."""
+    for name in part.split(message.delimiters.subcomponent)[:2]:
+        if name and name != '""':
+            return message.text(name).strip()
+    return ""

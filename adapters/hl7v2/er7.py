@@ -1,0 +1,264 @@
+"""ER7, the pipe-and-hat form of HL7 v2: split only what is asked for.
+
+Sizes and counts are checked before anything is split, escapes are undone after. A carriage return,
+a line feed or both end a segment, in any mixture; a line that is no segment refuses the message,
+so that no segment is ever taken for part of another.
+"""
+
+from typing import NamedTuple
+
+from adapters.hl7v2.charsets import CODECS, SEVEN_BIT, codec_named, decode, starts_as_utf16
+from adapters.hl7v2.escapes import Escapes, hides_a_nul
+from adapters.hl7v2.refusal import (
+    DATA_TYPE,
+    REQUIRED_FIELD,
+    SEGMENT_SEQUENCE,
+    TOO_LONG,
+    content_fault,
+    envelope_fault,
+)
+from twin_core.settings import LimitSettings
+
+ABSENT = "\x00"
+"""A delimiter that MSH-2 does not define; no accepted text holds this character."""
+
+STANDARD = "|^~\\&" + ABSENT
+_ORDINARY = frozenset(
+    f"{name}|" for name in "MSH EVN PID PD1 ARV ROL NK1 PV1 PV2 OBX AL1 DG1 GT1 IN1 MRG NPU".split()
+)
+_EMPTY = [""] * 64
+_HEADER_WIDTH = 20
+_LONGEST_HEADER = 64 * 1024
+_SHORTEST = len(b"MSH|^~")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Delimiters(NamedTuple):
+    """The characters that MSH-1 and MSH-2 define."""
+
+    field: str
+    component: str
+    repetition: str
+    escape: str
+    subcomponent: str
+    truncation: str
+
+
+_STANDARD = Delimiters(*STANDARD)
+
+
+class Message:
+    """One message, cut into segments; fields are split when they are asked for."""
+
+    __slots__ = (
+        "codec",
+        "delimiters",
+        "escapes",
+        "first",
+        "guessed_codec",
+        "header",
+        "is_standard",
+        "lines",
+    )
+
+    def __init__(
+        self,
+        lines: list[str],
+        first: dict[str, str],
+        delimiters: Delimiters,
+        codec: str,
+        guessed: bool,
+    ) -> None:
+        self.lines = lines
+        self.first = first
+        """The first segment of every name."""
+        self.delimiters = delimiters
+        self.codec = codec
+        self.guessed_codec = guessed
+        self.is_standard = delimiters is _STANDARD
+        """Whether the delimiters are the usual ones, so that texts compare across messages."""
+        self.escapes: Escapes | None = None
+        self.header = self.fields(lines[0], _HEADER_WIDTH)
+        """MSH split into fields; `header[n - 1]` is MSH-n."""
+
+    def segment(self, name: str, width: int) -> list[str] | None:
+        """The fields of the first segment of that name, `width` of them at least."""
+        line = self.first.get(name)
+        return None if line is None else self.fields(line, width)
+
+    def fields(self, line: str, width: int) -> list[str]:
+        """A segment split into fields, field n at index n, `width` of them at least."""
+        fields = line.split(self.delimiters.field)
+        if len(fields) <= width:
+            fields.extend(_EMPTY[len(fields) : width + 1])
+        return fields
+
+    def components(self, field: str, width: int) -> list[str]:
+        """A field, or one repetition of it, split into components, component n at n - 1."""
+        components = field.split(self.delimiters.component)
+        if len(components) < width:
+            components.extend(_EMPTY[len(components) : width])
+        return components
+
+    def first_repetition(self, field: str) -> str:
+        """The field up to its first repetition separator."""
+        repetition = self.delimiters.repetition
+        return field.partition(repetition)[0] if repetition in field else field
+
+    def text(self, part: str) -> str:
+        """What a component says, escapes undone."""
+        if self.delimiters.escape in part:
+            if self.escapes is None:
+                self.escapes = Escapes("".join(self.delimiters), self.codec)
+            return self.escapes.undo(part)
+        return part
+
+    def code(self, field: str) -> str:
+        """The first component of the first repetition, without the blanks around it."""
+        if field.isalnum():  # no delimiter is a letter or a digit: there is nothing to take apart
+            return field
+        first = self.first_repetition(field).partition(self.delimiters.component)[0]
+        return self.text(first.partition(self.delimiters.subcomponent)[0]).strip()
+
+
+def read(raw: bytes, *, charset: str, limits: LimitSettings) -> Message:
+    """The message that the bytes are, split into segments.
+
+    `charset` is the feed's character set, used where MSH-18 is empty. Raises Refused with the
+    reason where the bytes are no HL7 v2 message or weigh more than the limits allow.
+    """
+    if len(raw) > limits.frame_bytes:
+        reason = f"The message is longer than {limits.frame_bytes} bytes."
+        raise envelope_fault("MSH^1", TOO_LONG, reason)
+    if not raw.startswith(b"MSH"):
+        raw = _without_lead(raw)
+    text, codec, guessed = _decoded(raw, charset)
+    if "\x00" in text or "\x0b" in text or "\x1c" in text:
+        raise envelope_fault("MSH^1", DATA_TYPE, "The message contains a NUL, VT or FS byte.")
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    delimiters = _delimiters(text)
+    # A text shorter than the smallest limit cannot hold more of anything than that.
+    if len(raw) >= min(limits.fields, limits.repetitions, limits.segments, limits.field_bytes):
+        _check_counts(text, len(raw), delimiters, limits)
+    lines = text.split("\r")
+    first = _first_segments(lines, delimiters)
+    if text.find(delimiters.escape, _SHORTEST + 3) > 0 and hides_a_nul(text, delimiters.escape):
+        raise content_fault("MSH^1", DATA_TYPE, "An escape sequence stands for a NUL byte.")
+    return Message(lines, first, delimiters, codec, guessed)
+
+
+def _without_lead(raw: bytes) -> bytes:
+    """The bytes from MSH on; a byte order mark and blanks may stand before it."""
+    if starts_as_utf16(raw):
+        raise envelope_fault("MSH^1", DATA_TYPE, "UTF-16 and UTF-32 are not taken; send UTF-8.")
+    raw = raw.lstrip(b" \t\r\n").removeprefix(_BYTE_ORDER_MARK).lstrip(b" \t\r\n")
+    if not raw.startswith(b"MSH"):
+        raise envelope_fault("MSH^1", SEGMENT_SEQUENCE, "The message does not begin with MSH.")
+    return raw
+
+
+def _decoded(raw: bytes, charset: str) -> tuple[str, str, bool]:
+    """The text, its codec and whether the codec was guessed; MSH-18 binds where it is filled."""
+    if len(raw) < _SHORTEST:
+        raise envelope_fault("MSH^1", REQUIRED_FIELD, "The message ends within its MSH segment.")
+    ending = raw.find(b"\r", 0, _LONGEST_HEADER)
+    header = raw[: ending if ending > 0 else _LONGEST_HEADER].partition(b"\n")[0]
+    declared = ""
+    if header.count(raw[3:4]) > 16:
+        declared = header.split(raw[3:4], 18)[17].decode("iso8859-1")
+        if declared not in CODECS:
+            # MSH-18 repeats where there are alternate character sets; the first is in force.
+            declared = declared.partition(chr(raw[5]))[0]
+    if raw.isascii() and (codec := codec_named(declared or charset)) not in SEVEN_BIT:
+        return raw.decode("ascii"), codec, False
+    return decode(raw, declared, charset)
+
+
+def _delimiters(text: str) -> Delimiters:
+    if text.startswith("MSH|^~\\&|"):
+        return _STANDARD
+    field = text[3]
+    encoding = text[4:10].partition(field)[0].partition("\r")[0]
+    if not 1 <= len(encoding) <= 5:
+        raise envelope_fault("MSH^1^2", REQUIRED_FIELD, "MSH-2 must name one to five delimiters.")
+    used = field + encoding
+    if len(set(used)) != len(used):
+        raise envelope_fault("MSH^1^2", DATA_TYPE, "MSH-1 and MSH-2 name one delimiter twice.")
+    if not used.isascii() or not used.isprintable() or any(m.isalnum() or m == " " for m in used):
+        raise envelope_fault(
+            "MSH^1^2", DATA_TYPE, "A delimiter of MSH-1 or MSH-2 is a letter, a digit or a blank."
+        )
+    return Delimiters(*used.ljust(6, ABSENT))
+
+
+def _check_counts(text: str, size: int, delimiters: Delimiters, limits: LimitSettings) -> None:
+    """Refuse what weighs too much, by counting only: nothing has been split yet."""
+    if text.count("\r") > limits.segments:
+        reason = f"The message has more than {limits.segments} segments."
+        raise content_fault("MSH^1", TOO_LONG, reason)
+    if (
+        size > limits.field_bytes
+        or text.count(delimiters.field) > limits.fields
+        or text.count(delimiters.repetition) > limits.repetitions
+    ):
+        _check_each_segment(text, delimiters, limits)
+
+
+def _check_each_segment(text: str, delimiters: Delimiters, limits: LimitSettings) -> None:
+    seen: dict[str, int] = {}
+    for line in text.split("\r"):
+        name = line[:3] if _is_name(line[:3]) else "MSH"
+        seen[name] = seen.get(name, 0) + 1
+        if line.count(delimiters.field) > limits.fields:
+            reason = f"The segment has more than {limits.fields} fields."
+            raise content_fault(f"{name}^{seen[name]}", TOO_LONG, reason)
+        if len(line) * 4 > limits.field_bytes or (
+            line.count(delimiters.repetition) > limits.repetitions
+        ):
+            _check_each_field(line, f"{name}^{seen[name]}", delimiters, limits)
+
+
+def _check_each_field(line: str, where: str, delimiters: Delimiters, limits: LimitSettings) -> None:
+    in_header = where.startswith("MSH")
+    for number, field in enumerate(line.split(delimiters.field), start=int(in_header)):
+        if in_header and number == 2:
+            continue
+        if len(field.encode()) > limits.field_bytes:
+            reason = f"The field is longer than {limits.field_bytes} bytes."
+            raise content_fault(f"{where}^{number}", TOO_LONG, reason)
+        if field.count(delimiters.repetition) >= limits.repetitions:
+            reason = f"The field has more than {limits.repetitions} repetitions."
+            raise content_fault(f"{where}^{number}", TOO_LONG, reason)
+
+
+def _first_segments(lines: list[str], delimiters: Delimiters) -> dict[str, str]:
+    """The first segment of every name. Blank lines are dropped and indents removed in place.
+
+    A line that does not open with a segment name refuses the message, and so does a second MSH.
+    """
+    if not lines[-1]:
+        lines.pop()
+    first = {line[:3]: line for line in lines}
+    if (
+        delimiters is _STANDARD
+        and len(first) == len(lines)
+        and _ORDINARY.issuperset([line[:4] for line in lines])
+    ):
+        return first
+    lines[:] = [stripped for line in lines if (stripped := line.strip(" \t"))]
+    first = {}
+    for number, line in enumerate(lines, start=1):
+        name = line[:3]
+        if not _is_name(name) or line[3:4] not in ("", delimiters.field):
+            reason = f"Line {number} of the message is no segment: it has no segment name."
+            raise content_fault("MSH^1", SEGMENT_SEQUENCE, reason)
+        if name == "MSH" and number > 1:
+            reason = "The message holds a second MSH; send one message per frame."
+            raise envelope_fault("MSH^2", SEGMENT_SEQUENCE, reason)
+        first.setdefault(name, line)
+    return first
+
+
+def _is_name(name: str) -> bool:
+    return len(name) == 3 and name.isascii() and name.isalnum() and name.isupper()

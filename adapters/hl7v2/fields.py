@@ -1,0 +1,286 @@
+"""What PID, PV1, EVN and MSH say, read into the words of the twin.
+
+Field names of the standard stand beside each position. A field that a message leaves empty is
+UNSET; one that holds two double quotes is None (cleared).
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from msgspec import UNSET, UnsetType
+
+from adapters.hl7v2.codes import ACT_CODES, CLASSES, GENDERS, YES_NO
+from adapters.hl7v2.conventions import Conventions
+from adapters.hl7v2.er7 import Message
+from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, content_fault
+from adapters.hl7v2.timestamps import Moment, Notes, iso_date, within_unit
+from twin_core.events import Demographics, Instant, NotedFinding, Text, Visit
+from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier
+
+CLEARED = '""'
+_SKEW = timedelta(minutes=5)
+_PID_WIDTH, _PV1_WIDTH, _EVN_WIDTH = 30, 45, 7
+
+Segment = list[str]
+
+
+class Person(NamedTuple):
+    """Who a PID is about: connecting identifiers (the primary one first), others, description."""
+
+    identifiers: tuple[Identifier, ...]
+    others: tuple[Identifier, ...]
+    demographics: Demographics
+
+
+class Reading:
+    """One message in the middle of being translated, with what was noted on the way."""
+
+    __slots__ = ("conventions", "event_at", "message", "notes", "recorded_at", "sent_at")
+
+    def __init__(self, message: Message, conventions: Conventions, received_at: datetime) -> None:
+        self.message = message
+        self.conventions = conventions
+        self.notes: Notes = {}
+        sent = self.moment(message.header[6], "MSH^1^7")  # date and time of message
+        self.sent_at = received_at if sent is None else sent.at
+        if self.sent_at - received_at > _SKEW:
+            detail = "MSH-7 is more than 5 minutes ahead of the time of receipt."
+            self.note("clock_skew", detail)
+        if message.guessed_codec:
+            self.note(
+                "guessed_charset", "MSH-18 is empty and the text is not in the feed's charset."
+            )
+        evn = message.segment("EVN", _EVN_WIDTH)
+        recorded = occurred = None
+        if evn is not None:
+            recorded = self.moment(evn[2], "EVN^1^2")  # recorded date/time
+            occurred = self.moment(evn[6], "EVN^1^6")  # event occurred
+        self.recorded_at = self.sent_at
+        """EVN-2, else MSH-7."""
+        if recorded is not None:
+            self.recorded_at = within_unit(recorded, self.sent_at)
+        self.event_at = None if occurred is None else within_unit(occurred, self.recorded_at)
+        """EVN-6 where the message has one."""
+
+    def note(self, kind: str, detail: str) -> None:
+        """Note a finding once."""
+        self.notes[kind + detail] = NotedFinding(kind=kind, detail=detail)
+
+    def moment(self, field: str, where: str) -> Moment | None:
+        """The instant of a timestamp field; None where it is empty or cleared."""
+        if not field:
+            return None
+        if not field.isalnum():
+            field = self.message.first_repetition(field)
+            field = field.partition(self.message.delimiters.component)[0].strip()
+            if not field or field == CLEARED:
+                return None
+        return self.conventions.calendar.moment(field, where, self.notes)
+
+    def segment(self, name: str, width: int) -> Segment:
+        """The first segment of that name; a message without it is refused."""
+        fields = self.message.segment(name, width)
+        if fields is None:
+            raise content_fault(
+                f"{name}^1", SEGMENT_SEQUENCE, f"The message has no {name} segment; send one."
+            )
+        return fields
+
+    def pid(self) -> Segment:
+        """The first PID; a message without one is refused."""
+        return self.segment("PID", _PID_WIDTH)
+
+    def pv1(self) -> Segment | None:
+        """The first PV1, if there is one."""
+        return self.message.segment("PV1", _PV1_WIDTH)
+
+    def split(self, line: str) -> Segment:
+        """Any PID, PV1 or MRG line, wide enough for the fields that are read here."""
+        return self.message.fields(line, _PV1_WIDTH)
+
+    def stated(self, part: str) -> Text:
+        """A component's text: UNSET where empty, None where cleared."""
+        if not part:
+            return UNSET
+        if part == CLEARED:
+            return None
+        return self.message.text(part)
+
+    def stated_code(self, field: str) -> Text:
+        """A coded field's first component, without blanks around it."""
+        if field.isalnum():
+            return field
+        if not field:
+            return UNSET
+        code = self.message.code(field)
+        return None if code == CLEARED else code or UNSET
+
+
+def person(reading: Reading, pid: Segment, sequence: int = 1) -> Person:
+    """Who the PID is about. Refused where PID-3 names nobody."""
+    identifiers, others = patient_identifiers(reading, pid[3], f"PID^{sequence}^3")
+    if not identifiers:
+        raise content_fault(
+            f"PID^{sequence}^3",
+            REQUIRED_FIELD,
+            "The patient has no identifier that could connect records; send one in PID-3.",
+        )
+    return Person(identifiers, others, demographics(reading, pid, sequence))
+
+
+def patient_identifiers(
+    reading: Reading, field: str, where: str
+) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
+    """The identifiers of a CX field that connect records, the primary one first; and the others."""
+    if not field or field == CLEARED:
+        return (), ()
+    message, conventions = reading.message, reading.conventions
+    component = message.delimiters.component
+    connecting: list[Identifier] = []
+    others: list[Identifier] = []
+    for sent in field.split(message.delimiters.repetition):
+        parts = sent.split(component, 5)
+        if len(parts) < 5:
+            parts += ("", "", "", "")
+        value, kind = parts[0], parts[4]
+        if not (value.isalnum() and kind.isalnum()):
+            value, kind = message.text(value).strip(), message.text(kind).strip() or "MR"
+            if not value or value == CLEARED:
+                continue
+        identifier = Identifier(conventions.system(message, parts[3], kind), value, kind)
+        (others if kind in UNIDENTIFYING_TYPES else connecting).append(identifier)
+    if len(connecting) > 1:
+        primary = _primary(connecting)
+        connecting = [primary, *(i for i in connecting if i.key != primary.key)]
+    return tuple(connecting), tuple(others)
+
+
+def _primary(identifiers: list[Identifier]) -> Identifier:
+    for kind in ("MR", "PI"):
+        for identifier in identifiers:
+            if identifier.type == kind:
+                return identifier
+    return identifiers[0]
+
+
+def demographics(reading: Reading, pid: Segment, sequence: int) -> Demographics:
+    """What the PID says of the person besides identifiers."""
+    family, given = _name(reading, pid[5])  # patient name
+    birth_date = reading.stated_code(pid[7])  # date/time of birth
+    if isinstance(birth_date, str):
+        birth_date = iso_date(birth_date, f"PID^{sequence}^7")
+    postal_code = _postal_code(reading, pid[11])  # patient address
+    sex: Text = GENDERS.get(pid[8], UNSET)  # administrative sex
+    if sex is UNSET and pid[8]:
+        sex = _coded(reading, pid[8], GENDERS, f"PID^{sequence}^8")
+    if not (pid[29] or pid[30]):
+        return Demographics(
+            birth_date=birth_date,
+            sex=sex,
+            family_name=family,
+            given_name=given,
+            postal_code=postal_code,
+        )
+    deceased, deceased_at = _death(reading, pid, sequence)
+    return Demographics(
+        birth_date=birth_date,
+        sex=sex,
+        family_name=family,
+        given_name=given,
+        postal_code=postal_code,
+        deceased=deceased,
+        deceased_at=deceased_at,
+    )
+
+
+def _name(reading: Reading, field: str) -> tuple[Text, Text]:
+    if not field:
+        return UNSET, UNSET
+    if field == CLEARED:
+        return None, None
+    message = reading.message
+    parts = message.components(message.first_repetition(field), 2)
+    family = parts[0]
+    if message.delimiters.subcomponent in family:
+        family = family.partition(message.delimiters.subcomponent)[0]
+    return reading.stated(family), reading.stated(parts[1])
+
+
+def _postal_code(reading: Reading, field: str) -> Text:
+    if not field:
+        return UNSET
+    if field == CLEARED:
+        return None
+    message = reading.message
+    parts = message.components(message.first_repetition(field), 5)
+    return reading.stated(parts[4].strip())
+
+
+def _death(
+    reading: Reading, pid: Segment, sequence: int
+) -> tuple[bool | UnsetType | None, Instant]:
+    """Whether and when the patient died (PID-30 death indicator, PID-29 date and time)."""
+    died = reading.moment(pid[29], f"PID^{sequence}^29")
+    indicator = reading.message.code(pid[30]).upper()
+    deceased: bool | UnsetType | None = UNSET
+    if indicator == CLEARED:
+        deceased = None
+    elif indicator in YES_NO:
+        deceased = YES_NO[indicator]
+    elif indicator:
+        reading.note("unknown_code", f"PID^{sequence}^30 is no code of table 0136.")
+    if died is not None:
+        return (True if deceased is UNSET else deceased), died.at
+    return deceased, None if pid[29] == CLEARED else UNSET
+
+
+def _coded(reading: Reading, field: str, table: dict[str, str], where: str) -> Text:
+    code = reading.stated_code(field)
+    if not isinstance(code, str):
+        return code
+    meant = table.get(code) or table.get(code.upper())
+    if meant is None:
+        reading.note("unknown_code", f"{where} is no code of its HL7 table.")
+        return UNSET
+    return meant
+
+
+def encounter_class(reading: Reading, field: str, sequence: int = 1) -> Text:
+    """PV1-2 as a v3 ActCode: the feed's own codes first, then table 0004, then ActCodes as sent."""
+    code = reading.stated_code(field)
+    if not isinstance(code, str):
+        return code
+    own = reading.conventions.settings.classes
+    if code in own:
+        return own[code]
+    if code in CLASSES:
+        return CLASSES[code] or UNSET
+    if code in ACT_CODES:
+        return code
+    reading.note("unknown_code", f"PV1^{sequence}^2 is no code of table 0004.")
+    return UNSET
+
+
+def visit(
+    reading: Reading,
+    pv1: Segment,
+    *,
+    admitted_at: Instant = UNSET,
+    discharged_at: Instant = UNSET,
+    facility: Text = UNSET,
+    sequence: int = 1,
+) -> Visit:
+    """What the PV1 says of the visit besides where the patient is."""
+    service = reading.stated_code(pv1[10])  # hospital service
+    if isinstance(service, str):
+        service = reading.conventions.settings.services.get(service, service)
+    return Visit(
+        class_=encounter_class(reading, pv1[2], sequence),  # patient class
+        service=service,
+        admit_source=reading.stated_code(pv1[14]),
+        disposition=reading.stated_code(pv1[36]),  # discharge disposition
+        admitted_at=admitted_at,
+        discharged_at=discharged_at,
+        attending=reading.stated_code(pv1[7]),  # attending doctor
+        facility=facility,
+    )

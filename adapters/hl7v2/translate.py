@@ -1,0 +1,172 @@
+"""One HL7 v2 message in, its events or the reason for refusing it out."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from adapters.hl7v2.codes import ADT_EVENTS
+from adapters.hl7v2.conventions import Conventions
+from adapters.hl7v2.er7 import Message, read
+from adapters.hl7v2.fields import Reading
+from adapters.hl7v2.header import Header, peek
+from adapters.hl7v2.refusal import (
+    REQUIRED_FIELD,
+    TOO_LONG,
+    UNSUPPORTED_EVENT,
+    UNSUPPORTED_MESSAGE,
+    UNSUPPORTED_PROCESSING_ID,
+    Refused,
+    envelope_fault,
+)
+from adapters.hl7v2.triggers import TRANSLATORS
+from twin_core.events import Envelope, Event, Fault, Rejection, Translation
+from twin_core.settings import FeedSettings, LimitSettings
+
+_LONGEST_CONTROL_ID = 255
+_KNOWN_FEEDS = 64
+
+
+class FeedTranslator:
+    """Translates the messages of one feed; it remembers the feed's places and authorities."""
+
+    def __init__(self, feed: str, settings: FeedSettings, limits: LimitSettings) -> None:
+        self.conventions = Conventions(feed, settings, limits)
+
+    def translate(self, raw: bytes, received_at: datetime) -> Translation | Rejection:
+        """The events of one message, or why it cannot be applied."""
+        conventions = self.conventions
+        try:
+            message = read(raw, charset=conventions.settings.charset, limits=conventions.limits)
+            translation = _translation(message, conventions, received_at)
+        except Refused as refusal:
+            return rejection(raw, conventions.feed, refusal.answer, refusal.faults)
+        if conventions.settings.strictness == "strict":
+            return _judged(raw, translation)
+        return translation
+
+    def is_for(self, settings: FeedSettings, limits: LimitSettings) -> bool:
+        """Whether it was made for these settings."""
+        known = self.conventions
+        same = known.settings is settings or known.settings == settings
+        return same and (known.limits is limits or known.limits == limits)
+
+
+_translators: dict[str, FeedTranslator] = {}
+
+
+def translate(
+    raw: bytes,
+    *,
+    feed: str,
+    settings: FeedSettings,
+    limits: LimitSettings,
+    received_at: datetime,
+) -> Translation | Rejection:
+    """The events of one HL7 v2 message, or why it cannot be applied; it never raises.
+
+    `received_at` stands in for a missing MSH-7 and is what clock skew is measured against.
+    """
+    translator = _translators.get(feed)
+    if translator is None or not translator.is_for(settings, limits):
+        if len(_translators) >= _KNOWN_FEEDS:
+            _translators.clear()
+        translator = _translators[feed] = FeedTranslator(feed, settings, limits)
+    return translator.translate(raw, received_at)
+
+
+def rejection(raw: bytes, feed: str, answer: str, faults: Sequence[Fault]) -> Rejection:
+    """A reject of these bytes, with as much of their envelope as can be read."""
+    header = peek(raw) or Header()
+    return Rejection(
+        code=answer,
+        faults=tuple(faults),
+        feed=feed,
+        sender=f"{header.sending_application}|{header.sending_facility}",
+        control_id=header.control_id,
+        trigger_event=header.trigger_event,
+    )
+
+
+def _translation(message: Message, conventions: Conventions, received_at: datetime) -> Translation:
+    header = message.header
+    control_id = message.text(header[9]).strip()
+    trigger = _trigger(message, control_id)
+    processing_id = message.code(header[10]) or "P"
+    if processing_id not in conventions.processing_ids:
+        raise envelope_fault(
+            "MSH^1^11",
+            UNSUPPORTED_PROCESSING_ID,
+            "Messages with this processing id are not taken here; send P for production, "
+            "or allow the id in the feed's processing_ids.",
+        )
+    reading = Reading(message, conventions, received_at)
+    translator = TRANSLATORS.get(trigger)
+    events: tuple[Event, ...] = () if translator is None else translator(reading)
+    if processing_id != "P":
+        reading.note("test_message", "The message is not marked as production (MSH-11).")
+    sequence = header[12]
+    return Translation(
+        envelope=Envelope(
+            feed=conventions.feed,
+            sender=f"{message.text(header[2])}|{message.text(header[3])}",
+            control_id=control_id,
+            trigger_event=f"ADT^{trigger}",
+            sent_at=reading.sent_at,
+            sequence=_sequence(sequence) if sequence else 0,
+            digest=_digest(message),
+        ),
+        events=events,
+        findings=tuple(reading.notes.values()),
+    )
+
+
+def _trigger(message: Message, control_id: str) -> str:
+    """The ADT trigger event of MSH-9 (EVN-1 where version 2.2 left it out), if it is one."""
+    header = message.header
+    if not control_id or control_id == '""':
+        raise envelope_fault(
+            "MSH^1^10", REQUIRED_FIELD, "The message has no control id; send one in MSH-10."
+        )
+    if len(control_id) > _LONGEST_CONTROL_ID:
+        reason = f"The control id is longer than {_LONGEST_CONTROL_ID} characters."
+        raise envelope_fault("MSH^1^10", TOO_LONG, reason)
+    kind, trigger = message.components(message.first_repetition(header[8]), 2)[:2]
+    if kind != "ADT":
+        if not kind:
+            raise envelope_fault("MSH^1^9", REQUIRED_FIELD, "The message has no type in MSH-9.")
+        reason = "Only ADT messages are taken; route other message types elsewhere."
+        raise envelope_fault("MSH^1^9", UNSUPPORTED_MESSAGE, reason)
+    if not trigger:
+        evn = message.segment("EVN", 1)
+        trigger = message.code(evn[1]) if evn is not None else ""
+    trigger = trigger.upper()
+    if trigger not in ADT_EVENTS:
+        reason = "The trigger event in MSH-9 is none of A01 to A62."
+        raise envelope_fault("MSH^1^9", UNSUPPORTED_EVENT, reason)
+    return trigger
+
+
+def _sequence(field: str) -> int:
+    """MSH-13 as a number that a database can hold; 0 where it is none."""
+    digits = field.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 15 else 0
+
+
+def _digest(message: Message) -> bytes:
+    """What the message says, whenever and in whatever line ends it was sent."""
+    header = message.header.copy()
+    header[6] = header[12] = ""  # MSH-7 and MSH-13 differ when a message is sent again
+    separator = message.delimiters.field
+    body = "\r".join((separator.join(header), *message.lines[1:]))
+    return hashlib.sha256(body.encode()).digest()[:16]
+
+
+def _judged(raw: bytes, translation: Translation) -> Translation | Rejection:
+    """A strict feed's translation, unless the standard itself objects to the message."""
+    # hl7apy takes a fifth of a second to import; only strict feeds pay for it.
+    from adapters.hl7v2.validate import validate
+
+    faults = validate(raw, "strict")
+    if not faults:
+        return translation
+    return rejection(raw, translation.envelope.feed, "AE", faults)

@@ -1,0 +1,143 @@
+"""Which encounter a message is about, when its event happened and what its PV1 states."""
+
+import re
+from datetime import datetime
+from typing import TypedDict
+
+from msgspec import UNSET
+
+from adapters.hl7v2.fields import CLEARED, Reading, Segment, visit
+from adapters.hl7v2.timestamps import Moment, within_unit
+from twin_core.events import Instant, Visit
+from twin_core.identifiers import NOWHERE, Identifier, Place
+
+ADMITTED, DISCHARGED = 44, 45
+"""The PV1 fields that say when an event happened: admit and discharge date/time."""
+
+_PRIOR_TEMPORARY_LOCATION = 43
+_DISPLACED_TIME = re.compile(r"(?:19|20)(?:\d{6}|\d{10}|\d{12})", re.ASCII)
+
+
+class VisitFacts(TypedDict):
+    """What every event of an encounter has in common, by the names of `EncounterEvent`."""
+
+    occurred_at: datetime
+    encounter: tuple[Identifier, ...]
+    patient: tuple[Identifier, ...]
+    entered_at: datetime
+    visit: Visit
+    place: Place
+
+
+def visit_facts(
+    reading: Reading,
+    patient: tuple[Identifier, ...],
+    pid: Segment,
+    pv1: Segment | None,
+    *,
+    own_time: int = 0,
+    sequence: int = 1,
+) -> VisitFacts | None:
+    """The facts of the visit that PV1 describes; None, with a finding, where it identifies none.
+
+    `own_time` is the PV1 field that says when this kind of event happened, 0 where none does.
+    """
+    if pv1 is None:
+        reading.note("missing_identifier", "The message has no PV1; only the patient is recorded.")
+        return None
+    conventions, message = reading.conventions, reading.message
+    if not pv1[ADMITTED] and _DISPLACED_TIME.fullmatch(pv1[_PRIOR_TEMPORARY_LOCATION]):
+        pv1 = _realigned(reading, pv1)
+    admitted = reading.moment(pv1[ADMITTED], f"PV1^{sequence}^44")
+    discharged = None
+    if pv1[DISCHARGED]:
+        discharged = reading.moment(pv1[DISCHARGED], f"PV1^{sequence}^45")
+    place = conventions.place(message, pv1[3])
+    facility = place.facility or conventions.facility(message)
+    encounter = encounter_identifiers(reading, pid, pv1, patient[0], admitted, facility)
+    if not encounter:
+        detail = "No visit is named (PV1-19, PID-18, PV1-44); only the patient is recorded."
+        reading.note("missing_identifier", detail)
+        return None
+    occurred_at = reading.event_at or reading.recorded_at
+    own = {0: None, ADMITTED: admitted, DISCHARGED: discharged}[own_time]
+    if own is not None:
+        occurred_at = within_unit(own, reading.recorded_at)
+    return VisitFacts(
+        occurred_at=occurred_at,
+        encounter=encounter,
+        patient=patient,
+        entered_at=reading.recorded_at,
+        visit=visit(
+            reading,
+            pv1,
+            admitted_at=_stated_at(pv1[ADMITTED], admitted, own, occurred_at),
+            discharged_at=_stated_at(pv1[DISCHARGED], discharged, own, occurred_at),
+            facility=facility or UNSET,
+            sequence=sequence,
+        ),
+        place=place,
+    )
+
+
+def _realigned(reading: Reading, pv1: Segment) -> Segment:
+    """A PV1 whose sender left out one field before PV1-18, put right, with a finding.
+
+    Such a PV1 has its admission time in PV1-43, where a location belongs, and its visit number in
+    PV1-18. Reading it by position would lose the visit without a word.
+    """
+    reading.note("displaced_field", "PV1-43 holds a time and PV1-44 nothing; read one field later.")
+    right = pv1.copy()
+    right[ADMITTED], right[_PRIOR_TEMPORARY_LOCATION] = pv1[_PRIOR_TEMPORARY_LOCATION], ""
+    if not right[19]:
+        right[19] = pv1[18]
+    return right
+
+
+def _stated_at(field: str, moment: Moment | None, own: Moment | None, at: datetime) -> Instant:
+    """An admission or discharge time as an attribute of the visit.
+
+    A coarse time counts only in the message of its own event, where the instant of recording
+    places it: repeated in a later message it would move the admission to midnight.
+    """
+    if moment is None:
+        return None if field == CLEARED else UNSET
+    if moment is own:
+        return at
+    return moment.at if moment.unit_ends_at is None else UNSET
+
+
+def encounter_identifiers(
+    reading: Reading,
+    pid: Segment,
+    pv1: Segment,
+    patient: Identifier,
+    admitted: Moment | None,
+    facility: str,
+) -> tuple[Identifier, ...]:
+    """The visit number, else the account number, else patient and start of visit; or nothing."""
+    named = numbered(reading, pv1[19], "VN") or numbered(reading, pid[18], "AN")
+    if named is not None:
+        return (named,)
+    if admitted is None:
+        return ()
+    value = f"{patient.system}|{patient.value}|{admitted.at.isoformat()}"
+    return (Identifier(f"urn:wardtwin:visit-start:{facility}", value, "start"),)
+
+
+def numbered(reading: Reading, field: str, kind: str) -> Identifier | None:
+    """The first identifier of a CX field, of that type where the field gives none."""
+    if not field:
+        return None
+    message = reading.message
+    parts = message.components(message.first_repetition(field), 5)
+    value = parts[0] if parts[0].isalnum() else message.text(parts[0]).strip()
+    if not value or value == CLEARED:
+        return None
+    system = reading.conventions.system(message, parts[3], kind)
+    return Identifier(system, value, message.text(parts[4]).strip() or kind)
+
+
+def without_place(facts: VisitFacts) -> VisitFacts:
+    """The same facts, saying nothing of where the patient is."""
+    return {**facts, "place": NOWHERE}
