@@ -37,6 +37,6 @@ def log_to(stream: TextIO, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These two tell of single connections and requests, in words that may hold addresses and ids.
-    for chatty in ("uvicorn.access", "httpx"):
+    # These tell of every start and request, which the server says better or not at all.
+    for chatty in ("uvicorn", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -13,13 +13,16 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from adapters.hl7v2 import MllpListener
 from api.app import create_app
+from api.commands import Call
 from api.holder import socket_path
+from api.logs import log_to
 from api.operator import create_operator, listen
 from api.replica import Replica
 from api.translating import DEFAULT_FEED
@@ -44,12 +47,13 @@ class Server:
         self.settings, self.clock, self.demo = settings, clock, demo
         self.stopping = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
+        self._listener: MllpListener | None = None
 
     async def start(self) -> None:
         """Open the store and every door to it.
 
-        Raises ConfigurationError for an address that is not this machine, FeedError for a port
-        that is in use, StoreError for a store that cannot be opened.
+        Raises ConfigurationError for an address that other machines reach, FeedError for a
+        port that is in use, StoreError for a store that cannot be opened.
         """
         refuse_other_hosts(self.settings)
         try:
@@ -57,9 +61,12 @@ class Server:
             replica = Replica(self.twin)
             self._stack.callback(replica.close)
             await self._serve(create_operator(self.twin, replica.query), self._operator_socket())
-            http = _bound("http", self.settings.http.host, self.settings.http.port)
+            http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
-            await self._serve(create_app(self.twin), http)
+            app = create_app(self.twin, listeners=self._listeners)
+            await self._serve(app, http)
+            # Event streams never end by themselves, and the web server would wait for them.
+            self._stack.callback(lambda: app.state.live.end())
             self.mllp_port = await self._listening()
         except BaseException:
             await self._stack.aclose()
@@ -129,25 +136,70 @@ class Server:
         await self._stack.enter_async_context(_serving(app, listening))
 
     async def _listening(self) -> int:
-        mllp = self.settings.mllp
         listener = MllpListener(self.twin, DEFAULT_FEED)
-        try:
-            await listener.start()
-        except OSError as error:
-            raise _in_use("mllp", mllp.host, mllp.port, error) from error
-        self._stack.push_async_callback(listener.stop)
+        await listener.start()
+        self._stack.push_async_callback(listener.close)
+        self._listener = listener
         return listener.port
+
+    def _listeners(self) -> list[dict[str, Any]]:
+        if self._listener is None:
+            return []
+        return [
+            {
+                "feed": self._listener.feed,
+                "address": f"{self.settings.mllp.host}:{self._listener.port}",
+                "connections": self._listener.status().connections,
+            }
+        ]
+
+
+def serve(call: Call) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    log_to(call.terminal.err)
+    try:
+        asyncio.run(_serve(call))
+    except KeyboardInterrupt:
+        # The interrupt came before the server could listen for it.
+        return 0
+    return 0
+
+
+async def _serve(call: Call) -> None:
+    async with Server(call.settings) as server:
+        _announce(call, server)
+        await server.wait()
+        call.terminal.note("Stopping: answering what is under way, then closing the store.")
+
+
+def _announce(call: Call, server: Server) -> None:
+    if call.terminal.as_json:
+        call.terminal.json_line(
+            {
+                "store": str(call.path),
+                "mllp_port": server.mllp_port,
+                "http_port": server.http_port,
+                "url": server.url,
+            }
+        )
+    else:
+        host = call.settings.mllp.host
+        call.terminal.line(f"Store  {call.path}")
+        call.terminal.line(f"MLLP   {host}:{server.mllp_port}")
+        call.terminal.line(f"Board  {server.url}")
+        call.terminal.line(f"API    {server.url}docs")
+    call.terminal.out.flush()
 
 
 def refuse_other_hosts(settings: Settings) -> None:
-    """Raise ConfigurationError where an address is not this machine's own."""
-    for section, host in (("http", settings.http.host), ("mllp", settings.mllp.host)):
-        if host != "localhost" and not _is_loopback(host):
-            raise ConfigurationError(
-                f"{section}.host is {host}, which other machines can reach.",
-                why="Only this machine's own addresses are served until access control exists.",
-                do=f"Set {section}.host to 127.0.0.1, and reach it through a tunnel or a proxy.",
-            )
+    """Raise ConfigurationError where the API would be served to other machines."""
+    host = settings.http.host
+    if host != "localhost" and not _is_loopback(host):
+        raise ConfigurationError(
+            f"http.host is {host}, which other machines can reach.",
+            why="The API and the board are for this machine only until access control exists.",
+            do="Set http.host to 127.0.0.1, and reach it through a tunnel.",
+        )
 
 
 def _is_loopback(host: str) -> bool:
@@ -157,20 +209,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _bound(section: str, host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        raise _in_use(section, host, port, error) from error
-
-
-def _in_use(section: str, host: str, port: int, error: OSError) -> FeedError:
-    return FeedError(
-        f"Port {port} on {host} cannot be listened on.",
-        why=f"{os.strerror(error.errno) if error.errno else error}.",
-        do=f"End the program that uses it, or choose another with --{section}-port.",
-    )
+        raise FeedError(
+            f"Port {port} on {host} cannot be listened on.",
+            why=f"{os.strerror(error.errno) if error.errno else error}.",
+            do="End the program that uses it, or choose another with --http-port.",
+        ) from error
 
 
 class _Uvicorn(uvicorn.Server):

@@ -42,6 +42,11 @@ class Terminal:
         """The answer as one JSON document."""
         self.out.write(to_json(answer) + "\n")
 
+    def json_line(self, answer: Any) -> None:
+        """One JSON document on one line, at once: for programs that read on while this one runs."""
+        self.out.write(msgspec.json.encode(answer).decode() + "\n")
+        self.out.flush()
+
     def table(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         """The answer as an aligned table, with a count below it."""
         for number, text in enumerate(_aligned(columns, rows)):

@@ -1,36 +1,11 @@
 """`wardtwin demo`: a living hospital that sends real messages to a real server."""
 
 import argparse
-import asyncio
-import contextlib
-import logging
-import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 
 from api.commands import Call, Command
-from api.demo import (
-    DemoPlan,
-    DemoServer,
-    check_demo,
-    demo_settings,
-    plan_check,
-    plan_demo,
-    run_demo,
-)
-from api.logs import log_to
-from api.serving import Server
-from twin_core import Twin
-from twin_core.clock import HospitalClock
-from twin_core.errors import StoreError, UsageError
-from twin_core.settings import Settings
+from twin_core.errors import UsageError
 
-STORE = Path("wardtwin-demo.duckdb")
-BACKFILL_DAYS, CHECK_DAYS = 30.0, 10.0
 SPEED = 60.0
-_PARTS = ("", ".wal", ".inbox", ".inbox-wal", ".inbox-shm")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,100 +20,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Back-fill and go on living until Ctrl-C; or check, and exit 1 where anything differs."""
+    # Imported here, because the server and the hospital take longer to load than any other command.
+    from api.demonstrating import check, live
+
     options = call.options
     if options.speed <= 0 or (options.days is not None and options.days <= 0):
         raise UsageError("A demo needs a speed and a number of days above 0.")
-    log_to(call.terminal.err, logging.WARNING)
-    if options.check:
-        return _check(call)
-    plan = plan_demo(
-        now=datetime.now(UTC),
-        days=options.days or BACKFILL_DAYS,
-        seed=options.seed,
-        hospital=options.hospital,
-    )
-    settings = _settings(call, plan, call.path if "store.path" in call.loaded.origins else STORE)
-    remove_demo(settings)
-    # An interrupt that comes before the server listens for it ends a demo like any other.
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_live(call, plan, settings))
-    return 0
-
-
-def remove_demo(settings: Settings) -> None:
-    """Remove the store of an earlier demo; raises StoreError where it is none of a demo."""
-    path = settings.store.path
-    if not path.exists():
-        return
-    with Twin.open(path, settings=settings, create=False) as twin:
-        if not twin.is_demo():
-            raise StoreError(
-                f"{path} is not the store of a demo hospital.",
-                why="A demo begins with an empty store and would remove this one.",
-                do="Choose another store with --db.",
-            )
-    for part in _PARTS:
-        Path(f"{path}{part}").unlink(missing_ok=True)
-
-
-def _settings(call: Call, plan: DemoPlan, path: Path) -> Settings:
-    settings = demo_settings(plan.model, call.settings)
-    store = settings.store.model_copy(update={"path": path})
-    return settings.model_copy(update={"store": store})
-
-
-async def _live(call: Call, plan: DemoPlan, settings: Settings) -> None:
-    async with _started(plan, settings) as (server, demo_server):
-        feeding = asyncio.create_task(
-            run_demo(plan, demo_server, call.terminal, speed=call.options.speed)
-        )
-        asked = asyncio.create_task(server.wait())
-        await asyncio.wait({feeding, asked}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (feeding, asked):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await feeding
-        call.terminal.note("Stopping: answering what is under way, then closing the store.")
-
-
-def _check(call: Call) -> int:
-    options = call.options
-    plan = plan_check(days=options.days or CHECK_DAYS, seed=options.seed, hospital=options.hospital)
-    with _place_for_a_check(call) as path:
-        settings = _settings(call, plan, path)
-        remove_demo(settings)
-        return asyncio.run(_checked(call, plan, settings))
-
-
-async def _checked(call: Call, plan: DemoPlan, settings: Settings) -> int:
-    async with _started(plan, settings) as (_, demo_server):
-        verdict = await check_demo(plan, demo_server, call.terminal)
-    return 0 if verdict.equal else 1
-
-
-@contextlib.contextmanager
-def _place_for_a_check(call: Call) -> Iterator[Path]:
-    if "store.path" in call.loaded.origins:
-        yield call.path
-    else:
-        with tempfile.TemporaryDirectory(prefix="wardtwin-check-") as folder:
-            yield Path(folder) / STORE
-
-
-@contextlib.asynccontextmanager
-async def _started(plan: DemoPlan, settings: Settings) -> AsyncIterator[tuple[Server, DemoServer]]:
-    clock = HospitalClock(plan.clock_starts, time.monotonic)
-    async with Server(settings, clock=clock, demo=True) as server:
-        yield (
-            server,
-            DemoServer(
-                twin=server.twin,
-                clock=clock,
-                mllp_host=settings.mllp.host,
-                mllp_port=server.mllp_port,
-                http_base_url=server.url,
-            ),
-        )
+    return check(call) if options.check else live(call)
 
 
 COMMAND = Command(
