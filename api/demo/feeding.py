@@ -1,6 +1,7 @@
 """Sending over several connections at once, each waiting for its own acknowledgement."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -10,9 +11,11 @@ from typing import Protocol
 from api.demo.perturb import Dispatch
 from twin_core.errors import FeedError
 
-WAITING = 32
+WAITING = 8
 """Messages that may wait for one connection before the demo stops producing more."""
 ATTEMPTS = 5
+FIRST_PAUSE_S = 0.02
+SURPRISES_KEPT = 10
 
 
 class Sending(Protocol):
@@ -93,6 +96,8 @@ class Feeder:
         await asyncio.wait([waiting, *self._workers], return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
             waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
             for worker in self._workers:
                 if worker.done():
                     worker.result()
@@ -103,23 +108,29 @@ class Feeder:
         try:
             while True:
                 dispatch = await queue.get()
-                await self._send(connection, dispatch)
+                for attempt in range(1, ATTEMPTS + 1):
+                    try:
+                        answer = await connection.send(dispatch.raw)
+                    except FeedError:
+                        # Whether it was stored is unknown: sent again, it is at worst a duplicate.
+                        if attempt == ATTEMPTS:
+                            raise
+                        await connection.close()
+                        connection = await self._connect()
+                    else:
+                        if attempt == ATTEMPTS or not _busy(answer):
+                            break
+                    await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+                self._count(dispatch, answer)
                 queue.task_done()
         finally:
             await connection.close()
 
-    async def _send(self, connection: Sending, dispatch: Dispatch) -> None:
-        tally = self._tally
-        answer, code = b"", ""
-        for attempt in range(ATTEMPTS):
-            answer = await connection.send(dispatch.raw)
-            code = answer_code(answer)
-            if code == dispatch.hoped or not _busy(answer):
-                break
-            await asyncio.sleep(0.05 * 2**attempt)
+    def _count(self, dispatch: Dispatch, answer: bytes) -> None:
+        tally, code = self._tally, answer_code(answer)
         tally.sent += 1
         tally.answers[code] += 1
-        if code != dispatch.hoped and len(tally.unexpected) < 10:
+        if code != dispatch.hoped and len(tally.unexpected) < SURPRISES_KEPT:
             tally.unexpected.append(f"hoped for {dispatch.hoped}, answered {_short(answer)}")
 
 

@@ -119,8 +119,10 @@ class Demo:
         )
 
     def _feeder(self) -> Feeder:
-        host, port = self._server.mllp_host, self._server.mllp_port
-        return Feeder(lambda: MllpSender.connect(host, port), self.plan.connections, self.fed.tally)
+        return Feeder(self._connected, self.plan.connections, self.fed.tally)
+
+    async def _connected(self) -> MllpSender:
+        return await MllpSender.connect(self._server.mllp_host, self._server.mllp_port)
 
     def _note(self, lately: int | None = None) -> str:
         tally = self.fed.tally

@@ -77,7 +77,7 @@ def test_a_receiver_that_could_not_store_is_asked_again():
     receiver = Receiver(BUSY, ACCEPTED)
     tally = asyncio.run(fed(receiver, [dispatch(1)]))
     assert tally.answers == {"AA": 1}
-    assert receiver.heard[1] == [b"1", b"1"]
+    assert receiver.heard == {1: [b"1", b"1"]}
 
 
 def test_a_refusal_is_counted_and_only_a_surprise_if_not_hoped_for():
@@ -90,7 +90,15 @@ def test_a_refusal_is_counted_and_only_a_surprise_if_not_hoped_for():
 @pytest.mark.parametrize("count", [1, 200])
 def test_a_receiver_that_hangs_up_ends_the_feed(count):
     with pytest.raises(FeedError, match="hung up"):
-        asyncio.run(fed(Receiver(b""), [dispatch(n) for n in range(count)]))
+        asyncio.run(fed(Receiver(*[b""] * 5), [dispatch(n) for n in range(count)]))
+
+
+def test_a_message_whose_answer_was_lost_is_sent_again():
+    receiver = Receiver(b"", ACCEPTED)
+    tally = asyncio.run(fed(receiver, [dispatch(1)]))
+    assert tally.answers == {"AA": 1}
+    assert receiver.heard == {1: [b"1"], 2: [b"1"]}
+    assert receiver.open == 0
 
 
 def test_answers_are_read_whatever_the_line_end():
