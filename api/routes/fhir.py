@@ -18,7 +18,7 @@ from adapters.fhir.reading import ID
 from adapters.fhir.release import FHIR_VERSIONS, RESOURCE_TYPES, Release
 from api.routes.fhir_capability import capability_statement
 from api.routes.fhir_intake import FhirIntake, Intake, Posted
-from api.routes.fhir_requests import check_accept, check_media_type, read_body
+from api.routes.fhir_requests import EarlyAnswer, check_accept, check_media_type, read_body
 from twin_core.errors import StoreBusy, StoreError
 
 BUSY_RETRY_S = 1
@@ -83,7 +83,7 @@ class FhirBase:
             status, answer = await self.intake.take_bundle(posted)
             return self._answered(status, answer)
 
-        return await self._posted(request, take)
+        return await self._posted(request, take, self.twin.settings.limits.body_bytes)
 
     async def create(self, request: Request, kind: str) -> Response:
         """A resource keeps the id it states; one without gets an id derived from its content."""
@@ -118,20 +118,20 @@ class FhirBase:
             wanted = posted._replace(kind=kind, id_=id_, if_none_exist=asked)
             return self._stored(await self.intake.take_resource(wanted), request)
 
-        return await self._posted(request, take)
+        return await self._posted(request, take, self.twin.settings.limits.frame_bytes)
 
     async def _posted(
-        self, request: Request, take: Callable[[Posted], Awaitable[Response]]
+        self, request: Request, take: Callable[[Posted], Awaitable[Response]], most_bytes: int
     ) -> Response:
         """Check what can be checked before the body, read the body, and let it be taken in."""
         refused = check_accept(request) or check_media_type(request, self.release)
         if refused is not None:
             return self._answered(refused.status, encode.refusal([refused.fault]))
-        body = await read_body(request, self.twin.settings.limits.body_bytes)
+        body = await read_body(request, most_bytes)
         if isinstance(body, Refused):
-            # The rest of the body stays unread, so this connection cannot carry another request.
-            closing = {"Connection": "close"}
-            return self._answered(body.status, encode.refusal([body.fault]), closing)
+            answer = self._answered(body.status, encode.refusal([body.fault]))
+            headers = {**answer.headers, "Connection": "close"}
+            return EarlyAnswer(answer.body, answer.status_code, headers)
         sources = request.query_params.getlist("source")
         try:
             return await take(Posted(body, self._address(request), sources))

@@ -1,17 +1,24 @@
 """What a FHIR request asks for: its body, its media type, its source, its If-None-Exist."""
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Sequence
 from email.message import Message
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from adapters.fhir.faults import DATA_TYPE, STRUCTURE, UNSUPPORTED, Refused
 from adapters.fhir.release import Release, names_release
 from twin_core.events import Fault
 
+RUN_OUT_BYTES = 256 * 1024 * 1024
+RUN_OUT_S = 10.0
 _JSON = frozenset({"application/fhir+json", "application/json", "text/json"})
 _ACCEPTED = _JSON | {"*/*", "application/*", "json"}
 SOURCE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -51,7 +58,7 @@ def check_accept(request: Request) -> Refused | None:
 
 
 async def read_body(request: Request, most_bytes: int) -> bytes | Refused:
-    """The body, or 413 as soon as it is known to be too large; the rest is never read."""
+    """The body, or 413 as soon as it is known to be too large; the rest is never kept."""
     too_large = _refused(413, STRUCTURE, f"A body may have {most_bytes} bytes.")
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and (len(stated) > 18 or int(stated) > most_bytes):
@@ -93,3 +100,31 @@ def condition_of(asked: str) -> Condition | Refused | None:
 
 def _refused(status: int, code: str, reason: str) -> Refused:
     return Refused(status, Fault(where="", code=code, reason=reason))
+
+
+class EarlyAnswer(Response):
+    """An answer to a body that is still on its way.
+
+    It is sent at once. What the sender has not stopped sending is then thrown away within bounds,
+    because closing the connection under it would often lose the answer.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer, then let the body run out."""
+        head = {"type": "http.response.start", "status": self.status_code}
+        await send({**head, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        # A sender that waits to be asked for the body must not be asked.
+        if "expect" not in Headers(scope=scope):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_run_out(receive), RUN_OUT_S)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _run_out(receive: Receive) -> None:
+    passed_over = 0
+    while passed_over < RUN_OUT_BYTES:
+        message = await receive()
+        passed_over += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return

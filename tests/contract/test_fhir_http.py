@@ -1,4 +1,4 @@
-"""The FHIR bases over HTTP, against a recorder that stores what a Twin would: what a sender sees."""
+"""The FHIR bases over HTTP, as a sender sees them, in front of a recorder with a Twin's manners."""
 
 import asyncio
 import json
