@@ -163,7 +163,8 @@ class BedCounts(msgspec.Struct, frozen=True, kw_only=True):
 class UnitState(msgspec.Struct, frozen=True, kw_only=True):
     """A nursing unit or department: its beds, and its patients without a bed.
 
-    `census` counts patients with an open stay in the unit, in a bed or not, on leave or not.
+    `census` counts each patient with an open stay in the unit once, in a bed or not, on leave or
+    not.
     """
 
     facility: str
@@ -302,7 +303,7 @@ def _unit(
         unit=key[1],
         kind=row.get("kind") or "",
         name=row.get("name") or "",
-        census=len({p.encounter_id for p in patients}),
+        census=len({p.patient_id or p.encounter_id for p in patients}),
         counts=_counts(beds),
         beds=tuple(beds),
         without_bed=tuple(without_bed),

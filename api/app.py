@@ -1,0 +1,98 @@
+"""The API and the board as one ASGI application in front of a twin."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from api import openapi, problems
+from api.board import Board, Composer, Delta
+from api.figures import PENDING, figures
+from api.guard import Guard
+from api.live import LiveBoard
+from api.routes import (
+    deltas,
+    encounters,
+    fhir,
+    health,
+    intake,
+    kpis,
+    messages,
+    pages,
+    state,
+)
+from api.web.rendering import error_page
+from twin_core.state import HospitalState
+from twin_core.twin import Twin
+
+COMPRESSED_FROM_BYTES = 1024
+MODELS = (
+    Board,
+    Delta,
+    HospitalState,
+    encounters.EncounterDetail,
+    encounters.EncounterPage,
+    health.Health,
+    intake.CountedUnit,
+    intake.CountsTaken,
+    kpis.KpiEntry,
+    kpis.KpiFigures,
+    messages.MessageDetail,
+    messages.MessagePage,
+    messages.Replayed,
+    state.UnitSummary,
+)
+
+
+def create_app(
+    twin: Twin,
+    *,
+    listeners: Callable[[], list[dict[str, Any]]] = lambda: [],
+    fhir_router: APIRouter | None = None,
+    hosts: Collection[str] = (),
+) -> FastAPI:
+    """The application; its lifespan follows the twin, which the caller opens and closes.
+
+    `listeners` tells which feeds are being listened to (`feed`, `address`, `connections`), `hosts`
+    which Host names are served besides loopback ones. `app.state.live.end()` ends the open event
+    streams: call it before the web server is asked to stop, which waits for them.
+    """
+    version = _version()
+    composer = Composer(twin, instance=secrets.token_hex(8), version=version, listeners=listeners)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        live = LiveBoard(twin, composer, lambda: figures(twin), PENDING)
+        app.state.live = live
+        live.start()
+        try:
+            yield
+        finally:
+            await live.stop()
+
+    # FastAPI's own documentation pages would load scripts from elsewhere; `pages` has ours.
+    app = FastAPI(
+        title="wardtwin", version=version, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.twin = twin
+    problems.install(app, error_page)
+    for module in (state, encounters, kpis, messages, intake, deltas, health, pages):
+        app.include_router(module.router)
+    app.include_router(fhir_router or fhir.fhir_router(twin))
+    app.mount("/static", pages.static_files(), name="static")
+    openapi.install(app, MODELS)
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)
+    app.add_middleware(Guard, hosts=hosts)
+    return app
+
+
+def _version() -> str:
+    try:
+        return installed_version("wardtwin")
+    except PackageNotFoundError:
+        return "0+source"

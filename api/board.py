@@ -1,0 +1,340 @@
+"""What the board shows: units as tiles, the ED list, the feeds, the figures, and what changed.
+
+The board is composed from the twin's state as one structure. The page is first rendered from it on
+the server; later changes travel as the difference between two boards.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from twin_core.clock import HospitalClock
+from twin_core.state import Bed, BedCounts, HospitalState, Occupant, UnitState
+from twin_core.twin import Twin
+
+FRESH = timedelta(minutes=5)
+QUIET = timedelta(minutes=30)
+SHORT_ID = 7
+
+FEEDS = "SELECT feed, max(received_at) AS last_at FROM twin.message GROUP BY feed ORDER BY feed"
+QUARANTINED = """
+SELECT count(*) AS waiting FROM twin.message WHERE status = 'quarantined' AND replayed_at IS NULL
+"""
+FACILITIES = "SELECT facility, time_zone, name FROM core.facility ORDER BY facility"
+
+
+class HospitalTime(msgspec.Struct, frozen=True, kw_only=True):
+    """The hospital's clock: its instant, and how many of its seconds pass in a real one."""
+
+    now: datetime
+    speed: float
+    time_zone: str
+
+
+class BedTile(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A bed on the board. `who` are short visit ids, never names."""
+
+    key: str
+    label: str
+    status: str
+    who: tuple[str, ...] = ()
+    since: datetime | None = None
+    conflict: bool = False
+    isolated: bool = False
+    leave: bool = False
+
+
+class UnitTile(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit on the board with all its beds."""
+
+    key: str
+    facility: str
+    unit: str
+    name: str
+    census: int
+    counts: BedCounts
+    without_bed: int
+    beds: tuple[BedTile, ...]
+
+
+class EdRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone in the ED; the wait is counted from `arrived_at` by the hospital's clock."""
+
+    key: str
+    who: str
+    unit: str
+    bay: str
+    status: str
+    arrived_at: datetime | None
+
+
+class FeedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A feed and how fresh it is: fresh, quiet, silent, or never heard."""
+
+    feed: str
+    state: str
+    last_at: datetime | None
+    accepted: int
+    duplicates: int
+    rejected: int
+    address: str = ""
+    connections: int | None = None
+
+
+class KpiCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure of the strip: what it is, its value as text, and what it was counted from."""
+
+    kpi_id: str
+    title: str
+    value: str
+    unit: str
+    note: str
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """The hospital in numbers."""
+
+    census: int
+    beds: BedCounts
+    ed: int
+    ed_waiting: int
+    quarantined: int
+    rejected: int
+    lag_seconds: float
+
+
+class Board(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything on the board. `instance` names the running server, `sequence` the last batch."""
+
+    instance: str
+    version: str
+    sequence: int
+    demo: bool
+    hospital: str
+    clock: HospitalTime
+    totals: Totals
+    kpis: tuple[KpiCard, ...]
+    feeds: tuple[FeedRow, ...]
+    units: tuple[UnitTile, ...]
+    ed: tuple[EdRow, ...]
+
+
+class Delta(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What changed between two boards; a part that did not change is left out.
+
+    It applies to a board whose sequence is `previous`; to any other, a snapshot is needed.
+    """
+
+    previous: int
+    sequence: int
+    clock: HospitalTime
+    units: tuple[UnitTile, ...] = ()
+    removed: tuple[str, ...] = ()
+    ed: tuple[EdRow, ...] | None = None
+    kpis: tuple[KpiCard, ...] | None = None
+    feeds: tuple[FeedRow, ...] | None = None
+    totals: Totals | None = None
+
+
+def difference(old: Board, new: Board) -> Delta:
+    """What turns `old` into `new`."""
+    before = {unit.key: unit for unit in old.units}
+    return Delta(
+        previous=old.sequence,
+        sequence=new.sequence,
+        clock=new.clock,
+        units=tuple(unit for unit in new.units if before.get(unit.key) != unit),
+        removed=tuple(sorted(before.keys() - {unit.key for unit in new.units})),
+        ed=None if new.ed == old.ed else new.ed,
+        kpis=None if new.kpis == old.kpis else new.kpis,
+        feeds=None if new.feeds == old.feeds else new.feeds,
+        totals=None if new.totals == old.totals else new.totals,
+    )
+
+
+class Composer:
+    """Composes the board from a twin, for one running server."""
+
+    def __init__(
+        self,
+        twin: Twin,
+        *,
+        instance: str,
+        version: str,
+        listeners: Callable[[], list[dict[str, Any]]],
+    ) -> None:
+        self.twin, self.instance, self.version, self.listeners = twin, instance, version, listeners
+
+    def compose(self, kpis: tuple[KpiCard, ...] = ()) -> Board:
+        """The board now; `kpis` are the figures computed beside it, less often."""
+        state: HospitalState = self.twin.state()
+        facilities: list[dict[str, Any]] = self.twin.query(FACILITIES)
+        feeds = self._feeds(state.at)
+        quarantined: list[dict[str, Any]] = self.twin.query(QUARANTINED)
+        return Board(
+            instance=self.instance,
+            version=self.version,
+            sequence=state.sequence,
+            demo=self.twin.is_demo(),
+            hospital=_hospital_name(facilities, state),
+            clock=self._clock(state.at, facilities),
+            totals=Totals(
+                census=state.census,
+                beds=state.counts,
+                ed=len(state.ed),
+                ed_waiting=sum(not patient.bay for patient in state.ed),
+                quarantined=quarantined[0]["waiting"],
+                rejected=sum(feed.rejected for feed in feeds),
+                lag_seconds=round(self.twin.lag_seconds(), 1),
+            ),
+            kpis=(*now_cards(state), *kpis),
+            feeds=feeds,
+            units=tuple(unit_tile(unit) for unit in state.units),
+            ed=ed_rows(state),
+        )
+
+    def _clock(self, at: datetime, facilities: list[dict[str, Any]]) -> HospitalTime:
+        clock = self.twin.clock
+        return HospitalTime(
+            now=at,
+            speed=clock.speed if isinstance(clock, HospitalClock) else 1.0,
+            time_zone=facilities[0]["time_zone"] if facilities else "UTC",
+        )
+
+    def _feeds(self, at: datetime) -> tuple[FeedRow, ...]:
+        heard: list[dict[str, Any]] = self.twin.query(FEEDS)
+        last = {row["feed"]: row["last_at"] for row in heard}
+        tallies: dict[str, Counter[str]] = defaultdict(Counter)
+        for tally in self.twin.tallies():
+            tallies[tally.feed][tally.outcome] += tally.messages
+        listening = {str(one.get("feed", "")): one for one in self.listeners()}
+        names = sorted({*last, *tallies, *listening} - {""})
+        return tuple(
+            _feed_row(name, at, last.get(name), tallies[name], listening.get(name, {}))
+            for name in names
+        )
+
+
+def freshness(at: datetime, last_at: datetime | None) -> str:
+    """How long a feed has been silent, in one word."""
+    if last_at is None:
+        return "never"
+    silent_for = at - last_at
+    return "fresh" if silent_for < FRESH else "quiet" if silent_for < QUIET else "silent"
+
+
+def unit_key(facility: str, unit: str) -> str:
+    """A unit's place in the board and in addresses; `-` stands for a facility not named."""
+    return f"{facility or '-'}/{unit or '-'}"
+
+
+def short_id(entity_id: str | None) -> str:
+    """Enough of an id to tell patients on one screen apart."""
+    return (entity_id or "")[:SHORT_ID]
+
+
+def bed_label(bed: Bed) -> str:
+    """Room and bed as a ward says them."""
+    return "-".join(part for part in (bed.room, bed.bed) if part)
+
+
+def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
+    """The figures that follow from the state itself, as of this instant."""
+    beds = state.counts
+    whole = beds.beds - beds.closed if beds.staffed is None else beds.staffed
+    # As in the occupancy KPIs, a bed held for a patient on leave is shown apart.
+    taken = beds.occupied - beds.on_leave
+    held = f", {beds.on_leave} held on leave" if beds.on_leave else ""
+    kind = "open" if beds.staffed is None else "staffed"
+    waiting = sum(not patient.bay for patient in state.ed)
+    return (
+        KpiCard(
+            kpi_id="occ_hourly",
+            title="Occupancy now",
+            value=str(round(100 * taken / whole)) if whole else "\u2013",
+            unit="%" if whole else "",
+            note=f"{taken:,} of {whole:,} {kind} beds{held}",
+        ),
+        KpiCard(
+            kpi_id="ed_census",
+            title="In the ED",
+            value=f"{len(state.ed):,}",
+            unit="patients",
+            note=f"{waiting:,} waiting for a place",
+        ),
+    )
+
+
+def unit_tile(unit: UnitState) -> UnitTile:
+    """A unit as the board shows it."""
+    key = unit_key(unit.facility, unit.unit)
+    return UnitTile(
+        key=key,
+        facility=unit.facility,
+        unit=unit.unit,
+        name=unit.name,
+        census=unit.census,
+        counts=unit.counts,
+        without_bed=len(unit.without_bed),
+        beds=tuple(_bed_tile(key, bed) for bed in unit.beds),
+    )
+
+
+def ed_rows(state: HospitalState) -> tuple[EdRow, ...]:
+    """The ED list, longest wait first."""
+    return tuple(
+        EdRow(
+            key=patient.encounter_id,
+            who=short_id(patient.encounter_id),
+            unit=patient.unit,
+            bay=patient.bay,
+            status=patient.status,
+            arrived_at=patient.arrived_at,
+        )
+        for patient in state.ed
+    )
+
+
+def _bed_tile(unit: str, bed: Bed) -> BedTile:
+    return BedTile(
+        key=f"{unit}/{bed_label(bed)}",
+        label=bed_label(bed),
+        status=bed.status,
+        who=tuple(short_id(p.encounter_id) for p in bed.occupants),
+        since=_first_since(bed.occupants),
+        conflict=bed.conflict,
+        isolated=bed.isolated,
+        leave=any(p.on_leave for p in bed.occupants),
+    )
+
+
+def _first_since(occupants: Iterable[Occupant]) -> datetime | None:
+    return min((p.since for p in occupants), default=None)
+
+
+def _feed_row(
+    name: str,
+    at: datetime,
+    last_at: datetime | None,
+    outcomes: Counter[str],
+    listening: Mapping[str, Any],
+) -> FeedRow:
+    return FeedRow(
+        feed=name,
+        state=freshness(at, last_at),
+        last_at=last_at,
+        accepted=outcomes["accepted"],
+        duplicates=outcomes["duplicate"],
+        rejected=outcomes["rejected"],
+        address=str(listening.get("address", "")),
+        connections=listening.get("connections"),
+    )
+
+
+def _hospital_name(facilities: list[dict[str, Any]], state: HospitalState) -> str:
+    named = [row["name"] or row["facility"] for row in facilities]
+    seen = [*dict.fromkeys(unit.facility for unit in state.units if unit.facility)]
+    return ", ".join(named or seen)

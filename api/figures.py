@@ -1,0 +1,111 @@
+"""The figures of the board's strip: KPIs over a short window, for the whole hospital."""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from api.board import FACILITIES, KpiCard
+from twin_core.kpi import KpiRow
+from twin_core.kpi.catalogue import catalogue
+from twin_core.twin import Twin
+
+DASH = "\u2013"
+WEEK = timedelta(days=7)
+HOUR = timedelta(hours=1)
+
+
+class Figure(NamedTuple):
+    """A card of the strip: which KPI and statistic, over which window, in which words."""
+
+    kpi_id: str
+    statistic: str
+    title: str
+    window: str
+    unit: str
+
+
+FIGURES = (
+    Figure("occ_midnight", "ratio", "Midnight occupancy", "last midnight", "%"),
+    Figure("alos", "mean", "Average stay", "last 7 days", "days"),
+    Figure("adm_dis_balance", "net", "Net flow", "since midnight", ""),
+)
+
+# What the strip shows until the figures have been counted for the first time.
+PENDING = tuple(
+    KpiCard(kpi_id=f.kpi_id, title=f.title, value="\u2026", unit="", note=f"counting, {f.window}")
+    for f in FIGURES
+)
+
+
+def figures(twin: Twin) -> tuple[KpiCard, ...]:
+    """The cards, each with its value or a dash where the twin cannot know it."""
+    now = twin.clock.now()
+    midnight = last_midnight(now, time_zone(twin))
+    windows = {
+        "last midnight": (midnight, midnight + HOUR),
+        "last 7 days": (midnight - WEEK, midnight),
+        "since midnight": (midnight, max(now, midnight + timedelta(minutes=1))),
+    }
+    known = catalogue()
+    return tuple(
+        _card(twin, figure, *windows[figure.window]) for figure in FIGURES if figure.kpi_id in known
+    )
+
+
+def time_zone(twin: Twin) -> str:
+    """The hospital's time zone: its first facility's, UTC where none is configured."""
+    facilities = twin.query(FACILITIES)
+    return str(facilities[0]["time_zone"]) if facilities else "UTC"
+
+
+def last_midnight(now: datetime, zone: str) -> datetime:
+    """The local midnight that the hospital's day began with."""
+    local = now.astimezone(ZoneInfo(zone))
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
+
+
+def headline(rows: list[KpiRow], statistic: str) -> KpiRow | None:
+    """The row that answers the KPI's question, without strata."""
+    return next((r for r in rows if r.statistic == statistic and r.stratum is None), None)
+
+
+def shown(value: float | None, *, signed: bool = False) -> str:
+    """A figure as people read it: whole from a hundred up, else one decimal; a dash if unknown."""
+    if value is None:
+        return DASH
+    rounded = round(value) if abs(value) >= 100 or value == round(value) else round(value, 1)
+    return f"{rounded:+,}" if signed and rounded else f"{rounded:,}"
+
+
+def _card(twin: Twin, figure: Figure, start: datetime, end: datetime) -> KpiCard:
+    rows = twin.kpi(figure.kpi_id, start, end, grain="all", by="hospital")
+    row = headline(rows, figure.statistic)
+    value = None if row is None else row.value
+    if figure.kpi_id == "adm_dis_balance" and row is not None:
+        value = row.numerator
+    return KpiCard(
+        kpi_id=figure.kpi_id,
+        title=figure.title,
+        value=shown(value, signed=figure.kpi_id == "adm_dis_balance"),
+        unit=figure.unit if value is not None else "",
+        note=f"{_note(figure, row, rows)}, {figure.window}",
+    )
+
+
+def _note(figure: Figure, row: KpiRow | None, rows: list[KpiRow]) -> str:
+    """What the figure was counted from."""
+    if row is None or row.numerator is None:
+        return "not known yet"
+    if figure.kpi_id == "adm_dis_balance":
+        came = _sum(rows, "admissions", "transfers_in")
+        went = _sum(rows, "discharges", "deaths", "transfers_out")
+        return f"{shown(came)} in, {shown(went)} out"
+    if figure.kpi_id == "alos":
+        return f"{shown(row.denominator)} discharges"
+    if row.denominator is None:
+        return f"{shown(row.numerator)} in beds, staffing not known"
+    return f"{shown(row.numerator)} of {shown(row.denominator)} beds"
+
+
+def _sum(rows: list[KpiRow], *statistics: str) -> float:
+    return sum(r.numerator or 0.0 for r in rows if r.statistic in statistics and r.stratum is None)

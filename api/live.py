@@ -1,0 +1,204 @@
+"""The live board: one composed board, and a bounded stream of changes to each client.
+
+A client first gets a snapshot, then deltas. A delta names the sequence it applies to, so a client
+that missed one knows and asks again. Nobody is waited for: a client that does not read fast enough
+has its queue emptied and is told to ask for a new snapshot.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from api.board import Board, Composer, KpiCard, difference
+from twin_core.errors import TwinError
+from twin_core.twin import Twin
+
+TICK_S = 5.0
+"""A delta at least this often: clock, waits and freshness change without any message."""
+HEARTBEAT_S = 10.0
+PACE_S = 0.4
+"""At most one delta in this time, however fast messages come; longer while composing is slow."""
+KPIS_S = 20.0
+QUEUE = 32
+CLIENTS = 256
+RETRY_MS = 500
+
+log = logging.getLogger(__name__)
+
+
+class Client:
+    """One open stream: what it has still to be sent, never more than `QUEUE` events."""
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE + 2)
+        self.lagging = False
+
+    def offer(self, event: bytes) -> None:
+        """Queue an event, or give the client up: it will be told to ask again."""
+        if self.lagging:
+            return
+        if self._events.qsize() >= QUEUE:
+            self.lagging = True
+            while not self._events.empty():
+                self._events.get_nowait()
+            self._events.put_nowait(b"event: refetch\ndata: {}\n\n")
+            self.end()
+            return
+        self._events.put_nowait(event)
+
+    def end(self) -> None:
+        """Let the stream end after what is queued."""
+        if not self._events.full():
+            self._events.put_nowait(None)
+
+    async def next(self) -> bytes | None:
+        """The next event, a comment when nothing happened for a while, None at the end."""
+        try:
+            return await asyncio.wait_for(self._events.get(), HEARTBEAT_S)
+        except TimeoutError:
+            return b": still here\n\n"
+
+
+class LiveBoard:
+    """Composes the board after each batch while anyone watches, and tells everyone the change."""
+
+    def __init__(
+        self,
+        twin: Twin,
+        composer: Composer,
+        figures: Callable[[], tuple[KpiCard, ...]] = lambda: (),
+        pending: tuple[KpiCard, ...] = (),
+    ) -> None:
+        self._twin, self._composer, self._figures = twin, composer, figures
+        self._clients: set[Client] = set()
+        self._board: Board | None = None
+        self._composed_at = 0.0
+        self._compose_s = 0.0
+        self._kpis = pending
+        self._wanted = asyncio.Event()
+        self._watched = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._stale = True
+        self._ended = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    @property
+    def clients(self) -> int:
+        """How many streams are open."""
+        return len(self._clients)
+
+    @property
+    def compose_seconds(self) -> float:
+        """How long composing the board took last time."""
+        return self._compose_s
+
+    def start(self) -> None:
+        """Begin to follow the twin; called on the event loop that serves the streams."""
+        loop = asyncio.get_running_loop()
+
+        def applied(_batch: object) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._batch_applied)
+
+        self._unsubscribe = self._twin.subscribe(applied)
+        self._tasks = [loop.create_task(self._follow()), loop.create_task(self._count())]
+
+    def end(self) -> None:
+        """End every stream, so that the server can stop; safe to call more than once."""
+        self._ended = True
+        for client in tuple(self._clients):
+            client.end()
+
+    async def stop(self) -> None:
+        """End every stream and stop following the twin."""
+        self.end()
+        self._unsubscribe()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def board(self) -> Board:
+        """The board as it is now; composed again only where something may have changed."""
+        async with self._turn:
+            return await self._current()
+
+    async def join(self) -> Client:
+        """A new client with a snapshot in its queue; its deltas follow without a gap."""
+        client = Client()
+        async with self._turn:
+            board = await self._current()
+            client.offer(_event("snapshot", board.sequence, board))
+            self._clients.add(client)
+        self._watched.set()
+        return client
+
+    async def stream(self, client: Client) -> AsyncIterator[bytes]:
+        """A client's server-sent events, until it or the server goes."""
+        try:
+            yield f"retry: {RETRY_MS}\n\n".encode()
+            while not self._ended and (event := await client.next()) is not None:
+                yield event
+        finally:
+            self._clients.discard(client)
+
+    def _batch_applied(self) -> None:
+        self._stale = True
+        self._wanted.set()
+
+    async def _current(self) -> Board:
+        aged = monotonic() - self._composed_at > TICK_S
+        if self._board is None or self._stale or aged:
+            return await self._refresh()
+        return self._board
+
+    async def _refresh(self) -> Board:
+        self._stale = False
+        began = monotonic()
+        new = await asyncio.to_thread(self._composer.compose, self._kpis)
+        self._composed_at = monotonic()
+        self._compose_s = self._composed_at - began
+        old, self._board = self._board, new
+        if old is not None and self._clients:
+            event = _event("delta", new.sequence, difference(old, new))
+            for client in self._clients:
+                client.offer(event)
+            self._clients = {client for client in self._clients if not client.lagging}
+        return new
+
+    async def _follow(self) -> None:
+        while True:
+            if not self._clients:
+                self._watched.clear()
+                await self._watched.wait()
+            try:
+                await asyncio.wait_for(self._wanted.wait(), TICK_S)
+            except TimeoutError:
+                self._stale = True
+            self._wanted.clear()
+            try:
+                async with self._turn:
+                    await self._refresh()
+            except TwinError as error:
+                # The clients see by the missing tick that they are stale; the next turn may do.
+                log.warning("the board could not be composed: %s", error.what)
+            await asyncio.sleep(max(PACE_S, 4 * self._compose_s))
+
+    async def _count(self) -> None:
+        while True:
+            try:
+                self._kpis = await asyncio.to_thread(self._figures)
+                self._batch_applied()
+            except TwinError as error:
+                log.warning("the figures could not be computed: %s", error.what)
+            await asyncio.sleep(KPIS_S)
+            await self._watched.wait()
+
+
+def _event(name: str, sequence: int, content: Any) -> bytes:
+    encoded = msgspec.json.encode(content)
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), sequence, encoded)

@@ -1,0 +1,80 @@
+"""The twin's measurements in the Prometheus text format, version 0.0.4."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from twin_core.twin import Twin
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+QUARANTINED = """
+SELECT count(*) AS waiting FROM twin.message WHERE status = 'quarantined' AND replayed_at IS NULL
+"""
+
+
+class Measurement(NamedTuple):
+    """One metric: its name, kind (counter or gauge), meaning, and samples by label set."""
+
+    name: str
+    kind: str
+    meaning: str
+    samples: tuple[tuple[Mapping[str, str], float], ...]
+
+
+def measurements(
+    twin: Twin, *, version: str, clients: int, compose_seconds: float
+) -> list[Measurement]:
+    """Everything measured of a running twin."""
+    quarantined: list[dict[str, Any]] = twin.query(QUARANTINED)
+    waiting = quarantined[0]["waiting"]
+    tallies = [
+        ({"feed": tally.feed, "outcome": tally.outcome}, float(tally.messages))
+        for tally in twin.tallies()
+    ]
+    return [
+        Measurement(
+            "wardtwin_messages_total",
+            "counter",
+            "Messages received, by feed and outcome",
+            tuple(tallies),
+        ),
+        _gauge("wardtwin_lag_seconds", "Age of the oldest message not applied", twin.lag_seconds()),
+        _gauge("wardtwin_applied_position", "Last inbox position applied", twin.position()),
+        _gauge("wardtwin_batch_sequence", "Number of the last batch applied", twin.sequence()),
+        _gauge("wardtwin_batch_seconds", "Time the last batch took to apply", twin.batch_seconds()),
+        _gauge(
+            "wardtwin_quarantined_messages", "Messages in quarantine", quarantined[0]["waiting"]
+        ),
+        _gauge("wardtwin_live_clients", "Open streams of server-sent events", clients),
+        _gauge("wardtwin_board_seconds", "Time the last board took to compose", compose_seconds),
+        Measurement(
+            "wardtwin_build_info", "gauge", "The running version", (({"version": version}, 1.0),)
+        ),
+    ]
+
+
+def exposition(measured: Iterable[Measurement]) -> str:
+    """The measurements as text, one metric after the other."""
+    lines = []
+    for metric in measured:
+        lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}"]
+        lines += [f"{metric.name}{_labels(labels)} {_number(n)}" for labels, n in metric.samples]
+    return "\n".join(lines) + "\n"
+
+
+def _gauge(name: str, meaning: str, number: float) -> Measurement:
+    return Measurement(name, "gauge", meaning, (({}, float(number)),))
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items()) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)

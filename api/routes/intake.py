@@ -1,0 +1,192 @@
+"""`/v1/hl7v2` and `/v1/census`: messages and counts in over HTTP.
+
+As on every other way in, the answer is sent only once what was sent is on disk.
+"""
+
+import asyncio
+import hashlib
+import uuid
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from adapters.hl7v2 import acknowledge
+from api.openapi import answers, reply
+from api.routes.asked import AskedTwin
+from api.translating import DEFAULT_FEED, translated_hl7
+from twin_core.events import CensusReported, Envelope, Rejection, Translation
+from twin_core.inbox import Answer, Receipt
+from twin_core.twin import Twin
+
+router = APIRouter(prefix="/v1", tags=["intake"])
+
+ER7 = "application/hl7-v2"
+STATUS_OF_CODE = {"AA": 200, "AE": 422, "AR": 400}
+CENSUS_COUNTS = 10_000
+
+Feed = Annotated[
+    str,
+    Query(
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="The feed whose settings apply, as configured",
+    ),
+]
+
+
+class CountedUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A source system's own count of the patients in a unit."""
+
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    facility: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    unit: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    census: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class CountsTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """How many counts were taken in, and how many were known already."""
+
+    accepted: int
+    duplicates: int
+
+
+EXAMPLE_COUNTS = (
+    '[{"source": "bed-management", "facility": "GENERAL", "unit": "ICU", '
+    '"at": "2026-03-02T00:00:00+01:00", "census": 14}]'
+)
+
+
+@router.post(
+    "/hl7v2",
+    summary="Take one HL7 v2 message",
+    response_class=Response,
+    responses={
+        200: {"description": "AA: on disk", "content": {ER7: {}}},
+        400: {"description": "AR: the envelope is at fault, or unsupported", "content": {ER7: {}}},
+        422: {"description": "AE: the content is at fault", "content": {ER7: {}}},
+        413: {"description": "The message is too large"},
+        503: {"description": "Nothing was stored; trying again may help"},
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                ER7: {"schema": {"type": "string"}, "example": "MSH|^~\\&|PAS|GENERAL|...\rEVN|..."}
+            },
+        }
+    },
+)
+async def hl7v2(request: Request, twin: AskedTwin, feed: Feed = DEFAULT_FEED) -> Response:
+    """One message in ER7, unframed; the answer is its acknowledgement, also in ER7."""
+    raw = await body_within(request, twin.settings.limits.frame_bytes)
+    received_at = twin.clock.now()
+    outcome = await asyncio.to_thread(
+        translated_hl7, raw, feed=feed, settings=twin.settings, received_at=received_at
+    )
+    receipt = Receipt(
+        format="hl7v2", feed=feed, raw=raw, outcome=outcome, origin=f"http {_peer(request)}"
+    )
+    [answer] = await submitted(twin, [receipt])
+    faults = outcome.faults if isinstance(outcome, Rejection) else ()
+    acknowledgement = acknowledge(
+        raw, answer.code, faults, now=twin.clock.now(), ack_id=uuid.uuid4().hex[:20]
+    )
+    return Response(
+        acknowledgement,
+        status_code=STATUS_OF_CODE.get(answer.code, 422),
+        media_type=ER7,
+        headers={"Cache-Control": "no-store", "X-Wardtwin-Outcome": answer.status},
+    )
+
+
+@router.post(
+    "/census",
+    summary="Take a source system's own patient counts",
+    responses=answers(CountsTaken, "The counts are on disk", problems="413 422 503"),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "array",
+                        "items": {"$ref": "#/components/schemas/CountedUnit"},
+                    },
+                    "example": msgspec.json.decode(EXAMPLE_COUNTS),
+                }
+            },
+        }
+    },
+)
+async def census(request: Request, twin: AskedTwin) -> Response:
+    """Counts to compare the twin with (`dq_reconcile`); all of them are taken, or none."""
+    raw = await body_within(request, twin.settings.limits.body_bytes)
+    try:
+        counts = msgspec.json.decode(raw, type=list[CountedUnit])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise HTTPException(422, f"The counts are not usable: {error}") from None
+    if len(counts) > CENSUS_COUNTS:
+        raise HTTPException(413, f"At most {CENSUS_COUNTS} counts at once.")
+    received_at, origin = twin.clock.now(), f"http {_peer(request)}"
+    answered = await submitted(twin, [_counted(c, received_at, origin) for c in counts])
+    duplicates = sum(answer.status == "duplicate" for answer in answered)
+    return reply(CountsTaken(accepted=len(answered) - duplicates, duplicates=duplicates))
+
+
+async def body_within(request: Request, limit: int) -> bytes:
+    """The request's body, refused with 413 as soon as it is known to weigh more than `limit`."""
+    too_large = HTTPException(413, f"At most {limit} bytes are taken at once.")
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > limit:
+        raise too_large
+    parts, weight = [], 0
+    async for part in request.stream():
+        weight += len(part)
+        if weight > limit:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def submitted(twin: Twin, receipts: list[Receipt]) -> list[Answer]:
+    """The answers to receipts, once they are on disk; a StoreError means nothing was stored."""
+    if not receipts:
+        return []
+    answered: list[Answer] = await asyncio.wrap_future(twin.submit(receipts))
+    return answered
+
+
+def _counted(count: CountedUnit, received_at: datetime, origin: str) -> Receipt:
+    raw = msgspec.json.encode(count)
+    digest = hashlib.sha256(raw).digest()[:16]
+    reported = CensusReported(
+        occurred_at=count.at,
+        source=count.source,
+        facility=count.facility,
+        unit=count.unit,
+        census=count.census,
+    )
+    # The count itself is its control id: a corrected count is another message, a repeated one not.
+    envelope = Envelope(
+        feed=count.source,
+        sender=count.source,
+        control_id=digest.hex(),
+        trigger_event="census",
+        sent_at=received_at,
+        digest=digest,
+    )
+    return Receipt(
+        format="census",
+        feed=count.source,
+        raw=raw,
+        outcome=Translation(envelope=envelope, events=(reported,)),
+        origin=origin,
+    )
+
+
+def _peer(request: Request) -> str:
+    return f"{request.client.host}:{request.client.port}" if request.client else "local"

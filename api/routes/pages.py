@@ -1,0 +1,213 @@
+"""The pages people look at: the board, units, KPIs, messages, quarantine, and the API's words."""
+
+import re
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from api.board import bed_label, short_id, unit_tile
+from api.figures import time_zone
+from api.operations import quarantine_replay
+from api.routes import kpis, messages
+from api.routes.asked import AskedTwin, At, KnownAt
+from api.routes.state import find_unit
+from api.web.chart import Band, Point
+from api.web.rendering import page
+from twin_core.errors import UsageError
+from twin_core.kpi import KpiRow
+from twin_core.kpi.catalogue import By, Grain, catalogue
+from twin_core.twin import Twin
+
+router = APIRouter(include_in_schema=False)
+
+PAGE = 100
+STATUSES = ("applied", "journalled", "quarantined")
+CHARTS = 60
+
+
+@router.get("/")
+async def board(request: Request) -> Response:
+    """The board, complete before any script runs."""
+    return page("board.html", board=await request.app.state.live.board(), here="board")
+
+
+@router.get("/units/{facility}/{unit:path}")
+def unit(
+    facility: str, unit: str, twin: AskedTwin, at: At = None, known_at: KnownAt = None
+) -> Response:
+    """One unit as a table."""
+    state = twin.state(at, known_at)
+    found = find_unit(state, facility, unit)
+    return page(
+        "unit.html",
+        **common(twin),
+        here="board",
+        unit=found,
+        tile=unit_tile(found),
+        state=state,
+        past=at is not None or known_at is not None,
+        bed_label=bed_label,
+        short_id=short_id,
+    )
+
+
+@router.get("/kpis")
+def kpi_list(twin: AskedTwin) -> Response:
+    """The catalogue."""
+    return page("kpis.html", **common(twin), here="kpis", definitions=catalogue().values())
+
+
+@router.get("/kpis/{kpi_id}")
+def kpi(
+    kpi_id: str,
+    twin: AskedTwin,
+    start: Annotated[str, Query(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = "",
+    end: Annotated[str, Query(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = "",
+    grain: Grain = "day",
+    by: By = "hospital",
+) -> Response:
+    """One KPI: what it means, its course as a chart, and the same as a table."""
+    definition = kpis.found_kpi(kpi_id)
+    zone = time_zone(twin)
+    measured = kpis.measured(
+        twin,
+        kpi_id,
+        _local_midnight(start, zone),
+        _local_midnight(end, zone),
+        grain=grain,
+        by=by,
+        known_at=None,
+    )
+    shown = next(iter(definition.statistics))
+    return page(
+        "kpi.html",
+        **common(twin),
+        here="kpis",
+        definition=definition,
+        measured=measured,
+        statistic=shown,
+        series=_series(measured.rows, shown, grain, zone)[:CHARTS],
+        band=target_band(definition.direction),
+    )
+
+
+@router.get("/messages")
+def message_list(
+    twin: AskedTwin,
+    feed: Annotated[str, Query(max_length=200)] = "",
+    status: Annotated[str, Query(max_length=40)] = "",
+    before: messages.Before = None,
+) -> Response:
+    """What was received, newest first."""
+    asked = {"feed": feed or None, "status": status or None, "trigger_event": None}
+    found = messages.message_page(twin, messages.MESSAGES, asked, limit=PAGE, before=before)
+    return page(
+        "messages.html",
+        **common(twin),
+        here="messages",
+        found=found,
+        asked={"feed": feed, "status": status},
+        feeds=sorted({tally.feed for tally in twin.tallies()}),
+        statuses=STATUSES,
+        older=_older({"feed": feed, "status": status}, found.next),
+    )
+
+
+@router.get("/messages/{message_id}")
+def one_message(message_id: messages.MessageId, twin: AskedTwin) -> Response:
+    """One message: what it said had happened, or why it could not be applied."""
+    detail = messages.message_detail(twin, message_id)
+    return page("message.html", **common(twin), here="messages", detail=detail, short_id=short_id)
+
+
+@router.get("/quarantine")
+def quarantine(twin: AskedTwin, before: messages.Before = None) -> Response:
+    """What waits for a fix, with its reason."""
+    asked = {"feed": None}
+    found = messages.message_page(twin, messages.QUARANTINE, asked, limit=PAGE, before=before)
+    return page(
+        "quarantine.html",
+        **common(twin),
+        here="quarantine",
+        found=found,
+        older=_older({}, found.next),
+    )
+
+
+@router.post("/quarantine/{message_id}/replay")
+def replay(message_id: messages.MessageId, twin: AskedTwin) -> Response:
+    """Try a message again, then show what became of it."""
+    messages.message_detail(twin, message_id)
+    quarantine_replay(twin, {"message_ids": [message_id]})
+    return RedirectResponse(f"/messages/{message_id}", status_code=303)
+
+
+@router.get("/docs")
+def docs(request: Request, twin: AskedTwin) -> Response:
+    """The operations of the OpenAPI document, listed without anything from elsewhere."""
+    document = request.app.openapi()
+    operations = [
+        {"path": path, "method": method.upper(), **operation}
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for operation in operations:
+        groups.setdefault(operation.get("tags", ["other"])[0], []).append(operation)
+    return page("docs.html", **common(twin), here="docs", document=document, groups=groups)
+
+
+def static_files() -> StaticFiles:
+    """The style sheet, the scripts and the icon."""
+    return StaticFiles(directory=Path(str(files("api.web") / "static")))
+
+
+def common(twin: Twin) -> dict[str, Any]:
+    """What every page shows: whose clock, and whether the patients are invented."""
+    return {"now": twin.clock.now(), "zone": time_zone(twin), "demo": twin.is_demo()}
+
+
+def target_band(direction: str) -> Band | None:
+    """The band in a direction such as `target band (85-92)`."""
+    found = re.search(r"\((\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\)", direction)
+    return Band(float(found[1]), float(found[2])) if found else None
+
+
+def _series(
+    rows: list[KpiRow], statistic: str, grain: str, zone: str
+) -> list[tuple[str, list[Point]]]:
+    """One series per place and stratum with the headline's statistic, by name."""
+    grouped: dict[str, list[Point]] = {}
+    for row in rows:
+        if row.statistic == statistic:
+            name = " ".join(part for part in (row.facility, row.unit, row.stratum) if part)
+            label = _period(row.period_start, grain, zone)
+            grouped.setdefault(name or "Hospital", []).append(Point(label, row.value))
+    return list(grouped.items())
+
+
+def _period(start: datetime, grain: str, zone: str) -> str:
+    local = start.astimezone(ZoneInfo(zone))
+    return f"{local.day} {local:%b}" + (f" {local:%H:%M}" if grain == "hour" else "")
+
+
+def _local_midnight(date: str, zone: str) -> datetime | None:
+    if not date:
+        return None
+    try:
+        return datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError("The date is not one.", do="Write it like 2026-11-01.") from None
+
+
+def _older(asked: dict[str, str], cursor: int | None) -> str | None:
+    if cursor is None:
+        return None
+    return "?" + urlencode({**{k: v for k, v in asked.items() if v}, "before": cursor})

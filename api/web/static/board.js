@@ -1,0 +1,108 @@
+// The board: what the stream says, onto the page.
+
+import { ago, day, now, setClock, span, time } from "./clock.js";
+import { follow } from "./live.js";
+import {
+  fillCard, fillEdRow, fillFeedRow, fillRows, fillUnit, number, openBeds, say,
+} from "./tiles.js";
+
+const LONG_WAIT_MS = 4 * 3600 * 1000;
+const at = (id) => document.getElementById(id);
+const units = at("units");
+const tiles = new Map([...units.children].map((tile) => [tile.dataset.unit, tile]));
+let staleSince = null;
+
+follow({
+  onSnapshot(board) {
+    // A new version may have other pages than the one that is open.
+    if (board.version !== document.documentElement.dataset.version) return location.reload();
+    const present = new Set(board.units.map((unit) => unit.key));
+    removeUnits([...tiles.keys()].filter((key) => !present.has(key)));
+    apply(board);
+    board.units.forEach((unit) => units.append(tiles.get(unit.key)));
+  },
+  onDelta(delta) {
+    removeUnits(delta.removed ?? []);
+    apply(delta);
+  },
+  onState: showLink,
+});
+
+setInterval(tick, 1000);
+tick();
+
+function apply(change) {
+  setClock(change.clock);
+  for (const unit of change.units ?? []) showUnit(unit);
+  if (change.ed) fillRows(at("ed"), at("ed-template"), change.ed, fillEdRow);
+  if (change.feeds) fillRows(at("feeds"), at("feed-template"), change.feeds, fillFeedRow);
+  for (const card of change.kpis ?? []) {
+    const item = document.querySelector(`[data-kpi="${CSS.escape(card.kpi_id)}"]`);
+    if (item) fillCard(item, card);
+  }
+  if (change.totals) showTotals(change.totals);
+  at("no-units").hidden = tiles.size > 0;
+  at("no-ed").hidden = at("ed").children.length > 0;
+  at("no-feeds").hidden = at("feeds").children.length > 0;
+  tick();
+}
+
+function showUnit(unit) {
+  let tile = tiles.get(unit.key);
+  if (!tile) {
+    tile = at("unit-template").content.firstElementChild.cloneNode(true);
+    tiles.set(unit.key, tile);
+    const next = [...tiles.keys()].sort(byName).find((key) => byName(key, unit.key) > 0);
+    units.insertBefore(tile, next ? tiles.get(next) : null);
+  }
+  fillUnit(tile, unit);
+}
+
+function removeUnits(keys) {
+  for (const key of keys) {
+    tiles.get(key)?.remove();
+    tiles.delete(key);
+  }
+}
+
+const byName = new Intl.Collator("en", { numeric: true }).compare;
+
+function showTotals(totals) {
+  const { beds } = totals;
+  say(at("units-total"), `${number(totals.census)} patients, ${number(openBeds(beds))} open beds, `
+    + `${number(beds.free)} free`);
+  say(at("ed-total"), `${number(totals.ed)} here, ${number(totals.ed_waiting)} waiting for a place`);
+  say(at("quarantined"), number(totals.quarantined));
+  at("quarantined").classList.toggle("bad", totals.quarantined > 0);
+  say(at("rejected"), number(totals.rejected));
+  say(at("lag"), `${totals.lag_seconds} s`);
+}
+
+function showLink(state) {
+  const live = state === "live";
+  if (live === (at("link").dataset.state === "live")) return;
+  staleSince = live ? null : now();
+  at("link").dataset.state = state;
+  document.body.classList.toggle("is-stale", !live);
+  say(at("link-words"), live ? "live" : `reconnecting, stale since ${time(staleSince)}`);
+  at("stale").hidden = live;
+  if (!live) {
+    say(at("stale"), `The connection was lost. What is shown is the hospital at ${time(staleSince)}; `
+      + "it is brought up to date as soon as the server answers.");
+  }
+}
+
+function tick() {
+  const instant = staleSince ?? now();
+  say(at("clock"), time(instant));
+  at("clock").dateTime = new Date(instant).toISOString();
+  say(at("day"), day(instant));
+  for (const cell of document.querySelectorAll("[data-since]")) {
+    const waited = cell.dataset.since ? instant - Date.parse(cell.dataset.since) : null;
+    say(cell, waited === null ? "" : span(waited));
+    cell.classList.toggle("long", waited !== null && waited >= LONG_WAIT_MS);
+  }
+  for (const cell of document.querySelectorAll("[data-ago]")) {
+    say(cell, cell.dataset.ago ? ago(instant - Date.parse(cell.dataset.ago)) : "never");
+  }
+}

@@ -1,0 +1,135 @@
+// Fills the tiles and rows of the board. The server renders the same shapes first; here existing
+// elements are kept and changed, so that focus, scroll position and selection stay.
+
+import { minute } from "./clock.js";
+
+const MARKS = { occupied: "\u25cf", free: "\u25cb", dirty: "D", closed: "\u00d7", isolated: "I" };
+const count = new Intl.NumberFormat("en-US");
+
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export const openBeds = (counts) => counts.staffed ?? counts.beds - counts.closed;
+
+export function fillUnit(section, unit) {
+  const { counts } = unit;
+  const open = openBeds(counts);
+  section.dataset.unit = unit.key;
+  section.setAttribute("aria-label", `Unit ${unit.unit || "not named"}`);
+  const link = section.querySelector("h3 a");
+  say(link, unit.unit || "No unit");
+  link.href = `/units/${unit.key.split("/").map(encodeURIComponent).join("/")}`;
+  say(section.querySelector("h3 small"), unit.name);
+  say(section.querySelector(".load strong"), String(counts.occupied));
+  say(section.querySelector(".load .of"), `/${open}`);
+  const filled = open ? Math.round((100 * counts.occupied) / open) : 0;
+  section.querySelector(".bar-fill").setAttribute("width", String(filled));
+  say(section.querySelector(".tally"), tallyWords(unit));
+  fillBeds(section.querySelector(".beds"), unit.beds);
+}
+
+export function tallyWords({ census, counts, without_bed: without }) {
+  const words = [`${census} ${census === 1 ? "patient" : "patients"}`];
+  for (const status of ["free", "dirty", "isolated", "closed"]) {
+    if (counts[status]) words.push(`${counts[status]} ${status}`);
+  }
+  if (counts.on_leave) words.push(`${counts.on_leave} on leave`);
+  if (without) words.push(`${without} without a bed`);
+  if (counts.conflicts) words.push(`${counts.conflicts} in conflict`);
+  return words.join(" \u00b7 ");
+}
+
+function fillBeds(list, beds) {
+  while (list.children.length > beds.length) list.lastElementChild.remove();
+  beds.forEach((bed, index) => {
+    const tile = list.children[index] ?? list.appendChild(newBed());
+    const words = bedWords(bed);
+    const classes = bedClass(bed);
+    if (tile.className !== classes) tile.className = classes;
+    const title = `${bed.label}: ${words}`;
+    if (tile.title !== title) tile.title = title;
+    say(tile.children[0], bed.label);
+    say(tile.children[1], bed.conflict ? "!" : bed.leave ? "L" : MARKS[bed.status]);
+    say(tile.children[2], words);
+  });
+}
+
+function newBed() {
+  const tile = document.createElement("li");
+  const [label, mark, words] = ["b", "i", "span"].map((name) => document.createElement(name));
+  mark.setAttribute("aria-hidden", "true");
+  words.className = "unseen";
+  tile.append(label, mark, words);
+  return tile;
+}
+
+function bedClass(bed) {
+  const classes = ["bed", bed.status];
+  if (bed.conflict) classes.push("conflict");
+  if (bed.leave) classes.push("leave");
+  if (bed.isolated && bed.status === "occupied") classes.push("isolated");
+  return classes.join(" ");
+}
+
+function bedWords(bed) {
+  const words = [bed.status];
+  if (bed.conflict) words.push("two patients");
+  if (bed.isolated && bed.status !== "isolated") words.push("isolated");
+  if (bed.leave) words.push("on leave");
+  if (bed.who?.length) words.push(bed.who.join(", "));
+  return words.join(", ");
+}
+
+export function fillEdRow(row, patient) {
+  const [who, arrived, wait, place] = row.children;
+  say(who, patient.who);
+  say(arrived, patient.arrived_at ? minute(Date.parse(patient.arrived_at)) : "");
+  wait.dataset.since = patient.arrived_at ?? "";
+  if (patient.bay) {
+    say(place, patient.bay);
+  } else if (!place.querySelector(".waiting")) {
+    const waiting = document.createElement("span");
+    waiting.className = "waiting";
+    waiting.textContent = "waiting";
+    place.replaceChildren(waiting);
+  }
+}
+
+export function fillFeedRow(row, feed) {
+  const [name, state, last, taken, refused] = row.children;
+  name.firstElementChild.className = `dot ${feed.state}`;
+  if (name.lastChild.nodeType === Node.TEXT_NODE) say(name.lastChild, feed.feed);
+  else name.append(feed.feed);
+  say(state, feed.state);
+  last.dataset.ago = feed.last_at ?? "";
+  say(taken, count.format(feed.accepted));
+  say(refused, count.format(feed.rejected));
+  refused.classList.toggle("bad", feed.rejected > 0);
+}
+
+export function fillCard(item, card) {
+  say(item.querySelector(".kpi-title"), card.title);
+  say(item.querySelector(".kpi-value b"), card.value);
+  say(item.querySelector(".kpi-value small"), card.unit);
+  say(item.querySelector(".kpi-note"), card.note);
+}
+
+// Rows by key, in the order given: kept where they are known, made from a template where not.
+export function fillRows(body, template, rows, fill) {
+  const known = new Map([...body.children].map((row) => [row.dataset.key, row]));
+  rows.forEach((content, index) => {
+    const key = content.key ?? content.feed;
+    let row = known.get(key);
+    known.delete(key);
+    if (!row) {
+      row = template.content.firstElementChild.cloneNode(true);
+      row.dataset.key = key;
+    }
+    fill(row, content);
+    if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
+  });
+  for (const row of known.values()) row.remove();
+}
+
+export const number = (value) => count.format(value);

@@ -1,0 +1,45 @@
+// A unit's page follows the hospital too: when its unit changes, its content is fetched again.
+
+import { follow } from "./live.js";
+
+const key = document.documentElement.dataset.unit;
+let busy = false;
+let again = false;
+
+follow({
+  onSnapshot: refresh,
+  onDelta(delta) {
+    if ((delta.units ?? []).some((unit) => unit.key === key)) refresh();
+  },
+  onState(state) {
+    const link = document.getElementById("link");
+    if (link.dataset.state === state) return;
+    link.dataset.state = state;
+    document.getElementById("link-words").textContent = state;
+    document.body.classList.toggle("is-stale", state !== "live");
+  },
+});
+
+async function refresh() {
+  if (busy) {
+    again = true;
+    return;
+  }
+  busy = true;
+  try {
+    const answer = await fetch(location.href);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-fresh]")) {
+      const other = fresh.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
+      if (other && other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
+    }
+  } catch {
+    // The stream notices a lost server by itself and asks again.
+  } finally {
+    busy = false;
+    if (again) {
+      again = false;
+      refresh();
+    }
+  }
+}
