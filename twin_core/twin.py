@@ -110,12 +110,16 @@ class Twin:
 
     # --- in ----------------------------------------------------------------------------------
 
-    def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]":
+    def submit(
+        self, receipts: Sequence[Receipt], *, from_file: bool = False
+    ) -> "Future[list[Answer]]":
         """Make receipts durable, all or none; the future is done when they are on disk.
 
-        It raises StoreError where nothing was stored: tell the sender to try again.
+        It raises StoreError where nothing was stored: tell the sender to try again. Receipts
+        `from_file` are durable as files: a crash before they are applied forgets them, and
+        ingesting the file again applies just what is missing.
         """
-        return self._inbox.submit(receipts)
+        return self._inbox.submit(receipts, from_file=from_file)
 
     def receive(self, receipts: Sequence[Receipt]) -> list[Answer]:
         """`submit`, and wait for the answers."""

@@ -31,6 +31,7 @@ from twin_core.inbox.receipt import (
     Receipt,
     decode_head,
     encode_head,
+    head_of,
 )
 
 GROUP_RECEIPTS = 2_000
@@ -64,6 +65,7 @@ class _Group(NamedTuple):
     receipts: Sequence[Receipt]
     received_us: int
     replay_of: int | None
+    from_file: bool
     answered: "Future[list[Answer]]"
 
 
@@ -81,6 +83,7 @@ class Inbox:
         self._applied = 0
         self._closed = False
         self._commits: deque[tuple[int, float]] = deque()
+        self._carried: dict[int, Entry] = {}
         self._db = self._connect()
         self._reader = self._connect()
         self._high = self._committed = self._high_water()
@@ -145,15 +148,22 @@ class Inbox:
                 do=advice,
             )
         self._applied = applied
+        self._forget_files()
 
     # --- in ----------------------------------------------------------------------------------
 
     def submit(
-        self, receipts: Sequence[Receipt], replay_of: int | None = None
+        self,
+        receipts: Sequence[Receipt],
+        *,
+        replay_of: int | None = None,
+        from_file: bool = False,
     ) -> "Future[list[Answer]]":
         """Make receipts durable as one; the future is done when they are on disk.
 
-        The future raises StoreError when nothing was stored; sending again may help.
+        Receipts `from_file` are durable where they are: only their digests are written, and after
+        a crash what had not been applied is forgotten, so that ingesting the file again applies
+        it. The future raises StoreError when nothing was stored; sending again may help.
         """
         answered: Future[list[Answer]] = Future()
         with self._count_lock:
@@ -164,7 +174,7 @@ class Inbox:
             answered.set_exception(_not_stored("it is closed or has too much to write"))
             return answered
         received_us = (self._clock.now() - _EPOCH) // _MICROSECOND
-        self._queue.put(_Group(receipts, received_us, replay_of, answered))
+        self._queue.put(_Group(receipts, received_us, replay_of, from_file, answered))
         return answered
 
     # --- out ---------------------------------------------------------------------------------
@@ -177,7 +187,11 @@ class Inbox:
             (after, limit),
         ).fetchall()
         return [
-            Entry(position, _EPOCH + timedelta(microseconds=us), decode_head(head), raw, replay_of)
+            self._carried[position]
+            if head is None
+            else Entry(
+                position, _EPOCH + timedelta(microseconds=us), decode_head(head), raw, replay_of
+            )
             for position, us, head, raw, replay_of in rows
         ]
 
@@ -188,6 +202,8 @@ class Inbox:
 
     def applied_to(self, position: int) -> None:
         """Entries up to a position are in the database and may be pruned."""
+        for applied in range(self._applied + 1, position + 1) if self._carried else ():
+            self._carried.pop(applied, None)
         self._applied = position
         while self._commits and self._commits[0][0] <= position:
             self._commits.popleft()
@@ -314,15 +330,16 @@ class Inbox:
 
     def _insert(self, receipt: Receipt, group: _Group, *, reused: bool) -> int:
         self._high += 1
+        head = raw = None
+        if group.from_file:
+            at = _EPOCH + timedelta(microseconds=group.received_us)
+            carried = Entry(self._high, at, head_of(receipt, reused), receipt.raw, None)
+            self._carried[self._high] = carried
+        else:
+            head, raw = encode_head(head_of(receipt, reused)), receipt.raw
         self._db.execute(
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
-            (
-                self._high,
-                group.received_us,
-                encode_head(receipt, reused),
-                receipt.raw,
-                group.replay_of,
-            ),
+            (self._high, group.received_us, head, raw, group.replay_of),
         )
         return self._high
 
@@ -341,6 +358,14 @@ class Inbox:
             logging.getLogger("wardtwin.inbox").warning("Pruning failed: %s", error)
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+
+    def _forget_files(self) -> None:
+        # What came from files and was not applied before a crash was never reported as done.
+        lost = "SELECT position FROM entry WHERE head IS NULL AND position > ?"
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(f"DELETE FROM digest WHERE position IN ({lost})", (self._applied,))  # noqa: S608
+        self._db.execute("DELETE FROM entry WHERE head IS NULL AND position > ?", (self._applied,))
+        self._db.execute("COMMIT")
 
     # --- the file ----------------------------------------------------------------------------
 

@@ -64,11 +64,11 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Head)
 
 
-def encode_head(receipt: Receipt, reused_control_id: bool) -> bytes:
-    """The receipt without its raw bytes, as MessagePack."""
+def head_of(receipt: Receipt, reused_control_id: bool) -> Head:
+    """The receipt without its raw bytes."""
     outcome = receipt.outcome
     if isinstance(outcome, Rejection):
-        head = Head(
+        return Head(
             format=receipt.format,
             feed=receipt.feed,
             origin=receipt.origin,
@@ -78,17 +78,20 @@ def encode_head(receipt: Receipt, reused_control_id: bool) -> bytes:
             control_id=outcome.control_id,
             trigger_event=outcome.trigger_event,
         )
-    else:
-        reused = (NotedFinding(kind="reused_control_id"),) if reused_control_id else ()
-        head = Head(
-            format=receipt.format,
-            feed=receipt.feed,
-            origin=receipt.origin,
-            code="AA",
-            envelope=outcome.envelope,
-            events=outcome.events,  # type: ignore[arg-type]  # every Event subclass is in AnyEvent
-            findings=outcome.findings + reused,
-        )
+    reused = (NotedFinding(kind="reused_control_id"),) if reused_control_id else ()
+    return Head(
+        format=receipt.format,
+        feed=receipt.feed,
+        origin=receipt.origin,
+        code="AA",
+        envelope=outcome.envelope,
+        events=outcome.events,  # type: ignore[arg-type]  # every Event subclass is in AnyEvent
+        findings=outcome.findings + reused,
+    )
+
+
+def encode_head(head: Head) -> bytes:
+    """A head as MessagePack."""
     return _ENCODER.encode(head)
 
 

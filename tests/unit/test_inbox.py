@@ -1,0 +1,175 @@
+"""The inbox: durable before it answers, one answer per message, and honest after a crash."""
+
+import hashlib
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from twin_core.clock import SystemClock
+from twin_core.errors import StoreError, StoreMismatch
+from twin_core.events import Admitted, Envelope, Fault, Rejection, Translation
+from twin_core.identifiers import Identifier
+from twin_core.inbox import Inbox, Receipt
+
+AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
+
+
+def receipt(control_id: str, body: str = "", *, unversioned: bool = False) -> Receipt:
+    digest = hashlib.sha256((body or control_id).encode()).digest()[:16]
+    event = Admitted(occurred_at=AT, entered_at=AT, encounter=(Identifier("urn:v", control_id),))
+    envelope = Envelope(
+        feed="main",
+        sender="ADT|HOSP",
+        control_id=control_id,
+        trigger_event="ADT^A01",
+        sent_at=AT,
+        digest=digest,
+        unversioned=unversioned,
+    )
+    outcome = Translation(envelope=envelope, events=(event,))
+    raw = f"{control_id}/{body}".encode()
+    return Receipt(format="hl7v2", feed="main", raw=raw, outcome=outcome, origin="test")
+
+
+def rejected(raw: bytes = b"MSH|garbage") -> Receipt:
+    fault = Fault(where="MSH^1^9", code="100", reason="there is no message type")
+    outcome = Rejection(code="AR", faults=(fault,), feed="main")
+    return Receipt(format="hl7v2", feed="main", raw=raw, outcome=outcome, origin="test")
+
+
+@pytest.fixture
+def inbox(tmp_path: Path):
+    inbox = Inbox(tmp_path / "x.inbox", SystemClock())
+    inbox.require(0)
+    inbox.start()
+    yield inbox
+    inbox.close()
+
+
+def test_an_accepted_message_is_on_disk_when_its_answer_comes(inbox: Inbox) -> None:
+    (answer,) = inbox.submit([receipt("1")]).result()
+    assert (answer.status, answer.code, answer.position) == ("accepted", "AA", 1)
+    other = sqlite3.connect(inbox.path)
+    assert other.execute("SELECT position, raw FROM entry").fetchall() == [(1, b"1/")]
+    other.close()
+
+
+def test_a_message_sent_again_is_answered_as_the_first_time_and_stored_once(inbox: Inbox) -> None:
+    first = inbox.submit([receipt("1")]).result()[0]
+    again = inbox.submit([receipt("1")]).result()[0]
+    assert (again.status, again.code, again.position) == ("duplicate", "AA", first.position)
+    assert len(inbox.read(0, 10)) == 1
+    counts = {(tally.outcome, tally.messages) for tally in inbox.tallies()}
+    assert counts == {("accepted", 1), ("duplicate", 1)}
+
+
+def test_a_duplicate_is_known_after_its_entry_was_pruned_and_the_inbox_reopened(
+    tmp_path: Path,
+) -> None:
+    inbox = Inbox(tmp_path / "x.inbox", SystemClock())
+    inbox.require(0)
+    inbox.start()
+    inbox.submit([receipt("1"), receipt("2")]).result()
+    inbox.applied_to(2)
+    inbox.close()
+    again = Inbox(tmp_path / "x.inbox", SystemClock())
+    assert (again.read(0, 10), again.pruned_to, again.high) == ([], 2, 2)
+    again.require(2)
+    again.start()
+    assert again.submit([receipt("1")]).result()[0].status == "duplicate"
+    assert again.submit([receipt("3")]).result()[0].position == 3
+    again.close()
+
+
+def test_one_control_id_with_another_body_is_accepted_and_flagged(inbox: Inbox) -> None:
+    inbox.submit([receipt("1", "a")]).result()
+    other = inbox.submit([receipt("1", "b")]).result()[0]
+    assert (other.status, other.reused_control_id) == ("accepted", True)
+    assert [f.kind for f in inbox.read(1, 10)[0].head.findings] == ["reused_control_id"]
+
+
+def test_an_unversioned_resource_may_go_back_to_what_it_was(inbox: Inbox) -> None:
+    statuses = [
+        inbox.submit([receipt("Patient/1", body, unversioned=True)]).result()[0].status
+        for body in ("a", "b", "b", "a", "a")
+    ]
+    assert statuses == ["accepted", "accepted", "duplicate", "accepted", "duplicate"]
+
+
+def test_a_rejected_message_is_kept_and_may_be_sent_again(inbox: Inbox) -> None:
+    first, second = (inbox.submit([rejected()]).result()[0] for _ in range(2))
+    assert (first.status, first.code) == ("rejected", "AR")
+    assert [entry.raw for entry in inbox.read(0, 10)] == [b"MSH|garbage"] * 2
+    assert second.position == 2
+
+
+def test_a_group_is_all_or_nothing(inbox: Inbox) -> None:
+    answers = inbox.submit([receipt("1"), rejected(), receipt("1")]).result()
+    assert [answer.status for answer in answers] == ["accepted", "rejected", "duplicate"]
+    assert [entry.position for entry in inbox.read(0, 10)] == [1, 2]
+
+
+def test_a_disk_that_refuses_stores_nothing_and_says_so(inbox: Inbox) -> None:
+    inbox.submit([receipt("1")]).result()
+    blocker = sqlite3.connect(inbox.path, isolation_level=None)
+    inbox._db.execute("PRAGMA busy_timeout = 50")
+    blocker.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="not stored"):
+        inbox.submit([receipt("2")]).result()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    assert inbox.submit([receipt("2")]).result()[0].position == 2
+
+
+def test_many_threads_get_distinct_positions_without_gaps(inbox: Inbox) -> None:
+    positions: list[int | None] = []
+
+    def send(sender: int) -> None:
+        for n in range(50):
+            positions.append(inbox.submit([receipt(f"{sender}-{n}")]).result()[0].position)
+
+    threads = [threading.Thread(target=send, args=(sender,)) for sender in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(p for p in positions if p is not None) == list(range(1, 401))
+    assert [entry.position for entry in inbox.read(0, 1000)] == list(range(1, 401))
+
+
+@pytest.mark.parametrize(("applied", "said"), [(3, "older than its database"), (0, "pruned")])
+def test_a_half_restored_from_another_time_is_refused(
+    tmp_path: Path, applied: int, said: str
+) -> None:
+    inbox = Inbox(tmp_path / "x.inbox", SystemClock())
+    inbox.require(0)
+    inbox.start()
+    inbox.submit([receipt("1"), receipt("2")]).result()
+    inbox.applied_to(1)
+    inbox.close()
+    again = Inbox(tmp_path / "x.inbox", SystemClock())
+    with pytest.raises(StoreMismatch, match=said):
+        again.require(applied)
+    again.close()
+
+
+def test_what_came_from_a_file_and_was_not_applied_is_forgotten_after_a_crash(
+    tmp_path: Path,
+) -> None:
+    inbox = Inbox(tmp_path / "x.inbox", SystemClock())
+    inbox.require(0)
+    inbox.start()
+    inbox.submit([receipt("1")], from_file=True).result()
+    inbox.submit([receipt("2")]).result()
+    assert [entry.head.envelope.control_id for entry in inbox.read(0, 9)] == ["1", "2"]
+    inbox._db.close()  # as a crash would: nothing was applied, nothing is finished
+    again = Inbox(tmp_path / "x.inbox", SystemClock())
+    again.require(0)
+    again.start()
+    assert [entry.head.envelope.control_id for entry in again.read(0, 9)] == ["2"]
+    statuses = [a.status for a in again.submit([receipt("1"), receipt("2")]).result()]
+    assert statuses == ["accepted", "duplicate"]
+    again.close()
