@@ -8,11 +8,10 @@ import msgspec
 
 from adapters.fhir import Release, Scope, take_body
 from adapters.files import Found
-from adapters.hl7v2.translate import translate as translate_hl7
+from adapters.hl7v2 import translate as translate_hl7
 from twin_core.errors import UsageError
-from twin_core.events import Rejection, Translation
+from twin_core.events import AnyEvent, Envelope, NotedFinding, Rejection, Translation
 from twin_core.inbox import Receipt
-from twin_core.inbox.receipt import decode_head, encode_head
 from twin_core.settings import Settings
 
 DEFAULT_FEED = "adt"
@@ -85,32 +84,56 @@ def retranslated(raw: bytes, format_: str, reader: Reader) -> Translation | Reje
     )
 
 
+class _Carried(msgspec.Struct, array_like=True, omit_defaults=True):
+    """A receipt on its way through a pipe: what decides its type is spelled out."""
+
+    format: str
+    feed: str
+    origin: str
+    raw: bytes
+    envelope: Envelope | None = None
+    events: tuple[AnyEvent, ...] = ()
+    findings: tuple[NotedFinding, ...] = ()
+    rejection: Rejection | None = None
+
+
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]])
+_DECODER = msgspec.msgpack.Decoder(list[_Carried])
 
 
 def encode_receipts(receipts: list[Receipt]) -> bytes:
     """Receipts as MessagePack, to cross a pipe or the operator's socket."""
-    return _ENCODER.encode([(encode_head(r, False), r.raw) for r in receipts])
+    return _ENCODER.encode([_carried(receipt) for receipt in receipts])
 
 
 def decode_receipts(encoded: bytes) -> list[Receipt]:
     """The inverse of `encode_receipts`."""
-    return [_receipt(head, raw) for head, raw in _DECODER.decode(encoded)]
+    return [_receipt(carried) for carried in _DECODER.decode(encoded)]
 
 
-def _receipt(encoded: bytes, raw: bytes) -> Receipt:
-    head = decode_head(encoded)
+def _carried(receipt: Receipt) -> _Carried:
+    outcome = receipt.outcome
+    named = (receipt.format, receipt.feed, receipt.origin, receipt.raw)
+    if isinstance(outcome, Rejection):
+        return _Carried(*named, rejection=outcome)
+    events: tuple[AnyEvent, ...] = outcome.events  # type: ignore[assignment]  # all are AnyEvent
+    return _Carried(*named, outcome.envelope, events, outcome.findings)
+
+
+def _receipt(carried: _Carried) -> Receipt:
     outcome: Translation | Rejection
-    if head.envelope is None:
-        outcome = Rejection(
-            code=head.code,
-            faults=head.faults,
-            feed=head.feed,
-            sender=head.sender,
-            control_id=head.control_id,
-            trigger_event=head.trigger_event,
+    if carried.envelope is not None:
+        outcome = Translation(
+            envelope=carried.envelope, events=carried.events, findings=carried.findings
         )
+    elif carried.rejection is not None:
+        outcome = carried.rejection
     else:
-        outcome = Translation(envelope=head.envelope, events=head.events, findings=head.findings)
-    return Receipt(format=head.format, feed=head.feed, raw=raw, outcome=outcome, origin=head.origin)
+        raise UsageError("A receipt holds neither events nor a reject.", do="Send it again.")
+    return Receipt(
+        format=carried.format,
+        feed=carried.feed,
+        raw=carried.raw,
+        outcome=outcome,
+        origin=carried.origin,
+    )

@@ -192,8 +192,8 @@ def test_a_second_server_is_refused(store):
 def test_a_port_in_use_is_named(store):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for flag in ("--mllp-port", "--http-port"):
-            ran = wardtwin("serve", flag, port, store=store)
+        for flags in (("--mllp-port", port, "--http-port", "0"), ("--http-port", port)):
+            ran = wardtwin("serve", *flags, store=store)
             assert ran.returncode == 4
             assert port in ran.stderr
             assert "Traceback" not in ran.stderr
