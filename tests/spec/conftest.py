@@ -16,8 +16,8 @@ from drawn import Hospital  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    opened = Database(tmp_path_factory.mktemp("spec") / "spec.duckdb")
+def database() -> Iterator[Database]:
+    opened = Database(Path(":memory:"))
     migrate(opened.connection)
     install_views(opened.connection, catalogue.statements())
     yield opened
