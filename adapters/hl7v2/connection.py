@@ -192,9 +192,9 @@ class Connection(asyncio.Protocol):
 
     def _refuse_oversize(self) -> None:
         """Answer a frame that is too long if it names itself, and close the connection."""
+        self._listener.count_dropped(self._decoder.pending)
         head = self._decoder.give_up(HEAD_BYTES)
         self._dropped = self._decoder.dropped
-        self._listener.count_dropped(len(head))
         if peek(head) is None:
             self.close("a frame is too long and is no message")
             return

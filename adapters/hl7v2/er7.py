@@ -214,7 +214,7 @@ def _check_each_segment(text: str, delimiters: Delimiters, limits: LimitSettings
             reason = f"The segment has more than {limits.fields} fields."
             raise content_fault(f"{name}^{seen[name]}", TOO_LONG, reason)
         if len(line) * 4 > limits.field_bytes or (
-            line.count(delimiters.repetition) > limits.repetitions
+            line.count(delimiters.repetition) >= limits.repetitions
         ):
             _check_each_field(line, f"{name}^{seen[name]}", delimiters, limits)
 
@@ -246,7 +246,7 @@ def _first_segments(lines: list[str], delimiters: Delimiters) -> dict[str, str]:
         and _ORDINARY.issuperset([line[:4] for line in lines])
     ):
         return first
-    lines[:] = [stripped for line in lines if (stripped := line.strip(" \t"))]
+    lines[:] = [line.lstrip(" \t") for line in lines if line.strip(" \t")]
     first = {}
     for number, line in enumerate(lines, start=1):
         name = line[:3]

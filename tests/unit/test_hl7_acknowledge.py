@@ -1,0 +1,111 @@
+"""Acknowledgements: who is answered what, and what is never repeated."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from adapters.hl7v2 import acknowledge
+from twin_core.events import Fault
+
+NOW = datetime(2026, 11, 1, 8, 5, tzinfo=UTC)
+HEADER = "MSH|^~\\&|ADT1|HOSP|TWIN|LAB|20261101080000||ADT^A01^ADT_A01|MSG 7|P|2.5.1"
+PID = "\rPID|1||900001^^^HOSP^MR||TESTER^ADA\r"
+FAULT = Fault(where="PV1^1^44", code="102", reason="Send a | date & time.")
+
+
+def answered(message, code="AA", faults=()):
+    raw = message if isinstance(message, bytes) else message.encode()
+    return acknowledge(raw, code, faults, now=NOW, ack_id="A-1")
+
+
+def test_an_accepted_message_is_answered_to_its_sender():
+    assert answered(HEADER + PID) == (
+        b"MSH|^~\\&|TWIN|LAB|ADT1|HOSP|20261101080500+0000||ACK^A01^ACK|A-1|P|2.5.1\rMSA|AA|MSG 7\r"
+    )
+
+
+def test_a_reject_says_where_and_why():
+    assert answered(HEADER + PID, "AE", [FAULT]).split(b"\r")[1:] == [
+        b"MSA|AE|MSG 7",
+        b"ERR||PV1^1^44|102^Data type error^HL70357|E||||Send a \\F\\ date \\T\\ time.",
+        b"",
+    ]
+
+
+def test_every_reason_has_its_own_segment():
+    answer = answered(HEADER, "AE", [FAULT, Fault(where="PID^1^3", code="101", reason="No id.")])
+    assert answer.count(b"\rERR|") == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [("2.1", b"ACK"), ("2.2", b"ACK"), ("2.3", b"ACK^A01"), ("2.3.1", b"ACK^A01^ACK"),
+     ("2.8", b"ACK^A01^ACK")],
+)  # fmt: skip
+def test_the_answer_is_written_as_the_version_of_the_sender_has_it(version, kind):
+    header = answered(HEADER.replace("2.5.1", version)).split(b"\r")[0].split(b"|")
+    assert (header[8], header[11]) == (kind, version.encode())
+
+
+def test_other_delimiters_are_translated_not_repeated():
+    message = "MSH!$%?*!ADT?F?1$1.2.3$ISO!H^|&SP!!!2026!!ADT$A01!I?S?D|^1!P!2.5"
+    header, msa, _ = answered(message).split(b"\r")
+    assert header.split(b"|")[4] == b"ADT!1^1.2.3^ISO"
+    assert header.split(b"|")[5] == b"H\\S\\\\F\\\\T\\SP"
+    assert msa == b"MSA|AA|I$D\\F\\\\S\\1"
+
+
+def test_what_the_sender_had_escaped_stays_escaped():
+    assert b"\rMSA|AA|a\\F\\b\\X0D\\c\\E\\d\r" in answered(
+        HEADER.replace("MSG 7", "a\\F\\b\\E\\X0D\\E\\c\\d")
+    ).replace(b"\\E\\X0D\\E\\", b"\\X0D\\")
+
+
+@pytest.mark.parametrize("charset", ["UNICODE UTF-8", "8859/1"])
+def test_the_answer_keeps_the_character_set_and_its_bytes(charset):
+    encoding = "utf-8" if charset.startswith("UNI") else "latin-1"
+    message = HEADER.replace("HOSP", "KLINIK K\u00d6LN").replace("MSG 7", "N\u00b0 7")
+    answer = answered((message + "||||||" + charset + PID).encode(encoding)).decode(encoding)
+    header, msa, _ = answer.split("\r")
+    assert header.split("|")[5] == "KLINIK K\u00d6LN"
+    assert header.split("|")[17] == charset
+    assert msa == "MSA|AA|N\u00b0 7"
+
+
+def test_an_unknown_character_set_is_answered_in_ascii():
+    raw = (HEADER.replace("HOSP", "K\u00d6LN") + "||||||KLINGON" + PID).encode()
+    assert answered(raw, "AR").isascii()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"\x00\xff", b"MSH", b"MSH|", b"hello", b"PID|1||SECRET\r", b"\xff\xfeM\x00S\x00"],
+)
+def test_garbage_is_answered_with_the_least(garbage):
+    fault = Fault(where="MSH^1", code="100", reason="No MSH.")
+    assert answered(garbage, "AR", [fault]) == (
+        b"MSH|^~\\&|WARDTWIN||||20261101080500+0000||ACK|A-1|P|2.5.1\rMSA|AR|\r"
+        b"ERR||MSH^1|100^Segment sequence error^HL70357|E||||No MSH.\r"
+    )
+
+
+@pytest.mark.parametrize("damage", [b"\x00", b"\xff", b"\x0b", b"\x1c"])
+def test_the_control_id_is_echoed_from_a_damaged_message(damage):
+    raw = (HEADER + PID).encode().replace(b"TESTER", b"TES" + damage)
+    assert b"\rMSA|AR|MSG 7\r" in answered(raw, "AR")
+
+
+@pytest.mark.parametrize("field", range(2, 12))
+def test_no_field_of_the_header_can_forge_a_segment_or_a_frame(field):
+    fields = HEADER.split("|")
+    fields[field] = "x\x1c\rMSA|AA|forged\x0b\nMSH|~\\X0D\\MSA|AA|"[: 4 if field == 9 else 60]
+    answer = answered("|".join(fields), "AR", [FAULT])
+    assert [line[:4] for line in answer.split(b"\r")] == [b"MSH|", b"MSA|", b"ERR|", b""]
+    assert b"MSA|AA" not in answer
+    assert not set(answer) & {0x0B, 0x1C, 0x0A}
+
+
+def test_nothing_of_the_patient_is_repeated():
+    answer = answered(HEADER + PID, "AE", [FAULT])
+    assert b"900001" not in answer
+    assert b"TESTER" not in answer
