@@ -1,7 +1,8 @@
 """FHIR in JSON, R4 to R5: resources and Bundles in as events, answers out as FHIR.
 
-`take_body` reads whatever a file holds, `read_bundle` and `take_entries` a Bundle of an exchange,
-`translate_resource` one resource. `judge` asks fhir.resources whether a resource is valid.
+`take_body` reads whatever a file holds, `retranslate` what lies in quarantine, `read_bundle` and
+`take_entries` a Bundle of an exchange, `translate_resource` one resource. `judge` asks
+fhir.resources whether a resource is valid.
 """
 
 from adapters.fhir.bundle import (
@@ -10,11 +11,11 @@ from adapters.fhir.bundle import (
     Request,
     Taken,
     read_bundle,
+    retranslate,
     take_body,
     take_entries,
     take_entry,
     taken,
-    widened,
 )
 from adapters.fhir.faults import Refused
 from adapters.fhir.judge import judge
@@ -36,10 +37,10 @@ __all__ = [
     "judge",
     "read_bundle",
     "read_resource",
+    "retranslate",
     "take_body",
     "take_entries",
     "take_entry",
     "taken",
     "translate_resource",
-    "widened",
 ]

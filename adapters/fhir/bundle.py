@@ -5,8 +5,10 @@ them (`urn:uuid:...`, or the addresses in fullUrl) are resolved by a first pass 
 and then each resource is read and translated on its own.
 """
 
-from collections.abc import Iterator
-from datetime import UTC
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -15,12 +17,11 @@ from adapters.fhir.faults import DATA_TYPE, REQUIRED, STRUCTURE, UNSUPPORTED, Re
 from adapters.fhir.read import (
     BOM,
     Resource,
-    check_text,
     decode,
-    has_repeated_names,
     items,
     members,
     read_resource,
+    too_large,
 )
 from adapters.fhir.reading import ID, Scope
 from adapters.fhir.release import told_release
@@ -87,9 +88,8 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 def read_bundle(text: bytes, limits: LimitSettings) -> Bundle | Refused:
     """A Bundle from JSON bytes, or why it cannot be read."""
     text = text.removeprefix(BOM)
-    refused = check_text(text, limits.body_bytes, limits.json_depth)
-    if refused is not None:
-        return refused
+    if len(text) > limits.body_bytes:
+        return too_large(limits.body_bytes)
     found = members(text, limits.bundle_entries)
     if isinstance(found, Refused):
         return found
@@ -113,15 +113,31 @@ def read_bundle(text: bytes, limits: LimitSettings) -> Bundle | Refused:
 
 
 def take_entries(
-    bundle: Bundle, scope: Scope, limits: LimitSettings, known: dict[str, Identifier] | None = None
+    bundle: Bundle,
+    scope: Scope,
+    limits: LimitSettings,
+    existing: Mapping[int, Identifier] | None = None,
 ) -> Iterator[Taken]:
     """Every entry of a Bundle as events, or why not, in the order of the Bundle.
 
-    `known` maps fullUrl of entries that exist already (If-None-Exist) to what they are.
+    `existing` says which entries are not to be taken (If-None-Exist) and what they are instead.
     """
-    scope = widened(bundle, scope, limits, known or {})
+    existing = existing or {}
+    scope = _widened(bundle, scope, limits, existing)
+    requested = bundle.type in REQUESTED
+    stated: Counter[str] = Counter()
     for entry in bundle.entries:
-        yield take_entry(entry, scope, limits, requested=bundle.type in REQUESTED)
+        if entry.position in existing:
+            continue
+        one = take_entry(entry, scope, limits, requested=requested)
+        again = stated[one.subject] if one.subject else 0
+        if again:
+            # Statements of one resource within one Bundle follow each other as they are listed.
+            later = scope.received_at + again * timedelta(microseconds=1)
+            scope_later = msgspec.structs.replace(scope, received_at=later)
+            one = take_entry(entry, scope_later, limits, requested=requested)
+        stated[one.subject] += 1
+        yield one
 
 
 def take_entry(
@@ -176,6 +192,39 @@ def _instant(stated: object) -> str:
     return str(stated) if found is not None and found.precision == "second" else ""
 
 
+def retranslate(body: bytes, scope: Scope, limits: LimitSettings) -> Translation | Rejection:
+    """A quarantined body as one outcome: all events of a Bundle together, or all of its faults."""
+    several = list(take_body(body, scope, limits))
+    faults: list[Fault] = []
+    for one in several:
+        if isinstance(one.outcome, Rejection):
+            faults += one.outcome.faults
+    first = several[0].outcome if several else None
+    if len(several) == 1 and first is not None:
+        return first
+    if faults or not isinstance(first, Translation):
+        return Rejection(
+            code="AE",
+            faults=tuple(faults) or (Fault(where="Bundle", code=REQUIRED, reason="No entry."),),
+            feed=scope.source,
+            sender=scope.source,
+            trigger_event="FHIR Bundle",
+        )
+    whole = [one.outcome for one in several if isinstance(one.outcome, Translation)]
+    digest = hashlib.sha256(b"".join(one.envelope.digest for one in whole)).digest()[:16]
+    return Translation(
+        envelope=msgspec.structs.replace(
+            first.envelope,
+            control_id=f"Bundle/{digest.hex()}",
+            trigger_event="FHIR Bundle",
+            digest=digest,
+            unversioned=False,
+        ),
+        events=tuple(event for one in whole for event in one.events),
+        findings=tuple(finding for one in whole for finding in one.findings),
+    )
+
+
 def take_body(body: bytes, scope: Scope, limits: LimitSettings) -> Iterator[Taken]:
     """Everything in one document of a file, or one line of NDJSON: a resource or a Bundle.
 
@@ -206,12 +255,16 @@ def id_of(resource: Resource) -> str:
     return stated if isinstance(stated, str) else ""
 
 
-def widened(
-    bundle: Bundle, scope: Scope, limits: LimitSettings, known: dict[str, Identifier]
+def _widened(
+    bundle: Bundle, scope: Scope, limits: LimitSettings, existing: Mapping[int, Identifier]
 ) -> Scope:
     """The scope with the Bundle's own addresses: what each fullUrl is, and whose bases they are."""
-    within, bases = {}, set(scope.bases)
+    within: dict[str, Identifier] = {}
+    bases = set(scope.bases)
     for entry in bundle.entries:
+        if entry.position in existing and entry.full_url:
+            within[entry.full_url] = existing[entry.position]
+            continue
         head = decode(entry.raw, _decode_head) if entry.raw and entry.full_url else None
         if not isinstance(head, _Head) or not head.resource_type:
             continue
@@ -224,7 +277,7 @@ def widened(
         within[entry.full_url] = Identifier(scope.source, subject, REFERENCE)
         if entry.full_url.startswith("http") and entry.full_url.endswith(f"/{subject}"):
             bases.add(entry.full_url[: -len(subject) - 1])
-    return msgspec.structs.replace(scope, bases=frozenset(bases), within={**within, **known})
+    return msgspec.structs.replace(scope, bases=frozenset(bases), within=within)
 
 
 def _target(request: Request, where: str) -> tuple[Fault | None, str, str]:
@@ -244,12 +297,13 @@ def _target(request: Request, where: str) -> tuple[Fault | None, str, str]:
 
 def _entry(item: bytes, position: int) -> Entry | Refused:
     where = f"Bundle.entry[{position}]"
-    found = members(item, len(item)) if item.startswith(b"{") else None
+    found = members(item) if item.startswith(b"{") else None
     if not isinstance(found, dict):
         return found or _refused(where, STRUCTURE, "An entry is not a JSON object.")
     request = found.get("request", b"{}")
-    if has_repeated_names(request):
-        return _refused(f"{where}.request", STRUCTURE, "The request names one element twice.")
+    if isinstance(members(request), Refused):
+        reason = "The request is no object, or names one element twice."
+        return _refused(f"{where}.request", STRUCTURE, reason)
     asked = decode(request, _decode_request)
     if isinstance(asked, Refused):
         return _refused(f"{where}.request", DATA_TYPE, "The request has the wrong shape.")

@@ -47,6 +47,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """The edition is not known from an address: it is told from each resource's own elements."""
     settings: FhirSettings
     received_at: datetime
+    judged: bool = True
+    """Whether the judge may be asked; it is slow, so an edge may want to know first."""
     zone: tzinfo = UTC
     """Time zone of dates without a time."""
     bases: frozenset[str] = frozenset()

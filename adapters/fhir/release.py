@@ -95,7 +95,7 @@ def told_release(resource: Mapping[str, Any], otherwise: Release) -> Release:
         return Release.R5
     if isinstance(resource.get(_R5_LISTS.get(kind, "")), list):
         return Release.R5
-    if kind == "Encounter" and resource.get("status") in _R5_STATUSES:
+    if kind == "Encounter" and str(resource.get("status")) in _R5_STATUSES:
         return Release.R5
     if kind in RESOURCE_TYPES[otherwise]:
         return otherwise

@@ -17,7 +17,7 @@ from adapters.fhir.faults import Refused
 from adapters.fhir.reading import ID
 from adapters.fhir.release import FHIR_VERSIONS, RESOURCE_TYPES, Release
 from api.routes.fhir_capability import capability_statement
-from api.routes.fhir_intake import FhirIntake, Intake, Posted
+from api.routes.fhir_intake import FhirIntake, Instants, Intake, Posted
 from api.routes.fhir_requests import EarlyAnswer, check_accept, check_media_type, read_body
 from twin_core.errors import StoreBusy, StoreError
 
@@ -30,8 +30,9 @@ _READING = frozenset({"GET", "HEAD"})
 def fhir_router(twin: Intake) -> APIRouter:
     """The routes of every FHIR base, in front of a twin."""
     router = APIRouter()
+    instants = Instants(twin.clock)
     for release in Release:
-        base = FhirBase(twin, release)
+        base = FhirBase(twin, FhirIntake(twin, release, instants))
         at = f"/fhir/{release}"
         add = partial(router.add_api_route, response_class=Response, tags=[f"FHIR {release}"])
         name = release.lower()
@@ -72,9 +73,8 @@ def fhir_router(twin: Intake) -> APIRouter:
 class FhirBase:
     """One FHIR base: requests in, FHIR answers out."""
 
-    def __init__(self, twin: Intake, release: Release) -> None:
-        self.twin, self.release = twin, release
-        self.intake = FhirIntake(twin, release)
+    def __init__(self, twin: Intake, intake: FhirIntake) -> None:
+        self.twin, self.intake, self.release = twin, intake, intake.release
 
     async def post_bundle(self, request: Request) -> Response:
         """A transaction is stored as a whole or not at all; other Bundles entry by entry."""

@@ -8,9 +8,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
+from msgspec import structs
 from starlette.concurrency import run_in_threadpool
 
 from adapters.fhir import encode
@@ -23,9 +25,8 @@ from adapters.fhir.bundle import (
     Taken,
     id_of,
     read_bundle,
-    take_entry,
+    take_entries,
     taken,
-    widened,
 )
 from adapters.fhir.encode import EntryAnswer, Json
 from adapters.fhir.faults import DATA_TYPE, DUPLICATE_KEY, UNSUPPORTED, Refused, rejection
@@ -37,7 +38,7 @@ from twin_core.clock import Clock
 from twin_core.events import Fault, Rejection, Translation
 from twin_core.identifiers import REFERENCE, Identifier
 from twin_core.inbox import Answer, Receipt
-from twin_core.settings import FacilitySettings, LimitSettings, Settings
+from twin_core.settings import FacilitySettings, Settings
 
 SMALL_BYTES = 64 * 1024
 """Bodies up to here are translated in the event loop; handing them to a thread would cost more."""
@@ -60,10 +61,12 @@ _ADDRESS = (
     "SELECT value FROM {table} WHERE {key} = $id AND system = $source AND type = 'reference' "
     "AND starts_with(value, $kind) ORDER BY value LIMIT 1"
 )
+_SUBJECT = "regexp_extract(control_id, '^[^/]+/[^/]+')"
 _FIRST = (
-    "SELECT min(message_id) AS first FROM twin.message WHERE feed = $feed AND status <> "
-    "'quarantined' AND (control_id = $subject OR starts_with(control_id, $subject || '/'))"
+    f"SELECT {_SUBJECT} AS subject, min(message_id) AS first FROM twin.message "  # noqa: S608
+    f"WHERE feed = ? AND status <> 'quarantined' AND {_SUBJECT} IN ({{subjects}}) GROUP BY ALL"
 )
+_AT_ONCE = 500
 
 
 class Intake(Protocol):
@@ -102,11 +105,29 @@ class Posted(NamedTuple):
     if_none_exist: str = ""
 
 
+class Instants:
+    """The clock's instants, no two alike.
+
+    What a server says without a version is ordered by its receipt, and the clock of a demo, or of
+    a machine that was set back, may show one instant twice.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = clock.now()
+
+    def next(self) -> datetime:
+        """The current instant, or the first one after the last that was given."""
+        self._last = max(self._clock.now(), self._last + timedelta(microseconds=1))
+        return self._last
+
+
 class FhirIntake:
     """One FHIR base of a twin."""
 
-    def __init__(self, twin: Intake, release: Release) -> None:
+    def __init__(self, twin: Intake, release: Release, instants: Instants) -> None:
         self.twin, self.release = twin, release
+        self._instants = instants
         self.limits = twin.settings.limits
         self._firsts: OrderedDict[tuple[str, str], int] = OrderedDict()
 
@@ -127,18 +148,15 @@ class FhirIntake:
             return await self._refuse(existing, posted, source)
         if existing:
             return EntryAnswer(200, existing)
-        method = "PUT" if posted.id_ else "POST"
-        entry = Entry(0, "", posted.body, Request(method=method))
+        entry = Entry(0, "", posted.body, Request(method="PUT" if posted.id_ else "POST"))
         scope = self._scope(source, posted.base)
-        one = await _worked(
-            posted.body, lambda: taken(entry, read, scope, self.limits, posted.id_ or stated_id)
-        )
+        one = await self._taken(entry, read, scope, posted.id_ or stated_id)
         (answer,) = await self._stored([one], source)
         return answer
 
     async def take_bundle(self, posted: Posted) -> tuple[int, Json]:
         """A Bundle: a transaction as a whole, any other entry by entry."""
-        read = await _worked(posted.body, lambda: read_bundle(posted.body, self.limits))
+        read = await run_in_threadpool(read_bundle, posted.body, self.limits)
         if isinstance(read, Refused):
             return _as_bundle_answer(await self._refuse(read, posted))
         source = source_of(posted.sources, read.source, self._default_source())
@@ -146,8 +164,9 @@ class FhirIntake:
             return _as_bundle_answer(await self._refuse(source, posted))
         settled = await self._settled(read, source)
         scope = self._scope(source, posted.base)
-        several = await _worked(
-            posted.body, lambda: _taken_entries(read, scope, self.limits, settled)
+        existing = {at: _identifier(answer, source) for at, answer in settled.items()}
+        several = await run_in_threadpool(
+            lambda: list(take_entries(read, scope, self.limits, existing))
         )
         if read.type == "transaction":
             faults = _failures(several, settled)
@@ -160,6 +179,19 @@ class FhirIntake:
         in_order = (found[entry.position] for entry in read.entries)
         return 200, encode.bundle_response(read.type, in_order, posted.base)
 
+    async def _taken(self, entry: Entry, read: Resource, scope: Scope, id_: str) -> Taken:
+        """A resource as events: at once where that is quick, in a thread where the judge is asked.
+
+        Loading the judge takes most of a second, in which no other sender would be answered.
+        """
+        strictness = scope.settings.strictness
+        if len(entry.raw) <= SMALL_BYTES and strictness != "strict":
+            quick = structs.replace(scope, judged=False)
+            one = taken(entry, read, quick, self.limits, id_)
+            if strictness == "lenient" or not isinstance(one.outcome, Rejection):
+                return one
+        return await run_in_threadpool(taken, entry, read, scope, self.limits, id_)
+
     def _default_source(self) -> str:
         return self.twin.settings.fhir.source
 
@@ -170,7 +202,7 @@ class FhirIntake:
             source=source,
             release=self.release,
             settings=settings.fhir,
-            received_at=self.twin.clock.now(),
+            received_at=self._instants.next(),
             zone=ZoneInfo(facility.time_zone),
             bases=frozenset({base}),
         )
@@ -222,40 +254,34 @@ class FhirIntake:
         receipts = [self._receipt(one.entry.raw, one.outcome, source) for one in kept]
         answers = await self._submitted(receipts)
         positions = {one.entry.position: answer for one, answer in zip(kept, answers, strict=True)}
-        found = []
-        for one in several:
-            at = one.entry.position if in_bundle else None
-            if isinstance(one.outcome, Rejection):
-                found.append(_rejected(one.outcome, at))
-            else:
-                found.append(await self._accepted(one, positions[one.entry.position], source))
-        return found
+        stated = {
+            one.subject: positions[one.entry.position].position or 0
+            for one in reversed(several)
+            if one.entry.request.method == "PUT" and isinstance(one.outcome, Translation)
+        }
+        firsts = await self._first_positions(source, stated)
+        return [
+            _rejected(one.outcome, one.entry.position if in_bundle else None)
+            if isinstance(one.outcome, Rejection)
+            else _accepted(one, one.outcome, positions[one.entry.position], firsts)
+            for one in several
+        ]
 
-    async def _accepted(self, one: Taken, answer: Answer, source: str) -> EntryAnswer:
-        assert isinstance(one.outcome, Translation)  # noqa: S101 - rejects are answered elsewhere
-        position = answer.position or 0
-        created = one.entry.request.method != "PUT" or position <= await self._first(
-            source, one.subject, position
-        )
-        return EntryAnswer(
-            201 if created else 200,
-            one.subject,
-            one.version or str(position),
-            one.last_updated,
-            encode.acceptance(one.outcome.findings),
-        )
-
-    async def _first(self, source: str, subject: str, position: int) -> int:
-        """Where a resource was first received: later statements of it are updates."""
-        key = (source, subject)
-        if key not in self._firsts:
-            asked = {"feed": source, "subject": subject}
-            rows = await run_in_threadpool(self.twin.query, _FIRST, asked)
-            first = rows[0]["first"] if rows else None
-            self._firsts[key] = first if isinstance(first, int) else position
-            if len(self._firsts) > _REMEMBERED:
-                self._firsts.popitem(last=False)
-        return self._firsts[key]
+    async def _first_positions(self, source: str, stated: Mapping[str, int]) -> Mapping[str, int]:
+        """Where resources were first received: later statements of them are updates."""
+        unknown = [subject for subject in stated if (source, subject) not in self._firsts]
+        for start in range(0, len(unknown), _AT_ONCE):
+            some = unknown[start : start + _AT_ONCE]
+            sql = _FIRST.format(subjects=", ".join("?" * len(some)))
+            rows = await run_in_threadpool(self.twin.query, sql, [source, *some])
+            known = {str(row["subject"]): row["first"] for row in rows}
+            for subject in some:
+                first = known.get(subject)
+                self._firsts[source, subject] = first if isinstance(first, int) else stated[subject]
+        firsts = {subject: self._firsts[source, subject] for subject in stated}
+        while len(self._firsts) > _REMEMBERED:
+            self._firsts.popitem(last=False)
+        return firsts
 
     async def _refuse(
         self, refused: Refused, posted: Posted, source: str | None = None
@@ -290,21 +316,8 @@ async def _worked(body: bytes, work: Callable[[], _T]) -> _T:
     return work() if len(body) <= SMALL_BYTES else await run_in_threadpool(work)
 
 
-def _taken_entries(
-    bundle: Bundle, scope: Scope, limits: LimitSettings, settled: Mapping[int, EntryAnswer]
-) -> list[Taken]:
-    known = {
-        bundle.entries[at].full_url: Identifier(scope.source, answer.subject, REFERENCE)
-        for at, answer in settled.items()
-        if answer.subject and bundle.entries[at].full_url
-    }
-    wide = widened(bundle, scope, limits, known)
-    requested = bundle.type in REQUESTED
-    return [
-        take_entry(entry, wide, limits, requested=requested)
-        for entry in bundle.entries
-        if entry.position not in settled
-    ]
+def _identifier(answer: EntryAnswer, source: str) -> Identifier:
+    return Identifier(source, answer.subject, REFERENCE)
 
 
 def _failures(several: Sequence[Taken], settled: Mapping[int, EntryAnswer]) -> list[Fault]:
@@ -333,6 +346,20 @@ def _failures(several: Sequence[Taken], settled: Mapping[int, EntryAnswer]) -> l
 def _rejected(outcome: Rejection, position: int | None) -> EntryAnswer:
     status = 400 if outcome.code == "AR" else 422
     return EntryAnswer(status, outcome=encode.refusal(outcome.faults, position))
+
+
+def _accepted(
+    one: Taken, outcome: Translation, answer: Answer, firsts: Mapping[str, int]
+) -> EntryAnswer:
+    position = answer.position or 0
+    updated = one.entry.request.method == "PUT" and position > firsts[one.subject]
+    return EntryAnswer(
+        200 if updated else 201,
+        one.subject,
+        one.version or str(position),
+        one.last_updated,
+        encode.acceptance(outcome.findings),
+    )
 
 
 def _as_bundle_answer(answer: EntryAnswer) -> tuple[int, Json]:

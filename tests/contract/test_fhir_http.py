@@ -164,7 +164,7 @@ def test_a_put_creates_first_and_updates_then():
         return [answer.status_code async for answer in several()]
 
     assert asyncio.run(statuses()) == [201, 200, 200]
-    twin.rows = lambda sql, parameters: [{"first": 1}] if "message" in sql else []
+    twin.rows = lambda sql, parameters: [{"subject": "Patient/p1", "first": 1}]
     twin.position = 100
     later = send(twin, "PUT", "/fhir/R4/Patient/p1", a_patient(gender="female"))
     assert later.status_code == 200
@@ -390,6 +390,33 @@ def test_a_large_bundle_is_taken_too(twin):
     answer = send(twin, "POST", "/fhir/R4", transaction(*entries))
     assert answer.status_code == 200
     assert len(answer.json()["entry"]) == 2_000
+
+
+def test_a_batch_may_state_one_resource_again_and_the_last_one_stands(twin):
+    body = transaction(
+        asks(a_patient(gender="male"), "PUT", "Patient/p1"),
+        asks(a_patient(gender="female"), "PUT", "Patient/p1"),
+        kind="batch",
+    )
+    response = send(twin, "POST", "/fhir/R4", body).json()
+    assert [one["response"]["status"][:3] for one in response["entry"]] == ["201", "200"]
+    first, second = (receipt.outcome.events[0] for receipt in twin.receipts)
+    assert first.occurred_at < second.occurred_at
+
+
+def test_requests_of_one_instant_are_ordered_by_receipt(twin):
+    app = FastAPI()
+    app.include_router(fhir_router(twin))
+
+    async def several():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://twin.test") as client:
+            for gender in ("male", "female", "other"):
+                await client.put("/fhir/R4/Patient/p1", json=a_patient(gender=gender))
+
+    asyncio.run(several())
+    told = [receipt.outcome.events[0].occurred_at for receipt in twin.receipts]
+    assert told == sorted(set(told))
 
 
 def test_if_none_exist_answers_with_what_exists(twin):

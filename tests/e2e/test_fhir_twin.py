@@ -239,3 +239,14 @@ def test_a_merge_leads_to_the_surviving_patient(twin):
     assert row["value"] == "4711"
     merged = twin.query("SELECT merged_into FROM twin.patient WHERE merged_into IS NOT NULL")
     assert len(merged) == 1
+
+
+def test_a_ward_of_beds_is_taken_and_stated_again_in_one_bundle(twin):
+    beds = [put(a_location(f"b{n}", "bd", part_of="w1", bed=f"GH/W1/1/{n}")) for n in range(1_200)]
+    first, again = send(twin, *[("POST", "/fhir/R4", bundle(*beds, kind="batch"))] * 2)
+    assert {one["response"]["status"] for one in first.json()["entry"]} == {"201 Created"}
+    assert first.content == again.content
+    (row,) = twin.query("SELECT count(*) AS beds FROM twin.location WHERE kind = 'bd'")
+    assert row["beds"] == 1_200
+    tallies = {(tally.feed, tally.outcome): tally.messages for tally in twin.tallies()}
+    assert tallies == {("fhir", "accepted"): 1_200, ("fhir", "duplicate"): 1_200}

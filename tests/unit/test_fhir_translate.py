@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from adapters.fhir import Release, Scope, judge, take_body, translate_resource
+from adapters.fhir import Release, Scope, judge, retranslate, take_body, translate_resource
 from twin_core.events import (
     EncounterStated,
     LocationStated,
@@ -317,6 +317,23 @@ def test_a_bundle_resolves_its_own_addresses():
     assert isinstance(encounter, EncounterStated)
     assert encounter.patient == (patient.subject,)
     assert encounter.locations[0].place.reference == location.subject
+
+
+def a_bundle(*resources):
+    entries = [{"resource": resource} for resource in resources]
+    body = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    return json.dumps(body).encode()
+
+
+def test_a_bundle_from_quarantine_is_tried_again_as_a_whole():
+    whole = retranslate(a_bundle({"resourceType": "Patient"}, an_encounter()), scope(), LIMITS)
+    assert [type(event) for event in whole.events] == [PatientStated, EncounterStated]
+    broken = retranslate(a_bundle(an_encounter(status="?"), an_encounter()), scope(), LIMITS)
+    assert [fault.where for fault in broken.faults] == ["Encounter.status"]
+    alone = retranslate(json.dumps(an_encounter()).encode(), scope(), LIMITS)
+    assert alone == translated(an_encounter())
+    assert isinstance(retranslate(a_bundle(), scope(), LIMITS), Rejection)
+    assert isinstance(retranslate(b"{", scope(), LIMITS), Rejection)
 
 
 def test_without_an_id_the_same_content_gets_the_same_id():

@@ -78,7 +78,7 @@ def translate_resource(
     translation = _translated(resource, typed, row, reading, id_)
     if reading.faults:
         return _rejected(resource, reading, reading.faults, id_ or typed.id)
-    if scope.settings.strictness == "strict":
+    if scope.settings.strictness == "strict" and scope.judged:
         faults = judge(resource.tree, scope.release)
         if faults:
             return _rejected(resource, reading, faults, id_ or typed.id)
@@ -152,7 +152,7 @@ def _rejected(resource: Resource, reading: Reading, faults: list[Fault], id_: st
     """A reject with the faults found here and, unless the site is lenient, the judge's."""
     scope = reading.scope
     found = {fault.where: fault for fault in faults}
-    if scope.settings.strictness != "lenient":
+    if scope.settings.strictness != "lenient" and scope.judged:
         for fault in judge(resource.tree, scope.release):
             found.setdefault(fault.where, fault)
     return Rejection(
