@@ -13,6 +13,8 @@ from twin_core.errors import FeedError
 
 WAITING = 8
 """Messages that may wait for one connection before the demo stops producing more."""
+WINDOW = 8
+"""Messages that may be on their way over one connection before the first is answered."""
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.02
 SURPRISES_KEPT = 10
@@ -107,24 +109,42 @@ class Feeder:
         connection = await self._connect()
         try:
             while True:
-                dispatch = await queue.get()
-                for attempt in range(1, ATTEMPTS + 1):
-                    try:
-                        answer = await connection.send(dispatch.raw)
-                    except FeedError:
-                        # Whether it was stored is unknown: sent again, it is at worst a duplicate.
-                        if attempt == ATTEMPTS:
-                            raise
-                        await connection.close()
-                        connection = await self._connect()
-                    else:
-                        if attempt == ATTEMPTS or not _busy(answer):
-                            break
-                    await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
-                self._count(dispatch, answer)
-                queue.task_done()
+                due = [await queue.get()]
+                while len(due) < WINDOW and not queue.empty():
+                    due.append(queue.get_nowait())
+                taken, attempt = len(due), 0
+                while due:
+                    attempt += 1
+                    due, connection = await self._attempt(connection, due, attempt)
+                for _ in range(taken):
+                    queue.task_done()
         finally:
             await connection.close()
+
+    async def _attempt(
+        self, connection: Sending, due: list[Dispatch], attempt: int
+    ) -> tuple[list[Dispatch], Sending]:
+        """Send some messages one behind the other; those to be sent again, and over what."""
+        answers = await asyncio.gather(
+            *(connection.send(dispatch.raw) for dispatch in due), return_exceptions=True
+        )
+        again = []
+        for dispatch, answer in zip(due, answers, strict=True):
+            if isinstance(answer, bytes) and (attempt == ATTEMPTS or not _busy(answer)):
+                self._count(dispatch, answer)
+            elif isinstance(answer, BaseException) and (
+                attempt == ATTEMPTS or not isinstance(answer, FeedError)
+            ):
+                raise answer
+            else:
+                # Whether it was stored may be unknown: sent again, it is at worst a duplicate.
+                again.append(dispatch)
+        if again:
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+        if any(isinstance(answer, FeedError) for answer in answers):
+            await connection.close()
+            connection = await self._connect()
+        return again, connection
 
     def _count(self, dispatch: Dispatch, answer: bytes) -> None:
         tally, code = self._tally, answer_code(answer)
