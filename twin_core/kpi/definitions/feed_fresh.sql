@@ -11,65 +11,80 @@
 -- statistics = { seconds_since_last = "age of the last message", gap_hours = "share of hours, in %, in which the feed was silent for longer than its limit" }
 -- source = "GE command centre tile freshness, local limit (2026)"
 -- caveats = [
---     "A quiet night ward is not a broken feed: the limit of an hour is the silence that would happen once in a thousand times at the feed's own rate at that local hour of the day over the 28 days before the window's end, and at least 15 minutes. An hour of the day that has no message in those days has a limit of one hour.",
+--     "A quiet night ward is not a broken feed: a silence is too long when the feed's own rate, by local hour of the day over the last 28 days of the window, would have broken it 999 times in 1,000 (6.9 messages expected, none received), and when it has lasted 15 minutes.",
 --     "Feeds belong to no facility or unit: by changes nothing. Hours are elapsed hours of the period.",
 --     "Every received message counts, quarantined ones too.",
 -- ]
 -- inputs = ["core.message", "core.facility"]
 WITH scope AS (FROM kpi_part.scope(window_start, window_end, grain, "by", known_at)),
 period AS (
-    SELECT p.* FROM kpi_part.periods(window_start, window_end, grain, 'hospital', known_at) p
-    WHERE p.facility = '*'
+    FROM kpi_part.periods(window_start, window_end, grain, 'hospital', known_at)
+    WHERE facility = '*'
 ),
 hour AS (
-    SELECT p.period_start AS hour_start, p.seen_to AS hour_end,
-           hour(timezone(p.zone, p.period_start)) AS clock_hour
-    FROM kpi_part.periods(window_start, window_end, 'hour', 'hospital', known_at) p
-    WHERE p.facility = '*' AND p.seen_to IS NOT NULL
+    SELECT period_start AS hour_start, seen_to AS hour_end
+    FROM kpi_part.periods(window_start, window_end, 'hour', 'hospital', known_at)
+    WHERE facility = '*' AND seen_to IS NOT NULL
 ),
 message AS (
-    SELECT m.feed, m.received_at,
-           lag(m.received_at) OVER (PARTITION BY m.feed ORDER BY m.received_at) AS previous_at
+    SELECT m.feed, m.received_at
     FROM core.message m, scope WHERE m.received_at <= scope.seen_to
 ),
 first_message AS (SELECT feed, min(received_at) AS first_at FROM message GROUP BY ALL),
-recent_hour AS (
-    SELECT b.starts_at, hour(timezone(b.zone, b.starts_at)) AS clock_hour
-    FROM scope, kpi_part.boundaries(window_start::TIMESTAMPTZ - INTERVAL 28 DAY, window_end,
-                                    'hour', 'hospital', known_at) b
+clock AS (
+    SELECT f.feed, b.starts_at, hour(timezone(b.zone, b.starts_at)) AS clock_hour,
+           b.starts_at >= scope.seen_to - INTERVAL 28 DAY AND b.starts_at < scope.seen_to
+               AND b.starts_at + INTERVAL 1 HOUR > f.first_at AS typical
+    FROM first_message f, scope,
+         kpi_part.boundaries(window_start::TIMESTAMPTZ - INTERVAL 28 DAY, window_end, 'hour',
+                             'hospital', known_at) b
     JOIN kpi_part.zones(known_at) z ON z.zone = b.zone AND z.facility = '*'
-    WHERE b.starts_at >= scope.seen_to - INTERVAL 28 DAY AND b.starts_at < scope.seen_to
-),
-received AS (
-    SELECT m.feed, hour(timezone(z.zone, m.received_at)) AS clock_hour, count(*) AS messages
-    FROM message m, scope, kpi_part.zones(known_at) z
-    WHERE z.facility = '*' AND m.received_at >= scope.seen_to - INTERVAL 28 DAY
-    GROUP BY ALL
-),
-tolerated AS (
-    SELECT f.feed, h.clock_hour,
-           coalesce(greatest(900.0, ln(1000) * 3600 * count(*) / any_value(r.messages)), 3600.0)
-               AS limit_seconds
-    FROM first_message f
-    JOIN recent_hour h ON h.starts_at > f.first_at - INTERVAL 1 HOUR
-    LEFT JOIN received r ON r.feed = f.feed AND r.clock_hour = h.clock_hour
-    GROUP BY f.feed, h.clock_hour
 ),
 heard AS (
-    SELECT m.feed, h.hour_start, max(epoch(m.received_at) - epoch(m.previous_at)) AS longest,
-           max(m.received_at) AS last_at
-    FROM message m ASOF JOIN hour h ON h.hour_start <= m.received_at
-    WHERE m.received_at < h.hour_end GROUP BY ALL
+    SELECT c.feed, c.starts_at, count(*) AS messages
+    FROM message m ASOF JOIN clock c ON c.feed = m.feed AND c.starts_at <= m.received_at
+    WHERE c.typical GROUP BY ALL
+),
+rate AS (
+    SELECT c.feed, c.clock_hour, coalesce(sum(h.messages), 0) / count(*) AS per_hour
+    FROM clock c LEFT JOIN heard h ON h.feed = c.feed AND h.starts_at = c.starts_at
+    WHERE c.typical GROUP BY ALL
+),
+expected AS (
+    SELECT c.feed, c.starts_at, coalesce(r.per_hour, 0) AS per_hour,
+           coalesce(sum(r.per_hour) OVER (PARTITION BY c.feed ORDER BY c.starts_at
+               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS so_far
+    FROM clock c LEFT JOIN rate r ON r.feed = c.feed AND r.clock_hour = c.clock_hour
+),
+mark AS (
+    SELECT m.feed, m.received_at,
+           coalesce(e.so_far + e.per_hour * kpi_part.hours(e.starts_at, m.received_at), 0) AS so_far
+    FROM message m ASOF LEFT JOIN expected e ON e.feed = m.feed AND e.starts_at <= m.received_at
+),
+gap AS (
+    SELECT feed, received_at, so_far - lag(so_far) OVER line AS missed,
+           epoch(received_at) - epoch(lag(received_at) OVER line) AS seconds
+    FROM mark WINDOW line AS (PARTITION BY feed ORDER BY received_at)
+),
+broken_in AS (
+    SELECT g.feed, h.hour_start
+    FROM gap g ASOF JOIN hour h ON h.hour_start < g.received_at
+    WHERE g.received_at <= h.hour_end AND g.missed > ln(1000) AND g.seconds > 900
+    GROUP BY ALL
+),
+last_before AS (
+    SELECT h.feed, h.hour_start, h.hour_end, m.received_at, m.so_far
+    FROM (SELECT f.feed, h.* FROM hour h JOIN first_message f ON f.first_at < h.hour_end) h
+    ASOF JOIN mark m ON m.feed = h.feed AND m.received_at < h.hour_end
 ),
 silence AS (
-    SELECT f.feed, h.hour_start,
-           greatest(coalesce(e.longest, 0), epoch(h.hour_end) - epoch(l.received_at))
-               > coalesce(t.limit_seconds, 3600.0) AS too_long
-    FROM hour h
-    JOIN first_message f ON f.first_at < h.hour_end
-    ASOF JOIN message l ON l.feed = f.feed AND l.received_at < h.hour_end
-    LEFT JOIN heard e ON e.feed = f.feed AND e.hour_start = h.hour_start
-    LEFT JOIN tolerated t ON t.feed = f.feed AND t.clock_hour = h.clock_hour
+    SELECT l.feed, l.hour_start, b.feed IS NOT NULL
+               OR (epoch(l.hour_end) - epoch(l.received_at) > 900
+                   AND e.so_far + e.per_hour * kpi_part.hours(e.starts_at, l.hour_end) - l.so_far
+                       > ln(1000)) AS too_long
+    FROM last_before l
+    ASOF JOIN expected e ON e.feed = l.feed AND e.starts_at <= l.hour_start
+    LEFT JOIN broken_in b ON b.feed = l.feed AND b.hour_start = l.hour_start
 ),
 counted AS (
     SELECT s.feed, p.period_start, count(*) AS hours, count(*) FILTER (WHERE s.too_long) AS gaps

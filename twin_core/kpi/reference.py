@@ -1,0 +1,92 @@
+"""The KPI reference page, written from the catalogue so that it cannot say something else."""
+
+from collections.abc import Iterable
+
+from twin_core.kpi.catalogue import RESULT_COLUMNS, Definition, catalogue
+
+_OPENING = """\
+# KPIs
+
+This page is generated from `twin_core/kpi/definitions/*.sql`; change those files and write it again
+with `python -m twin_core.kpi.reference > docs/reference/kpis.md`.
+
+Every KPI is a table macro, the same in a notebook, on the command line and in the API:
+
+```sql
+FROM kpi.occ_hourly('2026-11-01', '2026-11-02', grain := 'hour', "by" := 'unit');
+```
+
+| Parameter | Meaning |
+|---|---|
+| `window_start`, `window_end` | The window, half-open. Timestamps or ISO text; text without an offset is UTC. |
+| `grain` | `hour`, `day` (default), `week` (from Monday), `month`, or `all` for one period. Periods are local to the facility and cut to the window; a day has 23, 24 or 25 hours. |
+| `by` | `hospital`, `facility`, `unit` (default) or `class`. Quote it in SQL: `"by" := 'class'`. Across facilities in different time zones, `hospital` and `class` use UTC. |
+| `known_at` | What was known at that instant; NULL (default) is now. |
+
+Every KPI returns the columns {columns}.
+
+- `facility` and `unit` are NULL where they were aggregated away or never named.
+- `stratum` is NULL for the KPI itself (the headline); other rows are parts shown beside it, and only
+  where there is something to show. By class it names the class, as in `IMP` or `IMP/on_leave`.
+- `value` is numerator over denominator (times 100 for shares), a ratio of sums, never a mean of
+  ratios. For quantiles the denominator is n.
+- Unknown is NULL, never zero: a period beyond the latest known instant, a ratio without a known
+  denominator. `coverage` is the share of the needed inputs that is known, from 0 to 1.
+- Open stays last until the latest known instant: `known_at`, else the last batch of messages.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    opening = _OPENING.format(columns=", ".join(f"`{name}`" for name in RESULT_COLUMNS))
+    contents = [
+        "| KPI | Title | Unit | Better |",
+        "|---|---|---|---|",
+        *(
+            f"| [`{kpi.id}`](#{kpi.id}) | {kpi.title} | {kpi.unit} | {kpi.direction} |"
+            for kpi in catalogue().values()
+        ),
+    ]
+    sections = (section(kpi) for kpi in catalogue().values())
+    return "\n".join((opening, *contents, "", "\n".join(sections)))
+
+
+def section(kpi: Definition) -> str:
+    """One KPI's part of the page."""
+    lines = [
+        f"## {kpi.id}",
+        "",
+        f"**{kpi.title}.** {kpi.question}",
+        "",
+        f"- Unit: {kpi.unit}",
+        f"- Better: {kpi.direction}",
+        f"- Numerator: {kpi.numerator}",
+        f"- Denominator: {kpi.denominator}",
+        f"- Not counted: {'; '.join(kpi.exclusions)}",
+        f"- Grain: {_codes(kpi.grain)}; by: {_codes(kpi.by)}",
+        f"- Source: {kpi.source}",
+        f"- Reads: {_codes(kpi.inputs)}",
+        "",
+        *_table("Statistic", kpi.statistics),
+        *_table("Stratum", kpi.strata),
+        *(f"- {caveat}" for caveat in kpi.caveats),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _table(head: str, meanings: dict[str, str]) -> list[str]:
+    if not meanings:
+        return []
+    rows = [f"| `{word}` | {meaning} |" for word, meaning in meanings.items()]
+    return [f"| {head} | Meaning |", "|---|---|", *rows, ""]
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(page())
