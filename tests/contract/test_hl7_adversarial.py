@@ -56,7 +56,7 @@ class Exchange(NamedTuple):
         return [re.search(rb"\rMSA\|(..)", answer)[1].decode() for answer in self.answers]  # type: ignore[index]
 
 
-@pytest.fixture()
+@pytest.fixture
 def twin(tmp_path: Path) -> Iterator[Twin]:
     settings = Settings(mllp=MllpSettings(port=0, frame_timeout_s=1.5))
     with Twin.open(tmp_path / "twin.duckdb", settings=settings) as opened:

@@ -1,0 +1,391 @@
+"""The MLLP listener at its edges: order, back-pressure, failures, who may connect, deadlines."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from adapters.hl7v2 import MllpListener, MllpSender, framed
+from adapters.hl7v2.connection import OUTSTANDING
+from twin_core.clock import SystemClock
+from twin_core.errors import ConfigurationError, FeedError, StoreError
+from twin_core.events import Rejection
+from twin_core.inbox import Answer
+from twin_core.settings import FeedSettings, LimitSettings, MllpSettings, Settings
+
+
+class Recorder:
+    """A twin that keeps receipts in memory and answers when it is told to, from another thread."""
+
+    def __init__(self, **mllp):
+        self.settings = Settings(mllp=MllpSettings(port=0, **mllp))
+        self.clock = SystemClock()
+        self.receipts = []
+        self.waiting = []
+        self.held = False
+        self.failure = None
+
+    def submit(self, receipts):
+        if isinstance(self.failure, StoreError) and self.failure.retry_may_help:
+            raise self.failure
+        future = Future()
+        self.receipts += receipts
+        if self.held:
+            self.waiting.append((future, receipts))
+        else:
+            threading.Thread(target=self._resolve, args=(future, receipts)).start()
+        return future
+
+    def release(self, newest_first=False):
+        waiting, self.waiting = self.waiting, []
+        for future, receipts in reversed(waiting) if newest_first else waiting:
+            self._resolve(future, receipts)
+
+    def _resolve(self, future, receipts):
+        if self.failure is not None:
+            future.set_exception(self.failure)
+            return
+        future.set_result([self._answer(receipt.outcome) for receipt in receipts])
+
+    def _answer(self, outcome):
+        if isinstance(outcome, Rejection):
+            return Answer(status="rejected", code=outcome.code)
+        return Answer(status="accepted", code="AA", position=len(self.receipts))
+
+
+def message(control_id, body="PID|1||42^^^HOSP^MR||SECRETNAME"):
+    header = f"MSH|^~\\&|APP|FAC|||20261101080000+0000||ADT^A28|{control_id}|P|2.5"
+    return f"{header}\r{body}\r".encode()
+
+
+@contextlib.asynccontextmanager
+async def listening(recorder, **how):
+    listener = MllpListener(recorder, "main", **how)
+    await listener.start()
+    try:
+        yield listener
+    finally:
+        await listener.close()
+
+
+async def until(condition, timeout_s=3.0):
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it never happened"
+        await asyncio.sleep(0.01)
+
+
+def run(scenario):
+    asyncio.run(asyncio.wait_for(scenario, 20))
+
+
+def msa(answer):
+    return answer.split(b"\r")[1].decode()
+
+
+def test_pipelined_messages_are_answered_in_the_order_they_were_sent():
+    async def scenario():
+        recorder = Recorder()
+        recorder.held = True
+        async with listening(recorder) as listener:
+            sender = await MllpSender.connect("127.0.0.1", listener.port)
+            answers = []
+            for number in range(20):
+                answers.append(asyncio.create_task(sender.send(message(number))))
+                await until(lambda sent=number: len(recorder.receipts) == sent + 1)
+            recorder.release(newest_first=True)
+            assert [msa(await a) for a in answers] == [f"MSA|AA|{n}" for n in range(20)]
+            await sender.close()
+            status = listener.status()
+            assert (status.received, status.accepted, status.rejected) == (20, 20, 0)
+            assert status.last_message_at is not None
+
+    run(scenario())
+
+
+def test_a_sender_that_outruns_the_store_is_held_back_and_loses_nothing():
+    async def scenario():
+        recorder = Recorder()
+        recorder.held = True
+        total = 5 * OUTSTANDING
+        async with listening(recorder) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(b"".join(framed(message(n)) for n in range(total)))
+            await until(lambda: len(recorder.receipts) >= OUTSTANDING)
+            await asyncio.sleep(0.1)
+            assert len(recorder.receipts) == OUTSTANDING
+            recorder.held = False
+            recorder.release()
+            for number in range(total):
+                assert f"\rMSA|AA|{number}\r".encode() in await reader.readuntil(b"\x1c\r")
+            writer.close()
+
+    run(scenario())
+
+
+def test_messages_that_could_not_be_stored_are_to_be_sent_again():
+    async def scenario():
+        recorder = Recorder()
+        async with listening(recorder) as listener:
+            async with await MllpSender.connect("127.0.0.1", listener.port) as sender:
+                for failure in (StoreError("The disk is full."), OSError("gone")):
+                    recorder.failure = failure
+                    answer = await sender.send(message("7"))
+                    assert msa(answer) == "MSA|AE|7"
+                    assert b"|207^" in answer
+                    assert b"send it again" in answer
+                recorder.failure = None
+                assert msa(await sender.send(message("7"))) == "MSA|AA|7"
+            assert listener.status().accepted == 1
+
+    run(scenario())
+
+
+def test_a_store_that_refuses_at_once_is_answered_too():
+    async def scenario():
+        recorder = Recorder()
+        recorder.failure = StoreError("Too much is waiting.")
+        recorder.failure.retry_may_help = True
+        async with listening(recorder) as listener:
+            async with await MllpSender.connect("127.0.0.1", listener.port) as sender:
+                assert msa(await sender.send(message("8"))) == "MSA|AE|8"
+
+    run(scenario())
+
+
+def test_a_reject_is_stored_before_it_is_answered_and_nothing_of_it_is_logged(caplog):
+    caplog.set_level(logging.DEBUG)
+
+    async def scenario():
+        recorder = Recorder()
+        recorder.held = True
+        async with listening(recorder) as listener:
+            async with await MllpSender.connect("127.0.0.1", listener.port) as sender:
+                sent = message("9", "PID|1||||SECRETNAME\rPV1|1|I")
+                answer = asyncio.create_task(sender.send(sent))
+                await until(lambda: recorder.receipts)
+                await asyncio.sleep(0.05)
+                assert not answer.done()
+                recorder.release()
+                assert msa(await answer) == "MSA|AE|9"
+            [receipt] = recorder.receipts
+            assert receipt.raw == sent
+            assert isinstance(receipt.outcome, Rejection)
+            assert receipt.origin.startswith("mllp 127.0.0.1")
+            assert listener.status().rejected == 1
+
+    run(scenario())
+    assert "AE 101 at PID^1^3" in caplog.text
+    assert "SECRETNAME" not in caplog.text
+
+
+def test_a_sender_that_never_sends_the_last_carriage_return_is_answered():
+    async def scenario():
+        async with listening(Recorder()) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            for number in range(3):
+                writer.write(framed(message(number)).removesuffix(b"\r"))
+                assert f"|{number}\r".encode() in await reader.readuntil(b"\x1c\r")
+            writer.close()
+
+    run(scenario())
+
+
+def test_a_sender_that_stops_talking_still_hears_its_answers():
+    async def scenario():
+        recorder = Recorder()
+        recorder.held = True
+        async with listening(recorder) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(framed(message("1")) + framed(message("2")).removesuffix(b"\r"))
+            writer.write_eof()
+            await until(lambda: len(recorder.receipts) == 2)
+            recorder.release()
+            received = await reader.read()
+            assert received.count(b"MSA|AA|") == 2
+            writer.close()
+
+    run(scenario())
+
+
+def test_a_sender_that_never_reads_its_answers_is_not_read_either():
+    async def scenario():
+        recorder = Recorder()
+        async with listening(recorder) as listener:
+            _, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1)
+            writer.transport.pause_reading()
+            big = framed(message("X" * 250))
+            with contextlib.suppress(TimeoutError):
+                for _ in range(400):
+                    writer.write(big * 200)
+                    await asyncio.wait_for(writer.drain(), 0.5)
+            seen = len(recorder.receipts)
+            await asyncio.sleep(0.3)
+            assert len(recorder.receipts) - seen <= OUTSTANDING
+            assert seen < 400 * 200
+            writer.transport.abort()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "bytes outside any frame"),
+        (b"x" * 100_000, "too many bytes outside any frame"),
+        (b"\x0bMSH|^~\\&|half", "a frame was not finished in time"),
+        (b"", "idle"),
+    ],
+)
+def test_who_does_not_speak_mllp_is_disconnected(sent, reason, caplog):
+    caplog.set_level(logging.INFO)
+
+    async def scenario():
+        recorder = Recorder(frame_timeout_s=0.4, idle_timeout_s=0.4)
+        async with listening(recorder) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(sent)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            await until(lambda: listener.status().connections == 0)
+            outside = 0 if not sent else len(sent.replace(b"\r", b"").replace(b"\n", b""))
+            assert listener.status().dropped_bytes >= outside - 1
+            assert recorder.receipts == []
+            writer.close()
+
+    run(scenario())
+    assert reason in caplog.text
+
+
+def test_stray_bytes_between_frames_are_dropped_and_counted():
+    async def scenario():
+        async with listening(Recorder()) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(b"??" + framed(message("1")) + b"\r\n!!" + framed(message("2")))
+            assert b"MSA|AA|1\r" in await reader.readuntil(b"\x1c\r")
+            assert b"MSA|AA|2\r" in await reader.readuntil(b"\x1c\r")
+            assert listener.status().dropped_bytes == 4
+            writer.close()
+
+    run(scenario())
+
+
+def test_one_connection_too_many_is_closed_at_once():
+    async def scenario():
+        async with listening(Recorder(connections=1)) as listener:
+            first = await MllpSender.connect("127.0.0.1", listener.port)
+            assert msa(await first.send(message("1"))) == "MSA|AA|1"
+            second = await MllpSender.connect("127.0.0.1", listener.port)
+            with pytest.raises(FeedError):
+                await second.send(message("2"))
+            assert listener.status().refused_connections == 1
+            await first.close()
+            await until(lambda: listener.status().connections == 0)
+            async with await MllpSender.connect("127.0.0.1", listener.port) as third:
+                assert msa(await third.send(message("3"))) == "MSA|AA|3"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("peers", "admitted"),
+    [
+        ((), True),
+        (("127.0.0.1",), True),
+        (("127.0.0.0/8", "10.0.0.1"), True),
+        (("10.0.0.0/8",), False),
+    ],
+)
+def test_only_peers_may_connect(peers, admitted):
+    async def scenario():
+        feed = FeedSettings(peers=peers)
+        async with listening(Recorder(), feed_settings=feed) as listener:
+            sender = await MllpSender.connect("127.0.0.1", listener.port)
+            if admitted:
+                assert msa(await sender.send(message("1"))) == "MSA|AA|1"
+            else:
+                with pytest.raises(FeedError):
+                    await sender.send(message("1"))
+            await sender.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "hospital.example"])  # noqa: S104
+def test_without_peers_only_loopback_is_bound(host):
+    async def scenario():
+        with pytest.raises(FeedError, match="peers"):
+            async with listening(Recorder(host=host)):
+                pass
+
+    run(scenario())
+
+
+def test_a_peer_that_is_no_address_is_a_matter_of_configuration():
+    with pytest.raises(ConfigurationError, match="peers"):
+        MllpListener(Recorder(), "main", feed_settings=FeedSettings(peers=("ward-pc",)))
+
+
+def test_a_port_in_use_is_named():
+    async def scenario():
+        async with listening(Recorder()) as listener:
+            taken = MllpSettings(port=listener.port)
+            with pytest.raises(FeedError, match=str(listener.port)):
+                async with listening(Recorder(), mllp=taken):
+                    pass
+
+    run(scenario())
+
+
+def test_closing_lets_outstanding_answers_out():
+    async def scenario():
+        recorder = Recorder()
+        recorder.held = True
+        listener = MllpListener(recorder, "main")
+        await listener.start()
+        sender = await MllpSender.connect("127.0.0.1", listener.port)
+        answer = asyncio.create_task(sender.send(message("1")))
+        await until(lambda: recorder.receipts)
+        closing = asyncio.create_task(listener.close())
+        await asyncio.sleep(0.05)
+        recorder.release()
+        await closing
+        assert msa(await answer) == "MSA|AA|1"
+        with pytest.raises(FeedError):
+            await sender.send(message("2"))
+        with pytest.raises(FeedError):
+            await MllpSender.connect("127.0.0.1", listener.port)
+
+    run(scenario())
+
+
+def test_an_answer_that_never_comes_is_a_feed_error():
+    async def scenario():
+        recorder = Recorder()
+        recorder.held = True
+        async with listening(recorder) as listener:
+            sender = await MllpSender.connect("127.0.0.1", listener.port, timeout_s=0.2)
+            with pytest.raises(FeedError, match="did not answer"):
+                await sender.send(message("1"))
+            recorder.release()
+
+    run(scenario())
+
+
+def test_a_frame_longer_than_the_limit_is_answered_and_the_connection_closed():
+    async def scenario():
+        recorder = Recorder()
+        async with listening(recorder, limits=LimitSettings(frame_bytes=5_000)) as listener:
+            sender = await MllpSender.connect("127.0.0.1", listener.port)
+            answer = await sender.send(message("1", "PID|1||" + "A" * 100_000))
+            assert msa(answer) == "MSA|AR|1"
+            assert b"|104^" in answer
+            await until(lambda: listener.status().connections == 0, 8)
+            [receipt] = recorder.receipts
+            assert len(receipt.raw) <= 100_000
+            await sender.close()
+
+    run(scenario())
