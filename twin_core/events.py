@@ -286,7 +286,8 @@ class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
     Kinds in use: reduced_precision, no_time_zone, ambiguous_local_time, clock_skew, unknown_code,
     missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id,
-    guessed_charset, displaced_field.
+    guessed_charset, displaced_field, missing_element, reversed_period, invalid_time,
+    unresolved_reference.
     """
 
     kind: str

@@ -44,7 +44,8 @@ def moment(text: str, zone: tzinfo) -> Moment:
     if leap is None:
         at = _utc(datetime.fromisoformat(text))
     else:
-        at = _utc(datetime.fromisoformat(text[:17] + "59" + text[19:])) + timedelta(seconds=1)
+        before = datetime.fromisoformat(text[:17] + "59" + text[19:])
+        at = _later(_utc(before), timedelta(seconds=1))
     return Moment(at, at, "second")
 
 
@@ -86,15 +87,17 @@ def _day(text: str, zone: tzinfo) -> Moment:
     assert year is not None  # noqa: S101 - the pattern always matches a year
     first = datetime(year, month or 1, day or 1, tzinfo=zone)
     if day:
-        return Moment(_utc(first), _utc(_later(first, 1)), "day")
+        return Moment(_utc(first), _utc(_later(first, timedelta(days=1))), "day")
     if month:
-        return Moment(_utc(first), _utc(_later(first, 31).replace(day=1)), "month")
-    return Moment(_utc(first), _utc(_later(first, 366).replace(month=1, day=1)), "year")
+        return Moment(_utc(first), _utc(_later(first, timedelta(days=31)).replace(day=1)), "month")
+    return Moment(
+        _utc(first), _utc(_later(first, timedelta(days=366)).replace(month=1, day=1)), "year"
+    )
 
 
-def _later(first: datetime, days: int) -> datetime:
+def _later(first: datetime, by: timedelta) -> datetime:
     try:
-        return first + timedelta(days=days)
+        return first + by
     except OverflowError:
         return first
 

@@ -7,7 +7,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from adapters.fhir import Release, Scope, judge, retranslate, take_body, translate_resource
+from adapters.fhir import (
+    TRANSLATORS,
+    Release,
+    Scope,
+    judge,
+    retranslate,
+    take_body,
+    translate_resource,
+)
 from twin_core.events import (
     EncounterStated,
     LocationStated,
@@ -239,6 +247,15 @@ def test_a_leap_second_is_the_first_of_the_next_minute():
     assert visit.admitted_at == datetime(2017, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:60Z", "9999-12-31", "9999-12-31T23:59:59-14:00", "9999-12", "9999"]
+)
+def test_the_end_of_time_is_answered_too(text):
+    for element in ("start", "end"):
+        outcome = translated(an_encounter(period={element: text}))
+        assert isinstance(outcome, Translation | Rejection)
+
+
 def test_an_end_in_the_year_9999_is_an_open_end():
     period = {"start": "2026-03-01T10:00:00Z", "end": "9999-12-31"}
     assert "discharged_at" not in str(encode_events((stated(an_encounter(period=period)),)))
@@ -393,3 +410,10 @@ def test_a_bed_that_cannot_be_read_is_no_place():
     }
     assert not stated(resource).place
     assert findings(resource) == ["missing_identifier"]
+
+
+def test_the_reference_page_lists_what_is_used():
+    page = (PAIRS.parents[1] / "docs" / "reference" / "fhir.md").read_text()
+    listed = page.split("## What is used")[1].split("Every other type")[0]
+    rows = [line.split("|")[1].strip() for line in listed.splitlines() if line.startswith("| ")]
+    assert set(rows) == {"Resource", *TRANSLATORS}
