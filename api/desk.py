@@ -40,7 +40,7 @@ class Desk(Protocol):
         ...
 
     def submit(self, receipts: bytes) -> "Future[list[Answer]]":
-        """Take encoded receipts in; done when they are durable."""
+        """Take encoded receipts from files in; who sent them keeps them until they are applied."""
         ...
 
     def position(self) -> int:
@@ -75,7 +75,7 @@ class OwnDesk:
 
     def submit(self, receipts: bytes) -> "Future[list[Answer]]":
         """As `Twin.submit`."""
-        return self._open.submit(decode_receipts(receipts))
+        return self._open.submit(decode_receipts(receipts), from_file=True)
 
     def position(self) -> int:
         """As `Twin.position`."""

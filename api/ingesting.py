@@ -30,6 +30,8 @@ from twin_core.settings import Settings
 CHUNK_MESSAGES = 1_000
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNKS_UNDER_WAY = 3
+MOST_UNAPPLIED = 25_000
+"""Messages that may be taken in and not applied: they are held in memory until then."""
 _PAUSE_S = 0.02
 
 SMALL_BYTES = 2 * 1024 * 1024
@@ -86,10 +88,12 @@ def ingest(
             under_way.append(desk.submit(chunk.receipts))
             if len(under_way) >= CHUNKS_UNDER_WAY:
                 settle()
+            _wait_until_applied(desk, position - MOST_UNAPPLIED)
             report(chunk.bytes_read, _rate(counted, began))
     while under_way:
         settle()
-    _wait_until_applied(desk, position, lambda: report(size_of(order.sources), "applying"))
+    report(size_of(order.sources), "applying")
+    _wait_until_applied(desk, position)
     return Summary(
         messages=counted.total(),
         accepted=counted["accepted"],
@@ -169,9 +173,8 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     do: str = ""
 
 
-def _wait_until_applied(desk: Desk, position: int, report: Callable[[], None]) -> None:
+def _wait_until_applied(desk: Desk, position: int) -> None:
     while desk.position() < position:
-        report()
         time.sleep(_PAUSE_S)
 
 

@@ -65,7 +65,7 @@ def create_operator(twin: Twin, sql: Callable[[str], Rows]) -> FastAPI:
 
     @app.post("/receipts")
     async def receipts(request: Request) -> Response:
-        submitted = twin.submit(decode_receipts(await request.body()))
+        submitted = twin.submit(decode_receipts(await request.body()), from_file=True)
         return _json(await asyncio.wrap_future(submitted))
 
     @app.get("/position")

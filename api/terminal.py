@@ -142,8 +142,8 @@ def _plain_lines(terminal: Terminal, label: str, total: int, unit: str) -> Advan
         nonlocal said_at
         if time.monotonic() - said_at >= _LINE_EVERY_S:
             said_at = time.monotonic()
-            share = f" ({done / total:.0%})" if total else ""
-            terminal.note(f"{label}: {done:,} {unit}{share} {note}".rstrip())
+            how_far = f"{done / total:.0%}" if total else f"{done:,} {unit}"
+            terminal.note(f"{label}: {how_far} {note}".rstrip())
 
     return advance
 

@@ -30,45 +30,60 @@ class StoreSettings(Section):
     """Where the store is and how it is written."""
 
     path: Path = Path("wardtwin.duckdb")
+    """The DuckDB file; its inbox is beside it, with `.inbox` behind the name."""
     memory_limit: str = "512MB"
     """What DuckDB may use in the writing process."""
     commit_window_ms: float = 2.0
     """How long the inbox gathers messages for one durable commit."""
     query_timeout_s: float = 30.0
+    """How long an analyst's query may run before it is stopped."""
     query_rows: int = 100_000
+    """How many rows an analyst's query may answer with; the rest is cut off."""
 
 
 class MllpSettings(Section):
     """The main MLLP listener. Port 0 takes a free one."""
 
     host: str = "127.0.0.1"
+    """The address to listen on; any but this machine's own needs the feed's `peers`."""
     port: int = Field(default=2575, ge=0, le=65535)
+    """0 takes a free one."""
     frame_timeout_s: float = 30.0
     """From the first byte of a frame to its last; a slower sender is disconnected."""
     idle_timeout_s: float = 3600.0
+    """A connection that is silent for longer is closed."""
     connections: int = 256
+    """How many may be open at once."""
 
 
 class HttpSettings(Section):
     """The API and the board. Only loopback is served until access control exists."""
 
     host: str = "127.0.0.1"
+    """The address to listen on; one of this machine's own."""
     port: int = Field(default=8080, ge=0, le=65535)
+    """0 takes a free one."""
 
 
 class LimitSettings(Section):
     """What a message may weigh; checked before anything is split or parsed."""
 
     frame_bytes: int = 4 * 1024 * 1024
+    """One HL7 v2 message, or one FHIR resource."""
     segments: int = 5_000
+    """Per message."""
     fields: int = 1_000
     """Per segment."""
     repetitions: int = 1_000
     """Per field."""
     field_bytes: int = 512 * 1024
+    """One field with all its repetitions."""
     body_bytes: int = 32 * 1024 * 1024
+    """One HTTP body, or one JSON document in a file."""
     bundle_entries: int = 20_000
+    """Per Bundle."""
     json_depth: int = 64
+    """How deep objects and arrays may be nested."""
 
 
 class FeedSettings(Section):
@@ -91,9 +106,11 @@ class FeedSettings(Section):
     classes: dict[str, str] = {}
     """PV1-2 as sent -> v3 ActCode, before the standard's own table."""
     services: dict[str, str] = {}
+    """PV1-10 as sent -> service codes of this store."""
     authorities: dict[str, str] = {}
     """Assigning authority (namespace or OID) -> identifier system URI."""
     strictness: Strictness = "standard"
+    """strict: also judged by the HL7 standard; the other two take whatever can be understood."""
 
     @field_validator("time_zone")
     @classmethod
@@ -108,7 +125,9 @@ class FacilitySettings(Section):
     """What the KPIs must know of a facility."""
 
     time_zone: str = "UTC"
+    """IANA zone in which its days begin and end."""
     name: str = ""
+    """Shown on the board."""
 
     @field_validator("time_zone")
     @classmethod
@@ -133,8 +152,11 @@ class PrecedenceSettings(Section):
     """Which kind of source wins per field group where two describe one encounter or person."""
 
     movement: tuple[str, ...] = ("hl7v2", "fhir")
+    """Where a patient is, and from when to when."""
     status: tuple[str, ...] = ("hl7v2", "fhir")
+    """Planned, arrived, in progress, finished."""
     class_: tuple[str, ...] = Field(default=("hl7v2", "fhir"), alias="class")
+    """Inpatient, emergency, outpatient."""
     demographics: tuple[str, ...] = ("latest",)
     """`latest`: whoever spoke last, per field; else kinds of source in order."""
 
