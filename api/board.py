@@ -19,7 +19,10 @@ FRESH = timedelta(minutes=5)
 QUIET = timedelta(minutes=30)
 SHORT_ID = 7
 
-FEEDS = "SELECT feed, max(received_at) AS last_at FROM twin.message GROUP BY feed ORDER BY feed"
+FEEDS = """
+SELECT feed, max(received_at) AS last_at, bool_or(format = 'hl7v2') AS continuous
+FROM twin.message GROUP BY feed
+"""
 QUARANTINED = """
 SELECT count(*) AS waiting FROM twin.message WHERE status = 'quarantined' AND replayed_at IS NULL
 """
@@ -72,7 +75,7 @@ class EdRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed and how fresh it is: fresh, quiet, silent, or never heard."""
+    """A feed and how fresh it is: fresh, quiet, silent, idle, or never heard."""
 
     feed: str
     state: str
@@ -206,24 +209,32 @@ class Composer:
 
     def _feeds(self, at: datetime) -> tuple[FeedRow, ...]:
         heard: list[dict[str, Any]] = self.twin.query(FEEDS)
-        last = {row["feed"]: row["last_at"] for row in heard}
+        last = {row["feed"]: row for row in heard}
         tallies: dict[str, Counter[str]] = defaultdict(Counter)
         for tally in self.twin.tallies():
             tallies[tally.feed][tally.outcome] += tally.messages
         listening = {str(one.get("feed", "")): one for one in self.listeners()}
         names = sorted({*last, *tallies, *listening} - {""})
         return tuple(
-            _feed_row(name, at, last.get(name), tallies[name], listening.get(name, {}))
+            _feed_row(name, at, last.get(name, {}), tallies[name], listening.get(name, {}))
             for name in names
         )
 
 
-def freshness(at: datetime, last_at: datetime | None) -> str:
-    """How long a feed has been silent, in one word."""
+def freshness(at: datetime, last_at: datetime | None, *, continuous: bool = True) -> str:
+    """How long a feed has been silent, in one word.
+
+    Silence is a fault only where messages should keep coming, as on an ADT feed; resources and
+    counts are posted when there is reason to, and their source is idle in between.
+    """
     if last_at is None:
         return "never"
     silent_for = at - last_at
-    return "fresh" if silent_for < FRESH else "quiet" if silent_for < QUIET else "silent"
+    if silent_for < FRESH:
+        return "fresh"
+    if not continuous:
+        return "idle"
+    return "quiet" if silent_for < QUIET else "silent"
 
 
 def unit_key(facility: str, unit: str) -> str:
@@ -247,7 +258,7 @@ def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
     whole = beds.beds - beds.closed if beds.staffed is None else beds.staffed
     # As in the occupancy KPIs, a bed held for a patient on leave is shown apart.
     taken = beds.occupied - beds.on_leave
-    held = f", {beds.on_leave} held on leave" if beds.on_leave else ""
+    held = f", {beds.on_leave} on leave" if beds.on_leave else ""
     kind = "open" if beds.staffed is None else "staffed"
     waiting = sum(not patient.bay for patient in state.ed)
     return (
@@ -318,13 +329,14 @@ def _first_since(occupants: Iterable[Occupant]) -> datetime | None:
 def _feed_row(
     name: str,
     at: datetime,
-    last_at: datetime | None,
+    last: Mapping[str, Any],
     outcomes: Counter[str],
     listening: Mapping[str, Any],
 ) -> FeedRow:
+    last_at = last.get("last_at")
     return FeedRow(
         feed=name,
-        state=freshness(at, last_at),
+        state=freshness(at, last_at, continuous=bool(last.get("continuous", True))),
         last_at=last_at,
         accepted=outcomes["accepted"],
         duplicates=outcomes["duplicate"],

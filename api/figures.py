@@ -74,7 +74,8 @@ def shown(value: float | None, *, signed: bool = False) -> str:
     if value is None:
         return DASH
     rounded = round(value) if abs(value) >= 100 or value == round(value) else round(value, 1)
-    return f"{rounded:+,}" if signed and rounded else f"{rounded:,}"
+    text = f"{rounded:+,}" if signed and rounded else f"{rounded:,}"
+    return text.replace("-", "\u2212")
 
 
 def _card(twin: Twin, figure: Figure, start: datetime, end: datetime) -> KpiCard:

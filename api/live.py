@@ -124,6 +124,7 @@ class LiveBoard:
 
     async def board(self) -> Board:
         """The board as it is now; composed again only where something may have changed."""
+        self._watched.set()
         async with self._turn:
             return await self._current()
 

@@ -42,9 +42,7 @@ def measurements(
         _gauge("wardtwin_applied_position", "Last inbox position applied", twin.position()),
         _gauge("wardtwin_batch_sequence", "Number of the last batch applied", twin.sequence()),
         _gauge("wardtwin_batch_seconds", "Time the last batch took to apply", twin.batch_seconds()),
-        _gauge(
-            "wardtwin_quarantined_messages", "Messages in quarantine", quarantined[0]["waiting"]
-        ),
+        _gauge("wardtwin_quarantined_messages", "Messages in quarantine", waiting),
         _gauge("wardtwin_live_clients", "Open streams of server-sent events", clients),
         _gauge("wardtwin_board_seconds", "Time the last board took to compose", compose_seconds),
         Measurement(

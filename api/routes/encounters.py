@@ -70,7 +70,7 @@ PARTS = {
         ), said AS (
             SELECT e.message_id, list(e.event ORDER BY e.ordinal) AS events,
                    max(e.occurred_at) AS occurred_at
-            FROM core.event e JOIN known k ON k.node = e.encounter_node GROUP BY e.message_id
+            FROM core.event e JOIN known k ON k.node = e.node GROUP BY e.message_id
         )
         SELECT m.message_id, m.feed, m.trigger_event, m.received_at, m.status, s.occurred_at,
                s.events

@@ -22,7 +22,7 @@ from api.web.chart import Band, Point
 from api.web.rendering import page
 from twin_core.errors import UsageError
 from twin_core.kpi import KpiRow
-from twin_core.kpi.catalogue import By, Grain, catalogue
+from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
 from twin_core.twin import Twin
 
 router = APIRouter(include_in_schema=False)
@@ -93,7 +93,7 @@ def kpi(
         definition=definition,
         measured=measured,
         statistic=shown,
-        series=_series(measured.rows, shown, grain, zone)[:CHARTS],
+        series=_series(measured.rows, definition, grain, zone)[:CHARTS],
         band=target_band(definition.direction),
     )
 
@@ -154,7 +154,9 @@ def docs(request: Request, twin: AskedTwin) -> Response:
     """The operations of the OpenAPI document, listed without anything from elsewhere."""
     document = request.app.openapi()
     operations = [
-        {"path": path, "method": method.upper(), **operation}
+        {"path": path, "method": method.upper()}
+        | {"summary": "", "description": "", "parameters": [], "responses": {}}
+        | operation
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
@@ -181,12 +183,14 @@ def target_band(direction: str) -> Band | None:
 
 
 def _series(
-    rows: list[KpiRow], statistic: str, grain: str, zone: str
+    rows: list[KpiRow], definition: Definition, grain: str, zone: str
 ) -> list[tuple[str, list[Point]]]:
-    """One series per place and stratum with the headline's statistic, by name."""
+    """The headline's statistic as one series per place or class; parts shown apart have none."""
+    headline = next(iter(definition.statistics))
     grouped: dict[str, list[Point]] = {}
     for row in rows:
-        if row.statistic == statistic:
+        apart = (row.stratum or "").split("/")[-1] in definition.strata
+        if row.statistic == headline and not apart:
             name = " ".join(part for part in (row.facility, row.unit, row.stratum) if part)
             label = _period(row.period_start, grain, zone)
             grouped.setdefault(name or "Hospital", []).append(Point(label, row.value))

@@ -5,13 +5,16 @@ no style in a page. A period without a value breaks the line; nothing is drawn t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
+LARGE, SMALL = (720, 260), (380, 190)
+LEFT, RIGHT, TOP, BOTTOM = 52, 28, 14, 34
+LABEL_WIDTH = 84
+MOST_DOTS = 62
 
 
 class Point(NamedTuple):
@@ -28,48 +31,80 @@ class Band(NamedTuple):
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where values and periods are on the chart: from data to the picture's own units."""
+
+    width: int
+    height: int
+    periods: int
+    low: float
+    high: float
+    step: float
+
+    def x(self, index: int) -> float:
+        """The middle of a period."""
+        room = self.width - LEFT - RIGHT
+        share = index / (self.periods - 1) if self.periods > 1 else 0.5
+        return round(LEFT + room * share, 1)
+
+    def y(self, value: float) -> float:
+        """The height of a value, from the top."""
+        share = (self.high - value) / (self.high - self.low)
+        return round(TOP + (self.height - TOP - BOTTOM) * share, 1)
+
+
 def line_chart(
-    points: Sequence[Point], *, title: str, unit: str = "", band: Band | None = None
+    points: Sequence[Point],
+    *,
+    title: str,
+    unit: str = "",
+    band: Band | None = None,
+    small: bool = False,
 ) -> Markup:
     """A line over periods with a target band, or nothing where no period has a value."""
     values = [p.value for p in points if p.value is not None]
     if not values:
         return Markup("")
-    low, high, step = scale([*values, *(band or ())])
-    inner = HEIGHT - TOP - BOTTOM
-
-    def y(value: float) -> float:
-        return round(TOP + inner * (high - value) / (high - low), 1)
-
-    def x(index: int) -> float:
-        between = (WIDTH - LEFT - RIGHT) / max(1, len(points) - 1)
-        return round(LEFT + (between * index if len(points) > 1 else between / 2), 1)
-
+    frame = Frame(*(SMALL if small else LARGE), len(points), *scale([*values, *(band or ())]))
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
-        f"<title>{escape(title)}</title><desc>{escape(_summary(points, unit))}</desc>"
+        f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img">'
+        f"<title>{escape(title)}</title><desc>{escape(_summary(points, unit))}</desc>",
+        *_band(frame, band),
+        *_axes(frame, points),
+        *_line(frame, points),
+        "</svg>",
     ]
+    return Markup("".join(parts))  # noqa: S704 - every text in it is escaped
+
+
+def _band(frame: Frame, band: Band | None) -> Iterator[str]:
     if band is not None:
-        parts.append(
-            f'<rect class="band" x="{LEFT}" y="{y(band.high)}" width="{WIDTH - LEFT - RIGHT}" '
-            f'height="{round(y(band.low) - y(band.high), 1)}"/>'
+        top, bottom = frame.y(band.high), frame.y(band.low)
+        yield (
+            f'<rect class="band" x="{LEFT}" y="{top}" width="{frame.width - LEFT - RIGHT}" '
+            f'height="{round(bottom - top, 1)}"/>'
         )
-    for tick in ticks(low, high, step):
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick)}" y2="{y(tick)}"/>'
-            f'<text class="tick" x="{LEFT - 8}" y="{y(tick) + 4}" text-anchor="end">{tick:g}</text>'
-        )
-    for index in _labelled(len(points)):
-        parts.append(
-            f'<text class="tick" x="{x(index)}" y="{HEIGHT - 12}" '
+
+
+def _axes(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
+    for tick in ticks(frame.low, frame.high, frame.step):
+        y = frame.y(tick)
+        yield f'<line class="grid" x1="{LEFT}" x2="{frame.width - RIGHT}" y1="{y}" y2="{y}"/>'
+        yield f'<text class="tick" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:g}</text>'
+    for index in _labelled(len(points), (frame.width - LEFT - RIGHT) // LABEL_WIDTH):
+        yield (
+            f'<text class="tick" x="{frame.x(index)}" y="{frame.height - 12}" '
             f'text-anchor="middle">{escape(points[index].label)}</text>'
         )
+
+
+def _line(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
     for run in runs(points):
-        path = " ".join(f"{x(i)},{y(v)}" for i, v in run)
-        parts.append(f'<polyline class="line" points="{path}"/>')
-        if len(points) <= 62:
-            parts += [f'<circle class="dot" cx="{x(i)}" cy="{y(v)}" r="3"/>' for i, v in run]
-    return Markup("".join(parts) + "</svg>")  # noqa: S704 - every text in it is escaped
+        places = [(frame.x(index), frame.y(value)) for index, value in run]
+        yield f'<polyline class="line" points="{" ".join(f"{x},{y}" for x, y in places)}"/>'
+        if len(points) <= MOST_DOTS:
+            yield from (f'<circle class="dot" cx="{x}" cy="{y}" r="3"/>' for x, y in places)
 
 
 def scale(values: Sequence[float]) -> tuple[float, float, float]:
@@ -101,9 +136,9 @@ def runs(points: Sequence[Point]) -> list[list[tuple[int, float]]]:
     return [run for run in found if run]
 
 
-def _labelled(count: int) -> list[int]:
-    """Which periods get a label: at most eight, evenly apart."""
-    every = max(1, math.ceil(count / 8))
+def _labelled(count: int, room: int) -> list[int]:
+    """Which periods get a label: no more than there is room for, evenly apart."""
+    every = max(1, math.ceil(count / room))
     return list(range(0, count, every))
 
 

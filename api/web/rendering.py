@@ -77,6 +77,7 @@ def environment() -> Environment:
         LEGEND=LEGEND,
         OPERATIONAL=OPERATIONAL,
         bed_class=bed_class,
+        beds_class=beds_class,
         bed_words=bed_words,
         open_beds=open_beds,
         share=share,
@@ -148,6 +149,12 @@ def bed_class(bed: BedTile) -> str:
     return " ".join(["bed", bed.status, *flags])
 
 
+def beds_class(unit: UnitTile) -> str:
+    """How wide the beds of a unit are: as its longest label needs, within reason."""
+    longest = max((len(bed.label) for bed in unit.beds), default=0)
+    return f"beds w{min(12, max(5, longest))}"
+
+
 def bed_words(bed: BedTile) -> str:
     """A bed's state in words, for a tooltip and for a screen reader."""
     words = [bed.status]
@@ -189,4 +196,4 @@ def total_words(totals: Totals) -> str:
 
 def ed_words(totals: Totals) -> str:
     """The emergency department in one line."""
-    return f"{totals.ed:,} here, {totals.ed_waiting:,} waiting for a place"
+    return f"{totals.ed:,} here, {totals.ed_waiting:,} waiting"

@@ -1,6 +1,6 @@
 // The board: what the stream says, onto the page.
 
-import { ago, day, now, setClock, span, time } from "./clock.js";
+import { day, now, setClock, silence, span, time } from "./clock.js";
 import { follow } from "./live.js";
 import {
   fillCard, fillEdRow, fillFeedRow, fillRows, fillUnit, number, openBeds, say,
@@ -71,7 +71,7 @@ function showTotals(totals) {
   const { beds } = totals;
   say(at("units-total"), `${number(totals.census)} patients, ${number(openBeds(beds))} open beds, `
     + `${number(beds.free)} free`);
-  say(at("ed-total"), `${number(totals.ed)} here, ${number(totals.ed_waiting)} waiting for a place`);
+  say(at("ed-total"), `${number(totals.ed)} here, ${number(totals.ed_waiting)} waiting`);
   say(at("quarantined"), number(totals.quarantined));
   at("quarantined").classList.toggle("bad", totals.quarantined > 0);
   say(at("rejected"), number(totals.rejected));
@@ -102,7 +102,7 @@ function tick() {
     say(cell, waited === null ? "" : span(waited));
     cell.classList.toggle("long", waited !== null && waited >= LONG_WAIT_MS);
   }
-  for (const cell of document.querySelectorAll("[data-ago]")) {
-    say(cell, cell.dataset.ago ? ago(instant - Date.parse(cell.dataset.ago)) : "never");
+  for (const cell of document.querySelectorAll("[data-heard]")) {
+    say(cell, cell.dataset.heard ? silence(instant - Date.parse(cell.dataset.heard)) : "");
   }
 }

@@ -32,9 +32,9 @@ export function span(milliseconds) {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-export function ago(milliseconds) {
+export function silence(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
-  return seconds < 60 ? `${seconds} s ago` : `${span(milliseconds)} ago`;
+  return seconds < 60 ? `${seconds} s` : span(milliseconds);
 }
 
 function makeFormats() {

@@ -41,6 +41,8 @@ export function tallyWords({ census, counts, without_bed: without }) {
 }
 
 function fillBeds(list, beds) {
+  const longest = Math.max(0, ...beds.map((bed) => bed.label.length));
+  list.className = `beds w${Math.min(12, Math.max(5, longest))}`;
   while (list.children.length > beds.length) list.lastElementChild.remove();
   beds.forEach((bed, index) => {
     const tile = list.children[index] ?? list.appendChild(newBed());
@@ -102,7 +104,7 @@ export function fillFeedRow(row, feed) {
   if (name.lastChild.nodeType === Node.TEXT_NODE) say(name.lastChild, feed.feed);
   else name.append(feed.feed);
   say(state, feed.state);
-  last.dataset.ago = feed.last_at ?? "";
+  last.dataset.heard = feed.last_at ?? "";
   say(taken, count.format(feed.accepted));
   say(refused, count.format(feed.rejected));
   refused.classList.toggle("bad", feed.rejected > 0);

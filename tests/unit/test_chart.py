@@ -1,0 +1,69 @@
+"""The line chart: its scale, its gaps, and nothing in it that a page could execute."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from api.web.chart import Band, Point, line_chart, runs, scale, ticks
+
+WEEK = [Point("Mon", 80.0), Point("Tue", 90.0), Point("Wed", None), Point("Thu", 85.0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([82, 95, 90], (80, 95, 5)),
+        ([0, 12], (0, 15, 5)),
+        ([-3, 4], (-4, 4, 2)),
+        ([7], (6, 8, 0.5)),
+        ([0, 0], (-1, 1, 0.5)),
+    ],
+)
+def test_the_scale_is_round_and_holds_every_value(
+    values: list[float], expected: tuple[float, float, float]
+) -> None:
+    assert scale(values) == expected
+
+
+def test_ticks_go_from_end_to_end() -> None:
+    assert ticks(80, 95, 5) == [80, 85, 90, 95]
+
+
+def test_an_unknown_period_breaks_the_line() -> None:
+    assert runs(WEEK) == [[(0, 80.0), (1, 90.0)], [(3, 85.0)]]
+    assert line_chart(WEEK, title="Occupancy").count("<polyline") == 2
+
+
+def test_the_line_is_higher_where_the_value_is() -> None:
+    drawn = ElementTree.fromstring(line_chart(WEEK, title="Occupancy"))
+    first = drawn.findall("polyline")[0].attrib["points"].split()
+    (x0, y0), (x1, y1) = (tuple(map(float, point.split(","))) for point in first)
+    assert x0 < x1
+    assert y0 > y1
+
+
+def test_the_target_band_is_drawn_from_its_low_to_its_high_end() -> None:
+    drawn = ElementTree.fromstring(line_chart(WEEK, title="Occupancy", band=Band(85, 92)))
+    band = drawn.find("rect")
+    assert band is not None
+    assert float(band.attrib["height"]) > 0
+
+
+def test_the_figures_are_told_in_words_too() -> None:
+    drawn = ElementTree.fromstring(line_chart(WEEK, title="Occupancy", unit="%"))
+    words = drawn.findtext("desc") or ""
+    assert "3 of 4 periods" in words
+    assert "highest 90 % (Tue)" in words
+
+
+def test_nothing_is_drawn_where_nothing_is_known() -> None:
+    assert line_chart([Point("Mon", None)], title="Occupancy") == ""
+    assert line_chart([], title="Occupancy") == ""
+
+
+def test_texts_are_escaped_and_no_style_is_needed() -> None:
+    drawn = line_chart([Point("<b>", 1.0)], title="<script>", unit="&")
+    assert "<script" not in drawn
+    assert "<b>" not in drawn
+    assert not re.search(r"\bstyle=", drawn)
