@@ -83,12 +83,11 @@ class Nodes:
         """Look up nodes by number, with their families."""
         missing = [number for number in numbers if number not in self._identifier]
         if missing:
-            self._connection.register("wanted_node", pa.table({"node": pa.array(missing)}))
+            wanted = pa.table({"node": pa.array(missing)})  # noqa: F841  (DuckDB reads it by name)
             found = self._connection.execute(
                 "SELECT n.node, n.kind, n.system, n.value, n.type"
-                " FROM core.node n SEMI JOIN wanted_node USING (node)"
+                " FROM core.node n SEMI JOIN wanted USING (node)"
             ).fetchall()
-            self._connection.unregister("wanted_node")
             self._remember(found)
             self._look_up_families([row[0] for row in found])
 
@@ -145,26 +144,23 @@ class Nodes:
         self.created.append(NewNode(node, *key, identifier.type, _hash(key)))
 
     def _look_up(self, hashes: set[int]) -> None:
-        self._connection.register("wanted_hash", pa.table({"hash": pa.array(list(hashes))}))
+        wanted = pa.table({"hash": pa.array(list(hashes))})  # noqa: F841  (DuckDB reads it by name)
         found = self._connection.execute(
             "SELECT n.node, n.kind, n.system, n.value, n.type"
-            " FROM core.node n SEMI JOIN wanted_hash w ON n.hash = w.hash"
+            " FROM core.node n SEMI JOIN wanted USING (hash)"
         ).fetchall()
-        self._connection.unregister("wanted_hash")
         self._remember(found)
         self._look_up_families([row[0] for row in found])
 
     def _look_up_families(self, numbers: list[int]) -> None:
         if not numbers:
             return
-        nodes = pa.table({"node": pa.array(numbers, pa.int64())})
-        self._connection.register("wanted_node", nodes)
+        wanted = pa.table({"node": pa.array(numbers, pa.int64())})  # noqa: F841  (read by name)
         grouped = self._connection.execute(
-            "WITH f AS (SELECT DISTINCT family FROM core.family SEMI JOIN wanted_node USING (node))"
+            "WITH f AS (SELECT DISTINCT family FROM core.family SEMI JOIN wanted USING (node))"
             " SELECT n.node, n.kind, n.system, n.value, n.type, g.family"
             " FROM f JOIN core.family g USING (family) JOIN core.node n USING (node) ORDER BY 1"
         ).fetchall()
-        self._connection.unregister("wanted_node")
         self._remember([row[:5] for row in grouped])
         for row in grouped:
             node, family = row[0], row[5]

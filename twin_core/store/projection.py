@@ -328,9 +328,11 @@ class Projection:
         writing.close_versions(connection, [(row[0], n) for row, n in self._closed], known_at)
         writing.open_versions(connection, self._opened, known_at)
         position = entries[-1].position
-        connection.execute(
-            "INSERT INTO core.batch VALUES (?, ?, ?, ?)",
-            [batch_no, position, known_at, len(entries)],
+        writing.insert(
+            connection,
+            "batch",
+            writing.BATCH,
+            [(batch_no, position, known_at, len(entries))],
         )
         self._next_event += len(events)
         self.batch_no, self.position, self.known_at = batch_no, position, known_at

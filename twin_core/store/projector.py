@@ -20,7 +20,10 @@ from twin_core.inbox import Entry, Inbox
 from twin_core.store.projection import BatchApplied, Projection
 
 GATHER_S = 0.05
-"""Pause between batches, so that a busy feed gives larger ones."""
+"""Shortest pause between batches, so that a busy feed gives larger ones."""
+LONGEST_GATHER_S = 0.3
+"""Longest pause: a batch that took long is followed by one as long, to leave room to those who
+acknowledge."""
 BATCH_ENTRIES = 20_000
 RETRY_S = 2.0
 _LOG = logging.getLogger("wardtwin.projector")
@@ -77,7 +80,8 @@ class Projector:
                     with self.pause:
                         self._apply(entries)
                 self.failure = None
-                self._stopping.wait(GATHER_S)
+                if len(entries) < BATCH_ENTRIES:
+                    self._stopping.wait(min(max(GATHER_S, self.batch_seconds), LONGEST_GATHER_S))
             except (duckdb.Error, StoreError, OSError, MemoryError) as error:
                 # The disk or the database: the entries are durable, so wait and try again.
                 self.failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"

@@ -38,6 +38,8 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
 """Which tables a fold unit of each kind writes."""
 
 REMEMBERED_FACTS = 150_000
+LOOK_EVERY = 4
+"""Batches between two looks at how much is remembered."""
 _EVENT = msgspec.json.Decoder(AnyEvent)
 
 
@@ -72,6 +74,7 @@ class Units:
     def __init__(self, connection: duckdb.DuckDBPyConnection, nodes: Nodes) -> None:
         self._connection, self._nodes = connection, nodes
         self._held: dict[int, Unit] = {}
+        self._batches = 0
 
     def forget(self) -> None:
         """Drop everything remembered; the journal knows."""
@@ -79,6 +82,9 @@ class Units:
 
     def begin(self) -> None:
         """Start a batch with a bounded memory: what was used least recently is dropped."""
+        self._batches += 1
+        if self._batches % LOOK_EVERY:
+            return
         facts = sum(len(unit.facts) for unit in self._held.values())
         for owner in list(self._held):
             if facts <= REMEMBERED_FACTS:
@@ -124,13 +130,13 @@ class Units:
             self._rows(kind, stored)
 
     def _facts(self, nodes: list[int]) -> Iterator[tuple[int, Fact]]:
-        with _listed(self._connection, "wanted_node", nodes):
-            found = self._connection.execute(
-                "SELECT e.node, e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at,"
-                " m.sequence, m.control_id, m.digest, m.format"
-                " FROM core.event e SEMI JOIN wanted_node w ON e.node = w.number"
-                " JOIN core.message m ON m.message_id = e.message_id"
-            ).fetchall()
+        wanted = pa.table({"node": pa.array(nodes, pa.int64())})  # noqa: F841  (read by name)
+        found = self._connection.execute(
+            "SELECT e.node, e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at,"
+            " m.sequence, m.control_id, m.digest, m.format"
+            " FROM core.event e SEMI JOIN wanted USING (node)"
+            " JOIN core.message m ON m.message_id = e.message_id"
+        ).fetchall()
         for node, payload, ordinal, message_id, recorded_at, sent_at, *rest in found:
             sequence, control_id, digest, format_ = rest
             event: Event = _EVENT.decode(payload)
@@ -145,32 +151,15 @@ class Units:
             yield node, Fact(order, event, message_id, recorded_at, format_)
 
     def _rows(self, kind: str, owners: list[int]) -> None:
-        with _listed(self._connection, "wanted_owner", owners):
-            for name in ENTITIES_OF[kind]:
-                columns = ", ".join(f'v."{column.name}"' for column in BY_NAME[name].columns)
-                found = self._connection.execute(
-                    f"SELECT v.owner, v.version_no, {columns} FROM core.{name}_version v"
-                    " SEMI JOIN wanted_owner w ON v.owner = w.number"
-                    " WHERE v.known_to = 'infinity'"
-                ).fetchall()
-                for owner, version_no, *values in found:
-                    self._held[owner].rows[name, tuple(values)] = version_no
-
-
-class _listed:
-    """A list of numbers as a table, for as long as a query needs it."""
-
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, name: str, numbers: list[int]
-    ) -> None:
-        self._connection, self._name = connection, name
-        self._table = pa.table({"number": pa.array(numbers, pa.int64())})
-
-    def __enter__(self) -> None:
-        self._connection.register(self._name, self._table)
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.unregister(self._name)
+        wanted = pa.table({"owner": pa.array(owners, pa.int64())})  # noqa: F841  (read by name)
+        for name in ENTITIES_OF[kind]:
+            columns = ", ".join(f'v."{column.name}"' for column in BY_NAME[name].columns)
+            found = self._connection.execute(
+                f"SELECT v.owner, v.version_no, {columns} FROM core.{name}_version v"
+                " SEMI JOIN wanted USING (owner) WHERE v.known_to = 'infinity'"
+            ).fetchall()
+            for owner, version_no, *values in found:
+                self._held[owner].rows[name, tuple(values)] = version_no
 
 
 def owners_where(
