@@ -57,3 +57,5 @@ ENCOUNTER_CLASSES = frozenset("EMER IMP AMB OBSENC PRENC SS HH VR NONAC ACUTE FL
 PHYSICAL_TYPE = "http://terminology.hl7.org/CodeSystem/location-physical-type"
 IDENTIFIER_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0203"
 ATTENDER = "ATND"
+ACCOUNT = "AN"
+"""Identifier type (HL7 table 0203) of an account number."""

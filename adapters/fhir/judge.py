@@ -28,6 +28,7 @@ _KINDS = {
 }
 _OTHER = (DATA_TYPE, "The value does not have the type of this element.")
 _MOST_FAULTS = 50
+_STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def judge(resource: Mapping[str, Any], release: Release) -> list[Fault]:
@@ -43,6 +44,11 @@ def judge(resource: Mapping[str, Any], release: Release) -> list[Fault]:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         return [_fault(str(resource["resourceType"]), one) for one in found[:_MOST_FAULTS]]
+    except _STUMBLES:
+        # The models concatenate and index before they have looked at types, and so fail
+        # themselves on some malformed resources. What they cannot read is not valid.
+        reason = "Some element has a type that the models of this resource cannot read."
+        return [Fault(where=str(resource["resourceType"]), code=DATA_TYPE, reason=reason)]
     return []
 
 

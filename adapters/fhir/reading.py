@@ -1,7 +1,7 @@
 """What is known while one resource is read: its source, how strictly, and what is odd about it."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
@@ -72,6 +72,7 @@ class Reading:
         self.faults: list[Fault] = []
         self.findings: list[NotedFinding] = []
         self.contained: tuple[Contained, ...] = ()
+        self._bare = f"urn:wardtwin:source:{scope.source}"
 
     def object_to(self, where: str, code: str, reason: str, finding: str) -> None:
         """Refuse the resource, or where the site is lenient, accept it with a finding."""
@@ -132,7 +133,7 @@ class Reading:
         self, stated: Iterable[BusinessIdentifier], where: str = "identifier"
     ) -> tuple[Identifier, ...]:
         """The business identifiers of the resource, in the order given."""
-        found = []
+        found: list[Identifier] = []
         for position, one in enumerate(stated):
             if one.use and one.use not in codes.IDENTIFIER_USE:
                 self.known(one.use, codes.IDENTIFIER_USE, f"{where}[{position}].use")
@@ -140,13 +141,24 @@ class Reading:
                 found.append(self.identifier(one))
         return tuple(found)
 
+    def connecting(self, stated: Sequence[BusinessIdentifier]) -> tuple[Identifier, ...]:
+        """Identifiers under which others may know the same encounter or device.
+
+        Bare numbers are left out: whoever shares one by chance would become the same thing.
+        """
+        found = self.identifiers(stated)
+        connecting = tuple(one for one in found if one.system != self._bare)
+        if len(connecting) < len(found):
+            self.note("missing_identifier", f"{self.kind}.identifier has a value without a system")
+        return connecting
+
     def identifier(self, stated: BusinessIdentifier) -> Identifier:
         """One business identifier; without a system it means something to its source only."""
         kind = code_of(stated.type, codes.IDENTIFIER_TYPE)
         if stated.system:
             return Identifier(stated.system, stated.value, kind)
         # XX is recorded and never connects two records: bare numbers of two registries collide.
-        return Identifier(f"urn:wardtwin:source:{self.scope.source}", stated.value, kind or "XX")
+        return Identifier(self._bare, stated.value, kind or "XX")
 
     def reference(self, stated: Reference | None, where: str) -> Identifier | None:
         """What a reference points at, as an identifier; nothing is ever fetched."""

@@ -190,6 +190,20 @@ def test_required_elements_are_required():
     }
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"contained": [{"resourceType": {"a": 1}}]},
+        {"contained": [{"resourceType": "Nonsense", "id": "x"}]},
+        {"class": {"code": ["a"]}},
+        {"implicitRules": 7},
+        {"extension": [{"url": 0, "valueUrl": 0}]},
+    ],
+)
+def test_what_makes_the_judge_stumble_is_refused_like_any_other_fault(changed):
+    assert faults(an_encounter(**changed), settings={"strictness": "strict"})
+
+
 def test_faults_never_repeat_what_was_sent():
     resource = an_encounter(
         status="CANARY", period={"start": "CANARY"}, CANARY={"CANARY": "CANARY"}, id="e"
@@ -297,6 +311,25 @@ def test_a_reference_becomes_an_identifier_and_is_never_fetched(row):
     resource = {"resourceType": "Location", "id": "x", "partOf": {"reference": address}}
     location = stated(resource, bases=frozenset({"https://own.example"}))
     assert location.part_of.key == (system, value)
+
+
+def an_identifier(value, kind="", system=""):
+    found = {"value": value, **({"system": system} if system else {})}
+    return {**found, "type": {"coding": [{"code": kind}]}} if kind else found
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([("V1", "VN", "urn:v"), ("A1", "AN", "urn:a")], ["V1"]),
+        ([("A1", "AN", "urn:a")], ["A1"]),
+        ([("V1", "VN", "")], []),
+        ([("V1", "", "urn:v"), ("7", "", "")], ["V1"]),
+    ],
+)
+def test_an_encounter_is_known_by_numbers_that_are_its_own(given, kept):
+    resource = an_encounter(identifier=[an_identifier(*one) for one in given])
+    assert [one.value for one in stated(resource).identifiers] == kept
 
 
 def test_a_group_is_no_patient():

@@ -16,7 +16,7 @@ def device(resource: Device | DeviceR5, reading: Reading, stated: Stated) -> tup
             source=stated.source,
             subject=stated.subject,
             version=stated.version,
-            identifiers=reading.identifiers(resource.identifier),
+            identifiers=reading.connecting(resource.identifier),
             kind=_kind(resource),
             name=_name(resource),
             manufacturer=resource.manufacturer,

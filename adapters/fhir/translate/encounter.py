@@ -34,7 +34,7 @@ def encounter(
             source=stated.source,
             subject=stated.subject,
             version=stated.version,
-            identifiers=reading.identifiers(resource.identifier),
+            identifiers=_identifiers(resource, reading),
             patient=_patient(resource.subject, reading),
             status=_status(resource, reading),
             statuses=statuses,
@@ -45,6 +45,13 @@ def encounter(
             part_of=reading.reference(resource.part_of, "partOf"),
         ),
     )
+
+
+def _identifiers(resource: Encounter | EncounterR5, reading: Reading) -> tuple[Identifier, ...]:
+    """The encounter's own numbers. An account may have several visits, so it names one only where
+    nothing else does (as PID-18 stands in for PV1-19)."""
+    found = reading.connecting(resource.identifier)
+    return tuple(one for one in found if one.type != codes.ACCOUNT) or found
 
 
 def _status(resource: Encounter | EncounterR5, reading: Reading) -> str:
