@@ -12,7 +12,7 @@ from twin_core.store.database import Database, install_views, migrate
 # drawn.py and oracle.py lie beside the tests that read like tables because of them.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from drawn import Hospital  # noqa: E402
+from drawn import Hospital
 
 
 @pytest.fixture(scope="session")

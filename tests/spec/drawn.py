@@ -90,7 +90,7 @@ class Hospital:
             self._version(
                 "stay",
                 row,
-                stay_id=f"S{n}-{row['encounter']}-{row['from']}",
+                stay_id=f"S{n:03}-{row['encounter']}-{row['from']}",
                 encounter_id=row["encounter"],
                 patient_id=row.get("patient", f"P{row['encounter']}"),
                 facility=place[0],
@@ -179,8 +179,11 @@ class Hospital:
 
     def messages(self, feed: str, received: Sequence[datetime]) -> None:
         """Messages of a feed, by the instants they were received."""
-        for at in received:
-            self._insert("core.message", {"feed": feed, "received_at": at, "status": "applied"})
+        self.connection.execute(
+            "INSERT INTO core.message (feed, received_at, status)"
+            " SELECT ?, unnest(?::TIMESTAMPTZ[]), 'applied'",
+            [feed, list(received)],
+        )
 
     def kpi(self, kpi_id: str, start: str, end: str, **how: Any) -> list[KpiRow]:
         """The KPI's rows over a window."""

@@ -125,9 +125,7 @@ def test_three_days_are_three_midnights_whatever_the_clocks_do(draw, zone, start
         encounter | unit | bed | from    | to
         E1        | A    | 1   | {start} | {end}
     """)
-    hospital.shows(
-        "adc", start, end, "numerator | denominator | value\n 3 | 3 | 1", grain="all"
-    )
+    hospital.shows("adc", start, end, "numerator | denominator | value\n 3 | 3 | 1", grain="all")
 
 
 def test_a_transfer_at_midnight_counts_in_the_new_unit_only(draw):

@@ -170,6 +170,4 @@ def test_a_bed_has_no_class(draw):
     with pytest.raises(UsageError, match="not defined that way"):
         hospital.kpi("bti", "11-01", "11-02", by="class")
     with pytest.raises(QueryFailed, match="no class"):
-        hospital.database.query(
-            "FROM kpi.bti('2026-11-01', '2026-11-02', \"by\" := 'class')"
-        )
+        hospital.database.query("FROM kpi.bti('2026-11-01', '2026-11-02', \"by\" := 'class')")

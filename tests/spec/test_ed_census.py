@@ -249,6 +249,4 @@ def test_known_at_and_the_hour_that_comes_twice(draw):
 
 def test_it_has_no_classes(draw):
     with pytest.raises(QueryFailed, match="EMER"):
-        draw().database.query(
-            "FROM kpi.ed_census('2026-11-01', '2026-11-02', \"by\" := 'class')"
-        )
+        draw().database.query("FROM kpi.ed_census('2026-11-01', '2026-11-02', \"by\" := 'class')")

@@ -9,7 +9,7 @@
 -- exclusions = ["newborns, observation, emergency and other patients (each a stratum)", "cancelled encounters"]
 -- strata = { newborn = "admitted on the day of birth", observation = "class OBSENC", emergency = "class EMER", other = "any other class", unknown = "class not stated" }
 -- statistics = { mean = "midnight census over midnights" }
--- source = "US hospital statistics convention (2026)"
+-- source = "US hospital statistics convention (read 2026)"
 -- caveats = [
 --     "Patients without a bed and patients on leave count; a patient counts once per unit.",
 --     "A newborn is known by admit source born, or by a birth date on or after the local day of admission.",

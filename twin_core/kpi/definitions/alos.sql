@@ -9,7 +9,7 @@
 -- exclusions = ["emergency and outpatient visits", "day cases and observation (strata)", "cancelled encounters", "parts of another inpatient encounter"]
 -- strata = { day_case = "discharged on the local day of admission", observation = "class OBSENC" }
 -- statistics = { mean = "hours-exact mean", median = "middle length of stay", p90 = "nine in ten stayed no longer", mean_nights = "local nights per discharge", mean_without_leave = "mean with leave of absence subtracted" }
--- source = "Hospital statistics: total discharge days over discharges (2026)"
+-- source = "Hospital statistics: total discharge days over discharges (read 2026)"
 -- caveats = [
 --     "The spell starts with the first inpatient class, not with the arrival in the ED.",
 --     "By unit, a discharge belongs to the unit of the last stay. Each encounter is one spell: a transfer to another site under a new encounter starts a new one.",

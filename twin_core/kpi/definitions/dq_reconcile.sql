@@ -9,7 +9,7 @@
 -- exclusions = ["snapshots later than the latest known instant"]
 -- strata = { "<source>" = "one stratum per counting source" }
 -- statistics = { ratio = "absolute error over the source's census", difference = "twin minus source, in patients; the denominator is the number of snapshots" }
--- source = "openmrs-esm-patient-management issue 1333 (2024), local definition"
+-- source = "openmrs-esm-patient-management issue 1333 (read 2026), with a local definition"
 -- caveats = [
 --     "Errors of units never cancel out: they are added before dividing.",
 --     "The twin's census counts every patient with a stay in the unit, with or without a bed, on leave or not.",

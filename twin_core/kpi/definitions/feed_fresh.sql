@@ -9,7 +9,7 @@
 -- exclusions = ["the time before a feed's first message"]
 -- strata = { "<feed>" = "one stratum per feed; there is no row for all feeds together" }
 -- statistics = { seconds_since_last = "age of the last message", gap_hours = "share of hours, in %, in which the feed was silent for longer than its limit" }
--- source = "GE command centre tile freshness, local limit (2026)"
+-- source = "GE command centre tile freshness, local limit (read 2026)"
 -- caveats = [
 --     "A quiet night ward is not a broken feed: a silence is too long when the feed's own rate, by local hour of the day over the last 28 days of the window, would have broken it 999 times in 1,000 (6.9 messages expected, none received), and when it has lasted 15 minutes.",
 --     "Feeds belong to no facility or unit: by changes nothing. Hours are elapsed hours of the period.",

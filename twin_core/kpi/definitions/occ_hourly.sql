@@ -9,7 +9,7 @@
 -- exclusions = ["beds held for patients on leave (stratum on_leave)", "patients without a bed", "cancelled encounters"]
 -- strata = { on_leave = "beds held for patients on leave", conflict = "beds with two or more patients, already counted once in the headline" }
 -- statistics = { ratio = "occupied over available bed-hours" }
--- source = "Time-weighted form of NHS England KH03, Bed Availability and Occupancy (2025)"
+-- source = "Time-weighted form of NHS England KH03, Bed Availability and Occupancy (read 2026)"
 -- caveats = [
 --     "Durations are elapsed UTC time: a day with a clock change has 23 or 25 hours.",
 --     "Occupied beds count only where the unit has some bed with known staffing; where none has, the denominator is NULL and the numerator is all occupied bed-hours.",

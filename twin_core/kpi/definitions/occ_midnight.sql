@@ -9,7 +9,7 @@
 -- exclusions = ["beds held for patients on leave (stratum on_leave)", "closed (C) and contaminated (K) beds"]
 -- strata = { on_leave = "beds held for patients on leave", conflict = "beds with two or more patients, already counted once in the headline" }
 -- statistics = { ratio = "occupied over available bed-days" }
--- source = "NHS England KH03, Beds open overnight (2025)"
+-- source = "NHS England KH03, Beds open overnight (read 2026)"
 -- caveats = [
 --     "The midnight of a day is the one it begins with; every local day has exactly one, clock changes or not. Periods without a midnight have no row.",
 --     "A patient who leaves at 00:00 sharp is gone, one who arrives then is there.",

@@ -1,4 +1,5 @@
--- Local boundaries of a grain around the window as UTC instants, per time zone.
+-- Local boundaries of a grain around the window (one to spare on either side) as UTC instants, per
+-- time zone.
 -- Hours are counted in elapsed time from each local midnight, so that a day has 23, 24 or 25.
 CREATE OR REPLACE MACRO kpi_part.boundaries(window_start, window_end, grain, "by", known_at) AS TABLE
 WITH scope AS (FROM kpi_part.scope(window_start, window_end, grain, "by", known_at)),
@@ -10,7 +11,7 @@ step AS (
 local_start AS (
     SELECT z.zone, unnest(generate_series(
                date_trunc(step.part, timezone(z.zone, scope.from_at)) - step.width,
-               timezone(z.zone, scope.to_at)::TIMESTAMP + step.width,
+               timezone(z.zone, scope.to_at) + 2 * step.width,
                step.width)) AS wall
     FROM (SELECT DISTINCT zone FROM kpi_part.zones(known_at)) z, scope, step
     WHERE grain <> 'all'

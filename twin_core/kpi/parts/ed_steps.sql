@@ -14,7 +14,7 @@ visit AS (
     WHERE c.class = 'EMER' AND c.status IN ('arrived', 'triaged', 'in-progress')
 ),
 piece AS (
-    SELECT patient, facility, unit, bed_key, from_at, to_at
+    SELECT patient, stay_id, stay_from, facility, unit, bed_key, from_at, to_at
     FROM kpi_part.stay_pieces(window_start, window_end, known_at)
     WHERE patient IN (SELECT patient FROM visit)
 ),
@@ -29,8 +29,8 @@ slice AS (
 ),
 placed AS (
     SELECT s.patient, s.from_at, any_value(s.to_at) AS to_at,
-           coalesce(arg_max(p.facility, p.from_at), any_value(v.facility)) AS facility,
-           arg_max(p.unit, p.from_at) AS unit,
+           coalesce(arg_max(p.facility, (p.stay_from, p.stay_id)), any_value(v.facility)) AS facility,
+           arg_max(p.unit, (p.stay_from, p.stay_id)) AS unit,
            coalesce(bool_or(p.bed_key IS NOT NULL), false) AS in_bay
     FROM slice s
     JOIN visit v ON v.patient = s.patient AND v.from_at <= s.from_at AND v.to_at > s.from_at

@@ -1,7 +1,8 @@
 -- One row per uninterrupted presence of a patient in a unit (and class, where by is class): bed
--- moves within the unit and double registrations of one patient melt into it. came: admission, or
--- transfer in where the patient was elsewhere up to that instant or the encounter had begun before.
--- went: NULL while open, else discharge, or transfer out where the patient went on elsewhere.
+-- moves within the unit and double registrations of one patient melt into it. held_bed: the patient
+-- lay in a bed at the end of it. came: admission, or transfer in where the patient was elsewhere up
+-- to that instant or the encounter had begun before. went: NULL while open, else discharge, or
+-- transfer out where the patient went on elsewhere.
 CREATE OR REPLACE MACRO kpi_part.presences(window_start, window_end, "by", known_at) AS TABLE
 WITH piece AS (
     SELECT patient, encounter_id, facility, unit, kpi_part.group_class("by", class) AS class,
@@ -21,7 +22,8 @@ numbered AS (
 ),
 visited AS (
     SELECT patient, facility, unit, class, min(from_at) AS from_at, max(to_at) AS to_at,
-           bool_or(in_bed) AS held_bed, arg_min(encounter_id, from_at) AS first_encounter,
+           arg_max(in_bed, (to_at, in_bed)) AS held_bed,
+           arg_min(encounter_id, from_at) AS first_encounter,
            arg_max(encounter_id, to_at) AS last_encounter
     FROM numbered GROUP BY patient, facility, unit, class, visit
 ),

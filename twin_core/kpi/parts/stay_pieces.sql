@@ -14,7 +14,7 @@ known_stay AS (
     WHERE s.from_at < scope.seen_to AND (s.to_at IS NULL OR s.to_at >= scope.from_at)
       AND (s.to_at IS NULL OR s.to_at > s.from_at)
 )
-SELECT s.stay_id, s.encounter_id, s.patient, s.facility, s.unit, s.bed_key,
+SELECT s.stay_id, s.encounter_id, s.patient, s.facility, s.unit, s.bed_key, s.from_at AS stay_from,
        greatest(s.from_at, coalesce(c.from_at, s.from_at)) AS from_at,
        least(s.to_at, coalesce(c.to_at, s.to_at)) AS to_at,
        c.class, coalesce(c.status = 'onleave', false) AS on_leave
