@@ -18,15 +18,18 @@ FROM kpi.occ_hourly('2026-11-01', '2026-11-02', grain := 'hour', "by" := 'unit')
 
 | Parameter | Meaning |
 |---|---|
-| `window_start`, `window_end` | The window, half-open. Timestamps or ISO text; text without an offset is UTC. |
-| `grain` | `hour`, `day` (default), `week` (from Monday), `month`, or `all` for one period. Periods are local to the facility and cut to the window; a day has 23, 24 or 25 hours. |
-| `by` | `hospital`, `facility`, `unit` (default) or `class`. Quote it in SQL: `"by" := 'class'`. Across facilities in different time zones, `hospital` and `class` use UTC. |
+| `window_start`, `window_end` | The window, half-open. Timestamps or ISO text; \
+text without an offset is UTC. |
+| `grain` | `hour`, `day` (default), `week` (from Monday), `month`, or `all` for one \
+period. Periods are local to the facility and cut to the window; a day has 23, 24 or 25 hours. |
+| `by` | `hospital`, `facility`, `unit` (default) or `class`. Quote it in SQL: \
+`"by" := 'class'`. Across facilities in different time zones, `hospital` and `class` use UTC. |
 | `known_at` | What was known at that instant; NULL (default) is now. |
 
 Every KPI returns the columns {columns}.
 
 - `facility` and `unit` are NULL where they were aggregated away or never named.
-- `stratum` is NULL for the KPI itself (the headline); other rows are parts shown beside it, and only
+- `stratum` is NULL for the KPI itself (the headline); other rows are parts shown beside it, only
   where there is something to show. By class it names the class, as in `IMP` or `IMP/on_leave`.
 - `value` is numerator over denominator (times 100 for shares), a ratio of sums, never a mean of
   ratios. For quantiles the denominator is n.
