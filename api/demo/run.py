@@ -68,10 +68,13 @@ class Demo:
         plan, server, began = self.plan, self._server, time.monotonic()
         server.clock.advance_to(plan.clock_starts)
         self.fed.tally.began = began
-        whole = (plan.ends - plan.clock_starts).total_seconds()
+        # The weeks before the start hold only the admissions of patients already there.
+        whole = (plan.ends - plan.demonstration.start).total_seconds()
         async with self._client() as client, self._feeder() as feeder:
             self.fed.resources = await post_inventory(client, plan.model, plan.clock_starts)
-            with self._terminal.progress("back-fill", round(whole), "seconds") as advance:
+            with self._terminal.progress(
+                "back-fill", round(whole), "seconds of hospital time"
+            ) as advance:
                 said_at = time.monotonic()
                 while (dispatch := self._stream.peek()) is not None:
                     if dispatch.at > plan.ends and not to_the_end:
@@ -81,8 +84,8 @@ class Demo:
                     await feeder.put(self._stream.take())
                     if time.monotonic() - said_at > SAY_EVERY_S:
                         said_at = time.monotonic()
-                        done = (dispatch.at - plan.clock_starts).total_seconds()
-                        advance(min(round(done), round(whole)), self._note())
+                        done = (dispatch.at - plan.demonstration.start).total_seconds()
+                        advance(round(min(max(done, 0.0), whole)), self._note())
                 await feeder.all_answered()
         server.clock.advance_to(plan.ends)
         self.fed.backfill_seconds = time.monotonic() - began
