@@ -70,11 +70,6 @@ def quarantine_replay(twin: Twin, asked: Parameters) -> Any:
     return replayed
 
 
-def rebuild(twin: Twin, asked: Parameters) -> Any:
-    """Fold the journal again, after an upgrade."""
-    return _record(twin.rebuild())
-
-
 def backup(twin: Twin, asked: Parameters) -> Any:
     """Copy both halves of the store at one position into a folder."""
     return _record(twin.backup(Path(asked["destination"])))
@@ -86,7 +81,6 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "quarantine_list": quarantine_list,
     "quarantine_show": quarantine_show,
     "quarantine_replay": quarantine_replay,
-    "rebuild": rebuild,
     "backup": backup,
 }
 

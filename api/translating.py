@@ -1,6 +1,6 @@
 """From raw bytes to receipts: which adapter reads which format, and how receipts cross a pipe."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -10,9 +10,12 @@ from adapters.fhir import Release, Scope, take_body
 from adapters.files import Found
 from adapters.hl7v2 import translate as translate_hl7
 from twin_core.errors import UsageError
-from twin_core.events import AnyEvent, Envelope, NotedFinding, Rejection, Translation
+from twin_core.events import AnyEvent, Envelope, Event, NotedFinding, Rejection, Translation
 from twin_core.inbox import Receipt
 from twin_core.settings import Settings
+
+Retranslate = Callable[[str, str, bytes, datetime], tuple[Event, ...] | None]
+"""(format, feed, raw bytes, received at) to events, or None to keep the journalled ones."""
 
 DEFAULT_FEED = "adt"
 """Feed of HL7 v2 messages that arrive without a name: by MLLP, over HTTP or from files."""
@@ -82,6 +85,24 @@ def retranslated(raw: bytes, format_: str, reader: Reader) -> Translation | Reje
         "The message holds several resources, which cannot take the place of one.",
         do="Send them again, or read their file again with `wardtwin ingest`.",
     )
+
+
+def read_anew(settings: Settings) -> Retranslate:
+    """How a rebuild reads kept bytes by the settings of now: HL7 v2 only.
+
+    A FHIR resource depends on what came with it (its Bundle, its address), which is not kept, so
+    its journalled events stay.
+    """
+
+    def events_of(
+        format_: str, feed: str, raw: bytes, received_at: datetime
+    ) -> tuple[Event, ...] | None:
+        if format_ != "hl7v2":
+            return None
+        outcome = translated_hl7(raw, feed=feed, settings=settings, received_at=received_at)
+        return outcome.events if isinstance(outcome, Translation) else None
+
+    return events_of
 
 
 class _Carried(msgspec.Struct, array_like=True, omit_defaults=True):

@@ -60,6 +60,9 @@ REFUSED_SCALARS = frozenset(
 )
 REFUSED_SCALAR_PREFIXES = ("read_", "pragma_", "sniff_", "parquet_", "duckdb_")
 
+REFUSED_TABLES = frozenset({("core", "raw")})
+"""Bytes as received: the copy that analysts read while a server runs does not hold them."""
+
 # Names that DuckDB could take for a file, an address or a variable of the host language.
 _PLAIN_NAME = re.compile(r"[^\W\d][\w $-]*\Z")
 _SYSTEM_TABLES = re.compile(r"(duckdb_(?!columns|constraints|schemas|tables|types|views)|pragma_)")
@@ -136,5 +139,7 @@ def _check_table(table: dict[str, Any]) -> None:
         raise Refused("Only the catalog wardtwin can be read here.")
     if not _PLAIN_NAME.match(name):
         raise Refused("Files and addresses cannot be read here, only tables and views.")
+    if (str(table.get("schema_name", "")).lower(), name.lower()) in REFUSED_TABLES:
+        raise Refused(f"The table {name} may not be read here; see `wardtwin quarantine show`.")
     if _SYSTEM_TABLES.match(name.lower()):
         raise Refused(f"The system table {name} may not be read here.")

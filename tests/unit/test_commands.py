@@ -145,6 +145,21 @@ def test_a_backup_is_a_store(wardtwin, tmp_path):
     assert json.loads(out.getvalue()) == [{"bed": "B1"}]
 
 
+def test_a_rebuild_reads_messages_by_the_settings_of_now(wardtwin, tmp_path):
+    (tmp_path / "feed.hl7").write_text("\r".join(message(number) for number in range(3)))
+    wardtwin("ingest", str(tmp_path / "feed.hl7"))
+    before = wardtwin("sql", "SELECT * FROM twin.stay ORDER BY ALL")[1]
+    status, out, err = wardtwin("rebuild")
+    assert (status, "6 events" in out) == (0, True), err
+    assert wardtwin("sql", "SELECT * FROM twin.stay ORDER BY ALL")[1] == before
+
+    site = tmp_path / "site.toml"
+    site.write_text('[feeds.adt.units]\nW1 = "NORTH"\n')
+    wardtwin("rebuild", "--config", str(site))
+    units = json.loads(wardtwin("sql", "SELECT DISTINCT unit FROM twin.stay", "--json")[1])
+    assert units == [{"unit": "NORTH"}]
+
+
 def test_the_catalogue_of_kpis_has_titles(wardtwin):
     rows = json.loads(wardtwin("kpi", "--json")[1])
     assert {"occ_midnight", "adc", "ed_census"} <= {row["id"] for row in rows}

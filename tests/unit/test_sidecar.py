@@ -123,6 +123,7 @@ REFUSED = [
     "SELECT * FROM duckdb_secrets()",
     "SELECT * FROM pragma_storage_info('twin.stay')",
     "SELECT * FROM other.twin.stay",
+    "SELECT * FROM core.raw",
     "SELECT * FROM nowhere",
     "SELEC 1",
     "SELECT ?",
