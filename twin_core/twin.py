@@ -1,13 +1,12 @@
 """The twin's one front door: open a store, put messages in, ask what is and what was."""
 
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
 
@@ -16,20 +15,17 @@ from twin_core.errors import StoreError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
 from twin_core.kpi import catalogue
+from twin_core.kpi.measuring import KpiRow, measure
 from twin_core.settings import Settings
 from twin_core.state import HospitalState, hospital_state
-from twin_core.store.database import Row, connect, get_meta, install_views, set_facilities
+from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_facilities
 from twin_core.store.opening import inbox_path, open_store
 from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
+from twin_core.store.rebuild import Retranslate, rebuild_store
 from twin_core.store.replica import copy_tables
 
-if TYPE_CHECKING:
-    from twin_core.kpi.measuring import KpiRow
-
 __all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
-
-_LOG = logging.getLogger("wardtwin.twin")
 
 
 class QuarantinedMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,13 +172,11 @@ class Twin:
         grain: str = "day",
         by: str = "unit",
         known_at: datetime | str | None = None,
-    ) -> "list[KpiRow]":
+    ) -> list[KpiRow]:
         """A KPI over a window, as known now or at an instant.
 
         Raises UsageError for an unknown KPI, grain or grouping.
         """
-        from twin_core.kpi.measuring import measure
-
         return measure(self.query, kpi_id, start, end, grain=grain, by=by, known_at=known_at)
 
     def state(self, at: datetime | None = None, known_at: datetime | None = None) -> HospitalState:
@@ -255,6 +249,34 @@ class Twin:
     def is_demo(self) -> bool:
         """Whether this store was made by a demonstration and holds no real patients."""
         return self._demo
+
+    def rebuild(
+        self,
+        retranslate: Retranslate | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
+        """Fold the whole journal again, as after an upgrade; return how many events were folded.
+
+        Events come from the journal, or from `retranslate` where the bytes remain. What was known
+        when stays what it was. Messages received meanwhile wait, durable, and are applied after.
+        """
+        self.wait_applied()
+        self._projector.stop()
+        self._database.close()
+        limit = self.settings.store.memory_limit
+        folded = rebuild_store(
+            self.path,
+            self.settings.precedence,
+            memory_limit=limit,
+            retranslate=retranslate,
+            progress=progress,
+        )
+        self._database = Database(self.path, memory_limit=limit)
+        install_views(self._database.connection, self._macros)
+        projection = Projection(self._database, self.settings.precedence)
+        self._projector = Projector(self._inbox, projection, self._listeners)
+        self._projector.start()
+        return folded
 
     # --- copies ------------------------------------------------------------------------------
 

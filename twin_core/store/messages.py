@@ -1,6 +1,7 @@
 """Message, raw, finding and event rows of a batch, from the entries of the inbox."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -46,18 +47,21 @@ def filed_events(entries: Sequence[Entry]) -> list[Filed]:
     return filed
 
 
-def message_row(entry: Entry, batch_no: int) -> tuple[object, ...]:
-    """An entry as a row of core.message."""
+def message_row(
+    entry: Entry, batch_no: int, first_received_at: datetime | None = None
+) -> tuple[object, ...]:
+    """An entry as a row of core.message; a replay keeps when it was first received."""
+    received_at = first_received_at or entry.received_at
     head, envelope = entry.head, entry.head.envelope
     start = (entry.replay_of or entry.position, batch_no, head.format, head.feed)
     if envelope is None:
         named = (head.sender, head.control_id, head.trigger_event)
         reason = "; ".join(f"{fault.where}: {fault.reason}" for fault in head.faults)
         faults = _JSON.encode(head.faults).decode()
-        unordered = (entry.received_at, None, 0, None, head.origin)
+        unordered = (received_at, None, 0, None, head.origin)
         return (*start, *named, *unordered, "quarantined", head.code, reason, faults, None)
     named = (envelope.sender, envelope.control_id, envelope.trigger_event)
-    order = (entry.received_at, envelope.sent_at, envelope.sequence, envelope.digest, head.origin)
+    order = (received_at, envelope.sent_at, envelope.sequence, envelope.digest, head.origin)
     status, reason_or_none = "applied", None
     if not head.events:
         status = "journalled"

@@ -13,6 +13,15 @@ SELECT stay_id, encounter_id, facility, unit, room, bed, from_at,
        least(until_at, previous_until_at) AS to_at, known_from
 FROM ordered WHERE previous_until_at > from_at AND until_at > from_at;
 COMMENT ON VIEW twin.bed_conflict IS 'Stays that begin while another patient is still in the bed';
+COMMENT ON COLUMN twin.bed_conflict.stay_id IS 'The later stay; see twin.stay';
+COMMENT ON COLUMN twin.bed_conflict.encounter_id IS 'Its encounter; see twin.encounter';
+COMMENT ON COLUMN twin.bed_conflict.facility IS 'Facility code';
+COMMENT ON COLUMN twin.bed_conflict.unit IS 'Nursing unit';
+COMMENT ON COLUMN twin.bed_conflict.room IS 'Room';
+COMMENT ON COLUMN twin.bed_conflict.bed IS 'The bed that holds two patients';
+COMMENT ON COLUMN twin.bed_conflict.from_at IS 'First instant with two patients';
+COMMENT ON COLUMN twin.bed_conflict.to_at IS 'First instant without; infinity while it lasts';
+COMMENT ON COLUMN twin.bed_conflict.known_from IS 'When it became known';
 
 CREATE OR REPLACE VIEW twin.finding AS
 SELECT finding_id, kind, subject, message_id, found_at, detail FROM core.message_finding

@@ -1,0 +1,382 @@
+"""Two files that are one store: opened together, migrated, rebuilt, copied, or refused."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from twin_core import Twin
+from twin_core.errors import StoreBusy, StoreError, StoreMismatch, StoreVersion, UsageError
+from twin_core.events import (
+    Admitted,
+    Discharged,
+    Envelope,
+    Event,
+    Fault,
+    PatientDescribed,
+    Rejection,
+    Transferred,
+    Translation,
+    Visit,
+)
+from twin_core.identifiers import Identifier, Place
+from twin_core.inbox import Receipt
+from twin_core.store.database import CATALOG, connect, migrate
+from twin_core.store.facts import natural
+from twin_core.store.projection import Projection
+from twin_core.store.projector import Projector
+from twin_core.store.tables import ENTITIES
+
+EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
+BED, OTHER_BED = Place("H", "ICU", "1", "A"), Place("H", "MED", "7", "B")
+
+
+def at(hours: float) -> datetime:
+    return EIGHT + timedelta(hours=hours)
+
+
+def admission(n: int, place: Place = BED, hours: float = 0) -> Receipt:
+    visit = Visit(class_="IMP", admitted_at=at(hours))
+    person = (Identifier("urn:mrn", str(n), "MR"),)
+    common = {"occurred_at": at(hours), "entered_at": at(hours), "patient": person}
+    number = (Identifier("urn:visit", f"V{n}", "VN"),)
+    admitted = Admitted(**common, encounter=number, visit=visit, place=place)
+    return receipt(f"A{n}", PatientDescribed(occurred_at=at(hours), patient=person), admitted)
+
+
+def departure(n: int, hours: float) -> Receipt:
+    person = (Identifier("urn:mrn", str(n), "MR"),)
+    number = (Identifier("urn:visit", f"V{n}", "VN"),)
+    event = Discharged(
+        occurred_at=at(hours), entered_at=at(hours), encounter=number, patient=person
+    )
+    return receipt(f"D{n}", event)
+
+
+def receipt(control_id: str, *events: Event) -> Receipt:
+    envelope = Envelope(
+        feed="main",
+        sender="ADT|H",
+        control_id=control_id,
+        trigger_event="ADT^A01",
+        sent_at=EIGHT,
+        digest=hashlib.sha256(repr(events).encode()).digest()[:16],
+    )
+    outcome = Translation(envelope=envelope, events=events)
+    return Receipt(format="hl7v2", feed="main", raw=b"raw", outcome=outcome, origin="test")
+
+
+def rejected() -> Receipt:
+    fault = Fault(where="PV1^1^44", code="102", reason="is no date")
+    outcome = Rejection(code="AE", faults=(fault,), feed="main", sender="ADT|H", control_id="R1")
+    return Receipt(format="hl7v2", feed="main", raw=b"bad", outcome=outcome, origin="test")
+
+
+def stays(twin: Twin) -> list[tuple[object, ...]]:
+    rows = twin.query("SELECT unit, bed, from_at, to_at FROM twin.stay ORDER BY from_at, unit")
+    return [tuple(row.values()) for row in rows]
+
+
+def filled(path: Path, *receipts: Receipt) -> Path:
+    with Twin.open(path) as twin:
+        twin.receive(receipts or [admission(1), departure(1, 5)])
+        twin.wait_applied()
+    return path
+
+
+def test_a_store_opened_again_shows_what_it_showed(tmp_path: Path) -> None:
+    path = filled(tmp_path / "twin.duckdb")
+    with Twin.open(path) as twin:
+        assert stays(twin) == [("ICU", "A", at(0), at(5))]
+
+
+def test_a_file_named_like_a_schema_works(tmp_path: Path) -> None:
+    for name in ("twin.duckdb", "core", "kpi.db"):
+        with Twin.open(filled(tmp_path / name)) as twin:
+            assert len(stays(twin)) == 1
+
+
+def test_messages_acknowledged_but_not_applied_are_applied_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = filled(tmp_path / "x.duckdb")
+    with monkeypatch.context() as patch:
+        # As after a crash: the inbox has the message, the database does not.
+        patch.setattr(Projector, "start", lambda self: None)
+        with Twin.open(path) as twin:
+            assert twin.receive([admission(2, OTHER_BED, 1)])[0].code == "AA"
+            with pytest.raises(StoreError, match="not applied within"):
+                twin.wait_applied(timeout=0.1)
+    with Twin.open(path) as twin:
+        assert stays(twin) == [("ICU", "A", at(0), at(5)), ("MED", "B", at(1), None)]
+
+
+def test_half_a_store_is_refused(tmp_path: Path) -> None:
+    path = filled(tmp_path / "x.duckdb")
+    inbox = tmp_path / "x.duckdb.inbox"
+    inbox.rename(tmp_path / "away")
+    with pytest.raises(StoreMismatch, match="missing beside"):
+        Twin.open(path)
+    (tmp_path / "away").rename(inbox)
+    path.rename(tmp_path / "away")
+    with pytest.raises(StoreMismatch, match="missing beside"):
+        Twin.open(path)
+
+
+def test_halves_of_different_stores_are_refused(tmp_path: Path) -> None:
+    one, two = filled(tmp_path / "one.duckdb"), filled(tmp_path / "two.duckdb")
+    shutil.copy(f"{two}.inbox", f"{one}.inbox")
+    with pytest.raises(StoreMismatch, match="different stores"):
+        Twin.open(one)
+
+
+def test_an_inbox_older_than_its_database_is_refused(tmp_path: Path) -> None:
+    path = filled(tmp_path / "x.duckdb")
+    old_inbox = shutil.copy(f"{path}.inbox", tmp_path / "old")
+    filled(path, admission(2, OTHER_BED, 1))
+    shutil.copy(old_inbox, f"{path}.inbox")
+    with pytest.raises(StoreMismatch, match="older than its database"):
+        Twin.open(path)
+
+
+def test_a_store_held_by_another_program_is_busy(tmp_path: Path) -> None:
+    path = filled(tmp_path / "x.duckdb")
+    holder = (
+        "import sys; from twin_core import Twin; t = Twin.open(sys.argv[1]);"
+        " print('held', flush=1); sys.stdin.read(); t.close()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(StoreBusy, match="held by another program"):
+            Twin.open(path)
+        process.communicate(b"")
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 500, b"\x00" * 20_000])
+def test_a_corrupt_database_is_refused_with_advice(tmp_path: Path, content: bytes) -> None:
+    path = filled(tmp_path / "x.duckdb")
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Twin.open(path)
+
+
+def test_a_corrupt_inbox_is_refused_with_advice(tmp_path: Path) -> None:
+    path = filled(tmp_path / "x.duckdb")
+    Path(f"{path}.inbox").write_bytes(b"garbage" * 5000)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Twin.open(path)
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = filled(tmp_path / "x.duckdb")
+    connection = duckdb.connect(path)
+    connection.execute("UPDATE core.meta SET value = '999' WHERE key = 'schema_version'")
+    connection.close()
+    with pytest.raises(StoreVersion, match="999"):
+        Twin.open(path)
+
+
+def test_a_store_that_must_exist_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store"):
+        Twin.open(tmp_path / "x.duckdb", create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tables_are_those_that_the_analysts_names_promise(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "x.duckdb")
+    migrate(connection)
+    for entity in ENTITIES:
+        found = connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ?"
+            " AND schema_name = 'core' AND table_name = ? ORDER BY column_index",
+            [CATALOG, f"{entity.name}_version"],
+        ).fetchall()
+        promised = [
+            (c.name, c.type.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"))
+            for c in entity.columns
+        ]
+        assert found[: len(promised)] == promised
+        assert [name for name, _ in found[len(promised) :]] == [
+            "version_no",
+            "owner",
+            "known_from",
+            "known_to",
+        ]
+    connection.close()
+
+
+def test_every_column_an_analyst_sees_has_a_comment(tmp_path: Path) -> None:
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        silent = twin.query(
+            "SELECT table_name, column_name FROM duckdb_columns()"
+            " WHERE schema_name = 'twin' AND comment IS NULL"
+        )
+    assert silent == []
+
+
+def test_what_was_known_stays_what_was_known(tmp_path: Path) -> None:
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.receive([admission(1)])
+        twin.wait_applied()
+        (first,) = twin.query("SELECT known_at FROM core.batch")
+        twin.receive([departure(1, 5)])
+        twin.wait_applied()
+        then = twin.query("FROM history.stay($known_at)", {"known_at": first["known_at"]})
+        now = twin.query("FROM history.stay(NULL)")
+    assert ([row["to_at"] for row in then], [row["to_at"] for row in now]) == ([None], [at(5)])
+
+
+def test_a_rebuild_gives_the_same_present_and_the_same_past(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    with Twin.open(path) as twin:
+        for group in ([admission(1)], [admission(2, OTHER_BED, 1), rejected()], [departure(1, 5)]):
+            twin.receive(group)
+            twin.wait_applied()
+        views = ("stay", "encounter", "patient", "location", "message", "finding", "event")
+        histories = "SELECT * EXCLUDE (version_no, owner) FROM core.stay_version ORDER BY ALL"
+        before = [sorted(map(repr, twin.query(f"FROM twin.{view}"))) for view in views]
+        past = twin.query(histories)
+        assert twin.rebuild() == 5
+        assert [sorted(map(repr, twin.query(f"FROM twin.{view}"))) for view in views] == before
+        assert twin.query(histories) == past
+        twin.receive([departure(2, 6)])
+        twin.wait_applied()
+        assert stays(twin)[1] == ("MED", "B", at(1), at(6))
+
+
+def test_a_rebuild_reads_raw_bytes_anew_where_it_can(tmp_path: Path) -> None:
+    person, number = (Identifier("urn:mrn", "1"),), (Identifier("urn:visit", "V1"),)
+    better = Admitted(
+        occurred_at=at(2), entered_at=at(2), encounter=number, patient=person, place=OTHER_BED
+    )
+    with Twin.open(filled(tmp_path / "x.duckdb", admission(1))) as twin:
+        assert twin.rebuild(lambda format_, feed, raw, received_at: (better,)) == 1
+        assert stays(twin) == [("MED", "B", at(2), None)]
+
+
+def test_a_backup_is_a_store(tmp_path: Path) -> None:
+    with Twin.open(filled(tmp_path / "x.duckdb")) as twin:
+        twin.backup(tmp_path / "copy")
+        twin.receive([admission(2, OTHER_BED, 1)])
+        twin.wait_applied()
+    with Twin.open(tmp_path / "copy" / "x.duckdb") as copy:
+        assert stays(copy) == [("ICU", "A", at(0), at(5))]
+        assert copy.raw(1) == b"raw"
+        copy.receive([admission(3, OTHER_BED, 2)])
+        copy.wait_applied()
+        assert len(stays(copy)) == 2
+
+
+def test_quarantine_keeps_bytes_and_reason_and_replay_applies(tmp_path: Path) -> None:
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        (answer,) = twin.receive([rejected()])
+        twin.wait_applied()
+        (message,) = twin.quarantined()
+        assert (message.message_id, message.code) == (answer.position, "AE")
+        assert "PV1^1^44" in message.reason
+        assert twin.raw(message.message_id) == b"bad"
+        again = twin.replay(message.message_id, rejected().outcome)
+        assert again.status == "rejected"
+        assert twin.replay(message.message_id, admission(1).outcome).status == "accepted"
+        twin.wait_applied()
+        assert twin.quarantined() == []
+        row = twin.message(message.message_id)
+        assert (row["status"], row["reason"], row["received_at"]) == (
+            "applied",
+            None,
+            message.received_at,
+        )
+        assert len(stays(twin)) == 1
+        with pytest.raises(UsageError, match="not in quarantine"):
+            twin.replay(message.message_id, admission(1).outcome)
+
+
+def test_a_message_that_cannot_be_folded_is_quarantined_and_its_neighbours_are_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Projection.apply
+
+    def trips_over(self: Projection, entries: list) -> object:
+        if any(e.head.envelope and e.head.envelope.control_id == "A2" for e in entries):
+            raise ValueError("a fault in the fold")
+        return whole(self, entries)
+
+    monkeypatch.setattr(Projection, "apply", trips_over)
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.receive([admission(1), admission(2, OTHER_BED), admission(3, OTHER_BED, 3)])
+        twin.wait_applied()
+        assert [row[0] for row in stays(twin)] == ["ICU", "MED"]
+        (message,) = twin.quarantined()
+        assert (message.control_id, message.code) == ("A2", "AA")
+        assert "could not be applied" in message.reason
+
+
+def test_a_disk_that_fails_the_projection_is_waited_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, failures = Projection.apply, iter([duckdb.IOException("No space left on device")])
+
+    def full_once(self: Projection, entries: list) -> object:
+        for failure in failures:
+            raise failure
+        return whole(self, entries)
+
+    monkeypatch.setattr(Projection, "apply", full_once)
+    monkeypatch.setattr("twin_core.store.projector.RETRY_S", 0.05)
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        assert twin.receive([admission(1)])[0].code == "AA"
+        twin.wait_applied()
+        assert len(stays(twin)) == 1
+        assert twin.failure() is None
+
+
+def test_a_clock_that_jumps_back_keeps_known_instants_growing(tmp_path: Path) -> None:
+    class Jumping:
+        instants = iter([at(10), at(9), at(8), at(7)])
+        last = at(7)
+
+        def now(self) -> datetime:
+            self.last = next(self.instants, self.last)
+            return self.last
+
+    with Twin.open(tmp_path / "x.duckdb", clock=Jumping()) as twin:
+        for n in range(1, 4):
+            twin.receive([admission(n, OTHER_BED, n)])
+            twin.wait_applied()
+        rows = twin.query("SELECT known_at FROM core.batch ORDER BY batch_no")
+    known = [row["known_at"] for row in rows]
+    assert known == sorted(set(known))
+
+
+def test_control_ids_sort_by_their_numbers() -> None:
+    assert sorted(["A10", "A9", "9", "10", "B1"], key=natural) == ["9", "10", "A9", "A10", "B1"]
+
+
+def test_a_transfer_shows_in_the_batch_that_tells_the_board(tmp_path: Path) -> None:
+    told = []
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        stop = twin.subscribe(told.append)
+        twin.receive([admission(1)])
+        twin.wait_applied()
+        number = (Identifier("urn:visit", "V1", "VN"),)
+        moved = Transferred(
+            occurred_at=at(1), entered_at=at(1), encounter=number, place=OTHER_BED, origin=BED
+        )
+        twin.receive([receipt("T1", moved)])
+        twin.wait_applied()
+        stop()
+        twin.receive([departure(1, 2)])
+        twin.wait_applied()
+    assert [batch.sequence for batch in told] == [1, 2]
+    assert told[1].units == {("H", "ICU"), ("H", "MED")}

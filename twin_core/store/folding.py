@@ -1,0 +1,311 @@
+"""Folding what a batch touches: from filed events to versions that end and versions that begin.
+
+Each touched patient, place, encounter and device is folded once per batch, in an order in which
+each fold finds what it asks for: people and places first, then encounters, then devices.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import duckdb
+
+from twin_core.events import DeviceStated, LocationStated
+from twin_core.identifiers import Identifier
+from twin_core.settings import PrecedenceSettings
+from twin_core.store.fold.device import fold_census, fold_device, fold_directory
+from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
+from twin_core.store.fold.locations import Path, fold_location, path_identifier
+from twin_core.store.fold.patient import fold_people
+from twin_core.store.fold.rows import EntityRow, Resolver
+from twin_core.store.messages import Filed
+from twin_core.store.nodes import Nodes
+from twin_core.store.places import Places, Touched
+from twin_core.store.starts import same_starts
+from twin_core.store.subjects import CENSUS, DEVICE, DIRECTORY, ENCOUNTER, LOCATION, PATIENT
+from twin_core.store.tables import ENTITIES
+from twin_core.store.units import Unit, Units, owners_where
+
+
+class Changes(NamedTuple):
+    """What a batch changes: rows that begin with (version number, owner), rows that end."""
+
+    opened: list[tuple[EntityRow, int, int]]
+    closed: list[tuple[EntityRow, int]]
+
+
+class Folding:
+    """Every fold of a store, over remembered families and the journal behind them."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, precedence: PrecedenceSettings
+    ) -> None:
+        self._connection, self._precedence = connection, precedence
+        self.nodes = Nodes(connection)
+        self.units = Units(connection, self.nodes)
+        self.places = Places(connection)
+        self._next_version = _last_version(connection)
+        self._opened: list[tuple[EntityRow, int, int]] = []
+        self._closed: list[tuple[EntityRow, int]] = []
+        self._dirty: dict[str, set[int]] = defaultdict(set)
+        self._sighted: list[Identifier] = []
+
+    def forget(self) -> None:
+        """Drop whatever is remembered and not committed."""
+        self.nodes.forget()
+        self.units.forget()
+        self.places.forget()
+        self._next_version = _last_version(self._connection)
+
+    def fold(self, filed: Sequence[Filed]) -> Changes:
+        """Add the events of a batch to their families and fold all that they touch."""
+        if self.nodes.begin():
+            self.units.forget()
+        self.units.begin()
+        self._opened, self._closed, self._dirty = [], [], defaultdict(set)
+        self._learn(filed)
+        self._fetch(filed)
+        before = self._people_before()
+        named_before = self._encounters_before()
+        self._unite_and_add(filed)
+        self._fold_people(before)
+        self._fold_places(filed)
+        self._follow_renamed(named_before)
+        self._fold_encounters()
+        self._fold_others()
+        return Changes(self._opened, self._closed)
+
+    # --- the steps of a batch ----------------------------------------------------------------
+
+    def _learn(self, filed: Sequence[Filed]) -> None:
+        wanted: list[tuple[str, Identifier]] = []
+        paths: set[Path] = set()
+        for _, _, subject in filed:
+            wanted += [(subject.kind, identifier) for identifier in subject.united]
+            wanted += subject.asked
+            paths.update(subject.places)
+        self._sighted = [path_identifier(path) for path in self.places.unseen(paths)]
+        wanted += [(LOCATION, identifier) for identifier in self._sighted]
+        self.nodes.learn(wanted)
+
+    def _fetch(self, filed: Sequence[Filed]) -> None:
+        for _, _, subject in filed:
+            for identifier in subject.united:
+                node = self.nodes.number(subject.kind, identifier)
+                self._dirty[subject.kind].add(self.nodes.family(node))
+        for kind, owners in self._dirty.items():
+            self.units.fetch(kind, owners)
+
+    def _people_before(self) -> dict[tuple[str, str], tuple[str, bool]]:
+        known: dict[tuple[str, str], tuple[str, bool]] = {}
+        for owner in self._dirty[PATIENT]:
+            if not self.nodes.is_new(owner):
+                unit = self._survivors(owner)
+                described = bool(unit.facts)
+                known.update({key: (i, described) for key, i in (unit.survivors or {}).items()})
+        return known
+
+    def _encounters_before(self) -> dict[int, tuple[str, bool]]:
+        return {
+            owner: (encounter_id_of(self.nodes.identifiers(owner)), bool(unit.facts))
+            for owner in self._dirty[ENCOUNTER]
+            if not self.nodes.is_new(owner)
+            for unit in [self.units.get(owner)]
+        }
+
+    def _unite_and_add(self, filed: Sequence[Filed]) -> None:
+        for fact, _, subject in filed:
+            numbers = [self.nodes.number(subject.kind, i) for i in subject.united]
+            for number in numbers[1:]:
+                self._unite(subject.kind, numbers[0], number)
+            self.units.get(self.nodes.family(numbers[0])).add(fact)
+        for one, other in same_starts(self._connection, self.nodes, self._dirty[PATIENT]):
+            self.units.fetch(ENCOUNTER, (self.nodes.family(one), self.nodes.family(other)))
+            self._dirty[ENCOUNTER].update((self.nodes.family(one), self.nodes.family(other)))
+            self._unite(ENCOUNTER, one, other)
+        for kind, owners in self._dirty.items():
+            self._dirty[kind] = {self.nodes.family(owner) for owner in owners}
+
+    def _unite(self, kind: str, one: int, other: int) -> None:
+        families = self.nodes.family(one), self.nodes.family(other)
+        if families[0] == families[1]:
+            return
+        units = self.units.fetch(kind, families)
+        united = self.nodes.unite(one, other)
+        if united is None:
+            return
+        kept, gone = (units if units[0].owner == united[0] else units[::-1])[:2]
+        # Rows of the absorbed family carry its number: they end here, and the fold of the whole
+        # opens whatever of them still holds.
+        self._closed += list(gone.rows.items())
+        gone.rows = {}
+        kept.absorb(gone)
+        self.units.drop(gone.owner)
+
+    def _fold_people(self, before: dict[tuple[str, str], tuple[str, bool]]) -> None:
+        moved: set[str] = set()
+        after: dict[tuple[str, str], str] = {}
+        for owner in self._dirty[PATIENT]:
+            unit = self.units.get(owner)
+            folded = fold_people(unit.facts, self.nodes.identifiers(owner))
+            unit.survivors = folded.survivors
+            after.update(folded.survivors)
+            self._replace(unit, folded.rows)
+        for key, (patient_id, described) in before.items():
+            if after.get(key) != patient_id or not described:
+                moved.add(patient_id)
+        if moved:
+            owners = owners_where(self._connection, "encounter", "patient_id", moved)
+            self._refold(ENCOUNTER, owners)
+            self._refold(DEVICE, owners_where(self._connection, "device", "patient_id", moved))
+
+    def _fold_places(self, filed: Sequence[Filed]) -> None:
+        stated = [f.fact for f in filed if isinstance(f.fact.event, LocationStated)]
+        touched = self.places.state(stated)
+        owners = {self.nodes.number(LOCATION, identifier) for identifier in self._sighted}
+        owners |= self._dirty[LOCATION] | self._touched_owners(touched)
+        subjects = self.places.subjects_by_path() if owners else {}
+        keys = {key for path_keys in subjects.values() for key in path_keys}
+        self.nodes.learn([(LOCATION, Identifier(*key, "reference")) for key in keys])
+        self.units.fetch(LOCATION, owners)
+        for owner in owners:
+            self._fold_place(owner, subjects)
+        if touched.location_ids:
+            for entity, kind in (("stay", ENCOUNTER), ("device", DEVICE)):
+                ids = touched.location_ids
+                self._refold(kind, owners_where(self._connection, entity, "location_id", ids))
+
+    def _touched_owners(self, touched: Touched) -> set[int]:
+        wanted = [path_identifier(path) for path in touched.paths]
+        self.places.unseen(touched.paths)
+        wanted += [Identifier(*key, "reference") for key in touched.subjects]
+        self.nodes.learn([(LOCATION, identifier) for identifier in wanted])
+        return {self.nodes.number(LOCATION, identifier) for identifier in wanted}
+
+    def _fold_place(self, owner: int, subjects: dict[Path, list[tuple[str, str]]]) -> None:
+        unit = self.units.get(owner)
+        identifier = self.nodes.identifiers(owner)[0]
+        if identifier.type != "path":
+            place = self.places.hierarchy.resolve(identifier)
+            own = [] if any(place[1:4]) else unit.facts
+            rows = fold_location(own, place[:4], identifier, self.places.hierarchy) if own else []
+            self._replace(unit, rows)
+            return
+        path = _path_of(identifier)
+        references = [Identifier(*key, "reference") for key in subjects.get(path, ())]
+        numbers = [self.nodes.number(LOCATION, reference) for reference in references]
+        facts = list(unit.facts)
+        for resource in self.units.fetch(LOCATION, numbers):
+            facts += resource.facts
+        facts.sort(key=lambda fact: fact.order)
+        self._replace(unit, fold_location(facts, path, None, self.places.hierarchy))
+
+    def _follow_renamed(self, before: dict[int, tuple[str, bool]]) -> None:
+        renamed = {
+            encounter_id
+            for owner, (encounter_id, described) in before.items()
+            if not described
+            or encounter_id != encounter_id_of(self.nodes.identifiers(self.nodes.family(owner)))
+        }
+        if renamed:
+            owners = owners_where(self._connection, "encounter", "part_of", renamed)
+            self._refold(ENCOUNTER, owners)
+
+    def _fold_encounters(self) -> None:
+        owners = self._dirty[ENCOUNTER]
+        units = self.units.fetch(ENCOUNTER, owners)
+        self._fetch_asked(units)
+        resolver = self._resolver()
+        for unit in units:
+            identifiers = self.nodes.identifiers(unit.owner)
+            self._replace(unit, fold_encounter(unit.facts, identifiers, resolver, self._precedence))
+
+    def _fold_others(self) -> None:
+        devices = self.units.fetch(DEVICE, self._dirty[DEVICE])
+        self._fetch_asked(devices)
+        resolver = self._resolver()
+        for unit in devices:
+            rows = fold_device(unit.facts, self.nodes.identifiers(unit.owner), resolver)
+            self._replace(unit, rows)
+        for unit in self.units.fetch(DIRECTORY, self._dirty[DIRECTORY]):
+            self._replace(unit, fold_directory(unit.facts))
+        for unit in self.units.fetch(CENSUS, self._dirty[CENSUS]):
+            self._replace(unit, fold_census(unit.facts))
+
+    # --- what folds ask ----------------------------------------------------------------------
+
+    def _resolver(self) -> Resolver:
+        return Resolver(self.places.resolve, self._patient, self._encounter, self._location)
+
+    def _patient(self, identifiers: Sequence[Identifier]) -> tuple[str | None, bool]:
+        if not identifiers:
+            return None, False
+        owner = self.nodes.family(self.nodes.number(PATIENT, identifiers[0]))
+        unit = self._survivors(owner)
+        return (unit.survivors or {}).get(identifiers[0].key), bool(unit.facts)
+
+    def _encounter(self, identifier: Identifier) -> tuple[str, bool]:
+        owner = self.nodes.family(self.nodes.number(ENCOUNTER, identifier))
+        described = bool(self.units.fetch(ENCOUNTER, (owner,))[0].facts)
+        return encounter_id_of(self.nodes.identifiers(owner)), described
+
+    def _location(self, reference: Identifier) -> tuple[str, bool]:
+        resolved = self.places.hierarchy.resolve(reference)
+        return resolved.location_id, resolved.known
+
+    def _survivors(self, owner: int) -> Unit:
+        (unit,) = self.units.fetch(PATIENT, (owner,))
+        if unit.survivors is None:
+            unit.survivors = fold_people(unit.facts, self.nodes.identifiers(owner)).survivors
+        return unit
+
+    def _fetch_asked(self, units: Iterable[Unit]) -> None:
+        # Patients and parents that loaded facts name may not be remembered any more.
+        asked: dict[str, set[Identifier]] = defaultdict(set)
+        for unit in units:
+            if unit.kind == DEVICE:
+                found = {f.event.patient for f in unit.facts if isinstance(f.event, DeviceStated)}
+                asked[PATIENT] |= {patient for patient in found if patient is not None}
+            else:
+                patients, parents = asks_for(unit.facts)
+                asked[PATIENT] |= patients
+                asked[ENCOUNTER] |= parents
+        for kind, identifiers in asked.items():
+            self.nodes.learn([(kind, identifier) for identifier in identifiers])
+            numbers = [self.nodes.number(kind, identifier) for identifier in identifiers]
+            self.units.fetch(kind, {self.nodes.family(number) for number in numbers})
+
+    # --- versions ----------------------------------------------------------------------------
+
+    def _refold(self, kind: str, owners: Iterable[int]) -> None:
+        found = set(owners)
+        self._recall(kind, found)
+        self._dirty[kind] |= {self.nodes.family(owner) for owner in found}
+
+    def _recall(self, kind: str, owners: set[int]) -> None:
+        # Owners come from rows; their nodes must be at hand before their facts can be loaded.
+        self.nodes.recall(owners)
+        self.units.fetch(kind, {self.nodes.family(owner) for owner in owners})
+
+    def _replace(self, unit: Unit, rows: Sequence[EntityRow]) -> None:
+        held, present = unit.rows, set(rows)
+        for row in [row for row in held if row not in present]:
+            self._closed.append((row, held.pop(row)))
+        for row in rows:
+            if row not in held:
+                self._next_version += 1
+                held[row] = self._next_version
+                self._opened.append((row, self._next_version, unit.owner))
+
+
+def _path_of(identifier: Identifier) -> Path:
+    facility, unit, room, bed = (part.replace("%2F", "/") for part in identifier.value.split("/"))
+    return (facility, unit, room, bed)
+
+
+def _last_version(connection: duckdb.DuckDBPyConnection) -> int:
+    newest = " UNION ALL ".join(
+        f"SELECT max(version_no) AS n FROM core.{entity.name}_version" for entity in ENTITIES
+    )
+    row = connection.execute(f"SELECT coalesce(max(n), 0) FROM ({newest})").fetchone()
+    return int(row[0]) if row else 0
