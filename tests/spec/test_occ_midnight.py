@@ -29,6 +29,14 @@ def test_leaving_at_midnight_is_gone_arriving_at_midnight_is_there(draw):
         A    | 11-03        | 0         | 2           | 0     | 1
         """,
     )
+    # Over all three nights together the patients of one bed do not meet at midnight either.
+    hospital.shows(
+        "occ_midnight",
+        "11-01",
+        "11-04",
+        "numerator | denominator | value\n 1 | 6 | 50/3",
+        grain="all",
+    )
 
 
 def test_a_period_is_the_sum_of_its_nights_never_the_mean_of_their_rates(draw):
