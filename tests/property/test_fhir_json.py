@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ def taken(body, strictness, release):
     return list(take_body(body, scope, LIMITS))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.one_of(RESOURCES, TREES),
     st.sampled_from(["lenient", "standard", "strict"]),
@@ -65,6 +66,49 @@ def test_any_json_is_answered(tree, strictness, release):
         else:
             assert isinstance(one.outcome, Translation)
             assert decode_events(encode_events(one.outcome.events)) == one.outcome.events
+
+
+PAIRS_FOLDER = Path(__file__).parents[2] / "fixtures" / "fhir"
+VALID = [
+    json.loads(path.read_bytes())
+    for path in sorted(PAIRS_FOLDER.glob("*.json"))
+    if not path.name.endswith(".events.json")
+]
+TIMES = ["9999-12-31T23:59:60Z", "0001-01-01T00:00:00+14:00", "2026-03-01T10:00:00"]
+TREES_OF_JUNK = [[], {}, [[]], [{}], {"reference": "#"}, {"value": "x"}, ["a", None]]
+JUNK = st.sampled_from([None, True, 0, -1.5, "", "#", "#x", "/", *TIMES, *TREES_OF_JUNK])
+
+
+def places_in(tree, at=()):
+    """Every path in a JSON tree."""
+    found = [at] if at else []
+    steps = tree if isinstance(tree, dict) else range(len(tree) if isinstance(tree, list) else 0)
+    for step in steps:
+        found += places_in(tree[step], (*at, step))
+    return found
+
+
+@st.composite
+def spoiled(draw):
+    """A valid resource with a few of its parts replaced by something that does not belong."""
+    tree = json.loads(json.dumps(draw(st.sampled_from(VALID))))
+    for _ in range(draw(st.integers(1, 3))):
+        *path, last = draw(st.sampled_from(places_in(tree)))
+        around = tree
+        for step in path:
+            around = around[step]
+        around[last] = json.loads(json.dumps(draw(JUNK)))
+    return tree
+
+
+@settings(max_examples=250, deadline=None)
+@given(spoiled(), st.sampled_from(["lenient", "standard", "strict"]))
+def test_a_spoiled_resource_is_answered(tree, strictness):
+    for one in taken(json.dumps(tree).encode(), strictness, Release.R4):
+        if isinstance(one.outcome, Translation):
+            assert decode_events(encode_events(one.outcome.events)) == one.outcome.events
+        else:
+            assert one.outcome.faults
 
 
 @given(st.binary(max_size=200), st.sampled_from(list(Release)))
