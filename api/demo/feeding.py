@@ -95,15 +95,17 @@ class Feeder:
 
     async def _unless_broken(self, awaited: Awaitable[object]) -> None:
         waiting = asyncio.ensure_future(awaited)
-        await asyncio.wait([waiting, *self._workers], return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            waiting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await waiting
+        try:
+            await asyncio.wait([waiting, *self._workers], return_when=asyncio.FIRST_COMPLETED)
             for worker in self._workers:
                 if worker.done():
                     worker.result()
-        await waiting
+            await waiting
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await waiting
 
     async def _work(self, queue: "asyncio.Queue[Dispatch]") -> None:
         connection = await self._connect()

@@ -1,6 +1,7 @@
 """Feeding keeps the order of each connection, tries again when told to, and notices hang-ups."""
 
 import asyncio
+import gc
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -99,6 +100,21 @@ def test_a_message_whose_answer_was_lost_is_sent_again():
     assert tally.answers == {"AA": 1}
     assert receiver.heard == {1: [b"1"], 2: [b"1"]}
     assert receiver.open == 0
+
+
+def test_a_feed_can_be_interrupted_while_it_waits(caplog):
+    async def interrupted() -> Receiver:
+        receiver = Receiver(*[BUSY] * 10_000)
+        feeding = asyncio.create_task(fed(receiver, [dispatch(n) for n in range(500)]))
+        await asyncio.sleep(0.05)
+        feeding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await feeding
+        return receiver
+
+    assert asyncio.run(interrupted()).open == 0
+    gc.collect()
+    assert not caplog.records
 
 
 def test_answers_are_read_whatever_the_line_end():
