@@ -69,7 +69,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         live = LiveBoard(twin, composer, lambda: figures(twin), PENDING)
         app.state.live = live
-        live.start()
+        await live.start()
         try:
             yield
         finally:

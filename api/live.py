@@ -20,8 +20,10 @@ from twin_core.twin import Twin
 TICK_S = 5.0
 """A delta at least this often: clock, waits and freshness change without any message."""
 HEARTBEAT_S = 10.0
-PACE_S = 0.4
+PACE_S, LONGEST_PACE_S = 0.25, 0.5
 """At most one delta in this time, however fast messages come; longer while composing is slow."""
+FIRST_KPIS_S = 2.0
+"""A server that has just started again owes its watchers the present before the figures."""
 KPIS_S = 20.0
 QUEUE = 32
 CLIENTS = 256
@@ -97,8 +99,12 @@ class LiveBoard:
         """How long composing the board took last time."""
         return self._compose_s
 
-    def start(self) -> None:
-        """Begin to follow the twin; called on the event loop that serves the streams."""
+    async def start(self) -> None:
+        """Begin to follow the twin; called on the event loop that serves the streams.
+
+        The first board is composed here, so that whoever waited for a server that was started
+        again does not also wait for its first, slowest queries.
+        """
         loop = asyncio.get_running_loop()
 
         def applied(_batch: object) -> None:
@@ -106,6 +112,7 @@ class LiveBoard:
                 loop.call_soon_threadsafe(self._batch_applied)
 
         self._unsubscribe = self._twin.subscribe(applied)
+        await self._try_refresh()
         self._tasks = [loop.create_task(self._follow()), loop.create_task(self._count())]
 
     def end(self) -> None:
@@ -171,6 +178,14 @@ class LiveBoard:
             self._clients = {client for client in self._clients if not client.lagging}
         return new
 
+    async def _try_refresh(self) -> None:
+        try:
+            async with self._turn:
+                await self._refresh()
+        except TwinError as error:
+            # The clients see by the missing tick that they are stale; the next turn may succeed.
+            log.warning("the board could not be composed: %s", error.what)
+
     async def _follow(self) -> None:
         while True:
             if not self._clients:
@@ -181,15 +196,11 @@ class LiveBoard:
             except TimeoutError:
                 self._stale = True
             self._wanted.clear()
-            try:
-                async with self._turn:
-                    await self._refresh()
-            except TwinError as error:
-                # The clients see by the missing tick that they are stale; the next turn may do.
-                log.warning("the board could not be composed: %s", error.what)
-            await asyncio.sleep(max(PACE_S, 4 * self._compose_s))
+            await self._try_refresh()
+            await asyncio.sleep(min(max(PACE_S, self._compose_s), LONGEST_PACE_S))
 
     async def _count(self) -> None:
+        await asyncio.sleep(FIRST_KPIS_S)
         while True:
             try:
                 self._kpis = await asyncio.to_thread(self._figures)

@@ -159,7 +159,10 @@ def test_a_bed_says_in_words_what_its_colour_says() -> None:
         "dirty",
     ]
     assert shown_unit.key == "-/MED"
-    assert tally_words(shown_unit) == "3 patients \u00b7 1 dirty \u00b7 1 on leave \u00b7 1 in conflict"
+    assert (
+        tally_words(shown_unit)
+        == "3 patients \u00b7 1 dirty \u00b7 1 on leave \u00b7 1 in conflict"
+    )
 
 
 def test_occupancy_leaves_out_beds_held_on_leave_and_closed_ones() -> None:

@@ -1,0 +1,110 @@
+"""The pages as a browser without scripts gets them."""
+
+import re
+from typing import Any
+
+import pytest
+
+from twin_core.twin import Twin
+
+HOSTILE = "<script>alert(1)</script>"
+PAGES = ("/", "/units/GEN/MED", "/kpis", "/kpis/alos", "/messages", "/quarantine", "/docs")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_stands_without_scripts_styles_or_other_servers(api: Any, path: str) -> None:
+    answer = api.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert not re.search(r"<script(?![^>]*\ssrc=\"/static/)", answer.text)
+    assert not re.search(r"\sstyle=|\son\w+=|<style", answer.text)
+    assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", answer.text)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_names_a_patient(api: Any, path: str) -> None:
+    assert "QUISENBERRY" not in api.get(path).text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_has_landmarks_a_heading_and_a_way_past_the_navigation(
+    api: Any, path: str
+) -> None:
+    text = api.get(path).text
+    assert '<html lang="en"' in text
+    assert text.count("<main") == text.count("<h1") == text.count("<nav aria-label") == 1
+    assert 'href="#main"' in text
+
+
+def test_the_board_is_complete_before_any_script_runs(api: Any) -> None:
+    text = api.get("/").text
+    icu = text.split('data-unit="GEN/ICU"')[1].split("</section>")[0]
+    assert re.search(r'class="bed occupied"[^>]*title="1-1: occupied', icu)
+    assert "1 patient" in icu
+    med = text.split('data-unit="GEN/MED"')[1].split("</section>")[0]
+    assert med.count('class="bed free"') == 2
+    assert "1 here, 1 waiting" in text
+    assert re.search(r'id="quarantined"[^>]*>1<', text)
+
+
+def test_an_empty_store_says_how_to_fill_it(fresh: Any) -> None:
+    text = fresh.get("/").text
+    assert re.search(r'id="no-units">', text)
+    assert "No unit is known yet" in text
+    assert "Nobody is in the ED" in text
+    assert fresh.get("/kpis/occ_midnight").status_code == 200
+
+
+def test_a_unit_page_lists_its_beds_and_can_show_the_past(api: Any) -> None:
+    now = api.get("/units/GEN/MED").text
+    then = api.get("/units/GEN/MED", params={"at": "2026-03-02T09:30:00Z"}).text
+    assert now.count("IMP") == 0
+    assert then.count("IMP") == 2
+    assert "2026-03-02 09:30" in then
+
+
+def test_a_missing_page_is_a_page_for_people_and_a_problem_for_programs(api: Any) -> None:
+    person = api.get("/units/GEN/NOWHERE", headers={"Accept": "text/html"})
+    assert person.status_code == 404
+    assert "Back to the board" in person.text
+    program = api.get("/v1/units/GEN/NOWHERE", headers={"Accept": "text/html"})
+    assert program.headers["content-type"] == "application/problem+json"
+
+
+def test_a_kpi_page_has_the_figures_and_how_they_are_counted(api: Any) -> None:
+    text = api.get("/kpis/occ_midnight?start=2026-03-01&end=2026-03-03&by=facility").text
+    assert "How it is counted" in text
+    assert "NHS England" in text
+    assert api.get("/kpis/happiness").status_code == 404
+    assert api.get("/kpis/alos?start=2026-02-31").status_code == 400
+
+
+def test_messages_can_be_filtered(api: Any) -> None:
+    assert api.get("/messages").text.count("ADT^A0") == 6
+    assert api.get("/messages?status=quarantined").text.count("ADT^A0") == 1
+    assert "No message is like that" in api.get("/messages?feed=other").text
+
+
+def test_what_a_sender_wrote_is_shown_and_never_executed(fresh: Any, twin: Twin) -> None:
+    raw = "\r".join(
+        (
+            rf"MSH|^~\&|{HOSTILE}|GEN|TWIN|GEN|20260302080000+0000||ADT^A01|{HOSTILE}|P|2.5.1",
+            "EVN|A01|20260302080000+0000",
+            "PID|1||P1^^^GEN^MR",
+            f"PV1|1|I|{HOSTILE}^{HOSTILE}^{HOSTILE}^GEN" + "|" * 16 + "V1^^^GEN^VN",
+        )
+    )
+    assert fresh.post("/v1/hl7v2", content=raw.encode()).status_code == 200
+    twin.wait_applied()
+    for path in ("/", "/messages", "/messages/1"):
+        text = fresh.get(path).text
+        assert HOSTILE not in text
+    assert "&lt;script&gt;" in fresh.get("/").text
+
+
+def test_a_message_can_be_tried_again_from_its_page(fresh: Any, twin: Twin, broken: bytes) -> None:
+    fresh.post("/v1/hl7v2", content=broken)
+    twin.wait_applied()
+    assert "Try again" in fresh.get("/quarantine").text
+    answer = fresh.post("/quarantine/1/replay")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/messages/1")

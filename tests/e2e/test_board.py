@@ -1,0 +1,243 @@
+"""The board in a real Chromium, in front of a real server that is killed and started again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+START_S = 60.0
+CORRECT_S = 2.0
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
+
+
+class Served:
+    """`wardtwin serve` as a process of its own, on the same ports and store each time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.http_port, self.mllp_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.http_port}"
+        self.messages = 0
+        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        command = [sys.executable, "-m", "api", "serve", "--db", str(self.folder / "board.duckdb")]
+        ports = ["--http-port", str(self.http_port), "--mllp-port", str(self.mllp_port)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command + ports, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        deadline = time.monotonic() + START_S
+        while not self.is_ready():
+            ended = self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                pytest.fail(f"no server: {(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        try:
+            return self.http.get("/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        self.http.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+
+    def send(self, trigger: str, visit: str, place: str, kind: str = "I") -> None:
+        """An ADT message about a visit, acknowledged."""
+        self.messages += 1
+        stamp = time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(time.time() - 600 + self.messages))
+        pv1 = [""] * 46
+        pv1[0], pv1[2], pv1[3], pv1[19] = "PV1", kind, place, f"{visit}^^^GEN^VN"
+        pv1[44] = stamp if trigger in {"A01", "A04"} else ""
+        pv1[45] = stamp if trigger == "A03" else ""
+        segments = (
+            rf"MSH|^~\&|PAS|GEN|TWIN|GEN|{stamp}||ADT^{trigger}|{self.messages}|P|2.5.1",
+            f"EVN|{trigger}|{stamp}",
+            f"PID|1||P{visit}^^^GEN^MR||QUISENBERRY^ADA",
+            "|".join(pv1),
+        )
+        answer = self.http.post("/v1/hl7v2", content="\r".join(segments).encode())
+        assert answer.status_code == 200, answer.text
+
+    def wait_for(self, path: str) -> None:
+        """Wait until a page is there: what was acknowledged is applied a moment later."""
+        deadline = time.monotonic() + 10
+        while self.http.get(path).status_code != 200:
+            assert time.monotonic() < deadline, path
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that several tests share; each sends of units of its own."""
+    served = Served(tmp_path_factory.mktemp("board"))
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Served]:
+    """A server with an empty store, to be killed or stopped."""
+    served = Served(tmp_path)
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A page that must never complain nor ask another machine for anything."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: complaints.append(said.text) if "Content Security" in said.text else None,
+    )
+    page.on(
+        "request",
+        lambda asked: (
+            None if asked.url.startswith("http://127.0.0.1:") else complaints.append(asked.url)
+        ),
+    )
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def tile(page: Any, unit: str, label: str) -> Any:
+    return page.locator(f'[data-unit="GEN/{unit}"] li.bed', has_text=label)
+
+
+def shows(locator: Any, pattern: str, within_s: float = 5.0) -> None:
+    """Wait for an element whose title begins as given."""
+    locator.and_(locator.page.locator(f'[title^="{pattern}"]')).wait_for(timeout=within_s * 1000)
+
+
+def test_a_bed_changes_on_the_board_without_a_reload(page: Any, server: Served) -> None:
+    server.send("A01", "V1", "MED^1^1^GEN")
+    page.goto(server.url)
+    page.locator('#link[data-state="live"]').wait_for()
+    page.evaluate("window.opened = true")
+    shows(tile(page, "MED", "1-1"), "1-1: occupied")
+    server.send("A02", "V1", "MED^1^2^GEN")
+    shows(tile(page, "MED", "1-1"), "1-1: free")
+    shows(tile(page, "MED", "1-2"), "1-2: occupied")
+    server.send("A01", "V2", "ICU^7^1^GEN")  # a unit nobody had heard of
+    shows(tile(page, "ICU", "7-1"), "7-1: occupied")
+    server.send("A04", "V3", "ED^^^GEN", kind="E")
+    page.locator("#ed tr", has_text="waiting").wait_for()
+    assert page.evaluate("window.opened")
+    assert "QUISENBERRY" not in page.content()
+
+
+def test_the_board_is_correct_within_two_seconds_after_a_kill(
+    page: Any, own_server: Served
+) -> None:
+    own_server.send("A01", "V1", "MED^1^1^GEN")
+    own_server.send("A01", "V2", "MED^1^2^GEN")
+    page.goto(own_server.url)
+    page.locator('#link[data-state="live"]').wait_for()
+    page.evaluate("window.opened = true")
+    own_server.kill()
+    page.locator('#link[data-state="reconnecting"]').wait_for()
+    assert "stale since" in page.locator("#link").inner_text()
+    own_server.start()
+    own_server.send("A03", "V1", "MED^1^1^GEN")
+    own_server.send("A02", "V2", "ICU^1^1^GEN")
+    began = time.monotonic()
+    remaining = CORRECT_S - (time.monotonic() - began)
+    shows(tile(page, "ICU", "1-1"), "1-1: occupied", within_s=remaining)
+    shows(tile(page, "MED", "1-1"), "1-1: free", within_s=remaining)
+    shows(tile(page, "MED", "1-2"), "1-2: free", within_s=remaining)
+    assert time.monotonic() - began < CORRECT_S
+    assert page.locator("#link").get_attribute("data-state") == "live"
+    assert page.evaluate("window.opened")
+
+
+def test_a_unit_page_follows_its_unit(page: Any, server: Served) -> None:
+    server.send("A01", "U1", "SURG^1^1^GEN")
+    server.wait_for("/units/GEN/SURG")
+    page.goto(f"{server.url}/units/GEN/SURG")
+    page.locator('#link[data-state="live"]').wait_for()
+    server.send("A01", "U2", "SURG^1^2^GEN")
+    page.locator("tbody tr", has_text="1-2").wait_for()
+
+
+@pytest.mark.parametrize("path", ["/", "/units/GEN/MED", "/kpis/occ_midnight", "/messages"])
+def test_the_pages_fit_a_phone_and_can_be_reached_by_keyboard(
+    page: Any, server: Served, path: str
+) -> None:
+    server.send("A01", "W1", "MED^1^9^GEN")
+    server.wait_for("/units/GEN/MED")
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(server.url + path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_an_empty_board_says_so_and_fills_itself(page: Any, own_server: Served) -> None:
+    page.goto(own_server.url)
+    assert page.locator("#no-units").is_visible()
+    own_server.send("A01", "V1", "MED^1^1^GEN")
+    shows(tile(page, "MED", "1-1"), "1-1: occupied")
+    assert not page.locator("#no-units").is_visible()
+
+
+def test_the_server_ends_on_request_although_a_board_is_open(page: Any, own_server: Served) -> None:
+    page.goto(own_server.url)
+    page.locator('#link[data-state="live"]').wait_for()
+    os.kill(own_server.process.pid, signal.SIGTERM)
+    assert own_server.process.wait(timeout=20) == 0
