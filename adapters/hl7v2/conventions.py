@@ -70,7 +70,7 @@ class Conventions:
         return system
 
     def _read_place(self, message: Message, location: str) -> Place:
-        parts = message.components(message.first_repetition(location), 4)
+        parts = message.components(message.first_repetition(location))
         unit, room, bed = (_named(message, part) for part in parts[:3])
         if not (unit or room or bed):
             return NOWHERE

@@ -27,7 +27,7 @@ _ORDINARY = frozenset(
     f"{name}|" for name in "MSH EVN PID PD1 ARV ROL NK1 PV1 PV2 OBX AL1 DG1 GT1 IN1 MRG NPU".split()
 )
 _EMPTY = [""] * 64
-_HEADER_WIDTH = 20
+_FEW_EMPTY = [""] * 8
 _LONGEST_HEADER = 64 * 1024
 _SHORTEST = len(b"MSH|^~")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -78,27 +78,21 @@ class Message:
         self.is_standard = delimiters is _STANDARD
         """Whether the delimiters are the usual ones, so that texts compare across messages."""
         self.escapes: Escapes | None = None
-        self.header = self.fields(lines[0], _HEADER_WIDTH)
+        self.header = self.fields(lines[0])
         """MSH split into fields; `header[n - 1]` is MSH-n."""
 
-    def segment(self, name: str, width: int) -> list[str] | None:
-        """The fields of the first segment of that name, `width` of them at least."""
+    def segment(self, name: str) -> list[str] | None:
+        """The fields of the first segment of that name."""
         line = self.first.get(name)
-        return None if line is None else self.fields(line, width)
+        return None if line is None else line.split(self.delimiters.field) + _EMPTY
 
-    def fields(self, line: str, width: int) -> list[str]:
-        """A segment split into fields, field n at index n, `width` of them at least."""
-        fields = line.split(self.delimiters.field)
-        if len(fields) <= width:
-            fields.extend(_EMPTY[len(fields) : width + 1])
-        return fields
+    def fields(self, line: str) -> list[str]:
+        """A segment split into fields, field n at index n; fields that are not there are empty."""
+        return line.split(self.delimiters.field) + _EMPTY
 
-    def components(self, field: str, width: int) -> list[str]:
+    def components(self, field: str) -> list[str]:
         """A field, or one repetition of it, split into components, component n at n - 1."""
-        components = field.split(self.delimiters.component)
-        if len(components) < width:
-            components.extend(_EMPTY[len(components) : width])
-        return components
+        return field.split(self.delimiters.component) + _FEW_EMPTY
 
     def first_repetition(self, field: str) -> str:
         """The field up to its first repetition separator."""

@@ -13,13 +13,12 @@ from adapters.hl7v2.codes import ACT_CODES, CLASSES, GENDERS, YES_NO
 from adapters.hl7v2.conventions import Conventions
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, content_fault
-from adapters.hl7v2.timestamps import Moment, Notes, iso_date, within_unit
+from adapters.hl7v2.timestamps import NO_TIME_ZONE, Moment, Notes, iso_date, within_unit
 from twin_core.events import Demographics, Instant, NotedFinding, Text, Visit
 from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier
 
 CLEARED = '""'
 _SKEW = timedelta(minutes=5)
-_PID_WIDTH, _PV1_WIDTH, _EVN_WIDTH = 30, 45, 7
 
 Segment = list[str]
 
@@ -50,7 +49,7 @@ class Reading:
             self.note(
                 "guessed_charset", "MSH-18 is empty and the text is not in the feed's charset."
             )
-        evn = message.segment("EVN", _EVN_WIDTH)
+        evn = message.segment("EVN")
         recorded = occurred = None
         if evn is not None:
             recorded = self.moment(evn[2], "EVN^1^2")  # recorded date/time
@@ -70,16 +69,23 @@ class Reading:
         """The instant of a timestamp field; None where it is empty or cleared."""
         if not field:
             return None
+        calendar = self.conventions.calendar
+        # Most times of a message and its neighbours are the same: sent, recorded, admitted.
+        recent = calendar.recent.get(field)
+        if recent is not None:
+            if calendar.assumes_utc:
+                self.notes["no_time_zone"] = NO_TIME_ZONE
+            return recent
         if not field.isalnum():
             field = self.message.first_repetition(field)
             field = field.partition(self.message.delimiters.component)[0].strip()
             if not field or field == CLEARED:
                 return None
-        return self.conventions.calendar.moment(field, where, self.notes)
+        return calendar.moment(field, where, self.notes)
 
-    def segment(self, name: str, width: int) -> Segment:
+    def segment(self, name: str) -> Segment:
         """The first segment of that name; a message without it is refused."""
-        fields = self.message.segment(name, width)
+        fields = self.message.segment(name)
         if fields is None:
             raise content_fault(
                 f"{name}^1", SEGMENT_SEQUENCE, f"The message has no {name} segment; send one."
@@ -88,15 +94,15 @@ class Reading:
 
     def pid(self) -> Segment:
         """The first PID; a message without one is refused."""
-        return self.segment("PID", _PID_WIDTH)
+        return self.segment("PID")
 
     def pv1(self) -> Segment | None:
         """The first PV1, if there is one."""
-        return self.message.segment("PV1", _PV1_WIDTH)
+        return self.message.segment("PV1")
 
     def split(self, line: str) -> Segment:
-        """Any PID, PV1 or MRG line, wide enough for the fields that are read here."""
-        return self.message.fields(line, _PV1_WIDTH)
+        """Any segment of the message, split into fields."""
+        return self.message.fields(line)
 
     def stated(self, part: str) -> Text:
         """A component's text: UNSET where empty, None where cleared."""
@@ -118,7 +124,7 @@ class Reading:
 
 def person(reading: Reading, pid: Segment, sequence: int = 1) -> Person:
     """Who the PID is about. Refused where PID-3 names nobody."""
-    identifiers, others = patient_identifiers(reading, pid[3], f"PID^{sequence}^3")
+    identifiers, others = patient_identifiers(reading, pid[3])
     if not identifiers:
         raise content_fault(
             f"PID^{sequence}^3",
@@ -129,7 +135,7 @@ def person(reading: Reading, pid: Segment, sequence: int = 1) -> Person:
 
 
 def patient_identifiers(
-    reading: Reading, field: str, where: str
+    reading: Reading, field: str
 ) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
     """The identifiers of a CX field that connect records, the primary one first; and the others."""
     if not field or field == CLEARED:
@@ -149,9 +155,9 @@ def patient_identifiers(
                 continue
         identifier = Identifier(conventions.system(message, parts[3], kind), value, kind)
         (others if kind in UNIDENTIFYING_TYPES else connecting).append(identifier)
-    if len(connecting) > 1:
+    if len(connecting) > 1 and connecting[0].type != "MR":
         primary = _primary(connecting)
-        connecting = [primary, *(i for i in connecting if i.key != primary.key)]
+        connecting = [primary, *(i for i in connecting if i is not primary)]
     return tuple(connecting), tuple(others)
 
 
@@ -199,7 +205,7 @@ def _name(reading: Reading, field: str) -> tuple[Text, Text]:
     if field == CLEARED:
         return None, None
     message = reading.message
-    parts = message.components(message.first_repetition(field), 2)
+    parts = message.components(message.first_repetition(field))
     family = parts[0]
     if message.delimiters.subcomponent in family:
         family = family.partition(message.delimiters.subcomponent)[0]
@@ -212,7 +218,7 @@ def _postal_code(reading: Reading, field: str) -> Text:
     if field == CLEARED:
         return None
     message = reading.message
-    parts = message.components(message.first_repetition(field), 5)
+    parts = message.components(message.first_repetition(field))
     return reading.stated(parts[4].strip())
 
 

@@ -53,19 +53,15 @@ class Calendar:
     def __init__(self, time_zone: str | None) -> None:
         self._zone = None if time_zone is None else ZoneInfo(time_zone)
         self._offsets: dict[str, timedelta] = {}
-        self._recent: dict[str, Moment] = {}
+        self.assumes_utc = time_zone is None
+        self.recent: dict[str, Moment] = {}
+        """Exact times without an offset that were read lately, and had nothing odd about them."""
 
     def moment(self, text: str, where: str, notes: Notes) -> Moment:
         """The instant that a DTM names; `where` is the field, as in `PV1^1^44`.
 
         Raises Refused (AE) for what is no date and time. What was assumed is added to `notes`.
         """
-        if self._zone is None and len(text) == 14:
-            notes["no_time_zone"] = NO_TIME_ZONE
-        # Most times of a message and its neighbours are the same: sent, recorded, admitted.
-        recent = self._recent.get(text)
-        if recent is not None:
-            return recent
         if len(text) != 14 or not text.isdigit():
             return self._any(text, where, notes)
         try:
@@ -73,9 +69,9 @@ class Calendar:
         except ValueError:
             raise _impossible(where) from None
         if self._zone is None or text[:11] in self._offsets:
-            if len(self._recent) >= _CACHED_MOMENTS:
-                self._recent.clear()
-            self._recent[text] = moment
+            if len(self.recent) >= _CACHED_MOMENTS:
+                self.recent.clear()
+            self.recent[text] = moment
         return moment
 
     def _plain(self, text: str, where: str, notes: Notes) -> datetime:
@@ -83,6 +79,7 @@ class Calendar:
             raise ValueError
         at = datetime.fromisoformat(f"{text[:8]}T{text[8:]}+00:00")
         if self._zone is None:
+            notes["no_time_zone"] = NO_TIME_ZONE
             return at
         # The ten minutes a time lies in have one offset, unless the clocks change within them.
         offset = self._offsets.get(text[:11])

@@ -130,14 +130,14 @@ def _trigger(message: Message, control_id: str) -> str:
     if len(control_id) > _LONGEST_CONTROL_ID:
         reason = f"The control id is longer than {_LONGEST_CONTROL_ID} characters."
         raise envelope_fault("MSH^1^10", TOO_LONG, reason)
-    kind, trigger = message.components(message.first_repetition(header[8]), 2)[:2]
+    kind, trigger = message.components(message.first_repetition(header[8]))[:2]
     if kind != "ADT":
         if not kind:
             raise envelope_fault("MSH^1^9", REQUIRED_FIELD, "The message has no type in MSH-9.")
         reason = "Only ADT messages are taken; route other message types elsewhere."
         raise envelope_fault("MSH^1^9", UNSUPPORTED_MESSAGE, reason)
     if not trigger:
-        evn = message.segment("EVN", 1)
+        evn = message.segment("EVN")
         trigger = message.code(evn[1]) if evn is not None else ""
     trigger = trigger.upper()
     if trigger not in ADT_EVENTS:

@@ -150,7 +150,7 @@ def swapped(reading: Reading) -> Events:
 
 def bed_status_changed(reading: Reading) -> Events:
     """A20: the bed NPU-1 has the status NPU-2; there is no patient."""
-    npu = reading.segment("NPU", 2)
+    npu = reading.segment("NPU")
     place = reading.conventions.place(reading.message, npu[1])
     if not place:
         raise content_fault("NPU^1^1", REQUIRED_FIELD, "The bed is not named; send it in NPU-1.")
@@ -236,7 +236,7 @@ def _class_changed(reading: Reading, usual_class: str) -> Events:
         return (patient,)
     if facts["visit"].class_ is UNSET:
         facts["visit"] = replace(facts["visit"], class_=usual_class)
-    mrg = reading.message.segment("MRG", 5)
+    mrg = reading.message.segment("MRG")
     prior: Identifier | None = None
     if mrg is not None:
         # MRG-3 is an account: it names the visit only where accounts do (no PV1-19).
@@ -281,7 +281,7 @@ def _pairs(reading: Reading, partner: str) -> list[tuple[Segment, Segment | None
 
 def _merges(reading: Reading, who: Person, mrg: Segment, sequence: int) -> list[Event]:
     where = f"MRG^{sequence}^1"
-    sources, _ = patient_identifiers(reading, mrg[1], where)
+    sources, _ = patient_identifiers(reading, mrg[1])
     if not sources:
         reason = "The patient to be merged is not identified; send MRG-1."
         raise content_fault(where, REQUIRED_FIELD, reason)

@@ -130,7 +130,7 @@ def numbered(reading: Reading, field: str, kind: str) -> Identifier | None:
     if not field:
         return None
     message = reading.message
-    parts = message.components(message.first_repetition(field), 5)
+    parts = message.components(message.first_repetition(field))
     value = parts[0] if parts[0].isalnum() else message.text(parts[0]).strip()
     if not value or value == CLEARED:
         return None

@@ -132,14 +132,14 @@ def test_escapes_use_the_delimiters_of_the_message():
 )
 def test_the_declared_character_set_is_read(declared, encoding, name):
     message = read(headed(name, declared).encode(encoding), charset="utf-8", limits=LimitSettings())
-    assert message.segment("PID", 30)[5] == name
+    assert message.segment("PID")[5] == name
     assert not message.guessed_codec
 
 
 def test_an_undeclared_feed_may_send_windows_1252():
     raw = headed("M\u00dcLLER \u2019").encode("cp1252")
     message = read(raw, charset="utf-8", limits=LimitSettings())
-    assert message.segment("PID", 30)[5] == "M\u00dcLLER \u2019"
+    assert message.segment("PID")[5] == "M\u00dcLLER \u2019"
     assert message.guessed_codec
 
 
