@@ -1,6 +1,7 @@
 """The pages people look at: the board, units, KPIs, messages, quarantine, and the API's words."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -94,6 +95,7 @@ def kpi(
         measured=measured,
         statistic=shown,
         series=_series(measured.rows, definition, grain, zone)[:CHARTS],
+        place=_place_names(measured.rows),
         band=target_band(definition.direction),
     )
 
@@ -188,13 +190,25 @@ def _series(
     """The headline's statistic as one series per place or class; parts shown apart have none."""
     headline = next(iter(definition.statistics))
     grouped: dict[str, list[Point]] = {}
+    place = _place_names(rows)
     for row in rows:
         apart = (row.stratum or "").split("/")[-1] in definition.strata
         if row.statistic == headline and not apart:
-            name = " ".join(part for part in (row.facility, row.unit, row.stratum) if part)
+            name = " ".join(part for part in (place(row), row.stratum) if part)
             label = _period(row.period_start, grain, zone)
             grouped.setdefault(name or "Hospital", []).append(Point(label, row.value))
     return list(grouped.items())
+
+
+def _place_names(rows: list[KpiRow]) -> Callable[[KpiRow], str]:
+    """How a row's place is called: the facility goes without saying where there is only one."""
+    several = len({row.facility for row in rows}) > 1
+
+    def name(row: KpiRow) -> str:
+        named = (row.facility if several or not row.unit else None, row.unit)
+        return " ".join(part for part in named if part)
+
+    return name
 
 
 def _period(start: datetime, grain: str, zone: str) -> str:

@@ -1,11 +1,13 @@
 """Pages from templates: the environment, and the words and shapes that templates share."""
 
+import re
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from api.board import BedTile, EdRow, FeedRow, Totals, UnitTile
@@ -71,7 +73,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters.update(
-        clock=clock, day=day, instant=instant, span=span, figure=figure, iso=iso, mark=mark
+        clock=clock,
+        day=day,
+        instant=instant,
+        span=span,
+        figure=figure,
+        iso=iso,
+        mark=mark,
+        codes=codes,
     )
     env.globals.update(
         LEGEND=LEGEND,
@@ -135,6 +144,11 @@ def figure(value: float | None) -> str:
     if value is None:
         return "\u2013"
     return f"{value:,.2f}".rstrip("0").rstrip(".") if value != int(value) else f"{int(value):,}"
+
+
+def codes(text: str) -> Markup:
+    """Words in backticks as code; everything else as it is."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def mark(bed: BedTile) -> str:
