@@ -51,6 +51,8 @@ class Admissions:
         opens, closes = (hour * HOUR for hour in stream.arrive_between)
         for _ in range(poisson(house.chance, stream.by_weekday.get(weekday, 0.0))):
             expected = midnight + house.chance.randrange(opens, closes)
+            if expected < house.agenda.now + HOUR:
+                continue  # the demo begins in the middle of this day
             office = house.chance.randrange(OFFICE_HOURS[0] * HOUR, OFFICE_HOURS[1] * HOUR)
             booked = min(house.agenda.midnight() + office, expected - 20 * MINUTE)
             house.agenda.at(booked, self._book, stream, expected)
