@@ -158,7 +158,13 @@ ENTITIES: tuple[Entity, ...] = (
     Entity(
         "location_status",
         "The operational history of a location, as half-open periods",
-        (_LOCATION_ID, _OPERATIONAL, _STAFFED, _FROM, _TO),
+        (
+            _LOCATION_ID,
+            _OPERATIONAL,
+            _STAFFED,
+            Column("from_at", _AT, "First instant, inclusive; NULL where it has always been so"),
+            _TO,
+        ),
     ),
     Entity(
         "device",

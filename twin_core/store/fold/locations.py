@@ -130,7 +130,7 @@ def fold_location(
     rows: list[EntityRow] = [("location", row)]
     ends = [at for at, _, _ in history[1:]]
     for (at, status, open_), end in zip(history, [*ends, None], strict=False):
-        if end is None or end > at:
+        if end is None or at is None or end > at:
             rows.append(("location_status", (location_id, status, open_, at, end)))
     for fact in statements:
         event = _stated(fact)
@@ -142,24 +142,41 @@ def fold_location(
     return list(dict.fromkeys(rows))
 
 
-def _history(facts: Sequence[Fact]) -> list[tuple[datetime, str | None, bool | None]]:
-    changes: list[tuple[datetime, str | None, bool | None]] = []
+_Change = tuple[datetime | None, str | None, bool | None]
+
+
+def _history(facts: Sequence[Fact]) -> list[_Change]:
+    # A bed that is first stated as active was there before anyone said so: its history begins
+    # with None, for always. Whether it was dirty or closed then, nobody knows.
+    active = _first_active(facts)
     operational: str | None = None
-    staffed: bool | None = None
+    changes: list[_Change] = [(None, None, True)] if active else []
     for fact in facts:
         event = fact.event
         if isinstance(event, BedStatusChanged):
             operational = event.operational_status or operational
         elif isinstance(event, LocationStated):
             operational = event.operational_status or operational
-            if event.kind == "bd" or event.place.bed:
-                staffed = event.status in ("", "active") and operational != "C"
-        if staffed is not None and isinstance(event, BedStatusChanged):
-            staffed = operational != "C" if staffed or operational == "C" else staffed
-        change = (event.occurred_at, operational, staffed)
-        if (operational or staffed is not None) and (not changes or changes[-1][1:] != change[1:]):
-            changes.append(change)
+            if _is_bed(event):
+                active = event.status in ("", "active")
+        staffed = None if active is None else active and operational != "C"
+        if (operational or staffed is not None) and (
+            not changes or changes[-1][1:] != (operational, staffed)
+        ):
+            changes.append((event.occurred_at, operational, staffed))
     return changes
+
+
+def _first_active(facts: Sequence[Fact]) -> bool | None:
+    for fact in facts:
+        event = fact.event
+        if isinstance(event, LocationStated) and _is_bed(event):
+            return True if event.status in ("", "active") else None
+    return None
+
+
+def _is_bed(event: LocationStated) -> bool:
+    return event.kind == "bd" or bool(event.place.bed)
 
 
 def _parent(path: Path, latest: LocationStated | None, hierarchy: Hierarchy) -> str | None:
