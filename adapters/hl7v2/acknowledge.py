@@ -78,8 +78,7 @@ class _Echo:
     def __init__(self, header: Header, *, ascii_only: bool) -> None:
         self._header = header
         self._ascii_only = ascii_only
-        mark = re.escape(header.escape)
-        self._sequence = None if mark == "\\\x00" else re.compile(f"{mark}([FSRTE]){mark}")
+        self._mark = header.escape
 
     def routing(self, field: str) -> str:
         """An application or facility, component by component."""
@@ -95,8 +94,9 @@ class _Echo:
         part = part[:_LONGEST_ECHO]
         if self._ascii_only:
             part = part.encode("ascii", "replace").decode("ascii")
-        if self._sequence is not None:
-            part = self._sequence.sub(self._meant, part)
+        if self._mark in part and self._mark != "\x00":
+            mark = re.escape(self._mark)
+            part = re.sub(f"{mark}([FSRTE]){mark}", self._meant, part)
         return escaped(part)
 
     def _meant(self, found: re.Match[str]) -> str:

@@ -4,6 +4,8 @@ For feeds that are configured strict, and to explain what is in quarantine. hl7a
 imported on first use; it is never on the way of an ordinary message.
 """
 
+import re
+
 from adapters.hl7v2.charsets import CODECS
 from adapters.hl7v2.header import peek
 from adapters.hl7v2.refusal import (
@@ -36,7 +38,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     "ParserError": (SEGMENT_SEQUENCE, "The message cannot be taken apart."),
     "InvalidName": (SEGMENT_SEQUENCE, "A segment, field or component has no valid name."),
 }
-_MISSING = "Missing required child"
+_MISSING = re.compile(r"Missing required child ([A-Z0-9_]+)\.([A-Z0-9_]+)", re.ASCII)
 
 
 def explain_reject(raw: bytes) -> tuple[Fault, ...]:
@@ -88,8 +90,9 @@ def _judged(text: str, strictness: Strictness) -> tuple[Fault, ...]:
 def _fault(refusal: Exception) -> Fault:
     """The refusal in our own words; hl7apy's may quote what the fields hold."""
     kind = type(refusal).__name__
-    if kind == "ValidationError" and str(refusal).startswith(_MISSING):
-        code, reason = REQUIRED_FIELD, "A required segment or field is missing."
+    missing = _MISSING.fullmatch(str(refusal)) if kind == "ValidationError" else None
+    if missing is not None:
+        code, reason = REQUIRED_FIELD, f"{missing[1]} needs {missing[2]}, which is missing."
     elif kind == "ValidationError":
         code, reason = TABLE_VALUE, "A part of the message is not as its type demands."
     else:

@@ -46,12 +46,9 @@ def visit_facts(
         reading.note("missing_identifier", "The message has no PV1; only the patient is recorded.")
         return None
     conventions, message = reading.conventions, reading.message
-    if not pv1[ADMITTED] and _DISPLACED_TIME.fullmatch(pv1[_PRIOR_TEMPORARY_LOCATION]):
-        pv1 = _realigned(reading, pv1)
+    pv1 = _aligned(reading, pv1)
     admitted = reading.moment(pv1[ADMITTED], f"PV1^{sequence}^44")
-    discharged = None
-    if pv1[DISCHARGED]:
-        discharged = reading.moment(pv1[DISCHARGED], f"PV1^{sequence}^45")
+    discharged = reading.moment(pv1[DISCHARGED], f"PV1^{sequence}^45")
     place = conventions.place(message, pv1[3])
     facility = place.facility or conventions.facility(message)
     encounter = encounter_identifiers(reading, pid, pv1, patient[0], admitted, facility)
@@ -80,12 +77,14 @@ def visit_facts(
     )
 
 
-def _realigned(reading: Reading, pv1: Segment) -> Segment:
-    """A PV1 whose sender left out one field before PV1-18, put right, with a finding.
+def _aligned(reading: Reading, pv1: Segment) -> Segment:
+    """The PV1; one whose sender left out a field before PV1-18 is put right, with a finding.
 
     Such a PV1 has its admission time in PV1-43, where a location belongs, and its visit number in
     PV1-18. Reading it by position would lose the visit without a word.
     """
+    if pv1[ADMITTED] or not _DISPLACED_TIME.fullmatch(pv1[_PRIOR_TEMPORARY_LOCATION]):
+        return pv1
     reading.note("displaced_field", "PV1-43 holds a time and PV1-44 nothing; read one field later.")
     right = pv1.copy()
     right[ADMITTED], right[_PRIOR_TEMPORARY_LOCATION] = pv1[_PRIOR_TEMPORARY_LOCATION], ""
