@@ -56,10 +56,8 @@ def visit_facts(
         detail = "No visit is named (PV1-19, PID-18, PV1-44); only the patient is recorded."
         reading.note("missing_identifier", detail)
         return None
-    occurred_at = reading.event_at or reading.recorded_at
     own = {0: None, ADMITTED: admitted, DISCHARGED: discharged}[own_time]
-    if own is not None:
-        occurred_at = within_unit(own, reading.recorded_at)
+    occurred_at = _occurred_at(reading, own)
     return VisitFacts(
         occurred_at=occurred_at,
         encounter=encounter,
@@ -75,6 +73,13 @@ def visit_facts(
         ),
         place=place,
     )
+
+
+def _occurred_at(reading: Reading, own: Moment | None) -> datetime:
+    """The event's own field, else EVN-6, else EVN-2, else MSH-7."""
+    if own is not None:
+        return within_unit(own, reading.recorded_at)
+    return reading.event_at or reading.recorded_at
 
 
 def _aligned(reading: Reading, pv1: Segment) -> Segment:
