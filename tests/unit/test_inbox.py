@@ -115,7 +115,7 @@ def test_a_group_is_all_or_nothing(inbox: Inbox) -> None:
 def test_a_disk_that_refuses_stores_nothing_and_says_so(inbox: Inbox) -> None:
     inbox.submit([receipt("1")]).result()
     blocker = sqlite3.connect(inbox.path, isolation_level=None)
-    inbox._db.execute("PRAGMA busy_timeout = 50")
+    inbox._file._db.execute("PRAGMA busy_timeout = 50")
     blocker.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StoreError, match="not stored"):
         inbox.submit([receipt("2")]).result()
@@ -165,7 +165,7 @@ def test_what_came_from_a_file_and_was_not_applied_is_forgotten_after_a_crash(
     inbox.submit([receipt("1")], from_file=True).result()
     inbox.submit([receipt("2")]).result()
     assert [entry.head.envelope.control_id for entry in inbox.read(0, 9)] == ["1", "2"]
-    inbox._db.close()  # as a crash would: nothing was applied, nothing is finished
+    inbox._file._db.close()  # as a crash would: nothing was applied, nothing is finished
     again = Inbox(tmp_path / "x.inbox", SystemClock())
     again.require(0)
     again.start()

@@ -1,6 +1,7 @@
 """Durable intake: what was received, byte for byte, before anyone is told that it was."""
 
-from twin_core.inbox.intake import Inbox, Tally
+from twin_core.inbox.file import Tally
+from twin_core.inbox.intake import Inbox
 from twin_core.inbox.receipt import Answer, Entry, Receipt
 
 __all__ = ["Answer", "Entry", "Inbox", "Receipt", "Tally"]
