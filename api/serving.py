@@ -22,6 +22,8 @@ from adapters.hl7v2 import MllpListener
 from api.app import create_app
 from api.commands import Call
 from api.holder import socket_path
+from api.intake import calm_collector
+from api.listening import ListeningProcess
 from api.logs import log_to
 from api.operator import create_operator, listen
 from api.replica import Replica
@@ -30,6 +32,7 @@ from twin_core import Twin
 from twin_core.clock import Clock
 from twin_core.errors import ConfigurationError, FeedError, StoreError
 from twin_core.settings import Settings
+from twin_core.store.opening import inbox_path
 
 HEAVIEST_HEADERS = 64 * 1024
 KEEP_ALIVE_S = 30
@@ -47,7 +50,7 @@ class Server:
         self.settings, self.clock, self.demo = settings, clock, demo
         self.stopping = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
-        self._listener: MllpListener | None = None
+        self._listener: MllpListener | ListeningProcess | None = None
 
     async def start(self) -> None:
         """Open the store and every door to it.
@@ -68,6 +71,7 @@ class Server:
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
             self.mllp_port = await self._listening()
+            calm_collector()
         except BaseException:
             await self._stack.aclose()
             raise
@@ -136,20 +140,29 @@ class Server:
         await self._stack.enter_async_context(_serving(app, listening))
 
     async def _listening(self) -> int:
-        listener = MllpListener(self.twin, DEFAULT_FEED)
+        listener: MllpListener | ListeningProcess
+        if self.clock is None:
+            inbox = inbox_path(self.settings.store.path)
+            listener = ListeningProcess(self.settings, inbox, DEFAULT_FEED)
+        else:
+            # A clock of one's own cannot be shared with another process.
+            listener = MllpListener(self.twin, DEFAULT_FEED)
         await listener.start()
         self._stack.push_async_callback(listener.close)
         self._listener = listener
         return listener.port
 
     def _listeners(self) -> list[dict[str, Any]]:
-        if self._listener is None:
+        listener = self._listener
+        if listener is None:
             return []
+        status = listener.status()
+        counted = status if isinstance(status, dict) else status._asdict()
         return [
             {
-                "feed": self._listener.feed,
-                "address": f"{self.settings.mllp.host}:{self._listener.port}",
-                "connections": self._listener.status().connections,
+                "feed": listener.feed,
+                "address": f"{self.settings.mllp.host}:{listener.port}",
+                "connections": counted.get("connections", 0),
             }
         ]
 

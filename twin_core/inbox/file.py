@@ -166,13 +166,15 @@ class InboxFile:
             raise not_stored(str(error)) from error
         return Committed(answers, self._high)
 
-    def prune(self, applied: int) -> bool:
+    def prune(self, up_to: int) -> bool:
         """Remove entries that are applied; False where the disk is too full even for that."""
         try:
+            # What a crash undoes of this is only done again, so it need not wait for the disk.
+            self._db.execute("PRAGMA synchronous=NORMAL")
             # One transaction: without the new mark, a crash would give positions out twice.
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("DELETE FROM entry WHERE position <= ?", (applied,))
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned_to', ?)", (str(applied),))
+            self._db.execute("DELETE FROM entry WHERE position <= ?", (up_to,))
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned_to', ?)", (str(up_to),))
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             # Entries that stay are skipped by position, and the next commit tells the sender.
@@ -180,6 +182,8 @@ class InboxFile:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             return False
+        finally:
+            self._db.execute("PRAGMA synchronous=FULL")
         return True
 
     def copy_to(self, path: Path) -> None:

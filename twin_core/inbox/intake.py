@@ -23,7 +23,8 @@ GROUP_RECEIPTS = 2_000
 """Most receipts in one commit."""
 OUTSTANDING_RECEIPTS = 50_000
 """Receipts that may wait for a commit; beyond it the sender is told to come back."""
-PRUNE_EVERY = 5_000
+PRUNE_EVERY = 1_000
+"""Entries removed at a time: while they are, nobody else can commit."""
 LOOK_S = 0.02
 """How often to look for what another process has committed."""
 
@@ -40,6 +41,7 @@ class Inbox:
         self._count_lock = threading.Lock()
         self._arrived = threading.Condition()
         self._applied = 0
+        self._gathered = 0
         self._closed = False
         self._commits: deque[tuple[int, float]] = deque()
         self._file = InboxFile(path)
@@ -171,8 +173,10 @@ class Inbox:
             if groups:
                 self._commit(groups)
             due = self._applied - self._pruned >= PRUNE_EVERY or stopping
-            if due and self._applied > self._pruned and self._file.prune(self._applied):
-                self._pruned = self._applied
+            if due and self._applied > self._pruned:
+                up_to = self._applied if stopping else self._pruned + PRUNE_EVERY
+                if self._file.prune(up_to):
+                    self._pruned = up_to
 
     def _gather(self) -> tuple[list[Group], bool]:
         try:
@@ -183,16 +187,23 @@ class Inbox:
             return [], True
         groups, receipts = [first], len(first.receipts)
         until = monotonic() + self._window
+        stopping = False
         while receipts < GROUP_RECEIPTS:
+            # Whoever sends alone must not wait for company: only a commit that would be much
+            # smaller than the last one is held back for the window.
+            patient = len(groups) < self._gathered // 2
             try:
-                group = self._queue.get(timeout=max(0.0, until - monotonic()))
+                left = until - monotonic() if patient else 0.0
+                group = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
             except Empty:
                 break
             if group is None:
-                return groups, True
+                stopping = True
+                break
             groups.append(group)
             receipts += len(group.receipts)
-        return groups, False
+        self._gathered = len(groups)
+        return groups, stopping
 
     def _commit(self, groups: list[Group]) -> None:
         committed: Committed | None = None

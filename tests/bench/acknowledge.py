@@ -1,0 +1,235 @@
+"""How fast a message is durably acknowledged over MLLP, beside python-hl7's own server.
+
+    python tests/bench/acknowledge.py [--seconds 15] [--connections 32] [--rate 2000]
+
+Both servers run as processes of their own and get the same messages from the same client: first one
+connection that waits for every answer, then many connections at a given rate, then as fast as
+answers come, then with several messages on their way over each connection. wardtwin's answer means
+that the message is on disk and will be applied; its projection lag is read from /metrics meanwhile.
+python-hl7's server parses and acknowledges.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+
+import journeys  # noqa: E402 - found beside this file
+
+PEER = """
+import asyncio, sys, hl7
+from hl7.mllp import start_hl7_server
+async def serve(reader, writer):
+    try:
+        while not writer.is_closing():
+            message = await reader.readmessage()
+            writer.writemessage(message.create_ack())
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+async def main():
+    async with await start_hl7_server(serve, "127.0.0.1", int(sys.argv[1])) as server:
+        await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+DEPTH = 16
+
+
+class Measured(NamedTuple):
+    """Messages answered per second, and how long answers took."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+
+
+class Connection(asyncio.Protocol):
+    """One MLLP connection; answers come in the order of the messages."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.transport: asyncio.Transport | None = None
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *answers, self._buffer = (self._buffer + data).split(b"\x1c\r")
+        for answer in answers:
+            if b"MSA|AA|" not in answer:
+                raise RuntimeError("a message was not accepted")
+            waiting = self.waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def ask(self, message: bytes) -> float:
+        """Send a message; how many seconds the answer took."""
+        assert self.transport is not None
+        answered = asyncio.get_running_loop().create_future()
+        self.waiting.append(answered)
+        began = time.perf_counter()
+        self.transport.write(b"\x0b" + message + b"\x1c\r")
+        await answered
+        return time.perf_counter() - began
+
+
+@contextlib.asynccontextmanager
+async def connections(port: int, count: int) -> AsyncIterator[list[Connection]]:
+    loop = asyncio.get_running_loop()
+    opened = [
+        (await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(count)
+    ]
+    yield opened
+    for connection in opened:
+        if connection.transport is not None:
+            connection.transport.close()
+
+
+async def load(
+    port: int,
+    count: int,
+    messages: Iterator[bytes],
+    seconds: float,
+    rate: float | None,
+    depth: int = 1,
+) -> Measured:
+    """Send over several connections for some seconds, at a rate or as fast as answers come.
+
+    `depth` messages are on their way over each connection at a time.
+    """
+    took: list[float] = []
+    began = time.perf_counter()
+
+    async def one(connection: Connection, start: float) -> None:
+        due = began + start
+        while (now := time.perf_counter()) < began + seconds:
+            if rate is not None:
+                if due > now:
+                    await asyncio.sleep(due - now)
+                # Waiting in line counts: latency is from when the message was due.
+                waited = max(0.0, time.perf_counter() - due)
+                due += count / rate
+                took.append(waited + await connection.ask(next(messages)))
+            else:
+                took.append(await connection.ask(next(messages)))
+
+    async with connections(port, count) as opened:
+        spread = 0.0 if rate is None else 1.0 / rate
+        senders = [one(c, n * spread) for n, c in enumerate(opened) for _ in range(depth)]
+        await asyncio.gather(*senders)
+    elapsed = time.perf_counter() - began
+    took.sort()
+    p99 = took[int(len(took) * 0.99)]
+    return Measured(len(took) / elapsed, statistics.median(took) * 1e3, p99 * 1e3)
+
+
+async def lags(http_port: int, until: asyncio.Event) -> list[float]:
+    """Projection lag in seconds, read from /metrics a few times a second."""
+    seen: list[float] = []
+
+    def read() -> float:
+        url = f"http://127.0.0.1:{http_port}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            found = re.search(rb"^wardtwin_\w*lag_seconds ([\d.e+-]+)", answer.read(), re.M)
+        assert found is not None, "/metrics names no lag"
+        return float(found[1])
+
+    while not until.is_set():
+        seen.append(await asyncio.to_thread(read))
+        await asyncio.sleep(0.2)
+    return sorted(seen)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def ready(port: int) -> None:
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.1)
+    raise RuntimeError("the server did not start")
+
+
+async def measure(port: int, options: argparse.Namespace, seed: int) -> dict[str, Measured]:
+    messages = journeys.messages(10_000_000, seed)
+    await load(port, 4, messages, 2.0, None)
+    return {
+        "one connection": await load(port, 1, messages, options.seconds, None),
+        f"{options.connections} connections at {options.rate:g}/s": await load(
+            port, options.connections, messages, options.seconds, options.rate
+        ),
+        f"{options.connections} connections": await load(
+            port, options.connections, messages, options.seconds, None
+        ),
+        f"{options.connections} x {DEPTH} on their way": await load(
+            port, options.connections, messages, options.seconds, None, DEPTH
+        ),
+    }
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=2_000.0)
+    options = parser.parse_args()
+    peer_port, port, http_port = free_port(), free_port(), free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        peer = subprocess.Popen([sys.executable, "-c", PEER, str(peer_port)])
+        ports = ["--mllp-port", str(port), "--http-port", str(http_port)]
+        ours = subprocess.Popen(
+            [sys.executable, "-m", "api", "serve", "--db", f"{folder}/bench.duckdb", *ports],
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            await ready(peer_port)
+            theirs = await measure(peer_port, options, seed=1)
+            await ready(port)
+            over = asyncio.Event()
+            watching = asyncio.create_task(lags(http_port, over))
+            mine = await measure(port, options, seed=2)
+            over.set()
+            lag = await watching
+        finally:
+            ours.terminate()
+            peer.kill()
+            ours.wait(timeout=60)
+            peer.wait(timeout=10)
+    print(f"{'':32}{'rate/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'ratio':>8}")
+    for name, measured in mine.items():
+        row = f"{measured.rate:10.0f}{measured.p50_ms:10.1f}{measured.p99_ms:10.1f}"
+        print(f"wardtwin, {name:<22}{row}{measured.rate / theirs[name].rate:8.1f}")
+    for name, measured in theirs.items():
+        row = f"{measured.rate:10.0f}{measured.p50_ms:10.1f}{measured.p99_ms:10.1f}"
+        print(f"python-hl7, {name:<20}{row}{1:8.1f}")
+    print(f"projection lag: p50 {lag[len(lag) // 2]:.2f} s, p99 {lag[int(len(lag) * 0.99)]:.2f} s")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
