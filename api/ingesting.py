@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -33,6 +33,7 @@ CHUNKS_UNDER_WAY = 3
 MOST_UNAPPLIED = 25_000
 """Messages that may be taken in and not applied: they are held in memory until then."""
 _PAUSE_S = 0.02
+_NEXT = timedelta(microseconds=1)
 
 SMALL_BYTES = 2 * 1024 * 1024
 """Below this, starting a process takes longer than translating."""
@@ -110,9 +111,12 @@ def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
     reader = Reader(settings, order.feed, order.received_at)
     receipts: list[Receipt] = []
     weight, finished = 0, 0
+    instant = order.received_at
     for source in order.sources:
         for found in read_messages(source, settings.limits):
-            receipts.extend(reader.receipts(found, source.path))
+            # Statements without a version are ordered by receipt: one line after the other.
+            instant += _NEXT
+            receipts.extend(reader._replace(received_at=instant).receipts(found, source.path))
             weight += len(found.raw)
             if len(receipts) >= CHUNK_MESSAGES or weight >= CHUNK_BYTES:
                 yield Chunk(encode_receipts(receipts), finished + found.offset + len(found.raw))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from asyncio.subprocess import Process
@@ -67,6 +68,7 @@ class ListeningProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
         )
         assert process.stdin is not None  # noqa: S101  (narrows the type)
         assert process.stdout is not None  # noqa: S101  (narrows the type)

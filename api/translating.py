@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from adapters.fhir import Release, Scope, take_body
+from adapters.fhir import retranslate as retranslate_fhir
 from adapters.files import Found
 from adapters.hl7v2 import translate as translate_hl7
 from twin_core.errors import UsageError
@@ -46,7 +47,7 @@ class Reader(NamedTuple):
         """One receipt for a message; one per resource for a Bundle."""
         origin = f"{path}@{found.offset}"
         if found.format == "fhir":
-            scope = self._scope()
+            scope = self.scope()
             for taken in take_body(found.raw, scope, self.settings.limits):
                 yield Receipt(
                     format="fhir",
@@ -62,7 +63,8 @@ class Reader(NamedTuple):
             )
             yield Receipt(format="hl7v2", feed=feed, raw=found.raw, outcome=outcome, origin=origin)
 
-    def _scope(self) -> Scope:
+    def scope(self) -> Scope:
+        """How a FHIR body from a file is read."""
         fhir = self.settings.fhir
         return Scope(
             source=self.feed or fhir.source,
@@ -74,17 +76,16 @@ class Reader(NamedTuple):
 
 
 def retranslated(raw: bytes, format_: str, reader: Reader) -> Translation | Rejection:
-    """What a quarantined message says by the settings of now.
+    """What a quarantined message, or a quarantined Bundle as a whole, says by the settings of now.
 
-    Raises UsageError for a document that turns out to hold several resources.
+    Raises UsageError for a format that nothing can read again.
     """
-    receipts = list(reader.receipts(Found(raw, 0, format_), ""))
-    if len(receipts) == 1:
-        return receipts[0].outcome
-    raise UsageError(
-        "The message holds several resources, which cannot take the place of one.",
-        do="Send them again, or read their file again with `wardtwin ingest`.",
-    )
+    if format_ == "fhir":
+        return retranslate_fhir(raw, reader.scope(), reader.settings.limits)
+    if format_ == "hl7v2":
+        (receipt,) = reader.receipts(Found(raw, 0, format_), "")
+        return receipt.outcome
+    raise UsageError(f"A message of format {format_} cannot be read again.", do="Send it again.")
 
 
 def read_anew(settings: Settings) -> Retranslate:
