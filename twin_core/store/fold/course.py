@@ -5,7 +5,7 @@ open, A02 moves, A03 frees the bed, A06 and A07 change the class and may move, l
 assigned, A08 never moves anyone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from msgspec import UNSET
@@ -27,12 +27,18 @@ from twin_core.events import (
     Transferred,
 )
 from twin_core.identifiers import NOWHERE, Place
-from twin_core.store.facts import Fact
-from twin_core.store.fold.cancels import MOVEMENTS, Undone, apply_cancels
+from twin_core.store.facts import Fact, Order
+from twin_core.store.fold.cancels import MOVEMENTS, OPENINGS, Undone, apply_cancels
 from twin_core.store.fold.rows import Note, ResolvedPlace
 
 BEDDED_CLASSES = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC"})
 """Classes whose patients occupy a unit even where the message names no bed."""
+
+
+class Relocated(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """A cancelled discharge left the patient at `place`, last seen at `origin` (A13)."""
+
+    origin: Place = NOWHERE
 
 
 class OpenedStay:
@@ -65,6 +71,8 @@ class Course:
         """The place as the message that last moved the patient named it."""
         self.moved = False
         self.inferred = False
+        self.unseen_until: Order | None = None
+        self.cancelled = False
 
     @property
     def open(self) -> OpenedStay | None:
@@ -76,6 +84,11 @@ class Course:
     def status(self) -> str:
         """The latest status; empty before anything was known."""
         return self.statuses[-1][1] if self.statuses else ""
+
+    def is_first_sight(self, fact: Fact) -> bool:
+        """Whether nothing was known of the patient's whereabouts before a fact."""
+        unseen = self.unseen_until is None or fact.order < self.unseen_until
+        return unseen and not self.moved
 
     # --- what happens to a patient -----------------------------------------------------------
 
@@ -120,42 +133,70 @@ def follow(facts: Sequence[Fact], locate: Callable[[Place], ResolvedPlace]) -> C
     surviving = apply_cancels(facts)
     course = Course(locate)
     course.notes.extend(surviving.notes)
-    course.live = surviving.live
-    if surviving.cancelled_at is not None:
-        cancel = surviving.cancelled_at
-        course.become("cancelled", cancel.event.occurred_at)
-        course.moved = True
-        return course
-    for fact in _with_relocations(surviving.live, surviving.undone, locate):
+    course.live, course.unseen_until = surviving.live, surviving.unseen_until
+    standing = _once_discharged(_with_relocations(surviving.live, surviving.undone), course)
+    for fact in standing:
+        if course.cancelled and isinstance(fact.event, _OF_AN_ADMISSION):
+            course.note("movement_after_cancel", fact, "a movement of no admission is ignored")
+            continue
         step = _STEPS.get(type(fact.event))
         if step is not None:
             step(course, fact, fact.event)  # type: ignore[arg-type]  # only these have steps
-    course.stays = [s for s in course.stays if s.to_at is None or s.to_at > s.from_at]
+    course.stays = _joined(s for s in course.stays if s.to_at is None or s.to_at > s.from_at)
     return course
 
 
-def _with_relocations(
-    live: Sequence[Fact], undone: Sequence[Undone], locate: Callable[[Place], ResolvedPlace]
-) -> Sequence[Fact]:
+def _joined(stays: Iterable[OpenedStay]) -> list[OpenedStay]:
+    # There and back at one instant is no move: the stay was not interrupted.
+    joined: list[OpenedStay] = []
+    for stay in stays:
+        last = joined[-1] if joined else None
+        if last is not None and last.to_at == stay.from_at and last.place[:4] == stay.place[:4]:
+            last.to_at = stay.to_at
+        else:
+            joined.append(stay)
+    return joined
+
+
+def _with_relocations(live: Sequence[Fact], undone: Sequence[Undone]) -> Sequence[Fact]:
     # A13 with another PV1-3 than before: the patient is in that bed from the instant of the
     # discharge that never was, so that no gap and no overlap appears.
     moves = []
     for cancel, target in undone:
-        event = cancel.event
-        assert isinstance(event, EventCancelled)  # noqa: S101  (narrows the type)
-        if event.cancels is Cancelled.DISCHARGE and event.place:
-            at = target.event.occurred_at
-            move = Transferred(
-                occurred_at=at,
+        event, discharge = cancel.event, target.event
+        if isinstance(event, EncounterEvent) and isinstance(discharge, Discharged):
+            move = Relocated(
+                occurred_at=discharge.occurred_at,
                 entered_at=event.entered_at,
                 encounter=event.encounter,
+                visit=discharge.visit,
                 place=event.place,
+                origin=discharge.place,
             )
             moves.append(target._replace(event=move))
     return sorted([*live, *moves], key=lambda fact: fact.order) if moves else live
 
 
+def _once_discharged(facts: Sequence[Fact], course: Course) -> Sequence[Fact]:
+    # A patient leaves once: until the encounter is opened again, the last discharge counts, and
+    # movements before it are movements of a patient who was still there.
+    standing: list[Fact] = []
+    repeats: Fact | None = None
+    for fact in reversed(facts):
+        if isinstance(fact.event, OPENINGS):
+            repeats = None
+        elif isinstance(fact.event, Discharged):
+            if repeats is not None:
+                course.note("repeated_discharge", repeats, "discharged before; the later counts")
+                repeats = fact
+                continue
+            repeats = fact
+        standing.append(fact)
+    return standing[::-1]
+
+
 def _reopen(course: Course, fact: Fact) -> None:
+    course.cancelled, course.moved = False, True
     if course.discharged_at is not None:
         course.note("movement_after_discharge", fact, "the encounter was opened again")
         course.discharged_at = None
@@ -164,18 +205,16 @@ def _reopen(course: Course, fact: Fact) -> None:
 def _admitted(course: Course, fact: Fact, event: EncounterEvent) -> None:
     _reopen(course, fact)
     course.become("in-progress", event.occurred_at)
-    course.moved = True
     if event.place:
         course.occupy(event.place, event.occurred_at)
 
 
 def _registered(course: Course, fact: Fact, event: EncounterEvent) -> None:
     _reopen(course, fact)
-    course.moved = True
     if _takes_a_bed(course, event.place):
         course.become("in-progress", event.occurred_at)
         course.occupy(event.place, event.occurred_at)
-    elif course.status != "in-progress":
+    elif course.status not in {"in-progress", "onleave"}:
         course.become("arrived", event.occurred_at)
 
 
@@ -189,23 +228,34 @@ def _transferred(course: Course, fact: Fact, event: EncounterEvent) -> None:
     if course.discharged_at is not None:
         course.note("movement_after_discharge", fact, "a transfer after the discharge is ignored")
         return
-    if not course.moved and event.origin:
+    if course.is_first_sight(fact) and event.origin:
         _infer_start(course, event, event.origin)
     course.compare(fact, event.origin, "the prior location")
-    course.moved = True
-    course.become("in-progress", event.occurred_at)
+    _be_in_progress(course, event)
     if event.place:
         course.occupy(event.place, event.occurred_at)
 
 
+def _relocated(course: Course, fact: Fact, event: EncounterEvent) -> None:
+    assert isinstance(event, Relocated)  # noqa: S101  (narrows the type)
+    if course.discharged_at is not None:
+        return
+    if course.is_first_sight(fact) and event.origin:
+        _infer_start(course, event, event.origin)
+    here = course.open
+    if event.place and (here is None or not course.locate(event.place).agrees_with(here.place)):
+        _be_in_progress(course, event)
+        course.occupy(event.place, event.occurred_at)
+
+
 def _discharged(course: Course, fact: Fact, event: EncounterEvent) -> None:
-    if not course.moved and event.place:
+    if course.is_first_sight(fact) and event.place:
         _infer_start(course, event, event.place)
     course.compare(fact, event.place, "the last location")
-    if course.discharged_at is not None:
-        course.note("repeated_discharge", fact, "discharged before; the later one counts")
-        if course.stays:
-            course.stays[-1].to_at = event.occurred_at
+    if course.discharged_at is not None and course.stays:
+        # Only an update had told of it; the discharge itself says when.
+        course.statuses.pop()
+        course.stays[-1].to_at = None
     course.leave(event.occurred_at)
     course.become("finished", event.occurred_at)
     course.discharged_at = event.occurred_at
@@ -221,32 +271,53 @@ def _class_changed(course: Course, fact: Fact, event: EncounterEvent) -> None:
     if event.place and (bedded or here is not None or _takes_a_bed(course, event.place)):
         if here is None or not course.locate(event.place).agrees_with(here.place):
             course.occupy(event.place, event.occurred_at)
+    if bedded or course.open is not None:
+        _be_in_progress(course, event)
+    elif not course.moved:
+        course.moved = True
+        course.become("arrived", event.occurred_at)
+
+
+def _be_in_progress(course: Course, event: EncounterEvent) -> None:
+    # Whose bed changes during a leave is still on leave.
     course.moved = True
-    course.become("in-progress" if bedded or course.open else "arrived", event.occurred_at)
-
-
-def _leave_started(course: Course, fact: Fact, event: EncounterEvent) -> None:
-    if course.discharged_at is None:
-        course.become("onleave", event.occurred_at)
-
-
-def _leave_ended(course: Course, fact: Fact, event: EncounterEvent) -> None:
-    if course.discharged_at is None:
+    if course.status != "onleave":
         course.become("in-progress", event.occurred_at)
 
 
+def _leave_started(course: Course, fact: Fact, event: EncounterEvent) -> None:
+    _leave(course, fact, event, "onleave")
+
+
+def _leave_ended(course: Course, fact: Fact, event: EncounterEvent) -> None:
+    _leave(course, fact, event, "in-progress")
+
+
+def _leave(course: Course, fact: Fact, event: EncounterEvent, status: str) -> None:
+    if course.discharged_at is None:
+        if course.is_first_sight(fact) and _occupies(course, event):
+            _infer_start(course, event, event.place)
+        course.moved = True
+        course.become(status, event.occurred_at)
+
+
+def _cancelled(course: Course, fact: Fact, event: EncounterEvent) -> None:
+    assert isinstance(event, EventCancelled)  # noqa: S101  (narrows the type)
+    if event.cancels is Cancelled.ADMISSION:
+        if not course.moved:
+            course.cancelled = True
+            course.become("cancelled", event.occurred_at)
+    elif course.is_first_sight(fact) and _occupies(course, event):
+        _infer_start(course, event, event.place)
+
+
 def _updated(course: Course, fact: Fact, event: EncounterEvent) -> None:
-    if course.moved:
-        course.compare(fact, event.place, "the location of an update")
-        return
     visit = event.visit
-    if course.status == "planned" or visit.class_ == "PRENC":
-        course.become("planned", event.occurred_at)
-    elif course.open is not None:
+    if not course.is_first_sight(fact):
         course.compare(fact, event.place, "the location of an update")
-    elif course.discharged_at is not None:
-        return
-    elif event.place and (visit.class_ in BEDDED_CLASSES or _takes_a_bed(course, event.place)):
+    elif course.status == "planned" or visit.class_ == "PRENC":
+        course.become("planned", event.occurred_at)
+    elif _occupies(course, event):
         _infer_start(course, event, event.place)
         if isinstance(visit.discharged_at, datetime) and visit.discharged_at <= event.occurred_at:
             course.leave(visit.discharged_at)
@@ -263,13 +334,18 @@ def _milestone(course: Course, fact: Fact, event: EncounterEvent) -> None:
 
 def _infer_start(course: Course, event: EncounterEvent, place: Place) -> None:
     # First sight in the middle of a stay: it began at PV1-44, or at the latest now.
-    if course.open is not None:
-        return
     admitted_at = event.visit.admitted_at
     known = isinstance(admitted_at, datetime) and admitted_at <= event.occurred_at
     start = admitted_at if known and isinstance(admitted_at, datetime) else event.occurred_at
+    course.moved = True
     course.occupy(place, start, inferred=True)
     course.become("in-progress", start)
+
+
+def _occupies(course: Course, event: EncounterEvent) -> bool:
+    """Whether whoever is at the event's place takes up room there."""
+    bedded = event.visit.class_ in BEDDED_CLASSES
+    return bool(event.place) and (bedded or _takes_a_bed(course, event.place))
 
 
 def _takes_a_bed(course: Course, place: Place) -> bool:
@@ -286,8 +362,13 @@ _STEPS: dict[type[Event], Callable[[Course, Fact, EncounterEvent], None]] = {
     LeaveStarted: _leave_started,
     LeaveEnded: _leave_ended,
     EncounterUpdated: _updated,
+    EventCancelled: _cancelled,
+    Relocated: _relocated,
     MilestoneReached: _milestone,
 }
+
+_OF_AN_ADMISSION = (Relocated, *(kind for kind in MOVEMENTS if kind not in OPENINGS))
+"""What means nothing once the admission that it belongs to was cancelled."""
 
 HAS_COURSE = (*MOVEMENTS, Planned, EventCancelled)
 

@@ -242,7 +242,7 @@ def _admitted_at(visit: dict[str, object], movement: Telling, status: Telling) -
         return stated
     if movement.stays:
         return movement.stays[0].from_at
-    began = [at for at, code in status.statuses if code not in VOID_STATUSES]
+    began = [at for at, code in status.statuses if code not in {*VOID_STATUSES, "unknown"}]
     return began[0] if began else None
 
 
@@ -257,11 +257,23 @@ def _part_of(statements: Sequence[Fact], resolver: Resolver) -> str | None:
 def _periods(
     encounter_id: str, status: Telling, classes: Sequence[tuple[datetime, str]]
 ) -> Iterator[EntityRow]:
-    for entity, changes in (("encounter_status", status.statuses), ("encounter_class", classes)):
+    for entity, told in (("encounter_status", status.statuses), ("encounter_class", classes)):
+        changes = _lasting(told)
         ends = [at for at, _ in changes[1:]]
         for (at, code), end in zip(changes, [*ends, None], strict=False):
             if end is None or end > at:
                 yield (entity, (encounter_id, code, at, end))
+
+
+def _lasting(changes: Sequence[tuple[datetime, str]]) -> list[tuple[datetime, str]]:
+    # What is over at the instant it began was no period, and what it interrupted went on.
+    lasting: list[tuple[datetime, str]] = []
+    for at, code in changes:
+        if lasting and lasting[-1][0] == at:
+            lasting.pop()
+        if not lasting or lasting[-1][1] != code:
+            lasting.append((at, code))
+    return lasting
 
 
 def _stay_rows(

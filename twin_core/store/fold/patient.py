@@ -35,10 +35,15 @@ class People:
 
     def survivor(self, key: Key) -> Key:
         """The record at the end of the merges that an identifier went through."""
-        record = self.record(key)
+        *_, last = self._merges_of(self.record(key))
+        return last
+
+    def _merges_of(self, record: Key) -> Iterator[Key]:
+        """A record, and the records that it was merged into one after another."""
+        yield record
         while record in self._merged:
             record = self.record(self._merged[record])
-        return record
+            yield record
 
     def connect(self, identifiers: Sequence[Identifier]) -> None:
         """One source lists these identifiers for one person."""
@@ -56,7 +61,7 @@ class People:
         gone, kept = self.record(source), self.record(target)
         if gone == kept:
             return False
-        if self.survivor(kept) == gone:
+        if gone in self._merges_of(kept):
             # The target had been merged into the source: the newest merge says who survives.
             self._merged.pop(kept, None)
         self._merged[gone] = kept
