@@ -5,6 +5,7 @@ import sys
 
 import msgspec
 
+from api.collector import calm_collector
 from api.frames import read_frame, write_frame
 from api.ingesting import Order, Said, translated_chunks
 from twin_core.errors import FeedError
@@ -17,6 +18,7 @@ def main() -> int:
     order = read_frame(sys.stdin.buffer)
     if order is None:
         return 0
+    calm_collector()
     try:
         for chunk in translated_chunks(msgspec.msgpack.decode(order, type=Order)):
             _say(Said(chunk=chunk))

@@ -20,6 +20,7 @@ import msgspec
 
 from adapters.files import Source, read_messages
 from adapters.files.find import STANDARD_INPUT
+from api.collector import calm_collector
 from api.desk import Desk
 from api.frames import read_frame, write_frame
 from api.translating import Reader, encode_receipts
@@ -72,6 +73,7 @@ def ingest(
     report: Callable[[int, str], None],
 ) -> Summary:
     """Store every message of the sources and wait until all of them are applied."""
+    calm_collector()
     began = time.monotonic()
     counted: Counter[str] = Counter()
     position = 0

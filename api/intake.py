@@ -10,7 +10,6 @@ its input ends, so it never outlives the server that started it.
 
 import asyncio
 import contextlib
-import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.hl7v2 import MllpListener
+from api.collector import calm_collector
 from api.logs import log_to
 from twin_core.clock import SystemClock
 from twin_core.errors import TwinError
@@ -26,8 +26,6 @@ from twin_core.inbox import Answer, Inbox, Receipt
 from twin_core.settings import Settings
 
 STATUS_S = 0.5
-YOUNG_OBJECTS = 50_000
-"""New objects between two looks for garbage: a busy feed makes many and no cycles."""
 
 
 class InboxIntake:
@@ -40,13 +38,6 @@ class InboxIntake:
     def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]":
         """Make receipts durable; see `Twin.submit`."""
         return self._inbox.submit(receipts)
-
-
-def calm_collector() -> None:
-    """Look for garbage seldom, and never again in what is loaded already."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
 
 
 async def listen(told: dict[str, Any]) -> None:

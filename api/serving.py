@@ -20,9 +20,9 @@ from starlette.types import ASGIApp
 
 from adapters.hl7v2 import MllpListener
 from api.app import create_app
+from api.collector import calm_collector
 from api.commands import Call
 from api.holder import socket_path
-from api.intake import calm_collector
 from api.listening import ListeningProcess
 from api.logs import log_to
 from api.operator import create_operator, listen

@@ -173,3 +173,32 @@ def test_what_came_from_a_file_and_was_not_applied_is_forgotten_after_a_crash(
     statuses = [a.status for a in again.submit([receipt("1"), receipt("2")]).result()]
     assert statuses == ["accepted", "duplicate"]
     again.close()
+
+
+def test_a_message_of_a_file_that_also_comes_by_a_feed_is_durable_once_acknowledged(
+    tmp_path: Path,
+) -> None:
+    inbox = Inbox(tmp_path / "x.inbox", SystemClock())
+    inbox.require(0)
+    inbox.start()
+    inbox.submit([receipt("1")], from_file=True).result()
+    (answer,) = inbox.submit([receipt("1")]).result()
+    assert (answer.status, answer.code) == ("duplicate", "AA")
+    inbox._file._db.close()  # as a crash would, before anything was applied
+    again = Inbox(tmp_path / "x.inbox", SystemClock())
+    again.require(0)
+    assert [entry.raw for entry in again.read(0, 9)] == [b"1/"]
+    again.close()
+
+
+def test_two_processes_may_write_one_inbox(tmp_path: Path) -> None:
+    one, two = (Inbox(tmp_path / "x.inbox", SystemClock()) for _ in range(2))
+    one.start()
+    two.start()
+    groups = [inbox.submit([receipt(f"{n}")]) for n, inbox in enumerate([one, two] * 100)]
+    positions = [group.result()[0].position for group in groups]
+    assert sorted(p for p in positions if p is not None) == list(range(1, 201))
+    assert two.submit([receipt("0")]).result()[0].status == "duplicate"
+    assert one.wait(199, timeout=1.0)
+    one.close()
+    two.close()

@@ -215,6 +215,8 @@ class InboxFile:
         )
         replayed = body in seen and seen[body] == group.replay_of
         if body in seen and not replayed and _repeats(outcome.envelope, body, seen):
+            if not group.from_file:
+                self._keep(receipt, seen[body])
             return Answer(status=DUPLICATE, code="AA", position=seen[body])
         reused = bool(seen) and not outcome.envelope.unversioned
         position = self._insert(receipt, group, reused=reused)
@@ -238,6 +240,14 @@ class InboxFile:
             (self._high, received_us, head, raw, group.replay_of),
         )
         return self._high
+
+    def _keep(self, receipt: Receipt, position: int) -> None:
+        # The first of it came from a file and may not be applied yet. Who sends it by other means
+        # is told that it is durable, so from now on it must be, file or not.
+        self._db.execute(
+            "UPDATE entry SET head = ?, raw = ? WHERE position = ? AND head IS NULL",
+            (encode_head(head_of(receipt, reused_control_id=False)), receipt.raw, position),
+        )
 
     def _forget_files(self, applied: int) -> None:
         # What came from files and was not applied before a crash was never reported as done.

@@ -137,8 +137,8 @@ class Folding:
         kept, gone = (units if units[0].owner == united[0] else units[::-1])[:2]
         # Rows of the absorbed family carry its number: they end here, and the fold of the whole
         # opens whatever of them still holds.
-        self._closed += list(gone.rows.items())
-        gone.rows = {}
+        self._closed += gone.rows
+        gone.rows = []
         kept.absorb(gone)
         self.units.drop(gone.owner)
 
@@ -288,14 +288,29 @@ class Folding:
         self.units.fetch(kind, {self.nodes.family(owner) for owner in owners})
 
     def _replace(self, unit: Unit, rows: Sequence[EntityRow]) -> None:
-        held, present = unit.rows, set(rows)
-        for row in [row for row in held if row not in present]:
-            self._closed.append((row, held.pop(row)))
-        for row in rows:
-            if row not in held:
-                self._next_version += 1
-                held[row] = self._next_version
-                self._opened.append((row, self._next_version, unit.owner))
+        held = unit.rows
+        if len(held) == len(rows) and all(
+            before[0] == row for before, row in zip(held, rows, strict=True)
+        ):
+            return
+        kept: dict[EntityRow, int] = {}
+        if held:
+            present = set(rows)
+            for row, number in held:
+                if row in present:
+                    kept[row] = number
+                else:
+                    self._closed.append((row, number))
+        unit.rows = (
+            [(row, kept.get(row) or self._number(row, unit)) for row in rows]
+            if kept
+            else [(row, self._number(row, unit)) for row in rows]
+        )
+
+    def _number(self, row: EntityRow, unit: Unit) -> int:
+        self._next_version += 1
+        self._opened.append((row, self._next_version, unit.owner))
+        return self._next_version
 
 
 def _path_of(identifier: Identifier) -> Path:

@@ -37,7 +37,7 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
 }
 """Which tables a fold unit of each kind writes."""
 
-REMEMBERED_FACTS = 150_000
+REMEMBERED_FACTS = 80_000
 LOOK_EVERY = 4
 """Batches between two looks at how much is remembered."""
 _EVENT = msgspec.json.Decoder(AnyEvent)
@@ -51,7 +51,8 @@ class Unit:
     def __init__(self, kind: str, owner: int) -> None:
         self.kind, self.owner = kind, owner
         self.facts: list[Fact] = []
-        self.rows: dict[EntityRow, int] = {}
+        self.rows: list[tuple[EntityRow, int]] = []
+        """Its open versions. A list, since hashing rows costs more than folding them."""
         self.survivors: dict[tuple[str, str], str] | None = None
 
     def add(self, fact: Fact) -> None:
@@ -64,7 +65,7 @@ class Unit:
     def absorb(self, other: "Unit") -> None:
         """Take over the facts and rows of a family that turned out to be this one."""
         self.facts = sorted([*self.facts, *other.facts], key=lambda fact: fact.order)
-        self.rows.update(other.rows)
+        self.rows = [*self.rows, *other.rows]
         self.survivors = None
 
 
@@ -159,7 +160,7 @@ class Units:
                 " SEMI JOIN wanted USING (owner) WHERE v.known_to = 'infinity'"
             ).fetchall()
             for owner, version_no, *values in found:
-                self._held[owner].rows[name, tuple(values)] = version_no
+                self._held[owner].rows.append(((name, tuple(values)), version_no))
 
 
 def owners_where(

@@ -105,7 +105,7 @@ def fold_encounter(
     for i in sorted(identifiers, key=lambda i: (i.system, i.value)):
         rows.append(("encounter_identifier", (encounter_id, i.system, i.value, text(i.type))))
     rows += [finding_row(note, encounter_id, facts[-1].recorded_at) for note in notes]
-    return list(dict.fromkeys(rows))
+    return list(dict.fromkeys(rows)) if statements or notes else rows
 
 
 def encounter_id_of(identifiers: Sequence[Identifier]) -> str:

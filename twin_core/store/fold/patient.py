@@ -105,11 +105,11 @@ def fold_people(facts: Sequence[Fact], identifiers: Sequence[Identifier]) -> Fol
         rows += [
             ("patient_identifier", (ids[record], i.system, i.value, text(i.type))) for i in members
         ]
-    rows += _other_identifiers(people, facts, ids)
+    rows += dict.fromkeys(_other_identifiers(people, facts, ids))
     for note in notes:
         subject = ids[people.record(identifiers[0].key)]
         rows.append(finding_row(note, subject, facts[-1].recorded_at))
-    return FoldedPeople(list(dict.fromkeys(rows)), survivors)
+    return FoldedPeople(rows, survivors)
 
 
 def identifiers_of(event: object) -> tuple[Identifier, ...]:
