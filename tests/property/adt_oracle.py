@@ -293,22 +293,21 @@ def _implied(
     events: Sequence[EncounterEvent], void: set[int], found: dict[int, Found], baseless: set[int]
 ) -> EncounterEvent | None:
     """The admission that a record implies whose first sight is in the middle of a stay."""
+    openings = [n for n, event in enumerate(events) if isinstance(event, OPENING)]
+    unseen = range(min(openings, default=len(events)))
+    if any(n in baseless for n in unseen):
+        return None
     planned = False
-    implied = None
-    for i, event in enumerate(events):
+    for n in unseen:
+        event = events[n]
         planned = planned or isinstance(event, Planned)
-        if isinstance(event, OPENING):
-            break
-        if i in baseless:
+        if isinstance(event, EventCancelled) and event.cancels is Cancelled.ADMISSION:
             return None
-        shown = (
-            event.place or found[i].place
-            if i in found
-            else i not in void and _shows_presence(event, planned)
-        )
-        if shown and implied is None:
-            implied = _admission_before(event)
-    return implied
+        if n in found and (event.place or found[n].place):
+            return _admission_before(event)
+        if n not in void and _shows_presence(event, planned):
+            return _admission_before(event)
+    return None
 
 
 def _shows_presence(event: EncounterEvent, planned: bool) -> bool:

@@ -88,7 +88,7 @@ class Course:
     def is_first_sight(self, fact: Fact) -> bool:
         """Whether nothing was known of the patient's whereabouts before a fact."""
         unseen = self.unseen_until is None or fact.order < self.unseen_until
-        return unseen and not self.moved
+        return unseen and not self.moved and not self.cancelled
 
     # --- what happens to a patient -----------------------------------------------------------
 
