@@ -1,8 +1,8 @@
 """A copy of the store that the sidecar may read while this process writes the store.
 
 DuckDB lets one process at a time hold a file that is written. So the holder of a store keeps a
-copy for analysts, made at the end of a batch, and renews it when a query arrives and the store has
-moved on, at most about once a second.
+copy for analysts, made when the first query arrives, and brings what has changed since into it
+when a later query finds that the store has moved on, at most about once a second.
 """
 
 import logging
@@ -28,8 +28,7 @@ class Replica:
         self._folder = Path(f"{twin.path}.replica")
         self._lock = threading.Lock()
         self._sequence = -1
-        self._copied_at = float("-inf")
-        self._number = 0
+        self._renewed_at = float("-inf")
         # A holder that was killed may have left its copy behind.
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -37,7 +36,7 @@ class Replica:
         """The rows of one SELECT over a copy that is at most about a second old."""
         with self._lock:
             self._renew()
-            return self._sidecar.query(self._copy, sql, opened=self._number)
+            return self._sidecar.query(self._copy, sql, opened=self._sequence)
 
     def close(self) -> None:
         """End the sidecar and remove the copy."""
@@ -46,17 +45,18 @@ class Replica:
 
     @property
     def _copy(self) -> Path:
-        return self._folder / f"{self._number}.duckdb"
+        return self._folder / "copy.duckdb"
 
     def _renew(self) -> None:
         moved_on = self._twin.sequence() != self._sequence
-        if not moved_on or time.monotonic() - self._copied_at < FRESH_S:
+        if not moved_on or time.monotonic() - self._renewed_at < FRESH_S:
             return
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        before = self._copy
         began = time.monotonic()
-        self._number += 1
-        self._sequence = self._twin.replica_snapshot(self._copy)
-        self._copied_at = time.monotonic()
-        before.unlink(missing_ok=True)
-        log.info("copied the store for queries in %.2f s", self._copied_at - began)
+        if self._sequence < 0:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._sequence = self._twin.replica_snapshot(self._copy)
+            log.info("copied the store for queries in %.2f s", time.monotonic() - began)
+        else:
+            self._sidecar.release()
+            self._sequence = self._twin.replica_changes(self._copy)
+        self._renewed_at = time.monotonic()

@@ -23,7 +23,7 @@ from twin_core.store.opening import inbox_path, open_store
 from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
 from twin_core.store.rebuild import Retranslate, rebuild_store
-from twin_core.store.replica import copy_tables
+from twin_core.store.replica import copy_changes, copy_tables
 
 __all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
 
@@ -285,6 +285,10 @@ class Twin:
         sequence = copy_tables(self._database.cursor(), path)
         self._furnish(path)
         return sequence
+
+    def replica_changes(self, path: Path) -> int:
+        """Bring a file of `replica_snapshot`, open nowhere, up to now; return its sequence."""
+        return copy_changes(self._database.cursor(), path)
 
     def backup(self, folder: Path) -> list[Path]:
         """Copy both halves of the store at one position into a folder; return the files."""

@@ -62,6 +62,9 @@ class _Answering:
 
     def answer(self, ask: Ask) -> Reply:
         """The rows of one statement, or what was wrong with it; never an exception."""
+        if not ask.sql:
+            self._close()
+            return Reply()
         try:
             connection = self._open(ask)
         except duckdb.Error as error:
@@ -84,11 +87,15 @@ class _Answering:
 
     def _open(self, ask: Ask) -> duckdb.DuckDBPyConnection:
         if self._connection is None or self._opened != (ask.path, ask.opened):
-            if self._connection is not None:
-                self._connection.close()
+            self._close()
             self._connection = _connect(ask, self._spill.name)
             self._opened = (ask.path, ask.opened)
         return self._connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = self._opened = None
 
 
 def _connect(ask: Ask, spill: str) -> duckdb.DuckDBPyConnection:

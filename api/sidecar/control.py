@@ -47,19 +47,27 @@ class Sidecar:
         `opened` changes when the file was replaced. Raises UsageError for a statement that is
         wrong or refused, QueryFailed for one that ran out of time or memory.
         """
-        ask = Ask(
-            path=str(path.absolute()),
+        with self._lock:
+            reply = self._ask(self._asking(str(path.absolute()), sql, opened))
+        if reply.blame:
+            raise _explained(reply)
+        return Rows(reply.columns, msgspec.json.decode(reply.rows), reply.cut)
+
+    def release(self) -> None:
+        """Let go of the file, so that it can be written; the next query opens it again."""
+        with self._lock:
+            if self._child is not None:
+                self._ask(self._asking("", "", 0))
+
+    def _asking(self, path: str, sql: str, opened: int) -> Ask:
+        return Ask(
+            path=path,
             opened=opened,
             sql=sql,
             rows=self._settings.query_rows,
             timeout_s=self._settings.query_timeout_s,
             memory_limit=self._settings.memory_limit,
         )
-        with self._lock:
-            reply = self._ask(ask)
-        if reply.blame:
-            raise _explained(reply)
-        return Rows(reply.columns, msgspec.json.decode(reply.rows), reply.cut)
 
     def close(self) -> None:
         """End the child process, whatever it is doing."""

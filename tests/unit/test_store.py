@@ -380,3 +380,32 @@ def test_a_transfer_shows_in_the_batch_that_tells_the_board(tmp_path: Path) -> N
         twin.wait_applied()
     assert [batch.sequence for batch in told] == [1, 2]
     assert told[1].units == {("H", "ICU"), ("H", "MED")}
+
+
+def test_a_copy_for_analysts_follows_the_store_change_by_change(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.duckdb"
+    tables = [f"{entity.name}_version" for entity in ENTITIES]
+    tables += ["message", "message_finding", "event", "node", "batch"]
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        assert twin.replica_snapshot(copy) == 0
+        for group in (
+            [admission(1), rejected()],
+            [admission(2, OTHER_BED, 1), departure(1, 5)],
+            [],
+            [departure(2, 6)],
+        ):
+            if group:
+                twin.receive(group)
+                twin.wait_applied()
+            else:
+                twin.replay(2, admission(3, OTHER_BED, 7).outcome)
+                twin.wait_applied()
+            assert twin.replica_changes(copy) == twin.sequence()
+            connection = connect(copy, read_only=True)
+            for table in tables:
+                held = connection.execute(f"FROM core.{table} ORDER BY ALL").fetchall()
+                assert held == [
+                    tuple(row.values()) for row in twin.query(f"FROM core.{table} ORDER BY ALL")
+                ]
+            assert connection.execute("FROM twin.stay").fetchall()
+            connection.close()

@@ -1,12 +1,16 @@
 """Copies of a store: for analysts while it is being written, and for backups."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from twin_core.store.database import CATALOG, prepare
+from twin_core.store.tables import ENTITIES
 
-WITHOUT_RAW = frozenset({"raw"})
+WITHOUT_RAW = frozenset({"raw", "family"})
+"""What analysts' names do not need."""
 
 
 def copy_tables(
@@ -17,13 +21,8 @@ def copy_tables(
     `connection` is a reading cursor of the open store. Views are not copied: whoever opens the
     copy installs its own.
     """
-    cursor = connection.cursor()
-    prepare(cursor)
-    quoted = str(path).replace("'", "''")
-    cursor.execute(f"ATTACH '{quoted}' AS replica")
-    try:
-        cursor.execute("BEGIN")
-        row = cursor.execute("SELECT coalesce(max(batch_no), 0) FROM core.batch").fetchone()
+    with _attached(connection, path) as cursor:
+        sequence = _number(cursor, "SELECT max(batch_no) FROM core.batch")
         cursor.execute("CREATE SCHEMA replica.core")
         tables = cursor.execute(
             "SELECT table_name FROM duckdb_tables()"
@@ -38,9 +37,73 @@ def copy_tables(
             cursor.execute(
                 f"CREATE TABLE replica.core.{table} AS FROM {CATALOG}.core.{table} {rows}"
             )
+    return sequence
+
+
+def copy_changes(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Bring a copy made by `copy_tables` up to the last batch; return its number.
+
+    What changed since the copy's own last batch is found by its instant of knowledge, so the work
+    grows with the change and not with the store. Nobody else may have the copy open.
+    """
+    with _attached(connection, path) as cursor:
+        sequence = _number(cursor, "SELECT max(batch_no) FROM core.batch")
+        have = _number(cursor, "SELECT max(batch_no) FROM replica.core.batch")
+        if sequence > have:
+            for entity in ENTITIES:
+                _copy_versions(cursor, f"{entity.name}_version", have)
+            _copy_messages(cursor, have)
+            for table, key in (("event", "event_no"), ("node", "node"), ("batch", "batch_no")):
+                last = _number(cursor, f"SELECT max({key}) FROM replica.core.{table}")
+                cursor.execute(
+                    f"INSERT INTO replica.core.{table} FROM core.{table} WHERE {key} > {last}"
+                )
+    return sequence
+
+
+def _copy_versions(cursor: duckdb.DuckDBPyConnection, table: str, have: int) -> None:
+    # A copy without batches knows nothing, which is before every instant.
+    known = f"coalesce((SELECT known_at FROM core.batch WHERE batch_no = {have}), '-infinity')"
+    cursor.execute(f"INSERT INTO replica.core.{table} FROM core.{table} WHERE known_from > {known}")
+    cursor.execute(
+        f"UPDATE replica.core.{table} AS copied SET known_to = ended.known_to"
+        f" FROM core.{table} AS ended WHERE copied.version_no = ended.version_no"
+        f" AND ended.known_from <= {known} AND ended.known_to > {known}"
+        " AND ended.known_to < 'infinity'"
+    )
+
+
+def _copy_messages(cursor: duckdb.DuckDBPyConnection, have: int) -> None:
+    # A replay writes its message's row anew, in a later batch.
+    newer = f"SELECT message_id FROM core.message WHERE batch_no > {have}"
+    for table in ("message", "message_finding"):
+        cursor.execute(f"DELETE FROM replica.core.{table} WHERE message_id IN ({newer})")
+        cursor.execute(
+            f"INSERT INTO replica.core.{table} FROM core.{table} WHERE message_id IN ({newer})"
+        )
+
+
+@contextmanager
+def _attached(
+    connection: duckdb.DuckDBPyConnection, path: Path
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    cursor = connection.cursor()
+    prepare(cursor)
+    quoted = str(path).replace("'", "''")
+    cursor.execute(f"ATTACH '{quoted}' AS replica")
+    try:
+        cursor.execute("BEGIN")
+        yield cursor
         cursor.execute("COMMIT")
+    except BaseException:
+        cursor.execute("ROLLBACK")
+        raise
     finally:
         cursor.execute("USE memory")
         cursor.execute("DETACH replica")
         cursor.close()
-    return int(row[0]) if row else 0
+
+
+def _number(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = cursor.execute(sql).fetchone()
+    return int(row[0] or 0) if row else 0
