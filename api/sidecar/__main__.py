@@ -62,7 +62,7 @@ class _Answering:
 
     def answer(self, ask: Ask) -> Reply:
         """The rows of one statement, or what was wrong with it; never an exception."""
-        if not ask.sql:
+        if ask.release:
             self._close()
             return Reply()
         try:

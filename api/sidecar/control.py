@@ -57,7 +57,7 @@ class Sidecar:
         """Let go of the file, so that it can be written; the next query opens it again."""
         with self._lock:
             if self._child is not None:
-                self._ask(self._asking("", "", 0))
+                self._ask(msgspec.structs.replace(self._asking("", "", 0), release=True))
 
     def _asking(self, path: str, sql: str, opened: int) -> Ask:
         return Ask(

@@ -10,10 +10,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     opened: int
     """Changes whenever the file at `path` was replaced, so that the child opens it anew."""
     sql: str
-    """Empty to let go of the file, so that the parent may write it."""
     rows: int
     timeout_s: float
     memory_limit: str
+    release: bool = False
+    """No query, but to let go of the file, so that the parent may write it."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
