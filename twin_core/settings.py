@@ -31,7 +31,7 @@ class StoreSettings(Section):
 
     path: Path = Path("wardtwin.duckdb")
     """The DuckDB file; its inbox is beside it, with `.inbox` behind the name."""
-    memory_limit: str = "512MB"
+    memory_limit: str = "256MB"
     """What DuckDB may use in the writing process."""
     commit_window_ms: float = 2.0
     """How long the inbox gathers messages for one durable commit."""

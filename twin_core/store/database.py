@@ -28,7 +28,7 @@ Row = dict[str, object]
 class Database:
     """One open store: a writing connection for the projector and a read cursor per thread."""
 
-    def __init__(self, path: Path, *, memory_limit: str = "512MB", read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, memory_limit: str = "256MB", read_only: bool = False) -> None:
         self.path = path
         self.connection = connect(path, memory_limit=memory_limit, read_only=read_only)
         self._cursors = threading.local()
@@ -78,7 +78,7 @@ class Database:
 
 
 def connect(
-    path: Path, *, memory_limit: str = "512MB", read_only: bool = False
+    path: Path, *, memory_limit: str = "256MB", read_only: bool = False
 ) -> duckdb.DuckDBPyConnection:
     """A connection to a store's file.
 

@@ -24,7 +24,7 @@ GATHER_S = 0.05
 LONGEST_GATHER_S = 0.3
 """Longest pause: a batch that took long is followed by one as long, to leave room to those who
 acknowledge."""
-BATCH_ENTRIES = 20_000
+BATCH_ENTRIES = 10_000
 RETRY_S = 2.0
 _LOG = logging.getLogger("wardtwin.projector")
 

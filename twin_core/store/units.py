@@ -37,9 +37,7 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
 }
 """Which tables a fold unit of each kind writes."""
 
-REMEMBERED_FACTS = 80_000
-LOOK_EVERY = 4
-"""Batches between two looks at how much is remembered."""
+REMEMBERED_FACTS = 40_000
 _EVENT = msgspec.json.Decoder(AnyEvent)
 
 
@@ -75,7 +73,6 @@ class Units:
     def __init__(self, connection: duckdb.DuckDBPyConnection, nodes: Nodes) -> None:
         self._connection, self._nodes = connection, nodes
         self._held: dict[int, Unit] = {}
-        self._batches = 0
 
     def forget(self) -> None:
         """Drop everything remembered; the journal knows."""
@@ -83,9 +80,6 @@ class Units:
 
     def begin(self) -> None:
         """Start a batch with a bounded memory: what was used least recently is dropped."""
-        self._batches += 1
-        if self._batches % LOOK_EVERY:
-            return
         facts = sum(len(unit.facts) for unit in self._held.values())
         for owner in list(self._held):
             if facts <= REMEMBERED_FACTS:
