@@ -114,7 +114,9 @@ def _place_for_a_check(call: Call) -> Iterator[Path]:
 @contextlib.asynccontextmanager
 async def _started(plan: DemoPlan, settings: Settings) -> AsyncIterator[tuple[Server, DemoServer]]:
     clock = HospitalClock(plan.clock_starts, time.monotonic)
-    async with Server(settings, clock=clock, demo=True) as server:
+    server = Server(settings, clock=clock, demo=True)
+    server.heed_signals()
+    async with server:
         yield (
             server,
             DemoServer(

@@ -26,6 +26,7 @@ from twin_core.inbox import Answer, Inbox, Receipt
 from twin_core.settings import Settings
 
 STATUS_S = 0.5
+SWITCH_S = 0.001
 
 
 class InboxIntake:
@@ -76,6 +77,8 @@ def say(words: dict[str, Any]) -> None:
 def main() -> int:
     """Run until the server that started it is gone."""
     log_to(sys.stderr)
+    # The thread that has just made messages durable must not wait long for the one that reads.
+    sys.setswitchinterval(SWITCH_S)
     told = json.loads(sys.stdin.buffer.readline() or b"{}")
     try:
         asyncio.run(listen(told))

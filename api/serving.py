@@ -81,11 +81,14 @@ class Server:
         self.stopping.set()
         await self._stack.aclose()
 
-    async def wait(self) -> None:
-        """Return when somebody asked for the end: SIGINT, SIGTERM or `stopping.set()`."""
+    def heed_signals(self) -> None:
+        """Take SIGINT and SIGTERM as a request to end, from before the first door is open."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._asked_to_stop, number)
+
+    async def wait(self) -> None:
+        """Return when somebody asked for the end: a heeded signal or `stopping.set()`."""
         await self.stopping.wait()
 
     @property
@@ -179,7 +182,9 @@ def serve(call: Call) -> int:
 
 
 async def _serve(call: Call) -> None:
-    async with Server(call.settings) as server:
+    server = Server(call.settings)
+    server.heed_signals()
+    async with server:
         _announce(call, server)
         await server.wait()
         call.terminal.note("Stopping: answering what is under way, then closing the store.")
