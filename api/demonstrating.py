@@ -72,7 +72,7 @@ def _settings(call: Call, plan: DemoPlan, path: Path) -> Settings:
 
 
 async def _live(call: Call, plan: DemoPlan, settings: Settings) -> None:
-    async with _started(plan, settings) as (server, demo_server):
+    async with _started(plan, settings, until_asked=True) as (server, demo_server):
         feeding = asyncio.create_task(
             run_demo(plan, demo_server, call.terminal, speed=call.options.speed)
         )
@@ -112,10 +112,13 @@ def _place_for_a_check(call: Call) -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def _started(plan: DemoPlan, settings: Settings) -> AsyncIterator[tuple[Server, DemoServer]]:
+async def _started(
+    plan: DemoPlan, settings: Settings, *, until_asked: bool = False
+) -> AsyncIterator[tuple[Server, DemoServer]]:
     clock = HospitalClock(plan.clock_starts, time.monotonic)
     server = Server(settings, clock=clock, demo=True)
-    server.heed_signals()
+    if until_asked:
+        server.heed_signals()
     async with server:
         yield (
             server,

@@ -21,7 +21,7 @@ import tempfile
 import time
 import urllib.request
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -174,21 +174,34 @@ async def ready(port: int) -> None:
     raise RuntimeError("the server did not start")
 
 
-async def measure(port: int, options: argparse.Namespace, seed: int) -> dict[str, Measured]:
+Load = Callable[[], Awaitable[Measured]]
+
+
+def loads(port: int, options: argparse.Namespace, seed: int) -> dict[str, Load]:
+    """The same loads for both servers, by name."""
     messages = journeys.messages(10_000_000, seed)
-    await load(port, 4, messages, 2.0, None)
+    many, seconds, rate = options.connections, options.seconds, options.rate
     return {
-        "one connection": await load(port, 1, messages, options.seconds, None),
-        f"{options.connections} connections at {options.rate:g}/s": await load(
-            port, options.connections, messages, options.seconds, options.rate
-        ),
-        f"{options.connections} connections": await load(
-            port, options.connections, messages, options.seconds, None
-        ),
-        f"{options.connections} x {DEPTH} on their way": await load(
-            port, options.connections, messages, options.seconds, None, DEPTH
-        ),
+        "warming up": lambda: load(port, 4, messages, 2.0, None),
+        "one connection": lambda: load(port, 1, messages, seconds, None),
+        f"{many} connections at {rate:g}/s": lambda: load(port, many, messages, seconds, rate),
+        f"{many} connections": lambda: load(port, many, messages, seconds, None),
+        f"{many} x {DEPTH} on their way": lambda: load(port, many, messages, seconds, None, DEPTH),
     }
+
+
+async def watched(
+    port: int, http_port: int, options: argparse.Namespace
+) -> tuple[dict[str, Measured], dict[str, list[float]]]:
+    """Every load on our server, with the projection lags seen meanwhile."""
+    mine, lag = {}, {}
+    for name, run in loads(port, options, seed=2).items():
+        over = asyncio.Event()
+        watching = asyncio.create_task(lags(http_port, over))
+        mine[name] = await run()
+        over.set()
+        lag[name] = await watching
+    return mine, lag
 
 
 async def main() -> None:
@@ -209,26 +222,22 @@ async def main() -> None:
         )
         try:
             await ready(peer_port)
-            theirs = await measure(peer_port, options, seed=1)
+            theirs = {n: await run() for n, run in loads(peer_port, options, seed=1).items()}
             await ready(port)
-            over = asyncio.Event()
-            watching = asyncio.create_task(lags(http_port, over))
-            mine = await measure(port, options, seed=2)
-            over.set()
-            lag = await watching
+            mine, lag = await watched(port, http_port, options)
         finally:
             ours.terminate()
             peer.kill()
             ours.wait(timeout=60)
             peer.wait(timeout=10)
-    print(f"{'':32}{'rate/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'ratio':>8}")
+    print(f"{'':44}{'rate/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}{'lag p99 s':>11}")
     for name, measured in mine.items():
-        row = f"{measured.rate:10.0f}{measured.p50_ms:10.1f}{measured.p99_ms:10.1f}"
-        print(f"wardtwin, {name:<22}{row}{measured.rate / theirs[name].rate:8.1f}")
+        row = f"{measured.rate:9.0f}{measured.p50_ms:9.1f}{measured.p99_ms:9.1f}"
+        waiting = lag[name][int(len(lag[name]) * 0.99)] if lag[name] else 0.0
+        print(f"wardtwin, {name:<34}{row}{measured.rate / theirs[name].rate:7.1f}{waiting:11.2f}")
     for name, measured in theirs.items():
-        row = f"{measured.rate:10.0f}{measured.p50_ms:10.1f}{measured.p99_ms:10.1f}"
-        print(f"python-hl7, {name:<20}{row}{1:8.1f}")
-    print(f"projection lag: p50 {lag[len(lag) // 2]:.2f} s, p99 {lag[int(len(lag) * 0.99)]:.2f} s")
+        row = f"{measured.rate:9.0f}{measured.p50_ms:9.1f}{measured.p99_ms:9.1f}"
+        print(f"python-hl7, {name:<32}{row}{1:7.1f}")
 
 
 if __name__ == "__main__":
