@@ -17,7 +17,7 @@ Wanted = tuple[str, Identifier]
 """Kind of entity (p, e, l, d, o, c) and identifier."""
 Key = tuple[str, str, str]
 
-REMEMBERED = 200_000
+REMEMBERED = 100_000
 """Nodes kept in memory at most."""
 
 

@@ -37,7 +37,7 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
 }
 """Which tables a fold unit of each kind writes."""
 
-REMEMBERED_FACTS = 40_000
+REMEMBERED_FACTS = 25_000
 _EVENT = msgspec.json.Decoder(AnyEvent)
 
 
