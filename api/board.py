@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from twin_core.clock import HospitalClock
-from twin_core.state import Bed, BedCounts, HospitalState, Occupant, UnitState
+from twin_core.state import Bed, BedCounts, HospitalState, Occupant, UnitState, total
 from twin_core.twin import Twin
 
 FRESH = timedelta(minutes=5)
@@ -254,7 +254,10 @@ def bed_label(bed: Bed) -> str:
 
 def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
     """The figures that follow from the state itself, as of this instant."""
-    beds = state.counts
+    # As in the occupancy KPIs, a unit counts only where some of its beds are known to be staffed:
+    # patients of the others would be divided by beds that are not theirs.
+    known = [unit.counts for unit in state.units if unit.counts.staffed is not None]
+    beds = total(known) if known else state.counts
     whole = beds.beds - beds.closed if beds.staffed is None else beds.staffed
     # As in the occupancy KPIs, a bed held for a patient on leave is shown apart.
     taken = beds.occupied - beds.on_leave

@@ -6,6 +6,7 @@ of chunks under way and counts the answers.
 """
 
 import contextlib
+import hashlib
 import os
 import subprocess
 import sys
@@ -115,6 +116,7 @@ def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
     weight, finished = 0, 0
     instant = order.received_at
     for source in order.sources:
+        reader = reader._replace(document=_digest_of(source))
         for found in read_messages(source, settings.limits):
             # Statements without a version are ordered by receipt: one line after the other.
             instant += _NEXT
@@ -126,6 +128,18 @@ def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
         finished += source.size
     if receipts:
         yield Chunk(encode_receipts(receipts), finished)
+
+
+def _digest_of(source: Source) -> str:
+    # Only FHIR needs it: HL7 v2 messages name themselves by their control ids.
+    if source.path == STANDARD_INPUT or source.kind == "hl7":
+        return ""
+    try:
+        with open(source.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        # Reading it for its messages says what is wrong with it.
+        return ""
 
 
 def size_of(sources: Sequence[Source]) -> int:

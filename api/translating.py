@@ -42,6 +42,8 @@ class Reader(NamedTuple):
     feed: str | None
     """Feed of HL7 v2 messages and source of FHIR resources; None for the defaults."""
     received_at: datetime
+    document: str = ""
+    """Digest of the file that is read, where it is one."""
 
     def receipts(self, found: Found, path: str) -> Iterator[Receipt]:
         """One receipt for a message; one per resource for a Bundle."""
@@ -55,6 +57,7 @@ class Reader(NamedTuple):
                     raw=taken.entry.raw,
                     outcome=taken.outcome,
                     origin=origin,
+                    document=self.document,
                 )
         else:
             feed = self.feed or DEFAULT_FEED
@@ -117,6 +120,7 @@ class _Carried(msgspec.Struct, array_like=True, omit_defaults=True):
     events: tuple[AnyEvent, ...] = ()
     findings: tuple[NotedFinding, ...] = ()
     rejection: Rejection | None = None
+    document: str = ""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -137,9 +141,9 @@ def _carried(receipt: Receipt) -> _Carried:
     outcome = receipt.outcome
     named = (receipt.format, receipt.feed, receipt.origin, receipt.raw)
     if isinstance(outcome, Rejection):
-        return _Carried(*named, rejection=outcome)
+        return _Carried(*named, rejection=outcome, document=receipt.document)
     events: tuple[AnyEvent, ...] = outcome.events  # type: ignore[assignment]  # all are AnyEvent
-    return _Carried(*named, outcome.envelope, events, outcome.findings)
+    return _Carried(*named, outcome.envelope, events, outcome.findings, document=receipt.document)
 
 
 def _receipt(carried: _Carried) -> Receipt:
@@ -158,4 +162,5 @@ def _receipt(carried: _Carried) -> Receipt:
         raw=carried.raw,
         outcome=outcome,
         origin=carried.origin,
+        document=carried.document,
     )

@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from twin_core.clock import SystemClock
@@ -202,3 +203,30 @@ def test_two_processes_may_write_one_inbox(tmp_path: Path) -> None:
     assert one.wait(199, timeout=1.0)
     one.close()
     two.close()
+
+
+def test_a_file_read_again_changes_nothing(inbox: Inbox) -> None:
+    def lines() -> list[Receipt]:
+        stated = [receipt("Location/b1", body, unversioned=True) for body in ("K", "U", "K")]
+        return [
+            msgspec.structs.replace(one, document="sha-of-file", origin=f"loc.ndjson@{n}")
+            for n, one in enumerate(stated)
+        ]
+
+    first = [a.status for a in inbox.submit([*lines(), rejected()], from_file=True).result()]
+    again = inbox.submit([*lines(), rejected()], from_file=True).result()
+    assert first == ["accepted", "accepted", "accepted", "rejected"]
+    assert [a.status for a in again] == ["duplicate", "duplicate", "duplicate", "rejected"]
+    assert inbox.high == 4
+
+
+def test_an_inbox_damaged_inside_is_refused_with_advice(tmp_path: Path) -> None:
+    path = tmp_path / "x.inbox"
+    inbox = Inbox(path, SystemClock())
+    inbox.require(0)
+    inbox.start()
+    inbox.submit([receipt(str(n)) for n in range(200)]).result()
+    inbox.close()
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 60_000)
+    with pytest.raises(StoreError, match="cannot be"):
+        Inbox(path, SystemClock()).require(0)

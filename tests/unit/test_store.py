@@ -409,3 +409,39 @@ def test_a_copy_for_analysts_follows_the_store_change_by_change(tmp_path: Path) 
                 ]
             assert connection.execute("FROM twin.stay").fetchall()
             connection.close()
+
+
+def test_a_database_damaged_inside_is_not_taken_for_a_busy_one(tmp_path: Path) -> None:
+    path = filled(tmp_path / "x.duckdb", *[admission(n, BED, n) for n in range(300)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:12_288] + bytes(b ^ 0xFF for b in whole[12_288:]))
+    with pytest.raises(StoreError) as refused:
+        Twin.open(path)
+    assert not isinstance(refused.value, StoreBusy)
+
+
+def test_one_patient_with_two_encounters_in_a_bed_is_no_conflict(tmp_path: Path) -> None:
+    person = (Identifier("urn:mrn", "1", "MR"),)
+    both = [
+        receipt(
+            f"C{n}",
+            Admitted(
+                occurred_at=at(n),
+                entered_at=at(n),
+                patient=person,
+                encounter=(Identifier("urn:visit", f"V{n}", "VN"),),
+                place=BED,
+            ),
+        )
+        for n in range(2)
+    ]
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.receive(both)
+        twin.wait_applied()
+        assert twin.query("FROM twin.bed_conflict") == []
+        twin.receive([admission(7, BED, 2)])
+        twin.wait_applied()
+        (conflict,) = twin.query("SELECT bed, from_at FROM twin.bed_conflict")
+        assert conflict == {"bed": "A", "from_at": at(2)}
+        (finding,) = twin.query("FROM twin.finding WHERE kind = 'bed_conflict'")
+        assert "two patients" in str(finding["detail"])

@@ -8,8 +8,9 @@ import hashlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -130,11 +131,12 @@ class InboxFile:
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Durable entries after a position, in order."""
-        rows = self._reader.execute(
-            "SELECT position, received_us, head, raw, replay_of FROM entry"
-            " WHERE position > ? ORDER BY position LIMIT ?",
-            (after, limit),
-        ).fetchall()
+        with _readable():
+            rows = self._reader.execute(
+                "SELECT position, received_us, head, raw, replay_of FROM entry"
+                " WHERE position > ? ORDER BY position LIMIT ?",
+                (after, limit),
+            ).fetchall()
         return [
             self.carried[position]
             if head is None
@@ -204,10 +206,24 @@ class InboxFile:
     def _decide(self, receipt: Receipt, group: Group) -> Answer:
         outcome = receipt.outcome
         if isinstance(outcome, Rejection):
-            position = None
-            if group.replay_of is None:
-                position = self._insert(receipt, group, reused=False)
-            return Answer(status=REJECTED, code=outcome.code, position=position)
+            return self._reject(receipt, outcome, group)
+        if receipt.document and outcome.envelope.unversioned:
+            return self._once_per_document(receipt, outcome, group)
+        return self._accept(receipt, outcome, group)
+
+    def _once_per_document(self, receipt: Receipt, outcome: Translation, group: Group) -> Answer:
+        # A resource without versions repeats when its whole document was read before: otherwise
+        # a file that states it twice would, read again, tell of changes that never were.
+        offset = receipt.origin.rpartition("@")[2]
+        control = _digest(receipt.document, offset, outcome.envelope.control_id)
+        first = self._position(control, outcome.envelope.digest)
+        if first is not None:
+            return Answer(status=DUPLICATE, code="AA", position=first)
+        answer = self._accept(receipt, outcome, group)
+        self._note(control, outcome.envelope.digest, answer.position or self._high)
+        return answer
+
+    def _accept(self, receipt: Receipt, outcome: Translation, group: Group) -> Answer:
         control = _control(receipt.format, outcome)
         body = outcome.envelope.digest
         seen = dict(
@@ -223,6 +239,28 @@ class InboxFile:
         first = position if group.replay_of is None else group.replay_of
         self._db.execute("INSERT OR REPLACE INTO digest VALUES (?, ?, ?)", (control, body, first))
         return Answer(status=ACCEPTED, code="AA", position=first, reused_control_id=reused)
+
+    def _reject(self, receipt: Receipt, outcome: Rejection, group: Group) -> Answer:
+        position = None
+        if group.replay_of is None:
+            # Read again, a file adds nothing to the quarantine; a sender may try as often as it
+            # likes, and each time is kept.
+            control = _digest("rejected", receipt.feed) if group.from_file else b""
+            body = hashlib.blake2b(receipt.raw, digest_size=16).digest()
+            found = self._position(control, body) if control else None
+            position = found or self._insert(receipt, group, reused=False)
+            if control and found is None:
+                self._note(control, body, position)
+        return Answer(status=REJECTED, code=outcome.code, position=position)
+
+    def _position(self, control: bytes, body: bytes) -> int | None:
+        row = self._db.execute(
+            "SELECT position FROM digest WHERE control = ? AND body = ?", (control, body)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def _note(self, control: bytes, body: bytes, position: int) -> None:
+        self._db.execute("INSERT INTO digest VALUES (?, ?, ?)", (control, body, position))
 
     def _insert(self, receipt: Receipt, group: Group, *, reused: bool) -> int:
         self._high += 1
@@ -252,13 +290,15 @@ class InboxFile:
     def _forget_files(self, applied: int) -> None:
         # What came from files and was not applied before a crash was never reported as done.
         lost = "SELECT position FROM entry WHERE head IS NULL AND position > ?"
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(f"DELETE FROM digest WHERE position IN ({lost})", (applied,))  # noqa: S608
-        self._db.execute("DELETE FROM entry WHERE head IS NULL AND position > ?", (applied,))
-        self._db.execute("COMMIT")
+        with _readable():
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(f"DELETE FROM digest WHERE position IN ({lost})", (applied,))  # noqa: S608
+            self._db.execute("DELETE FROM entry WHERE head IS NULL AND position > ?", (applied,))
+            self._db.execute("COMMIT")
 
     def _meta(self, key: str) -> str | None:
-        row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        with _readable():
+            row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
 
@@ -267,6 +307,18 @@ def not_stored(why: str) -> StoreError:
     return StoreBusy(
         "The message was not stored.", why=f"The inbox says: {why}.", do="Send it again."
     )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            "The inbox cannot be read.",
+            why=f"SQLite says: {error}.",
+            do="Restore it together with its database from a backup.",
+        ) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -287,14 +339,19 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _high_water(db: sqlite3.Connection) -> int:
     # Entries first: what is pruned between the two questions is then counted by the mark.
-    (last,) = db.execute("SELECT max(position) FROM entry").fetchone()
-    row = db.execute("SELECT value FROM meta WHERE key = 'pruned_to'").fetchone()
+    with _readable():
+        (last,) = db.execute("SELECT max(position) FROM entry").fetchone()
+        row = db.execute("SELECT value FROM meta WHERE key = 'pruned_to'").fetchone()
     return max(last or 0, int(row[0]) if row else 0)
 
 
 def _control(format_: str, translation: Translation) -> bytes:
     envelope = translation.envelope
-    named = f"{format_}\x1f{envelope.sender}\x1f{envelope.control_id}"
+    return _digest(format_, envelope.sender, envelope.control_id)
+
+
+def _digest(*parts: str) -> bytes:
+    named = "\x1f".join(parts)
     return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 

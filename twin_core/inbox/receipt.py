@@ -19,6 +19,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Translation | Rejection
     origin: str
     """Connection or file and offset; never a patient's details."""
+    document: str = ""
+    """Digest of the file it was read from, where there was one."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

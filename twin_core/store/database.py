@@ -224,7 +224,7 @@ def _literal(text: str) -> str:
 
 def _why_not(path: Path, error: duckdb.Error) -> StoreError:
     said = str(error)
-    if "lock" in said.lower():
+    if "set lock on file" in said or "already attached" in said:
         return StoreBusy(
             f"The store {path.name} is held by another program.",
             why="Only one process may write a store.",

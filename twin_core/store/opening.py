@@ -47,6 +47,10 @@ def open_store(
     except BaseException:
         database.close()
         raise
+    for made, file in ((not had_database, path), (not had_inbox, inbox_path(path))):
+        if made:
+            # Whose patients they are is nobody else's business.
+            file.chmod(0o600)
     try:
         install_views(database.connection, macros)
     except BaseException:

@@ -1,17 +1,27 @@
 -- Data-quality findings: noted on messages, following from folds, and beds with two patients.
 CREATE OR REPLACE VIEW twin.bed_conflict AS
-WITH ordered AS (
-    SELECT stay_id, encounter_id, facility, unit, room, bed, from_at,
-           coalesce(to_at, 'infinity'::TIMESTAMPTZ) AS until_at, known_from,
-           max(coalesce(to_at, 'infinity'::TIMESTAMPTZ)) OVER (
+WITH present AS (
+    SELECT stay_id, encounter_id, patient_id, facility, unit, room, bed, from_at,
+           coalesce(to_at, 'infinity'::TIMESTAMPTZ) AS until_at, known_from
+    FROM core.stay_version WHERE known_to = 'infinity' AND bed IS NOT NULL
+), ordered AS (
+    SELECT *, max(until_at) OVER (
                PARTITION BY facility, unit, room, bed ORDER BY from_at, stay_id
                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
            ) AS previous_until_at
-    FROM core.stay_version WHERE known_to = 'infinity' AND bed IS NOT NULL
+    FROM present
+), crowded AS (
+    -- Few stays begin before the bed is free; only those are compared with the others.
+    SELECT * FROM ordered WHERE previous_until_at > from_at
 )
-SELECT stay_id, encounter_id, facility, unit, room, bed, from_at,
-       least(until_at, previous_until_at) AS to_at, known_from
-FROM ordered WHERE previous_until_at > from_at AND until_at > from_at;
+SELECT c.stay_id, c.encounter_id, c.facility, c.unit, c.room, c.bed, c.from_at,
+       max(least(c.until_at, o.until_at)) AS to_at, c.known_from
+FROM crowded c
+JOIN present o
+  ON o.bed = c.bed AND o.room IS NOT DISTINCT FROM c.room AND o.unit IS NOT DISTINCT FROM c.unit
+ AND o.facility IS NOT DISTINCT FROM c.facility AND o.patient_id IS DISTINCT FROM c.patient_id
+ AND (o.from_at, o.stay_id) < (c.from_at, c.stay_id) AND o.until_at > c.from_at
+GROUP BY ALL;
 COMMENT ON VIEW twin.bed_conflict IS 'Stays that begin while another patient is still in the bed';
 COMMENT ON COLUMN twin.bed_conflict.stay_id IS 'The later stay; see twin.stay';
 COMMENT ON COLUMN twin.bed_conflict.encounter_id IS 'Its encounter; see twin.encounter';
