@@ -230,3 +230,16 @@ def test_an_inbox_damaged_inside_is_refused_with_advice(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 60_000)
     with pytest.raises(StoreError, match="cannot be"):
         Inbox(path, SystemClock()).require(0)
+
+
+def test_what_is_durable_counts_even_while_the_projector_reads(inbox: Inbox) -> None:
+    inbox.submit([receipt("1")]).result()
+    # A read that has begun and not ended holds its connection in the past.
+    reading = inbox._file._reader.execute("SELECT position FROM entry UNION ALL SELECT 2")
+    reading.fetchone()
+    other = Inbox(inbox.path, SystemClock())
+    other.start()
+    other.submit([receipt("2"), receipt("3")]).result()
+    assert inbox.high == 3
+    other.close()
+    reading.fetchall()

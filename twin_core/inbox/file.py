@@ -7,6 +7,7 @@ one that serves HTTP) may write to one inbox.
 import hashlib
 import logging
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -78,6 +79,10 @@ class InboxFile:
         self.path = path
         self._db = _connect(path)
         self._reader = _connect(path)
+        # Statements that overlap on one connection see one snapshot: a question about the present
+        # must not share one with the projector's long reads, nor with another thread's question.
+        self._marks = _connect(path)
+        self._asking = threading.Lock()
         self._high = 0
         self.carried: dict[int, Entry] = {}
         """Entries that are durable as files: kept here until they are applied."""
@@ -85,6 +90,7 @@ class InboxFile:
     def close(self) -> None:
         """Let go of the file."""
         self._reader.close()
+        self._marks.close()
         self._db.close()
 
     def store_id(self) -> str | None:
@@ -118,7 +124,8 @@ class InboxFile:
 
     def high_water(self) -> int:
         """The last position that is durable, in whichever process."""
-        return _high_water(self._reader)
+        with self._asking:
+            return _high_water(self._marks)
 
     def pruned_to(self) -> int:
         """Entries up to here are gone, having been applied."""
@@ -126,7 +133,8 @@ class InboxFile:
 
     def tallies(self) -> list[Tally]:
         """Messages by feed and outcome since the store was made."""
-        rows = self._reader.execute("SELECT * FROM tally ORDER BY feed, outcome").fetchall()
+        with self._asking, _readable():
+            rows = self._marks.execute("SELECT * FROM tally ORDER BY feed, outcome").fetchall()
         return [Tally(*row) for row in rows]
 
     def read(self, after: int, limit: int) -> list[Entry]:
@@ -297,9 +305,9 @@ class InboxFile:
             self._db.execute("COMMIT")
 
     def _meta(self, key: str) -> str | None:
-        with _readable():
-            row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        with self._asking, _readable():
+            rows = self._marks.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall()
+        return str(rows[0][0]) if rows else None
 
 
 def not_stored(why: str) -> StoreError:
@@ -340,9 +348,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _high_water(db: sqlite3.Connection) -> int:
     # Entries first: what is pruned between the two questions is then counted by the mark.
     with _readable():
-        (last,) = db.execute("SELECT max(position) FROM entry").fetchone()
-        row = db.execute("SELECT value FROM meta WHERE key = 'pruned_to'").fetchone()
-    return max(last or 0, int(row[0]) if row else 0)
+        ((last,),) = db.execute("SELECT max(position) FROM entry").fetchall()
+        rows = db.execute("SELECT value FROM meta WHERE key = 'pruned_to'").fetchall()
+    return max(last or 0, int(rows[0][0]) if rows else 0)
 
 
 def _control(format_: str, translation: Translation) -> bytes:

@@ -158,11 +158,14 @@ class Inbox:
         return self._file.tallies()
 
     def _observed(self) -> int:
-        high = self._file.high_water()
-        if high > self._high:
-            self._high = high
-            self._commits.append((high, monotonic()))
-        return high
+        return self._rise(self._file.high_water())
+
+    def _rise(self, high: int) -> int:
+        with self._count_lock:
+            if high > self._high:
+                self._high = high
+                self._commits.append((high, monotonic()))
+            return self._high
 
     # --- the writing thread ------------------------------------------------------------------
 
@@ -214,6 +217,8 @@ class Inbox:
             failure = error
         with self._count_lock:
             self._outstanding -= sum(len(group.receipts) for group in groups)
+        if committed is not None:
+            self._rise(committed.high)
         with self._arrived:
             self._arrived.notify_all()
         for n, group in enumerate(groups):
