@@ -7,7 +7,6 @@ late to be applied.
 from bisect import insort
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 import duckdb
 import msgspec
@@ -132,18 +131,8 @@ class Units:
             " FROM core.event e SEMI JOIN wanted USING (node)"
             " JOIN core.message m ON m.message_id = e.message_id"
         ).fetchall()
-        for node, payload, ordinal, message_id, recorded_at, sent_at, *rest in found:
-            sequence, control_id, digest, format_ = rest
-            event: Event = _EVENT.decode(payload)
-            order = order_of(
-                event,
-                sent_at=sent_at,
-                sequence=sequence,
-                control=natural(control_id),
-                digest=digest,
-                ordinal=ordinal,
-            )
-            yield node, Fact(order, event, message_id, recorded_at, format_)
+        for node, *journalled in found:
+            yield node, _fact(*journalled)
 
     def _rows(self, kind: str, owners: list[int]) -> None:
         wanted = pa.table({"owner": pa.array(owners, pa.int64())})  # noqa: F841  (read by name)
@@ -173,24 +162,36 @@ def owners_where(
 
 def latest_location_facts(connection: duckdb.DuckDBPyConnection) -> list[Fact]:
     """Every Location statement in the journal, for the hierarchy at start."""
-    found: list[tuple[Any, ...]] = connection.execute(
+    found = connection.execute(
         "SELECT e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at, m.sequence,"
-        " m.control_id, m.digest FROM core.event e JOIN core.message m USING (message_id)"
+        " m.control_id, m.digest, m.format FROM core.event e JOIN core.message m USING (message_id)"
         " WHERE e.event = 'LocationStated' ORDER BY e.event_no"
     ).fetchall()
-    facts = []
-    for payload, ordinal, message_id, recorded_at, sent_at, sequence, control_id, digest in found:
-        event: Event = _EVENT.decode(payload)
-        order = order_of(
-            event,
-            sent_at=sent_at,
-            sequence=sequence,
-            control=natural(control_id),
-            digest=digest,
-            ordinal=ordinal,
-        )
-        facts.append(Fact(order, event, message_id, recorded_at, "fhir"))
-    return facts
+    return [_fact(*journalled) for journalled in found]
+
+
+def _fact(
+    payload: str,
+    ordinal: int,
+    message_id: int,
+    recorded_at: datetime,
+    sent_at: datetime,
+    sequence: int,
+    control_id: str,
+    digest: bytes,
+    format_: str,
+) -> Fact:
+    # One row of the journal joined with its message, back in its place in the order.
+    event: Event = _EVENT.decode(payload)
+    order = order_of(
+        event,
+        sent_at=sent_at,
+        sequence=sequence,
+        control=natural(control_id),
+        digest=digest,
+        ordinal=ordinal,
+    )
+    return Fact(order, event, message_id, recorded_at, format_)
 
 
 def last_known_at(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, datetime | None]:
