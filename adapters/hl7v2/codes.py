@@ -42,5 +42,7 @@ BED_STATUSES = frozenset("CHOUKI")
 YES_NO = {"Y": True, "N": False}
 """Table 0136."""
 
-ADT_EVENTS = frozenset(f"A{number:02}" for number in range(1, 63))
-"""Trigger events of ADT messages, A01 to A62 (chapter 3)."""
+TRIGGER_EVENTS: dict[str, frozenset[str]] = {
+    "ADT": frozenset(f"A{number:02}" for number in range(1, 63)),
+}
+"""The message types that are taken, each with its trigger events: ADT A01 to A62 (chapter 3)."""

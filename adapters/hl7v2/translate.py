@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from adapters.hl7v2.codes import ADT_EVENTS
+from adapters.hl7v2.codes import TRIGGER_EVENTS
 from adapters.hl7v2.conventions import Conventions
 from adapters.hl7v2.er7 import Message, read
 from adapters.hl7v2.fields import Reading
@@ -90,7 +90,7 @@ def rejection(raw: bytes, feed: str, answer: str, faults: Sequence[Fault]) -> Re
 def _translation(message: Message, conventions: Conventions, received_at: datetime) -> Translation:
     header = message.header
     control_id = message.text(header[9]).strip()
-    trigger = _trigger(message, control_id)
+    trigger_event = _trigger_event(message, control_id)
     processing_id = message.code(header[10]) or "P"
     if processing_id not in conventions.processing_ids:
         raise envelope_fault(
@@ -100,7 +100,7 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
             "or allow the id in the feed's processing_ids.",
         )
     reading = Reading(message, conventions, received_at)
-    translator = TRANSLATORS.get(trigger)
+    translator = TRANSLATORS.get(trigger_event)
     events: tuple[Event, ...] = () if translator is None else translator(reading)
     if processing_id != "P":
         reading.note("test_message", "The message is not marked as production (MSH-11).")
@@ -110,7 +110,7 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
             feed=conventions.feed,
             sender=f"{message.text(header[2])}|{message.text(header[3])}",
             control_id=control_id,
-            trigger_event=f"ADT^{trigger}",
+            trigger_event=trigger_event,
             sent_at=reading.sent_at,
             sequence=_sequence(sequence) if sequence else 0,
             digest=_digest(message),
@@ -120,8 +120,8 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
     )
 
 
-def _trigger(message: Message, control_id: str) -> str:
-    """The ADT trigger event of MSH-9 (EVN-1 where version 2.2 left it out), if it is one."""
+def _trigger_event(message: Message, control_id: str) -> str:
+    """MSH-9 as `ADT^A01`; the event from EVN-1 where version 2.2 left it out."""
     header = message.header
     if not control_id or control_id == '""':
         raise envelope_fault(
@@ -131,19 +131,21 @@ def _trigger(message: Message, control_id: str) -> str:
         reason = f"The control id is longer than {_LONGEST_CONTROL_ID} characters."
         raise envelope_fault("MSH^1^10", TOO_LONG, reason)
     kind, trigger = message.components(message.first_repetition(header[8]))[:2]
-    if kind != "ADT":
-        if not kind:
-            raise envelope_fault("MSH^1^9", REQUIRED_FIELD, "The message has no type in MSH-9.")
-        reason = "Only ADT messages are taken; route other message types elsewhere."
+    if not kind:
+        raise envelope_fault("MSH^1^9", REQUIRED_FIELD, "The message has no type in MSH-9.")
+    known = TRIGGER_EVENTS.get(kind)
+    if known is None:
+        taken = ", ".join(TRIGGER_EVENTS)
+        reason = f"Of message types only {taken} are taken; route others elsewhere."
         raise envelope_fault("MSH^1^9", UNSUPPORTED_MESSAGE, reason)
     if not trigger:
         evn = message.segment("EVN")
         trigger = message.code(evn[1]) if evn is not None else ""
     trigger = trigger.upper()
-    if trigger not in ADT_EVENTS:
-        reason = "The trigger event in MSH-9 is none of A01 to A62."
+    if trigger not in known:
+        reason = f"The trigger event in MSH-9 is none that {kind} messages have here."
         raise envelope_fault("MSH^1^9", UNSUPPORTED_EVENT, reason)
-    return trigger
+    return f"{kind}^{trigger}"
 
 
 def _sequence(field: str) -> int:

@@ -1,0 +1,23 @@
+"""Persons without a visit."""
+
+from adapters.hl7v2.fields import Reading, person
+from adapters.hl7v2.triggers.reading import Events, Translator, described, patient_and_any_visit
+from adapters.hl7v2.visits import without_place
+from twin_core.events import EncounterUpdated
+
+
+def person_added(reading: Reading) -> Events:
+    """A28: a person became known; there is no visit."""
+    return (described(reading, person(reading, reading.pid())),)
+
+
+def person_updated(reading: Reading) -> Events:
+    """A31: person information changed; a visit's attributes may come along, its place never."""
+    patient, facts = patient_and_any_visit(reading)
+    return (patient, EncounterUpdated(**without_place(facts))) if facts else (patient,)
+
+
+TRANSLATORS: dict[str, Translator] = {
+    "ADT^A28": person_added,
+    "ADT^A31": person_updated,
+}
