@@ -8,7 +8,8 @@ import msgspec
 
 from adapters.fhir import Release, Scope, take_body
 from adapters.fhir import retranslate as retranslate_fhir
-from adapters.files import Found
+from adapters.files import BATCH, Found
+from adapters.hl7v2 import batch_header
 from adapters.hl7v2 import translate as translate_hl7
 from twin_core.errors import UsageError
 from twin_core.events import AnyEvent, Envelope, Event, NotedFinding, Rejection, Translation
@@ -46,8 +47,16 @@ class Reader(NamedTuple):
     """Digest of the file that is read, where it is one."""
 
     def receipts(self, found: Found, path: str) -> Iterator[Receipt]:
-        """One receipt for a message; one per resource for a Bundle."""
+        """One receipt for a message or a batch envelope at fault; one per resource for a Bundle."""
         origin = f"{path}@{found.offset}"
+        if found.format == BATCH:
+            if found.faults:
+                feed = self.feed or DEFAULT_FEED
+                outcome = refused_batch(found, feed)
+                yield Receipt(
+                    format="hl7v2", feed=feed, raw=found.raw, outcome=outcome, origin=origin
+                )
+            return
         if found.format == "fhir":
             scope = self.scope()
             for taken in take_body(found.raw, scope, self.settings.limits):
@@ -61,10 +70,12 @@ class Reader(NamedTuple):
                 )
         else:
             feed = self.feed or DEFAULT_FEED
-            outcome = translated_hl7(
+            translated = translated_hl7(
                 found.raw, feed=feed, settings=self.settings, received_at=self.received_at
             )
-            yield Receipt(format="hl7v2", feed=feed, raw=found.raw, outcome=outcome, origin=origin)
+            yield Receipt(
+                format="hl7v2", feed=feed, raw=found.raw, outcome=translated, origin=origin
+            )
 
     def scope(self) -> Scope:
         """How a FHIR body from a file is read."""
@@ -76,6 +87,19 @@ class Reader(NamedTuple):
             settings=fhir,
             received_at=self.received_at,
         )
+
+
+def refused_batch(found: Found, feed: str) -> Rejection:
+    """The reject of a batch envelope that is at fault; its messages are taken all the same."""
+    header = batch_header(found.raw)
+    return Rejection(
+        code="AE",
+        faults=found.faults,
+        feed=feed,
+        sender=f"{header.sending_application}|{header.sending_facility}",
+        control_id=header.control_id,
+        trigger_event=found.raw[:3].decode("ascii", "replace"),
+    )
 
 
 def retranslated(raw: bytes, format_: str, reader: Reader) -> Translation | Rejection:

@@ -5,6 +5,6 @@ source with their byte offsets, using bounded memory however large the file is.
 """
 
 from adapters.files.find import Source, find_files, sniff
-from adapters.files.read import Found, read_messages
+from adapters.files.read import BATCH, Found, read_batches, read_messages
 
-__all__ = ["Found", "Source", "find_files", "read_messages", "sniff"]
+__all__ = ["BATCH", "Found", "Source", "find_files", "read_batches", "read_messages", "sniff"]

@@ -3,6 +3,7 @@
 HL7 v2: a message begins at a line that begins with MSH and any delimiter. MLLP bytes and batch
 envelopes (FHS, BHS, BTS, FTS) end the message before them and belong to none. Text that is in no
 message is yielded too, so that whoever translates it can say why it is none: nothing is dropped.
+An envelope is yielded where it is at fault (a wrong count, a missing trailer), with the reason.
 
 A message heavier than the limit is cut one byte behind it, which is enough for the translator to
 refuse it by its weight, and the rest of it is passed over.
@@ -13,32 +14,44 @@ from collections.abc import Callable, Iterator
 from io import BufferedReader, FileIO
 from typing import BinaryIO, NamedTuple
 
+from adapters.files.batches import SEGMENTS, Batches
 from adapters.files.find import SNIFFED_BYTES, STANDARD_INPUT, Kind, Source, sniff
 from twin_core.errors import FeedError
+from twin_core.events import Fault
 from twin_core.settings import LimitSettings
 
 BLOCK_BYTES = 1 << 20
 
 # A header or an MLLP end block at a line start. The delimiter behind the segment name may be any
-# byte that could not go on a word, so that `MSHELL` in a note splits nothing.
+# byte that could not go on a word, so that `MSHELL` in a note splits nothing; trailers may be bare.
 _MARK = re.compile(
-    rb"(?<![^\r\n\x0b\x1c])(?:MSH|[FB][HT]S)[^A-Za-z0-9\s]|\x1c(?=[\r\n\x0b])|\x1c\Z"
+    rb"(?<![^\r\n\x0b\x1c])(?:(?:MSH|[FB]HS)[^A-Za-z0-9\s]|[FB]TS(?:[^A-Za-z0-9 \t]|\Z))"
+    rb"|\x1c(?=[\r\n\x0b])|\x1c\Z"
 )
 _LOOKAHEAD = 4
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b"\r\n\x0b\x1c \t\x00\x1a"
 _HEADER = b"MSH"
-_ENVELOPES = (b"FHS", b"BHS", b"BTS", b"FTS")
-_RARE = (b"\x1c", *_ENVELOPES)
+_RARE = (b"\x1c", *SEGMENTS)
 _LINE_END = re.compile(rb"[\r\n]")
+_LONGEST_ENVELOPE = 4096
+
+
+BATCH = "batch"
+"""Format of what is no message but the envelope of some."""
 
 
 class Found(NamedTuple):
-    """One message in a file: its exact bytes, where it begins, and its wire format."""
+    """One message in a file: its exact bytes, where it begins, and its wire format.
+
+    The envelope of a batch is found too where it is at fault: its format is `batch`, and `faults`
+    says why.
+    """
 
     raw: bytes
     offset: int
     format: str
+    faults: tuple[Fault, ...] = ()
 
 
 def read_messages(
@@ -62,17 +75,30 @@ def read_messages(
         ) from error
 
 
-def _hl7_messages(file: BinaryIO, limits: LimitSettings) -> Iterator[Found]:
+def read_batches(file: BinaryIO, limits: LimitSettings) -> Iterator[Found]:
+    """The HL7 v2 messages of a stream and every batch envelope, at fault or not, in their order."""
     heaviest = limits.frame_bytes + 1
+    batches = Batches()
     for offset, piece in _pieces(file, heaviest):
-        if piece.startswith(_ENVELOPES) and len(piece) > 3 and not piece[3:4].isalnum():
+        if piece.startswith(SEGMENTS) and len(piece) > 3 and not piece[3:4].isalnum():
             line_end = _LINE_END.search(piece)
             skipped = line_end.end() if line_end else len(piece)
+            segment = piece[:skipped].rstrip(_BLANK)[:_LONGEST_ENVELOPE]
+            for envelope in batches.segment(segment, offset):
+                yield Found(envelope.raw, envelope.offset, BATCH, envelope.faults)
             offset, piece = offset + skipped, piece[skipped:]
         start = len(piece) - len(piece.lstrip(_BLANK))
         raw = piece.strip(_BLANK)
         if raw:
+            if raw.startswith(_HEADER):
+                batches.message()
             yield Found(raw[:heaviest], offset + start, "hl7v2")
+    for envelope in batches.end():
+        yield Found(envelope.raw, envelope.offset, BATCH, envelope.faults)
+
+
+def _hl7_messages(file: BinaryIO, limits: LimitSettings) -> Iterator[Found]:
+    return (found for found in read_batches(file, limits) if found.format != BATCH or found.faults)
 
 
 def _pieces(file: BinaryIO, heaviest: int) -> Iterator[tuple[int, bytes]]:

@@ -50,7 +50,7 @@ def acknowledge(
     """
     header = peek(raw) or Header()
     charset = header.charset if header.charset in CODECS else ""
-    echo = _Echo(header, ascii_only=bool(header.charset) and not charset)
+    echo = Echo(header, ascii_only=bool(header.charset) and not charset)
     version = header.version if _VERSION.fullmatch(header.version) else "2.5.1"
     msh = [
         "MSH|^~\\&",
@@ -72,7 +72,7 @@ def acknowledge(
     return ("\r".join(segments) + "\r").encode("iso8859-1", "replace")
 
 
-class _Echo:
+class Echo:
     """Repeats parts of a sender's MSH in standard delimiters."""
 
     def __init__(self, header: Header, *, ascii_only: bool) -> None:

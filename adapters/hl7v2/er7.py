@@ -147,6 +147,9 @@ def _without_lead(raw: bytes) -> bytes:
     if starts_as_utf16(raw):
         raise envelope_fault("MSH^1", DATA_TYPE, "UTF-16 and UTF-32 are not taken; send UTF-8.")
     raw = raw.lstrip(b" \t\r\n").removeprefix(_BYTE_ORDER_MARK).lstrip(b" \t\r\n")
+    if raw.startswith((b"FHS", b"BHS")):
+        reason = "A batch is taken from files and over HTTP; here send one message at a time."
+        raise envelope_fault("MSH^1", SEGMENT_SEQUENCE, reason)
     if not raw.startswith(b"MSH"):
         raise envelope_fault("MSH^1", SEGMENT_SEQUENCE, "The message does not begin with MSH.")
     return raw

@@ -5,7 +5,9 @@ As on every other way in, the answer is sent only once what was sent is on disk.
 
 import asyncio
 import hashlib
+import io
 import uuid
+from collections import Counter
 from datetime import datetime
 from typing import Annotated
 
@@ -14,10 +16,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from adapters.hl7v2 import acknowledge
+from adapters.files import BATCH, Found, read_batches
+from adapters.hl7v2 import Acknowledged, acknowledge, acknowledge_batch, is_batch
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin
-from api.translating import DEFAULT_FEED, translated_hl7
+from api.translating import DEFAULT_FEED, Reader, translated_hl7
 from twin_core.events import CensusReported, Envelope, Rejection, Translation
 from twin_core.inbox import Answer, Receipt
 from twin_core.twin import Twin
@@ -27,6 +30,8 @@ router = APIRouter(prefix="/v1", tags=["intake"])
 ER7 = "application/hl7-v2"
 STATUS_OF_CODE = {"AA": 200, "AE": 422, "AR": 400}
 CENSUS_COUNTS = 10_000
+_SEEN_BYTES = 64
+"""As much of a body as tells a batch from a message."""
 
 Feed = Annotated[
     str,
@@ -62,10 +67,10 @@ EXAMPLE_COUNTS = (
 
 @router.post(
     "/hl7v2",
-    summary="Take one HL7 v2 message",
+    summary="Take one HL7 v2 message, or a batch of them",
     response_class=Response,
     responses={
-        200: {"description": "AA: on disk", "content": {ER7: {}}},
+        200: {"description": "AA: on disk; of a batch, every message", "content": {ER7: {}}},
         400: {"description": "AR: the envelope is at fault, or unsupported", "content": {ER7: {}}},
         422: {"description": "AE: the content is at fault", "content": {ER7: {}}},
         413: {"description": "The message is too large"},
@@ -81,8 +86,15 @@ EXAMPLE_COUNTS = (
     },
 )
 async def hl7v2(request: Request, twin: AskedTwin, feed: Feed = DEFAULT_FEED) -> Response:
-    """One message in ER7, unframed; the answer is its acknowledgement, also in ER7."""
-    raw = await body_within(request, twin.settings.limits.frame_bytes)
+    """One message in ER7, unframed; the answer is its acknowledgement, also in ER7.
+
+    A body that begins with FHS or BHS is a batch: the answer is a batch of acknowledgements, 200
+    where all of it was accepted and 422 where a message or an envelope was not.
+    """
+    limits = twin.settings.limits
+    raw = await body_within(request, limits.frame_bytes, batch=limits.body_bytes)
+    if is_batch(raw):
+        return await _batch(raw, request, twin, feed)
     received_at = twin.clock.now()
     outcome = await asyncio.to_thread(
         translated_hl7, raw, feed=feed, settings=twin.settings, received_at=received_at
@@ -137,19 +149,68 @@ async def census(request: Request, twin: AskedTwin) -> Response:
     return reply(CountsTaken(accepted=len(answered) - duplicates, duplicates=duplicates))
 
 
-async def body_within(request: Request, limit: int) -> bytes:
-    """The request's body, refused with 413 as soon as it is known to weigh more than `limit`."""
-    too_large = HTTPException(413, f"At most {limit} bytes are taken at once.")
+async def _batch(raw: bytes, request: Request, twin: Twin, feed: str) -> Response:
+    """Store every message of a batch, and answer with a batch of acknowledgements."""
+    origin = f"http {_peer(request)}"
+    reader = Reader(twin.settings, feed, twin.clock.now())
+    found, receipts = await asyncio.to_thread(_read_batch, raw, reader, origin)
+    answers = iter(await submitted(twin, receipts))
+    now, ack_id = twin.clock.now(), uuid.uuid4().hex[:16]
+    became: Counter[str] = Counter()
+    parts: list[Acknowledged] = []
+    taken = iter(receipts)
+    for part in found:
+        if part.format == BATCH:
+            parts.append(Acknowledged(envelope=part.raw, faults=part.faults))
+            if not part.faults:
+                continue
+        answer, outcome = next(answers), next(taken).outcome
+        became[answer.status] += 1
+        if part.format != BATCH:
+            faults = outcome.faults if isinstance(outcome, Rejection) else ()
+            own_id = f"{ack_id}.{became.total()}"
+            told = acknowledge(part.raw, answer.code, faults, now=now, ack_id=own_id)
+            parts.append(Acknowledged(answer=told))
+    return Response(
+        acknowledge_batch(parts, now=now, ack_id=ack_id),
+        status_code=422 if became["rejected"] else 200,
+        media_type=ER7,
+        headers={
+            "Cache-Control": "no-store",
+            "X-Wardtwin-Outcome": ", ".join(f"{n} {status}" for status, n in became.items()),
+        },
+    )
+
+
+def _read_batch(raw: bytes, reader: Reader, origin: str) -> tuple[list[Found], list[Receipt]]:
+    found = list(read_batches(io.BytesIO(raw), reader.settings.limits))
+    return found, [receipt for part in found for receipt in reader.receipts(part, origin)]
+
+
+async def body_within(request: Request, limit: int, *, batch: int = 0) -> bytes:
+    """The request's body, refused with 413 as soon as it is known to weigh more than `limit`.
+
+    A body that begins as an HL7 v2 batch may weigh `batch` where that is more.
+    """
+    most = max(limit, batch)
     declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > limit:
-        raise too_large
-    parts, weight = [], 0
+    if not declared.isdecimal() or int(declared) > most:
+        raise _too_large(most)
+    parts, weight, start = [], 0, b""
     async for part in request.stream():
         weight += len(part)
-        if weight > limit:
-            raise too_large
         parts.append(part)
+        if len(start) < _SEEN_BYTES:
+            start += part[:_SEEN_BYTES]
+            if len(start) >= _SEEN_BYTES and not is_batch(start):
+                most = limit
+        if weight > most:
+            raise _too_large(most)
     return b"".join(parts)
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"At most {limit} bytes are taken at once.")
 
 
 async def submitted(twin: Twin, receipts: list[Receipt]) -> list[Answer]:

@@ -345,3 +345,42 @@ def test_every_operation_of_ours_has_a_summary_and_says_what_it_answers(api: Any
         for operation in methods.values():
             assert operation["summary"], path
             assert operation["responses"], path
+
+
+def test_a_batch_is_answered_by_a_batch_of_acknowledgements(
+    fresh: Any, twin: Twin, heard: tuple[bytes, ...], broken: bytes
+) -> None:
+    batch = (
+        b"FHS|^~\\&|A|H\rBHS|^~\\&|A|H|||||||B1\r"
+        + heard[0]
+        + b"\r"
+        + heard[1]
+        + b"\rBTS|2\rFTS|1\r"
+    )
+    answer = fresh.post("/v1/hl7v2", content=batch)
+    assert answer.status_code == 200
+    assert answer.headers["x-wardtwin-outcome"] == "2 accepted"
+    segments = [line[:6] for line in answer.text.split("\r")]
+    assert [s[:3] for s in segments] == [*"FHS BHS MSH MSA MSH MSA BTS FTS".split(), ""]
+    assert segments[3] == segments[5] == "MSA|AA"
+    assert "|B1\r" in answer.text
+    again = fresh.post("/v1/hl7v2", content=batch)
+    assert (again.status_code, again.headers["x-wardtwin-outcome"]) == (200, "2 duplicate")
+
+
+def test_a_batch_with_a_wrong_count_is_taken_and_told_so(
+    fresh: Any, twin: Twin, heard: tuple[bytes, ...], broken: bytes
+) -> None:
+    batch = b"BHS|^~\\&|A|H\r" + heard[0] + b"\r" + broken + b"\rBTS|3\r"
+    answer = fresh.post("/v1/hl7v2", content=batch)
+    assert answer.status_code == 422
+    assert answer.headers["x-wardtwin-outcome"] == "1 accepted, 2 rejected"
+    assert "BTS|2|BTS\\S\\1\\S\\1: The count is 3, but 2 messages were found.\r" in answer.text
+    assert NAME not in answer.text
+    twin.wait_applied()
+    assert len(fresh.get("/v1/quarantine").json()["messages"]) == 2
+
+
+def test_a_batch_may_weigh_what_a_body_may(fresh: Any, heard: tuple[bytes, ...]) -> None:
+    batch = b"BHS|^~\\&|A|H\r" + heard[0] + b"\r\n" * 20_000 + b"BTS|1\r"
+    assert fresh.post("/v1/hl7v2", content=batch).status_code == 200
