@@ -17,13 +17,13 @@ from twin_core.simulation import facts as f
 SEGMENT_END = "\r"
 _ESCAPES = str.maketrans(
     {
+        # Control characters end segments and frames; a text that holds one must not.
+        **{chr(code): f"\\X{code:02X}\\" for code in (*range(0x20), 0x7F)},
         "\\": "\\E\\",
         "|": "\\F\\",
         "^": "\\S\\",
         "&": "\\T\\",
         "~": "\\R\\",
-        "\r": "\\X0D\\",
-        "\n": "\\X0A\\",
     }
 )
 _CLASSES = {"IMP": "I", "EMER": "E", "AMB": "O", "PRENC": "P"}
@@ -46,7 +46,7 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def escape(text: str) -> str:
-    """Text with every delimiter, and every line end, escaped."""
+    """Text with every delimiter, and every control character, escaped."""
     return text if text.isalnum() else text.translate(_ESCAPES)
 
 

@@ -23,6 +23,7 @@ COMMANDS = (
     "config",
     "rebuild",
     "backup",
+    "send",
 )
 
 _FLAGS = {"db": "store.path", "mllp_port": "mllp.port", "http_port": "http.port"}
