@@ -4,36 +4,21 @@ Positions are given out inside the writing transaction, so that two processes (o
 one that serves HTTP) may write to one inbox.
 """
 
-import hashlib
 import logging
 import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from twin_core.errors import StoreBusy, StoreError, StoreMismatch
-from twin_core.events import Envelope, Rejection, Translation
-from twin_core.inbox.receipt import (
-    ACCEPTED,
-    DUPLICATE,
-    REJECTED,
-    Answer,
-    Entry,
-    Receipt,
-    decode_head,
-    encode_head,
-    head_of,
-)
+from twin_core.inbox.deciding import EPOCH, Decisions, Group
+from twin_core.inbox.receipt import Answer, Entry, decode_head
 
 BUSY_S = 5.0
 """How long to wait for another process that is writing."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _LOG = logging.getLogger("wardtwin.inbox")
 
 _SCHEMA = """
@@ -45,16 +30,6 @@ CREATE TABLE IF NOT EXISTS digest (
 CREATE TABLE IF NOT EXISTS tally (
     feed TEXT, outcome TEXT, messages INTEGER, PRIMARY KEY (feed, outcome)) WITHOUT ROWID;
 """
-
-
-class Group(NamedTuple):
-    """Receipts that become durable as one, and who waits for it."""
-
-    receipts: Sequence[Receipt]
-    received_at: datetime
-    replay_of: int | None
-    from_file: bool
-    answered: "Future[list[Answer]]"
 
 
 class Committed(NamedTuple):
@@ -83,7 +58,6 @@ class InboxFile:
         # must not share one with the projector's long reads, nor with another thread's question.
         self._marks = _connect(path)
         self._asking = threading.Lock()
-        self._high = 0
         self.carried: dict[int, Entry] = {}
         """Entries that are durable as files: kept here until they are applied."""
 
@@ -149,7 +123,7 @@ class InboxFile:
             self.carried[position]
             if head is None
             else Entry(
-                position, _EPOCH + timedelta(microseconds=us), decode_head(head), raw, replay_of
+                position, EPOCH + timedelta(microseconds=us), decode_head(head), raw, replay_of
             )
             for position, us, head, raw, replay_of in rows
         ]
@@ -159,22 +133,19 @@ class InboxFile:
 
         Raises StoreError, with nothing written, where the disk or the lock refuses.
         """
-        counted: Counter[tuple[str, str]] = Counter()
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._high = _high_water(self._db)
-            answers = [self._store(group, counted) for group in groups]
-            self._db.executemany(
-                "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT (feed, outcome)"
-                " DO UPDATE SET messages = messages + excluded.messages",
-                [(feed, outcome, n) for (feed, outcome), n in counted.items()],
-            )
+            decisions = Decisions(self._db, groups, _high_water(self._db))
+            answers = [decisions.decide(group) for group in groups]
+            decisions.write()
+            # At hand before the commit shows their positions to whoever reads.
+            self.carried.update((entry.position, entry) for entry in decisions.carried)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise not_stored(str(error)) from error
-        return Committed(answers, self._high)
+        return Committed(answers, decisions.high)
 
     def prune(self, up_to: int) -> bool:
         """Remove entries that are applied; False where the disk is too full even for that."""
@@ -202,98 +173,6 @@ class InboxFile:
         source.backup(copy)
         copy.close()
         source.close()
-
-    def _store(self, group: Group, counted: "Counter[tuple[str, str]]") -> list[Answer]:
-        answers = []
-        for receipt in group.receipts:
-            answer = self._decide(receipt, group)
-            counted[receipt.feed, answer.status] += 1
-            answers.append(answer)
-        return answers
-
-    def _decide(self, receipt: Receipt, group: Group) -> Answer:
-        outcome = receipt.outcome
-        if isinstance(outcome, Rejection):
-            return self._reject(receipt, outcome, group)
-        if receipt.document and outcome.envelope.unversioned:
-            return self._once_per_document(receipt, outcome, group)
-        return self._accept(receipt, outcome, group)
-
-    def _once_per_document(self, receipt: Receipt, outcome: Translation, group: Group) -> Answer:
-        # A resource without versions repeats when its whole document was read before: otherwise
-        # a file that states it twice would, read again, tell of changes that never were.
-        offset = receipt.origin.rpartition("@")[2]
-        control = _digest(receipt.document, offset, outcome.envelope.control_id)
-        first = self._position(control, outcome.envelope.digest)
-        if first is not None:
-            return Answer(status=DUPLICATE, code="AA", position=first)
-        answer = self._accept(receipt, outcome, group)
-        self._note(control, outcome.envelope.digest, answer.position or self._high)
-        return answer
-
-    def _accept(self, receipt: Receipt, outcome: Translation, group: Group) -> Answer:
-        control = _control(receipt.format, outcome)
-        body = outcome.envelope.digest
-        seen = dict(
-            self._db.execute("SELECT body, position FROM digest WHERE control = ?", (control,))
-        )
-        replayed = body in seen and seen[body] == group.replay_of
-        if body in seen and not replayed and _repeats(outcome.envelope, body, seen):
-            if not group.from_file:
-                self._keep(receipt, seen[body])
-            return Answer(status=DUPLICATE, code="AA", position=seen[body])
-        reused = bool(seen) and not outcome.envelope.unversioned
-        position = self._insert(receipt, group, reused=reused)
-        first = position if group.replay_of is None else group.replay_of
-        self._db.execute("INSERT OR REPLACE INTO digest VALUES (?, ?, ?)", (control, body, first))
-        return Answer(status=ACCEPTED, code="AA", position=first, reused_control_id=reused)
-
-    def _reject(self, receipt: Receipt, outcome: Rejection, group: Group) -> Answer:
-        position = None
-        if group.replay_of is None:
-            # Read again, a file adds nothing to the quarantine; a sender may try as often as it
-            # likes, and each time is kept.
-            control = _digest("rejected", receipt.feed) if group.from_file else b""
-            body = hashlib.blake2b(receipt.raw, digest_size=16).digest()
-            found = self._position(control, body) if control else None
-            position = found or self._insert(receipt, group, reused=False)
-            if control and found is None:
-                self._note(control, body, position)
-        return Answer(status=REJECTED, code=outcome.code, position=position)
-
-    def _position(self, control: bytes, body: bytes) -> int | None:
-        row = self._db.execute(
-            "SELECT position FROM digest WHERE control = ? AND body = ?", (control, body)
-        ).fetchone()
-        return None if row is None else int(row[0])
-
-    def _note(self, control: bytes, body: bytes, position: int) -> None:
-        self._db.execute("INSERT INTO digest VALUES (?, ?, ?)", (control, body, position))
-
-    def _insert(self, receipt: Receipt, group: Group, *, reused: bool) -> int:
-        self._high += 1
-        head = raw = None
-        if group.from_file:
-            carried = head_of(receipt, reused)
-            self.carried[self._high] = Entry(
-                self._high, group.received_at, carried, receipt.raw, None
-            )
-        else:
-            head, raw = encode_head(head_of(receipt, reused)), receipt.raw
-        received_us = (group.received_at - _EPOCH) // _MICROSECOND
-        self._db.execute(
-            "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
-            (self._high, received_us, head, raw, group.replay_of),
-        )
-        return self._high
-
-    def _keep(self, receipt: Receipt, position: int) -> None:
-        # The first of it came from a file and may not be applied yet. Who sends it by other means
-        # is told that it is durable, so from now on it must be, file or not.
-        self._db.execute(
-            "UPDATE entry SET head = ?, raw = ? WHERE position = ? AND head IS NULL",
-            (encode_head(head_of(receipt, reused_control_id=False)), receipt.raw, position),
-        )
 
     def _forget_files(self, applied: int) -> None:
         # What came from files and was not applied before a crash was never reported as done.
@@ -351,18 +230,3 @@ def _high_water(db: sqlite3.Connection) -> int:
         ((last,),) = db.execute("SELECT max(position) FROM entry").fetchall()
         rows = db.execute("SELECT value FROM meta WHERE key = 'pruned_to'").fetchall()
     return max(last or 0, int(rows[0][0]) if rows else 0)
-
-
-def _control(format_: str, translation: Translation) -> bytes:
-    envelope = translation.envelope
-    return _digest(format_, envelope.sender, envelope.control_id)
-
-
-def _digest(*parts: str) -> bytes:
-    named = "\x1f".join(parts)
-    return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=12).digest()
-
-
-def _repeats(envelope: Envelope, body: bytes, seen: dict[bytes, int]) -> bool:
-    # A resource without versions may go back to an earlier content: only the latest repeats.
-    return not envelope.unversioned or seen[body] == max(seen.values())

@@ -16,7 +16,8 @@ from time import monotonic
 
 from twin_core.clock import Clock
 from twin_core.errors import StoreError
-from twin_core.inbox.file import Committed, Group, InboxFile, Tally, not_stored
+from twin_core.inbox.deciding import Group
+from twin_core.inbox.file import Committed, InboxFile, Tally, not_stored
 from twin_core.inbox.receipt import Answer, Entry, Receipt
 
 GROUP_RECEIPTS = 2_000

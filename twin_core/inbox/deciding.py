@@ -1,0 +1,197 @@
+"""What becomes of the receipts of one commit: accepted, repeated or rejected.
+
+All digests that the receipts may meet are read with one question before, and everything decided is
+written with one statement per table after: asking and writing one by one costs more than deciding.
+"""
+
+import hashlib
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from twin_core.events import Envelope, Rejection, Translation
+from twin_core.inbox.receipt import (
+    ACCEPTED,
+    DUPLICATE,
+    REJECTED,
+    Answer,
+    Entry,
+    Receipt,
+    encode_head,
+    head_of,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_ASKED_AT_ONCE = 500
+
+Seen = dict[bytes, int]
+"""Digests of bodies that came under one control id, and the position of the first."""
+
+
+class Group(NamedTuple):
+    """Receipts that become durable as one, and who waits for it."""
+
+    receipts: Sequence[Receipt]
+    received_at: datetime
+    replay_of: int | None
+    from_file: bool
+    answered: "Future[list[Answer]]"
+
+
+class Decisions:
+    """The decisions of one commit, to be taken inside its transaction."""
+
+    def __init__(self, db: sqlite3.Connection, groups: Sequence[Group], high: int) -> None:
+        self.high = high
+        self.counted: Counter[tuple[str, str]] = Counter()
+        self.carried: list[Entry] = []
+        """Entries that are durable as files: their rows hold a place only."""
+        self._db = db
+        self._seen = _seen(db, _controls(groups))
+        self._entries: list[tuple[int, int, bytes | None, bytes | None, int | None]] = []
+        self._digests: list[tuple[bytes, bytes, int]] = []
+        self._kept: list[tuple[bytes, bytes, int]] = []
+
+    def decide(self, group: Group) -> list[Answer]:
+        """Give every receipt of a group its place, or find out that it has one."""
+        answers = [self._decide(receipt, group) for receipt in group.receipts]
+        self.counted.update(
+            (receipt.feed, answer.status)
+            for receipt, answer in zip(group.receipts, answers, strict=True)
+        )
+        return answers
+
+    def write(self) -> None:
+        """Write what was decided; nothing of it is durable before the transaction commits."""
+        db = self._db
+        db.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", self._entries)
+        db.executemany("INSERT OR REPLACE INTO digest VALUES (?, ?, ?)", self._digests)
+        db.executemany(
+            "UPDATE entry SET head = ?, raw = ? WHERE position = ? AND head IS NULL", self._kept
+        )
+        db.executemany(
+            "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT (feed, outcome)"
+            " DO UPDATE SET messages = messages + excluded.messages",
+            [(feed, outcome, n) for (feed, outcome), n in self.counted.items()],
+        )
+
+    def _decide(self, receipt: Receipt, group: Group) -> Answer:
+        outcome = receipt.outcome
+        if isinstance(outcome, Rejection):
+            return self._reject(receipt, outcome, group)
+        if receipt.document and outcome.envelope.unversioned:
+            return self._once_per_document(receipt, outcome, group)
+        return self._accept(receipt, outcome, group)
+
+    def _once_per_document(self, receipt: Receipt, outcome: Translation, group: Group) -> Answer:
+        # A resource without versions repeats when its whole document was read before: otherwise
+        # a file that states it twice would, read again, tell of changes that never were.
+        control, body = _document_control(receipt, outcome.envelope), outcome.envelope.digest
+        first = self._seen[control].get(body)
+        if first is not None:
+            return Answer(status=DUPLICATE, code="AA", position=first)
+        answer = self._accept(receipt, outcome, group)
+        self._note(control, body, answer.position or self.high)
+        return answer
+
+    def _accept(self, receipt: Receipt, outcome: Translation, group: Group) -> Answer:
+        envelope = outcome.envelope
+        control, body = _control(receipt.format, envelope), envelope.digest
+        seen = self._seen[control]
+        if seen:
+            replayed = body in seen and seen[body] == group.replay_of
+            if body in seen and not replayed and _repeats(envelope, body, seen):
+                if not group.from_file:
+                    self._keep(receipt, seen[body])
+                return Answer(status=DUPLICATE, code="AA", position=seen[body])
+        reused = bool(seen) and not envelope.unversioned
+        position = self._insert(receipt, group, reused=reused)
+        first = position if group.replay_of is None else group.replay_of
+        self._note(control, body, first)
+        return Answer(status=ACCEPTED, code="AA", position=first, reused_control_id=reused)
+
+    def _reject(self, receipt: Receipt, outcome: Rejection, group: Group) -> Answer:
+        position = None
+        if group.replay_of is None:
+            # Read again, a file adds nothing to the quarantine; a sender may try as often as it
+            # likes, and each time is kept.
+            control, body = _rejected_control(receipt) if group.from_file else (b"", b"")
+            found = self._seen[control].get(body) if control else None
+            position = found or self._insert(receipt, group, reused=False)
+            if control and found is None:
+                self._note(control, body, position)
+        return Answer(status=REJECTED, code=outcome.code, position=position)
+
+    def _note(self, control: bytes, body: bytes, position: int) -> None:
+        self._seen[control][body] = position
+        self._digests.append((control, body, position))
+
+    def _insert(self, receipt: Receipt, group: Group, *, reused: bool) -> int:
+        self.high += 1
+        head = raw = None
+        if group.from_file:
+            carried = head_of(receipt, reused)
+            self.carried.append(Entry(self.high, group.received_at, carried, receipt.raw, None))
+        else:
+            head, raw = encode_head(head_of(receipt, reused)), receipt.raw
+        received_us = (group.received_at - EPOCH) // _MICROSECOND
+        self._entries.append((self.high, received_us, head, raw, group.replay_of))
+        return self.high
+
+    def _keep(self, receipt: Receipt, position: int) -> None:
+        # The first of it came from a file and may not be applied yet. Who sends it by other means
+        # is told that it is durable, so from now on it must be, file or not.
+        head = encode_head(head_of(receipt, reused_control_id=False))
+        self._kept.append((head, receipt.raw, position))
+
+
+def _seen(db: sqlite3.Connection, controls: Iterable[bytes]) -> defaultdict[bytes, Seen]:
+    seen: defaultdict[bytes, Seen] = defaultdict(dict)
+    asked = list(controls)
+    for start in range(0, len(asked), _ASKED_AT_ONCE):
+        some = asked[start : start + _ASKED_AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        question = f"SELECT control, body, position FROM digest WHERE control IN ({marks})"  # noqa: S608
+        for control, body, position in db.execute(question, some):
+            seen[control][body] = position
+    return seen
+
+
+def _controls(groups: Sequence[Group]) -> Iterator[bytes]:
+    for group in groups:
+        for receipt in group.receipts:
+            outcome = receipt.outcome
+            if isinstance(outcome, Translation):
+                yield _control(receipt.format, outcome.envelope)
+                if receipt.document and outcome.envelope.unversioned:
+                    yield _document_control(receipt, outcome.envelope)
+            elif group.from_file:
+                yield _rejected_control(receipt)[0]
+
+
+def _control(format_: str, envelope: Envelope) -> bytes:
+    return _digest(format_, envelope.sender, envelope.control_id)
+
+
+def _document_control(receipt: Receipt, envelope: Envelope) -> bytes:
+    return _digest(receipt.document, receipt.origin.rpartition("@")[2], envelope.control_id)
+
+
+def _rejected_control(receipt: Receipt) -> tuple[bytes, bytes]:
+    # The body is part of it: thousands of rejects of one feed must not be looked through.
+    body = hashlib.blake2b(receipt.raw, digest_size=16).digest()
+    return _digest("rejected", receipt.feed, body.hex()), body
+
+
+def _digest(*parts: str) -> bytes:
+    named = "\x1f".join(parts)
+    return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+
+
+def _repeats(envelope: Envelope, body: bytes, seen: Seen) -> bool:
+    # A resource without versions may go back to an earlier content: only the latest repeats.
+    return not envelope.unversioned or seen[body] == max(seen.values())
