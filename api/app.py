@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import openapi, problems
@@ -26,6 +26,7 @@ from api.routes import (
     pages,
     state,
 )
+from api.routes.asked import only_known_parameters
 from api.web.rendering import error_page
 from twin_core.state import HospitalState
 from twin_core.twin import Twin
@@ -81,7 +82,9 @@ def create_app(
     )
     app.state.twin = twin
     problems.install(app, error_page)
-    for module in (state, encounters, kpis, messages, intake, deltas, health, pages):
+    for module in (state, encounters, kpis, messages, intake, deltas):
+        app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
+    for module in (health, pages):
         app.include_router(module.router)
     app.include_router(fhir_router or fhir.fhir_router(twin))
     app.mount("/static", pages.static_files(), name="static")

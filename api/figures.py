@@ -1,11 +1,10 @@
 """The figures of the board's strip: KPIs over a short window, for the whole hospital."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from api.board import FACILITIES, KpiCard
-from twin_core.kpi import KpiRow
+from api.board import KpiCard
+from twin_core.kpi import KpiRow, hospital_zone, last_midnight
 from twin_core.kpi.catalogue import catalogue
 from twin_core.twin import Twin
 
@@ -40,7 +39,7 @@ PENDING = tuple(
 def figures(twin: Twin) -> tuple[KpiCard, ...]:
     """The cards, each with its value or a dash where the twin cannot know it."""
     now = twin.clock.now()
-    midnight = last_midnight(now, time_zone(twin))
+    midnight = last_midnight(now, hospital_zone(twin.query))
     windows = {
         "last midnight": (midnight, midnight + HOUR),
         "last 7 days": (midnight - WEEK, midnight),
@@ -50,18 +49,6 @@ def figures(twin: Twin) -> tuple[KpiCard, ...]:
     return tuple(
         _card(twin, figure, *windows[figure.window]) for figure in FIGURES if figure.kpi_id in known
     )
-
-
-def time_zone(twin: Twin) -> str:
-    """The hospital's time zone: its first facility's, UTC where none is configured."""
-    facilities = twin.query(FACILITIES)
-    return str(facilities[0]["time_zone"]) if facilities else "UTC"
-
-
-def last_midnight(now: datetime, zone: str) -> datetime:
-    """The local midnight that the hospital's day began with."""
-    local = now.astimezone(ZoneInfo(zone))
-    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
 
 def headline(rows: list[KpiRow], statistic: str) -> KpiRow | None:

@@ -6,7 +6,7 @@ calls the very same functions: that is why both print the same.
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,16 @@ from twin_core.errors import UsageError
 
 Parameters = Mapping[str, Any]
 
-DAYS_OF_A_KPI = 7
-
 
 def kpi(twin: Twin, asked: Parameters) -> Any:
     """The rows of one KPI over a window; the last seven whole days where none is given."""
-    end = _instant(asked.get("end")) or _midnight(twin.clock.now())
-    start = _instant(asked.get("start")) or end - timedelta(days=DAYS_OF_A_KPI)
     rows = twin.kpi(
         asked["kpi"],
-        start,
-        end,
+        asked.get("start"),
+        asked.get("end"),
         grain=asked.get("grain") or "day",
         by=asked.get("by") or "unit",
-        known_at=_instant(asked.get("known_at")),
+        known_at=asked.get("known_at"),
     )
     return [_record(row) for row in rows]
 
@@ -111,7 +107,3 @@ def _record(answer: Any) -> Any:
 
 def _instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _midnight(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -15,7 +15,7 @@ from twin_core.errors import StoreError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
 from twin_core.kpi import catalogue
-from twin_core.kpi.measuring import KpiRow, measure
+from twin_core.kpi.measuring import Edge, KpiRow, Window, measure, window_of
 from twin_core.settings import Settings
 from twin_core.state import HospitalState, hospital_state
 from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_facilities
@@ -166,18 +166,24 @@ class Twin:
     def kpi(
         self,
         kpi_id: str,
-        start: datetime | str,
-        end: datetime | str,
+        start: Edge | None = None,
+        end: Edge | None = None,
         *,
         grain: str = "day",
         by: str = "unit",
-        known_at: datetime | str | None = None,
+        known_at: Edge | None = None,
     ) -> list[KpiRow]:
         """A KPI over a window, as known now or at an instant.
 
-        Raises UsageError for an unknown KPI, grain or grouping.
+        A date, or an instant without an offset, is local to the hospital; without a window it is
+        the last seven whole days. Raises UsageError for an unknown KPI, grain or grouping.
         """
-        return measure(self.query, kpi_id, start, end, grain=grain, by=by, known_at=known_at)
+        window = self.window(start, end)
+        return measure(self.query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
+
+    def window(self, start: Edge | None = None, end: Edge | None = None) -> Window:
+        """The window that is meant, by default the last seven whole days of the hospital."""
+        return window_of(self.query, start, end, self.clock.now())
 
     def state(self, at: datetime | None = None, known_at: datetime | None = None) -> HospitalState:
         """The hospital at an instant (default now), as known at an instant (default now)."""

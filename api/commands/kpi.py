@@ -2,7 +2,7 @@
 
 import argparse
 
-from api.commands import Call, Command, instant
+from api.commands import Call, Command
 from api.desk import desk
 from twin_core.kpi.catalogue import catalogue
 
@@ -23,7 +23,7 @@ _COLUMNS = (
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kpi", metavar="ID", nargs="?", help="a KPI; without one, the catalogue")
     parser.add_argument("--from", dest="start", metavar="T", help="start (default: 7 days back)")
-    parser.add_argument("--to", dest="end", metavar="T", help="end (default: last midnight, UTC)")
+    parser.add_argument("--to", dest="end", metavar="T", help="end (default: last midnight)")
     parser.add_argument("--grain", metavar="GRAIN", help="hour, day, week, month or all")
     parser.add_argument("--by", metavar="BY", help="unit, class, facility or hospital")
     parser.add_argument("--known-at", metavar="T", help="as was known then (default now)")
@@ -38,11 +38,9 @@ def run(call: Call) -> int:
         "kpi": options.kpi,
         "grain": options.grain,
         "by": options.by,
-        **{
-            name: instant(text).isoformat()
-            for name in ("start", "end", "known_at")
-            if (text := getattr(options, name)) is not None
-        },
+        "start": options.start,
+        "end": options.end,
+        "known_at": options.known_at,
     }
     with desk(call) as answering:
         rows = answering.ask("kpi", **asked)

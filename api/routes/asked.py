@@ -1,11 +1,15 @@
 """The words that several questions share: instants, units, pages."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
+from twin_core.errors import UsageError
 from twin_core.twin import Twin
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -28,6 +32,8 @@ Instant = Annotated[
     BeforeValidator(_plus_restored),
     AfterValidator(_within_reason),
 ]
+Edge = Instant | date
+"""An edge of a window: an instant with its offset, or a day of the hospital."""
 At = Annotated[
     Instant | None,
     Query(description="The instant to show, ISO 8601 with an offset; now where not given"),
@@ -43,6 +49,28 @@ def the_twin(request: Request) -> Twin:
     """The twin this server was started with."""
     twin: Twin = request.app.state.twin
     return twin
+
+
+def only_known_parameters(request: Request) -> None:
+    """Refuse a query parameter that the route does not have: ignoring it would answer another
+    question than was asked. Raises UsageError naming those there are.
+    """
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute):
+        return
+    known = set(_query_parameters(route.dependant))
+    if not set(request.query_params) <= known:
+        names = ", ".join(sorted(known)) or "none"
+        raise UsageError(
+            "The request has a parameter that this address does not know.",
+            do=f"Parameters here: {names}.",
+        )
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for below in dependant.dependencies:
+        yield from _query_parameters(below)
 
 
 AskedTwin = Annotated[Twin, Depends(the_twin)]

@@ -1,6 +1,6 @@
 """`/v1/kpis`: the catalogue, and one KPI over a window."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -8,9 +8,8 @@ from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.figures import last_midnight, time_zone
 from api.openapi import answers, reply
-from api.routes.asked import AskedTwin, Instant, KnownAt
+from api.routes.asked import AskedTwin, Edge, KnownAt
 from twin_core.errors import UsageError
 from twin_core.kpi import KpiRow
 from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
@@ -18,7 +17,6 @@ from twin_core.twin import Twin
 
 router = APIRouter(prefix="/v1", tags=["kpis"])
 
-DEFAULT_WINDOW = timedelta(days=7)
 LONGEST_WINDOW = timedelta(days=3700)
 LONGEST_HOURLY_WINDOW = timedelta(days=100)
 
@@ -72,8 +70,8 @@ def kpis() -> Response:
 def kpi(
     kpi_id: str,
     twin: AskedTwin,
-    start: Annotated[Instant | None, Query(description="Window's first instant")] = None,
-    end: Annotated[Instant | None, Query(description="Window's end, exclusive")] = None,
+    start: Annotated[Edge | None, Query(description="Window's first instant or day")] = None,
+    end: Annotated[Edge | None, Query(description="Window's end, exclusive")] = None,
     grain: Annotated[Grain, Query(description="Length of a period")] = "day",
     by: Annotated[By, Query(description="Grouping")] = "unit",
     known_at: KnownAt = None,
@@ -86,18 +84,15 @@ def kpi(
 def measured(
     twin: Twin,
     kpi_id: str,
-    start: datetime | None,
-    end: datetime | None,
+    start: date | datetime | None,
+    end: date | datetime | None,
     *,
     grain: Grain,
     by: By,
     known_at: datetime | None,
 ) -> KpiFigures:
     """A KPI over a window, by default the last seven whole days in the hospital's time zone."""
-    until = end or last_midnight(twin.clock.now(), time_zone(twin))
-    since = start or until - DEFAULT_WINDOW
-    if since >= until:
-        raise UsageError("The window ends before it starts.", do="Give a start before the end.")
+    since, until = twin.window(start, end)
     if until - since > (LONGEST_HOURLY_WINDOW if grain == "hour" else LONGEST_WINDOW):
         raise UsageError(
             "The window is too long for this grain.", do="Shorten it, or use a coarser grain."

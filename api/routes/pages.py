@@ -14,7 +14,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.board import bed_label, short_id, unit_tile
-from api.figures import time_zone
 from api.operations import quarantine_replay
 from api.routes import kpis, messages
 from api.routes.asked import AskedTwin, At, KnownAt
@@ -22,7 +21,7 @@ from api.routes.state import find_unit
 from api.web.chart import Band, Point
 from api.web.rendering import page
 from twin_core.errors import UsageError
-from twin_core.kpi import KpiRow
+from twin_core.kpi import KpiRow, hospital_zone
 from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
 from twin_core.twin import Twin
 
@@ -76,7 +75,7 @@ def kpi(
 ) -> Response:
     """One KPI: what it means, its course as a chart, and the same as a table."""
     definition = kpis.found_kpi(kpi_id)
-    zone = time_zone(twin)
+    zone = hospital_zone(twin.query).key
     measured = kpis.measured(
         twin,
         kpi_id,
@@ -175,7 +174,7 @@ def static_files() -> StaticFiles:
 
 def common(twin: Twin) -> dict[str, Any]:
     """What every page shows: whose clock, and whether the patients are invented."""
-    return {"now": twin.clock.now(), "zone": time_zone(twin), "demo": twin.is_demo()}
+    return {"now": twin.clock.now(), "zone": hospital_zone(twin.query).key, "demo": twin.is_demo()}
 
 
 def target_band(direction: str) -> Band | None:

@@ -115,6 +115,22 @@ def test_an_unknown_kpi_is_not_found_and_an_empty_window_is_refused(api: Any) ->
     assert api.get("/v1/kpis/alos", params={"grain": "fortnight"}).status_code == 422
 
 
+def test_a_day_of_a_window_begins_at_the_hospitals_midnight(api: Any) -> None:
+    asked = {"start": "2026-03-02", "end": "2026-03-04", "grain": "all"}
+    shown = api.get("/v1/kpis/adc", params=asked).json()
+    assert (shown["start"], shown["end"]) == ("2026-03-02T00:00:00Z", "2026-03-04T00:00:00Z")
+    assert api.get("/v1/kpis/adc", params={"start": "2026-03-02T06:00:00"}).status_code == 422
+
+
+@pytest.mark.parametrize("address", ["/v1/kpis/adc?from=2026-03-02", "/v1/state?when=now"])
+def test_a_parameter_that_does_not_exist_is_refused_and_those_that_do_are_named(
+    api: Any, address: str
+) -> None:
+    answer = api.get(address)
+    assert answer.status_code == 400
+    assert "known_at" in answer.json()["detail"]
+
+
 # --- messages and quarantine -----------------------------------------------------------------
 
 

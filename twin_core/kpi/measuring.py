@@ -1,8 +1,9 @@
 """Asking a store for a KPI: the question checked, the answer as typed rows."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any, get_args
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple, get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -11,6 +12,20 @@ from twin_core.kpi.catalogue import RESULT_COLUMNS, By, Grain, definition
 
 Query = Callable[[str, Sequence[object]], list[dict[str, Any]]]
 """Runs SQL with positional parameters on a store and gives its rows."""
+
+
+USUAL_DAYS = 7
+"""Whole days of a window that nobody gave."""
+
+Edge = date | datetime | str
+"""An edge of a window; without an offset it is in the hospital's time zone, a date is midnight."""
+
+
+class Window(NamedTuple):
+    """A half-open window of time, both edges aware."""
+
+    start: datetime
+    end: datetime
 
 
 class KpiRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,29 +53,55 @@ class KpiRow(msgspec.Struct, frozen=True, kw_only=True):
 def measure(
     query: Query,
     kpi_id: str,
-    start: datetime | str,
-    end: datetime | str,
+    start: Edge,
+    end: Edge,
     *,
     grain: str = "day",
     by: str = "unit",
-    known_at: datetime | str | None = None,
+    known_at: Edge | None = None,
 ) -> list[KpiRow]:
     """The rows of one KPI over the window [start, end), in the order of a printed table.
 
-    Instants are aware datetimes or ISO text; text without an offset is UTC. Raises UsageError for
-    a KPI, grain or by that does not exist, and for an instant that is none.
+    Raises UsageError for a KPI, grain or by that does not exist, and for an instant that is none.
     """
     kpi = definition(kpi_id)
     _checked("grain", grain, kpi.grain)
     _checked("by", by, kpi.by)
-    window = (_instant("start", start), _instant("end", end))
-    if window[0] >= window[1]:
-        raise UsageError(
-            "The window ends at or before its start.", do="Give an end after the start."
-        )
-    known = None if known_at is None else _instant("known_at", known_at)
+    edges = [_read("start", start), _read("end", end)]
+    if known_at is not None:
+        edges.append(_read("known_at", known_at))
+    placed = _placed(query, edges)
+    window, known = _window(*placed[:2]), placed[2] if known_at is not None else None
     rows = query(_SELECT.format(kpi_id=kpi.id, grain=grain, by=by), (*window, known))
     return [KpiRow(**row) for row in rows]
+
+
+def window_of(query: Query, start: Edge | None, end: Edge | None, now: datetime) -> Window:
+    """The window that is meant: by default the last seven whole days of the hospital.
+
+    Raises UsageError for an edge that is no instant, or an end at or before the start.
+    """
+    if start is not None and end is not None:
+        return _window(*_placed(query, [_read("start", start), _read("end", end)]))
+    zone = hospital_zone(query)
+    until = last_midnight(now, zone) if end is None else _local(_read("end", end), zone)
+    if start is not None:
+        return _window(_local(_read("start", start), zone), until)
+    # Seven days back by the calendar: one of them may be 23 or 25 hours long.
+    local = until.astimezone(zone).replace(tzinfo=None) - timedelta(days=USUAL_DAYS)
+    return Window(local.replace(tzinfo=zone).astimezone(UTC), until)
+
+
+def hospital_zone(query: Query) -> ZoneInfo:
+    """The time zone that the configured facilities share; UTC where they share none."""
+    zones = query("SELECT DISTINCT time_zone FROM core.facility", ())
+    return ZoneInfo(str(zones[0]["time_zone"]) if len(zones) == 1 else "UTC")
+
+
+def last_midnight(now: datetime, zone: ZoneInfo) -> datetime:
+    """The local midnight that the hospital's day began with."""
+    local = now.astimezone(zone)
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
 
 def explain(kpi_id: str) -> str:
@@ -97,12 +138,33 @@ def _checked(word: str, given: str, offered: Iterable[str]) -> None:
         raise UsageError(f"There is no {word} {given!r}.", why=why, do=f"Use {', '.join(offered)}.")
 
 
-def _instant(word: str, given: datetime | str) -> datetime:
-    """An aware instant; text and datetimes without an offset are UTC."""
+def _window(start: datetime, end: datetime) -> Window:
+    if start >= end:
+        raise UsageError(
+            "The window ends at or before its start.", do="Give an end after the start."
+        )
+    return Window(start, end)
+
+
+def _read(word: str, given: Edge) -> date | datetime:
     try:
-        instant = datetime.fromisoformat(given) if isinstance(given, str) else given
+        return datetime.fromisoformat(given) if isinstance(given, str) else given
     except ValueError:
         raise UsageError(
-            f"The {word} {given!r} is no instant.", do="Write it like 2026-11-01T06:00+01:00."
+            f"The {word} {given!r} is no instant.",
+            do="Write it like 2026-11-01, or 2026-11-01T06:00+01:00.",
         ) from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _placed(query: Query, edges: Sequence[date | datetime]) -> list[datetime]:
+    # Who gives offsets need not be asked where the hospital is.
+    aware = all(isinstance(edge, datetime) and edge.tzinfo for edge in edges)
+    zone = ZoneInfo("UTC") if aware else hospital_zone(query)
+    return [_local(edge, zone) for edge in edges]
+
+
+def _local(edge: date | datetime, zone: ZoneInfo) -> datetime:
+    """An aware instant; without an offset it is local time of the hospital, a date its midnight."""
+    if not isinstance(edge, datetime):
+        edge = datetime(edge.year, edge.month, edge.day, tzinfo=zone)
+    return (edge if edge.tzinfo else edge.replace(tzinfo=zone)).astimezone(UTC)
