@@ -279,9 +279,14 @@ def _explained(error: ValidationError, origins: Mapping[str, str]) -> Configurat
     problems = []
     for problem in error.errors(include_url=False, include_input=False):
         key = ".".join(str(part) for part in problem["loc"])
-        problems.append(f"{key} (from {origins.get(key, 'default')}): {problem['msg']}")
+        problems.append(f"{key} (from {_origin(key, origins)}): {problem['msg']}")
     return ConfigurationError(
         "The settings are not usable.",
         why="; ".join(problems) + ".",
         do="See docs/reference/settings.md.",
     )
+
+
+def _origin(key: str, origins: Mapping[str, str]) -> str:
+    """Where a key was set; a section that does not exist came from wherever a key of it was."""
+    return next((o for k, o in origins.items() if f"{k}.".startswith(f"{key}.")), "default")

@@ -50,6 +50,15 @@ def test_the_settings_file_may_be_named_by_the_environment(tmp_path):
     assert shown(environ={"WARDTWIN_CONFIG": str(file)})["http.port"][0] == 1111
 
 
+def test_a_setting_that_does_not_exist_is_blamed_on_where_it_was_set(tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text("[htpp]\nport = 1111\n")
+    ran = Ran("config", "show", "--config", str(file), environ={"WARDTWIN_HTTP__PROT": "80"})
+    assert ran.status == 3
+    assert f"htpp (from file {file})" in ran.err
+    assert "http.prot (from environment)" in ran.err
+
+
 def test_secrets_are_stars_and_lists_keep_their_origin(tmp_path):
     file = tmp_path / "site.toml"
     file.write_text(

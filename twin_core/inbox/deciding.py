@@ -59,10 +59,11 @@ class Decisions:
     def decide(self, group: Group) -> list[Answer]:
         """Give every receipt of a group its place, or find out that it has one."""
         answers = [self._decide(receipt, group) for receipt in group.receipts]
-        self.counted.update(
-            (receipt.feed, answer.status)
-            for receipt, answer in zip(group.receipts, answers, strict=True)
-        )
+        if group.replay_of is None:  # what is tried again was counted when it was received
+            self.counted.update(
+                (receipt.feed, answer.status)
+                for receipt, answer in zip(group.receipts, answers, strict=True)
+            )
         return answers
 
     def write(self) -> None:

@@ -36,6 +36,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The sender used this control id before, for another body."""
 
 
+_REUSED = NotedFinding(
+    kind="reused_control_id", detail="The sender has used this control id for another message."
+)
+
+
 class Head(msgspec.Struct, kw_only=True, omit_defaults=True, array_like=True):
     """A receipt without its raw bytes, in the shape the inbox keeps."""
 
@@ -80,7 +85,7 @@ def head_of(receipt: Receipt, reused_control_id: bool) -> Head:
             control_id=outcome.control_id,
             trigger_event=outcome.trigger_event,
         )
-    reused = (NotedFinding(kind="reused_control_id"),) if reused_control_id else ()
+    reused = (_REUSED,) if reused_control_id else ()
     return Head(
         format=receipt.format,
         feed=receipt.feed,
