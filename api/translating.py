@@ -12,7 +12,15 @@ from adapters.files import BATCH, Found
 from adapters.hl7v2 import batch_header
 from adapters.hl7v2 import translate as translate_hl7
 from twin_core.errors import UsageError
-from twin_core.events import AnyEvent, Envelope, Event, NotedFinding, Rejection, Translation
+from twin_core.events import (
+    AnyEvent,
+    Envelope,
+    Event,
+    KeptField,
+    NotedFinding,
+    Rejection,
+    Translation,
+)
 from twin_core.inbox import Receipt
 from twin_core.settings import Settings
 
@@ -145,6 +153,7 @@ class _Carried(msgspec.Struct, array_like=True, omit_defaults=True):
     findings: tuple[NotedFinding, ...] = ()
     rejection: Rejection | None = None
     document: str = ""
+    kept: tuple[KeptField, ...] = ()
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -167,14 +176,24 @@ def _carried(receipt: Receipt) -> _Carried:
     if isinstance(outcome, Rejection):
         return _Carried(*named, rejection=outcome, document=receipt.document)
     events: tuple[AnyEvent, ...] = outcome.events  # type: ignore[assignment]  # all are AnyEvent
-    return _Carried(*named, outcome.envelope, events, outcome.findings, document=receipt.document)
+    return _Carried(
+        *named,
+        outcome.envelope,
+        events,
+        outcome.findings,
+        document=receipt.document,
+        kept=outcome.kept,
+    )
 
 
 def _receipt(carried: _Carried) -> Receipt:
     outcome: Translation | Rejection
     if carried.envelope is not None:
         outcome = Translation(
-            envelope=carried.envelope, events=carried.events, findings=carried.findings
+            envelope=carried.envelope,
+            events=carried.events,
+            findings=carried.findings,
+            kept=carried.kept,
         )
     elif carried.rejection is not None:
         outcome = carried.rejection

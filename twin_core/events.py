@@ -14,6 +14,7 @@ millions of them. Three field conventions hold everywhere:
 
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -287,11 +288,25 @@ class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     Kinds in use: reduced_precision, no_time_zone, ambiguous_local_time, clock_skew, unknown_code,
     missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id,
     guessed_charset, displaced_field, missing_element, reversed_period, invalid_time,
-    unresolved_reference.
+    unresolved_reference, site_trigger, ignored_trigger, unsupported_event, not_understood,
+    unreadable_line.
     """
 
     kind: str
     detail: str = ""
+
+
+class KeptField(NamedTuple):
+    """A component of a field that the feed is set to keep; see `twin.message_field`."""
+
+    segment: str
+    sequence: int
+    """Which of the segments of that name: 1 for the first."""
+    field: int
+    component: int
+    repetition: int
+    value: str | None
+    """None where the sender cleared it."""
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -326,6 +341,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     envelope: Envelope
     events: tuple[Event, ...] = ()
     findings: tuple[NotedFinding, ...] = ()
+    kept: tuple[KeptField, ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):

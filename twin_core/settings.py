@@ -6,13 +6,23 @@ underscores. `load` returns the settings and, for every value that is not a defa
 came from.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from twin_core.errors import ConfigurationError
 
@@ -86,6 +96,63 @@ class LimitSettings(Section):
     """How deep objects and arrays may be nested."""
 
 
+class FieldPath(NamedTuple):
+    """A place in a message as the standard writes it: `ZPV`, `ZPV-3`, `PV1-3.1`."""
+
+    segment: str
+    field: int = 0
+    """0 stands for every field."""
+    component: int = 0
+    """0 stands for every component."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The path that a text names. Raises ValueError for any other text."""
+        found = _FIELD_PATH.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"{text!r} is no field, such as ZPV, ZPV-3 or PV1-3.1")
+        return cls(found[1], int(found[2] or 0), int(found[3] or 0))
+
+
+_FIELD_PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:-([1-9]\d{0,2})(?:\.([1-9]\d{0,2}))?)?", re.ASCII)
+_CONDITION = re.compile(r"([A-Z0-9^]+)(?:\s+([A-Z0-9.-]+)\s*(?:(!?=)\s*(.*))?)?", re.ASCII)
+_TRIGGER = re.compile(r"(?:[A-Z]{3}\^)?[A-Z][A-Z0-9]{2}", re.ASCII)
+
+
+class TriggerRule(NamedTuple):
+    """One row of a feed's `triggers`: an event as sent, where it applies, and what is meant."""
+
+    sent: str
+    meant: str
+    """`A02`, `ADT^A02`, or `ignore`."""
+    field: FieldPath | None = None
+    against: FieldPath | str = ""
+    """What the field is compared with: another field, or a text."""
+    differs: bool = True
+    """Whether the rule applies where they differ, rather than where they are equal."""
+
+    @classmethod
+    def parse(cls, key: str, meant: str) -> Self:
+        """A row of the table. Raises ValueError for one that says nothing usable."""
+        found = _CONDITION.fullmatch(key.strip())
+        if found is None or not _TRIGGER.fullmatch(found[1]):
+            raise ValueError(
+                f"{key!r} is no trigger event, such as 'A08', 'ADT^A08', 'A08 PV1-2=N' or "
+                "'A08 PV1-6!=PV1-3'"
+            )
+        if meant != "ignore" and not _TRIGGER.fullmatch(meant):
+            raise ValueError(f"{meant!r} is no trigger event, such as 'A02', and not 'ignore'")
+        if found[2] is None:
+            return cls(found[1], meant)
+        field, other = FieldPath.parse(found[2]), (found[4] or "").strip()
+        if not field.field:
+            raise ValueError(f"{key!r} names a segment; name a field of it")
+        against: FieldPath | str = other
+        if re.fullmatch(r"[A-Z][A-Z0-9]{2}-\d[\d.]*", other):
+            against = FieldPath.parse(other)
+        return cls(found[1], meant, field, against, found[3] != "=")
+
+
 class FeedSettings(Section):
     """What is particular about one HL7 v2 feed."""
 
@@ -109,13 +176,44 @@ class FeedSettings(Section):
     """PV1-10 as sent -> service codes of this store."""
     authorities: dict[str, str] = {}
     """Assigning authority (namespace or OID) -> identifier system URI."""
+    systems: dict[str, str] = {}
+    """Identifier type (CX.5, such as MR or VN) -> identifier system URI, without an authority."""
+    beds: dict[str, str] = {}
+    """PL as sent (`UNIT^ROOM^BED`) -> `facility/unit/room/bed` or `unit/room/bed`, before units."""
+    triggers: dict[str, str] = {}
+    """Event as sent, perhaps with a condition (`A08 PV1-6!=PV1-3`) -> event meant, or `ignore`."""
+    keep: tuple[str, ...] = ()
+    """Fields to keep in `twin.message_field`: `ZPV`, `ZPV-3`, `ZBE-7.10`."""
     strictness: Strictness = "standard"
-    """strict: also judged by the HL7 standard; the other two take whatever can be understood."""
+    """lenient: all that can be understood; standard: as it is meant; strict: as HL7 writes it."""
+    profile: Path | None = None
+    """For strict: a message profile, as `hl7apy_profile_parser` makes it, in place of HL7's own."""
 
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, zone: str | None) -> str | None:
         return _checked_zone(zone)
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        for sent, place in self.beds.items():
+            if not 1 <= len(sent.split("^")) <= 4 or len(place.split("/")) not in (3, 4):
+                raise ValueError(f"beds: {sent!r} -> {place!r} is not 'U^R^B' -> 'unit/room/bed'")
+        if self.profile is not None and self.strictness != "strict":
+            raise ValueError("profile: only a strict feed is judged by a profile")
+        # Parsed here too, so that what is unusable is told before the first message.
+        _ = self.trigger_rules, self.kept_paths
+        return self
+
+    @cached_property
+    def trigger_rules(self) -> tuple[TriggerRule, ...]:
+        """The rows of `triggers`, in the order in which they are tried."""
+        return tuple(TriggerRule.parse(sent, meant) for sent, meant in self.triggers.items())
+
+    @cached_property
+    def kept_paths(self) -> tuple[FieldPath, ...]:
+        """The fields of `keep`."""
+        return tuple(FieldPath.parse(text) for text in self.keep)
 
 
 _UNCONFIGURED = FeedSettings()
@@ -262,8 +360,11 @@ def _from_environ(environ: Mapping[str, str]) -> dict[tuple[str, ...], Any]:
     return found
 
 
+_LISTS = {"peers", "processing_ids", "keep", "movement", "status", "class", "demographics"}
+
+
 def _is_list(path: tuple[str, ...]) -> bool:
-    return path[-1] in {"peers", "processing_ids", "movement", "status", "class", "demographics"}
+    return path[-1] in _LISTS
 
 
 def _put(table: dict[str, Any], path: tuple[str, ...], setting: Any) -> None:

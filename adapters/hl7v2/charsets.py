@@ -95,6 +95,19 @@ def decode(raw: bytes, declared: str, default: str) -> tuple[str, str, bool]:
         raise _undecodable(False) from None
 
 
+def decode_anyhow(raw: bytes, default: str) -> tuple[str, str, bool]:
+    """The text as a lenient feed reads it: what is no text becomes U+FFFD.
+
+    Windows-1252 and its like would find a letter in every byte, so UTF-8 is tried wherever the
+    feed's own character set does not read all of it.
+    """
+    codec = CODECS.get(default.strip().upper(), "utf-8")
+    try:
+        return raw.decode(codec), codec, False
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace"), "utf-8", False
+
+
 def starts_as_utf16(raw: bytes) -> bool:
     """Whether the bytes are UTF-16 or UTF-32, which ER7 over MLLP cannot carry."""
     return raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or raw[:6] in {

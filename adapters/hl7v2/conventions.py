@@ -22,6 +22,10 @@ class Conventions:
         self.limits = limits
         self.calendar = Calendar(settings.time_zone)
         self.processing_ids = frozenset(settings.processing_ids)
+        self.trigger_rules = settings.trigger_rules
+        self.kept_paths = settings.kept_paths
+        self.lenient = settings.strictness == "lenient"
+        self._beds = {tuple(_padded(sent)): place for sent, place in settings.beds.items()}
         self._places: dict[tuple[str, str], Place] = {}
         self._systems: dict[str, str] = {}
 
@@ -50,9 +54,13 @@ class Conventions:
     def system(self, message: Message, authority: str, identifier_type: str) -> str:
         """The identifier system that an assigning authority (HD) stands for.
 
-        Without an authority it is the sender's own numbering of that type of identifier.
+        Without an authority it is the feed's system for that type of identifier, else the sender's
+        own numbering of it.
         """
         system = self._issued_by(message, authority) if authority else ""
+        if system:
+            return system
+        system = self.settings.systems.get(identifier_type, "")
         if system:
             return system
         sender = message.code(message.header[3]) or message.code(message.header[2]) or self.feed
@@ -76,6 +84,13 @@ class Conventions:
             return NOWHERE
         facility = _named(message, parts[3])
         settings = self.settings
+        if self._beds:
+            sent = (unit, room, bed, facility)
+            mapped = self._beds.get(sent) or self._beds.get((unit, room, bed, ""))
+            if mapped:
+                *named, unit, room, bed = mapped.split("/")
+                own = settings.facilities.get(facility, facility) or self.facility(message)
+                return Place(named[0] if named else own, unit, room, bed)
         return Place(
             settings.facilities.get(facility, facility) or self.facility(message),
             settings.units.get(unit, unit),
@@ -98,6 +113,12 @@ class Conventions:
             return universal
         name = namespace or universal
         return f"urn:wardtwin:authority:{name}" if name else ""
+
+
+def _padded(sent: str) -> list[str]:
+    """A location as a feed's `beds` name it: unit, room, bed and facility."""
+    parts = [part.strip() for part in sent.split("^")]
+    return parts + [""] * (4 - len(parts))
 
 
 def _named(message: Message, part: str) -> str:

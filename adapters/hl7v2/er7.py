@@ -7,13 +7,21 @@ so that no segment is ever taken for part of another.
 
 from typing import NamedTuple
 
-from adapters.hl7v2.charsets import CODECS, SEVEN_BIT, codec_named, decode, starts_as_utf16
+from adapters.hl7v2.charsets import (
+    CODECS,
+    SEVEN_BIT,
+    codec_named,
+    decode,
+    decode_anyhow,
+    starts_as_utf16,
+)
 from adapters.hl7v2.escapes import Escapes, hides_a_nul
 from adapters.hl7v2.refusal import (
     DATA_TYPE,
     REQUIRED_FIELD,
     SEGMENT_SEQUENCE,
     TOO_LONG,
+    Refused,
     content_fault,
     envelope_fault,
 )
@@ -30,6 +38,11 @@ _EMPTY = [""] * 64
 _FEW_EMPTY = [""] * 8
 _LONGEST_HEADER = 64 * 1024
 _SHORTEST = len(b"MSH|^~")
+_REPLACED = (
+    "guessed_charset",
+    "Some bytes are not text in the character set of the message; they were replaced.",
+)
+_PASSED_OVER = ("unreadable_line", "A line of the message is no segment and was passed over.")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -59,6 +72,7 @@ class Message:
         "header",
         "is_standard",
         "lines",
+        "oddities",
     )
 
     def __init__(
@@ -68,6 +82,7 @@ class Message:
         delimiters: Delimiters,
         codec: str,
         guessed: bool,
+        oddities: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.lines = lines
         self.first = first
@@ -75,6 +90,8 @@ class Message:
         self.delimiters = delimiters
         self.codec = codec
         self.guessed_codec = guessed
+        self.oddities = oddities
+        """Kind and detail of what a lenient feed put up with to read it."""
         self.is_standard = delimiters is _STANDARD
         """Whether the delimiters are the usual ones, so that texts compare across messages."""
         self.escapes: Escapes | None = None
@@ -115,18 +132,25 @@ class Message:
         return self.text(first.partition(self.delimiters.subcomponent)[0]).strip()
 
 
-def read(raw: bytes, *, charset: str, limits: LimitSettings) -> Message:
+def read(raw: bytes, *, charset: str, limits: LimitSettings, lenient: bool = False) -> Message:
     """The message that the bytes are, split into segments.
 
     `charset` is the feed's character set, used where MSH-18 is empty. Raises Refused with the
-    reason where the bytes are no HL7 v2 message or weigh more than the limits allow.
+    reason where the bytes are no HL7 v2 message or weigh more than the limits allow. A `lenient`
+    reading passes over lines that are no segment and bytes that are no text.
     """
     if len(raw) > limits.frame_bytes:
         reason = f"The message is longer than {limits.frame_bytes} bytes."
         raise envelope_fault("MSH^1", TOO_LONG, reason)
     if not raw.startswith(b"MSH"):
         raw = _without_lead(raw)
-    text, codec, guessed = _decoded(raw, charset)
+    oddities: tuple[tuple[str, str], ...] = ()
+    try:
+        text, codec, guessed = _decoded(raw, charset)
+    except Refused:
+        if not lenient or len(raw) < _SHORTEST:
+            raise
+        (text, codec, guessed), oddities = decode_anyhow(raw, charset), (_REPLACED,)
     if "\x00" in text or "\x0b" in text or "\x1c" in text:
         raise envelope_fault("MSH^1", DATA_TYPE, "The message contains a NUL, VT or FS byte.")
     if "\n" in text:
@@ -136,10 +160,12 @@ def read(raw: bytes, *, charset: str, limits: LimitSettings) -> Message:
     if len(raw) >= min(limits.fields, limits.repetitions, limits.segments, limits.field_bytes):
         _check_counts(text, len(raw), delimiters, limits)
     lines = text.split("\r")
+    if lenient and (kept := _segments_only(lines, delimiters)) is not None:
+        lines, oddities = kept, (*oddities, _PASSED_OVER)
     first = _first_segments(lines, delimiters)
     if text.find(delimiters.escape, _SHORTEST + 3) > 0 and hides_a_nul(text, delimiters.escape):
         raise content_fault("MSH^1", DATA_TYPE, "An escape sequence stands for a NUL byte.")
-    return Message(lines, first, delimiters, codec, guessed)
+    return Message(lines, first, delimiters, codec, guessed, oddities)
 
 
 def _without_lead(raw: bytes) -> bytes:
@@ -255,6 +281,17 @@ def _first_segments(lines: list[str], delimiters: Delimiters) -> dict[str, str]:
             raise envelope_fault("MSH^2", SEGMENT_SEQUENCE, reason)
         first.setdefault(name, line)
     return first
+
+
+def _segments_only(lines: list[str], delimiters: Delimiters) -> list[str] | None:
+    """The lines that are segments; None where all of them are (blank ones aside)."""
+    kept = [
+        line
+        for line in lines
+        if _is_name(line.lstrip(" \t")[:3]) and line.lstrip(" \t")[3:4] in ("", delimiters.field)
+    ]
+    passed_over = len(lines) - len(kept)
+    return kept if passed_over > sum(not line.strip(" \t") for line in lines) else None
 
 
 def _is_name(name: str) -> bool:

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from adapters.hl7v2.codes import ACT_CODES, CLASSES, GENDERS, YES_NO
 from adapters.hl7v2.conventions import Conventions
 from adapters.hl7v2.er7 import Message
-from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, content_fault
+from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, Refused, content_fault
 from adapters.hl7v2.timestamps import NO_TIME_ZONE, Moment, Notes, iso_date, within_unit
 from twin_core.events import Demographics, Instant, NotedFinding, Text, Visit
 from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier
@@ -49,6 +49,8 @@ class Reading:
             self.note(
                 "guessed_charset", "MSH-18 is empty and the text is not in the feed's charset."
             )
+        for kind, detail in message.oddities:
+            self.note(kind, detail)
         evn = message.segment("EVN")
         recorded = occurred = None
         if evn is not None:
@@ -81,7 +83,13 @@ class Reading:
             field = field.partition(self.message.delimiters.component)[0].strip()
             if not field or field == CLEARED:
                 return None
-        return calendar.moment(field, where, self.notes)
+        try:
+            return calendar.moment(field, where, self.notes)
+        except Refused:
+            if not self.conventions.lenient:
+                raise
+        self.note("invalid_time", f"{where} is not a possible date and time; read as empty.")
+        return None
 
     def segment(self, name: str) -> Segment:
         """The first segment of that name; a message without it is refused."""
@@ -174,7 +182,7 @@ def demographics(reading: Reading, pid: Segment, sequence: int) -> Demographics:
     family, given = _name(reading, pid[5])  # patient name
     birth_date = reading.stated_code(pid[7])  # date/time of birth
     if isinstance(birth_date, str):
-        birth_date = iso_date(birth_date, f"PID^{sequence}^7")
+        birth_date = _birth_date(reading, birth_date, f"PID^{sequence}^7")
     postal_code = _postal_code(reading, pid[11])  # patient address
     sex: Text = GENDERS.get(pid[8], UNSET)  # administrative sex
     if sex is UNSET and pid[8]:
@@ -197,6 +205,16 @@ def demographics(reading: Reading, pid: Segment, sequence: int) -> Demographics:
         deceased=deceased,
         deceased_at=deceased_at,
     )
+
+
+def _birth_date(reading: Reading, text: str, where: str) -> Text:
+    try:
+        return iso_date(text, where)
+    except Refused:
+        if not reading.conventions.lenient:
+            raise
+    reading.note("invalid_time", f"{where} is not a possible date; read as empty.")
+    return UNSET
 
 
 def _name(reading: Reading, field: str) -> tuple[Text, Text]:

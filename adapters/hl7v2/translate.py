@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from adapters.hl7v2.codes import TRIGGER_EVENTS
 from adapters.hl7v2.conventions import Conventions
 from adapters.hl7v2.er7 import Message, read
-from adapters.hl7v2.fields import Reading
+from adapters.hl7v2.fields import CLEARED, Reading, person
 from adapters.hl7v2.header import Header, peek
+from adapters.hl7v2.quirks import IGNORE, Sent, kept_fields, meant
 from adapters.hl7v2.refusal import (
     REQUIRED_FIELD,
     TOO_LONG,
@@ -19,10 +21,13 @@ from adapters.hl7v2.refusal import (
     envelope_fault,
 )
 from adapters.hl7v2.triggers import TRANSLATORS
+from adapters.hl7v2.triggers.reading import described
+from adapters.hl7v2.validate import message_profile, validate
 from twin_core.events import Envelope, Event, Fault, Rejection, Translation
 from twin_core.settings import FeedSettings, LimitSettings
 
 _LONGEST_CONTROL_ID = 255
+_LONGEST_EVENT = 20
 _KNOWN_FEEDS = 64
 
 
@@ -31,17 +36,24 @@ class FeedTranslator:
 
     def __init__(self, feed: str, settings: FeedSettings, limits: LimitSettings) -> None:
         self.conventions = Conventions(feed, settings, limits)
+        if settings.profile is not None:
+            message_profile(settings.profile)  # told now, and not with the first message
 
     def translate(self, raw: bytes, received_at: datetime) -> Translation | Rejection:
         """The events of one message, or why it cannot be applied."""
         conventions = self.conventions
         try:
-            message = read(raw, charset=conventions.settings.charset, limits=conventions.limits)
+            message = read(
+                raw,
+                charset=conventions.settings.charset,
+                limits=conventions.limits,
+                lenient=conventions.lenient,
+            )
             translation = _translation(message, conventions, received_at)
         except Refused as refusal:
             return rejection(raw, conventions.feed, refusal.answer, refusal.faults)
         if conventions.settings.strictness == "strict":
-            return _judged(raw, translation)
+            return _judged(raw, translation, conventions.settings.profile)
         return translation
 
     def is_for(self, settings: FeedSettings, limits: LimitSettings) -> bool:
@@ -89,8 +101,11 @@ def rejection(raw: bytes, feed: str, answer: str, faults: Sequence[Fault]) -> Re
 
 def _translation(message: Message, conventions: Conventions, received_at: datetime) -> Translation:
     header = message.header
-    control_id = message.text(header[9]).strip()
-    trigger_event = _trigger_event(message, control_id)
+    control_id = _control_id(message, conventions)
+    sent = _event_sent(message, conventions)
+    rules = conventions.trigger_rules
+    quirk = meant(message, sent, rules) if rules else None
+    event = _event_taken(quirk or sent, conventions)
     processing_id = message.code(header[10]) or "P"
     if processing_id not in conventions.processing_ids:
         raise envelope_fault(
@@ -100,52 +115,105 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
             "or allow the id in the feed's processing_ids.",
         )
     reading = Reading(message, conventions, received_at)
-    translator = TRANSLATORS.get(trigger_event)
-    events: tuple[Event, ...] = () if translator is None else translator(reading)
+    events = _events(reading, event)
+    if event is None or quirk is not None:
+        _note_event(reading, sent, event)
     if processing_id != "P":
         reading.note("test_message", "The message is not marked as production (MSH-11).")
     sequence = header[12]
+    paths = conventions.kept_paths
     return Translation(
         envelope=Envelope(
             feed=conventions.feed,
             sender=f"{message.text(header[2])}|{message.text(header[3])}",
             control_id=control_id,
-            trigger_event=trigger_event,
+            trigger_event=f"{sent.kind}^{sent.trigger}"[:_LONGEST_EVENT],
             sent_at=reading.sent_at,
             sequence=_sequence(sequence) if sequence else 0,
             digest=_digest(message),
         ),
         events=events,
         findings=tuple(reading.notes.values()),
+        kept=kept_fields(message, paths) if paths else (),
     )
 
 
-def _trigger_event(message: Message, control_id: str) -> str:
-    """MSH-9 as `ADT^A01`; the event from EVN-1 where version 2.2 left it out."""
-    header = message.header
-    if not control_id or control_id == '""':
+def _control_id(message: Message, conventions: Conventions) -> str:
+    """MSH-10. A lenient feed's message without one is named by its content."""
+    control_id = message.text(message.header[9]).strip()
+    if not control_id or control_id == CLEARED:
+        if conventions.lenient:
+            return f"unnamed-{_digest(message).hex()}"
         raise envelope_fault(
             "MSH^1^10", REQUIRED_FIELD, "The message has no control id; send one in MSH-10."
         )
     if len(control_id) > _LONGEST_CONTROL_ID:
         reason = f"The control id is longer than {_LONGEST_CONTROL_ID} characters."
         raise envelope_fault("MSH^1^10", TOO_LONG, reason)
-    kind, trigger = message.components(message.first_repetition(header[8]))[:2]
+    return control_id
+
+
+def _event_sent(message: Message, conventions: Conventions) -> Sent:
+    """MSH-9 as (`ADT`, `A01`); the event from EVN-1 where version 2.2 left it out."""
+    kind, trigger = message.components(message.first_repetition(message.header[8]))[:2]
+    if not trigger:
+        evn = message.segment("EVN")
+        trigger = message.code(evn[1]) if evn is not None else ""
+        if not kind and trigger and conventions.lenient:
+            kind = "ADT"
     if not kind:
         raise envelope_fault("MSH^1^9", REQUIRED_FIELD, "The message has no type in MSH-9.")
+    return Sent(kind, trigger.upper())
+
+
+def _event_taken(event: Sent, conventions: Conventions) -> str | None:
+    """The event as `ADT^A01`; None for one that is kept and not applied."""
+    if event.trigger == IGNORE:
+        return None
+    kind, trigger = event
     known = TRIGGER_EVENTS.get(kind)
+    if known is not None and trigger in known:
+        return f"{kind}^{trigger}"
+    if conventions.lenient:
+        return None
     if known is None:
         taken = ", ".join(TRIGGER_EVENTS)
         reason = f"Of message types only {taken} are taken; route others elsewhere."
         raise envelope_fault("MSH^1^9", UNSUPPORTED_MESSAGE, reason)
-    if not trigger:
-        evn = message.segment("EVN")
-        trigger = message.code(evn[1]) if evn is not None else ""
-    trigger = trigger.upper()
-    if trigger not in known:
-        reason = f"The trigger event in MSH-9 is none that {kind} messages have here."
-        raise envelope_fault("MSH^1^9", UNSUPPORTED_EVENT, reason)
-    return f"{kind}^{trigger}"
+    reason = f"The trigger event in MSH-9 is none that {kind} messages have here."
+    raise envelope_fault("MSH^1^9", UNSUPPORTED_EVENT, reason)
+
+
+def _events(reading: Reading, event: str | None) -> tuple[Event, ...]:
+    translator = None if event is None else TRANSLATORS.get(event)
+    if translator is None:
+        return ()
+    try:
+        return translator(reading)
+    except Refused as refusal:
+        if not reading.conventions.lenient:
+            raise
+        return _understood(reading, refusal)
+
+
+def _understood(reading: Reading, refusal: Refused) -> tuple[Event, ...]:
+    """What a lenient feed takes of a message that is at fault: who it is about, if it says so."""
+    for fault in refusal.faults:
+        reading.note("not_understood", f"{fault.where}: {fault.reason}")
+    try:
+        return (described(reading, person(reading, reading.pid())),)
+    except Refused:
+        return ()
+
+
+def _note_event(reading: Reading, sent: Sent, event: str | None) -> None:
+    name = f"{sent.kind}^{sent.trigger}"
+    if event is not None:
+        reading.note("site_trigger", f"{name} is read as {event}, as this feed is set (triggers).")
+    elif sent.trigger in TRIGGER_EVENTS.get(sent.kind, ()):
+        reading.note("ignored_trigger", f"{name} is ignored, as this feed is set (triggers).")
+    else:
+        reading.note("unsupported_event", f"{name[:20]} is kept; nothing here applies it.")
 
 
 def _sequence(field: str) -> int:
@@ -163,12 +231,9 @@ def _digest(message: Message) -> bytes:
     return hashlib.sha256(body.encode()).digest()[:16]
 
 
-def _judged(raw: bytes, translation: Translation) -> Translation | Rejection:
-    """A strict feed's translation, unless the standard itself objects to the message."""
-    # hl7apy takes a fifth of a second to import; only strict feeds pay for it.
-    from adapters.hl7v2.validate import validate
-
-    faults = validate(raw, "strict")
+def _judged(raw: bytes, translation: Translation, profile: Path | None) -> Translation | Rejection:
+    """A strict feed's translation, unless the standard (or its profile) objects to the message."""
+    faults = validate(raw, "strict", profile)
     if not faults:
         return translation
     return rejection(raw, translation.envelope.feed, "AE", faults)

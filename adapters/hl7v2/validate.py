@@ -4,7 +4,12 @@ For feeds that are configured strict, and to explain what is in quarantine. hl7a
 imported on first use; it is never on the way of an ordinary message.
 """
 
+import collections
+import functools
+import pickle
 import re
+from pathlib import Path
+from typing import Any
 
 from adapters.hl7v2.charsets import CODECS
 from adapters.hl7v2.header import peek
@@ -14,7 +19,9 @@ from adapters.hl7v2.refusal import (
     SEGMENT_SEQUENCE,
     TABLE_VALUE,
     TOO_LONG,
+    UNSUPPORTED_MESSAGE,
 )
+from twin_core.errors import ConfigurationError
 from twin_core.events import Fault
 from twin_core.settings import Strictness
 
@@ -23,6 +30,7 @@ WRONGLY_REFUSED = frozenset({"A17", "A24", "A37"})
 
 _LARGEST_JUDGED = 256 * 1024
 _WHERE = "MSH^1"
+_PLAIN_CLASSES = frozenset({("collections", "OrderedDict"), ("collections", "defaultdict")})
 _REASONS: dict[str, tuple[str, str]] = {
     # hl7apy's exceptions -> table 0357 and what to do. Their own texts quote field values.
     "MaxLengthReached": (TOO_LONG, "A field is longer than its data type allows."),
@@ -36,6 +44,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     "ChildNotValid": (SEGMENT_SEQUENCE, "A segment or field does not belong where it stands."),
     "MaxChildLimitReached": (SEGMENT_SEQUENCE, "A segment or field repeats more than it may."),
     "ParserError": (SEGMENT_SEQUENCE, "The message cannot be taken apart."),
+    "MessageProfileNotFound": (UNSUPPORTED_MESSAGE, "The profile has no such message structure."),
     "InvalidName": (SEGMENT_SEQUENCE, "A segment, field or component has no valid name."),
 }
 _MISSING = re.compile(r"Missing required child ([A-Z0-9_]+)\.([A-Z0-9_]+)", re.ASCII)
@@ -46,18 +55,22 @@ def explain_reject(raw: bytes) -> tuple[Fault, ...]:
     return validate(raw, "strict")
 
 
-def validate(raw: bytes, strictness: Strictness = "strict") -> tuple[Fault, ...]:
-    """The objections of the standard to a message; it never raises, whatever the bytes are.
+def validate(
+    raw: bytes, strictness: Strictness = "strict", profile: Path | None = None
+) -> tuple[Fault, ...]:
+    """The objections of the standard to a message; whatever the bytes are, they never raise.
 
     `lenient` objects to nothing, `standard` to what cannot be parsed at all, `strict` also to
-    missing required parts, unknown parts and values longer than the standard allows.
+    missing required parts, unknown parts and values longer than the standard allows. A message
+    `profile` takes the place of the standard's own structures. Raises ConfigurationError for a
+    profile that cannot be read.
     """
     if strictness == "lenient":
         return ()
     header = peek(raw)
     if header is None:
         return (Fault(where=_WHERE, code=SEGMENT_SEQUENCE, reason="There is no MSH segment."),)
-    if header.trigger_event.partition("^")[2] in WRONGLY_REFUSED:
+    if profile is None and header.trigger_event.partition("^")[2] in WRONGLY_REFUSED:
         return ()
     if len(raw) > _LARGEST_JUDGED:
         return (Fault(where=_WHERE, code=TOO_LONG, reason="The message is too long to judge."),)
@@ -66,10 +79,10 @@ def validate(raw: bytes, strictness: Strictness = "strict") -> tuple[Fault, ...]
     except UnicodeDecodeError:
         reason = "The bytes are not text in the declared character set."
         return (Fault(where="MSH^1^18", code=DATA_TYPE, reason=reason),)
-    return _judged(text, strictness)
+    return _judged(text, strictness, None if profile is None else message_profile(profile))
 
 
-def _judged(text: str, strictness: Strictness) -> tuple[Fault, ...]:
+def _judged(text: str, strictness: Strictness, profile: Any) -> tuple[Fault, ...]:
     from hl7apy.consts import VALIDATION_LEVEL
     from hl7apy.parser import parse_message
 
@@ -77,7 +90,7 @@ def _judged(text: str, strictness: Strictness) -> tuple[Fault, ...]:
     strict = strictness == "strict"
     level = VALIDATION_LEVEL.STRICT if strict else VALIDATION_LEVEL.TOLERANT
     try:
-        message = parse_message(text, validation_level=level)
+        message = parse_message(text, validation_level=level, message_profile=profile)
         if strict:
             message.validate()
     # hl7apy raises its own exceptions, and on garbage also any of Python's (AttributeError,
@@ -85,6 +98,34 @@ def _judged(text: str, strictness: Strictness) -> tuple[Fault, ...]:
     except Exception as refusal:
         return (_fault(refusal),)
     return ()
+
+
+class _Plain(pickle.Unpickler):
+    """Reads a profile, which is made of tuples, lists, dictionaries and texts, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _PLAIN_CLASSES:
+            return getattr(collections, name)
+        raise pickle.UnpicklingError("it holds more than plain values")
+
+
+@functools.lru_cache(maxsize=16)
+def message_profile(path: Path) -> Any:
+    """A message profile as hl7apy's own `hl7apy_profile_parser` writes it.
+
+    It is a pickle, which may hold a program: here it may hold only plain values. Raises
+    ConfigurationError for a file that cannot be read or holds anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            return _Plain(file).load()
+    # A damaged pickle raises any of half of Python's exceptions.
+    except Exception as error:
+        raise ConfigurationError(
+            f"The message profile {path} cannot be read.",
+            why=f"{type(error).__name__}: {error}.",
+            do="Make it anew with hl7apy_profile_parser from the profile's XML.",
+        ) from error
 
 
 def _fault(refusal: Exception) -> Fault:

@@ -4,7 +4,15 @@ from datetime import datetime
 
 import msgspec
 
-from twin_core.events import AnyEvent, Envelope, Fault, NotedFinding, Rejection, Translation
+from twin_core.events import (
+    AnyEvent,
+    Envelope,
+    Fault,
+    KeptField,
+    NotedFinding,
+    Rejection,
+    Translation,
+)
 
 ACCEPTED, DUPLICATE, REJECTED = "accepted", "duplicate", "rejected"
 
@@ -55,6 +63,7 @@ class Head(msgspec.Struct, kw_only=True, omit_defaults=True, array_like=True):
     sender: str = ""
     control_id: str = ""
     trigger_event: str = ""
+    kept: tuple[KeptField, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -94,6 +103,7 @@ def head_of(receipt: Receipt, reused_control_id: bool) -> Head:
         envelope=outcome.envelope,
         events=outcome.events,  # type: ignore[arg-type]  # every Event subclass is in AnyEvent
         findings=outcome.findings + reused,
+        kept=outcome.kept,
     )
 
 

@@ -14,6 +14,9 @@ from twin_core.store.subjects import Subject, subject_of
 
 _JSON = msgspec.json.Encoder()
 
+WHY_NOT_APPLIED = frozenset({"ignored_trigger", "unsupported_event", "not_understood"})
+"""Findings that say why a message was accepted and nothing of it applied."""
+
 
 class Filed(NamedTuple):
     """An event of a batch with its fact and what it is about."""
@@ -66,6 +69,9 @@ def message_row(
     if not head.events:
         status = "journalled"
         reason_or_none = f"{envelope.trigger_event} is received and kept, but changes nothing here"
+        for finding in head.findings:
+            if finding.kind in WHY_NOT_APPLIED:
+                reason_or_none = finding.detail
     replayed = entry.received_at if entry.replay_of else None
     return (*start, *named, *order, status, head.code, reason_or_none, None, replayed)
 
@@ -77,6 +83,13 @@ def finding_rows(entry: Entry) -> Iterator[tuple[object, ...]]:
         finding_id = content_id("f", noted.kind, str(message_id), noted.detail)
         row = (finding_id, noted.kind, str(message_id), message_id, entry.received_at)
         yield (*row, noted.detail or None)
+
+
+def field_rows(entry: Entry) -> Iterator[tuple[object, ...]]:
+    """The fields of a message that its feed is set to keep, as rows of core.message_field."""
+    message_id = entry.replay_of or entry.position
+    for kept in entry.head.kept:
+        yield (message_id, *kept)
 
 
 def event_row(filed: Filed, event_no: int, node: int) -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from twin_core.store.folding import Changes, Folding
 from twin_core.store.messages import (
     Filed,
     event_row,
+    field_rows,
     filed_events,
     finding_rows,
     message_row,
@@ -99,6 +100,8 @@ class Projection:
         writing.insert(connection, "raw", writing.RAW, raws)
         findings = [row for entry in entries for row in finding_rows(entry)]
         writing.insert(connection, "message_finding", writing.MESSAGE_FINDING, findings)
+        fields = [row for entry in entries if entry.head.kept for row in field_rows(entry)]
+        writing.insert(connection, "message_field", writing.MESSAGE_FIELD, fields)
 
     def _first_received(self, message_ids: Sequence[int]) -> dict[int, datetime]:
         # A replayed message keeps its row's identity and first receipt; the rest is written anew.

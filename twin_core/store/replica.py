@@ -76,7 +76,7 @@ def _copy_versions(cursor: duckdb.DuckDBPyConnection, table: str, have: int) -> 
 def _copy_messages(cursor: duckdb.DuckDBPyConnection, have: int) -> None:
     # A replay writes its message's row anew, in a later batch.
     newer = f"SELECT message_id FROM core.message WHERE batch_no > {have}"
-    for table in ("message", "message_finding"):
+    for table in ("message", "message_finding", "message_field"):
         cursor.execute(f"DELETE FROM replica.core.{table} WHERE message_id IN ({newer})")
         cursor.execute(
             f"INSERT INTO replica.core.{table} FROM core.{table} WHERE message_id IN ({newer})"

@@ -79,6 +79,15 @@ MESSAGE_FINDING = {
     "found_at": "TIMESTAMPTZ",
     "detail": "VARCHAR",
 }
+MESSAGE_FIELD = {
+    "message_id": "BIGINT",
+    "segment": "VARCHAR",
+    "sequence": "INTEGER",
+    "field": "INTEGER",
+    "component": "INTEGER",
+    "repetition": "INTEGER",
+    "value": "VARCHAR",
+}
 _VERSION = {"version_no": "BIGINT", "owner": "BIGINT"}
 
 
