@@ -70,10 +70,10 @@ def _kind(field: FieldInfo) -> str:
     if choices and all(isinstance(choice, str) for choice in choices):
         return "one of " + ", ".join(f"`{choice}`" for choice in choices)
     written = str(annotation)
+    if "dict[" in written:
+        return "table of lists of text" if "tuple[" in written else "table of text"
     if "tuple[" in written:
         return "list of text"
-    if "dict[" in written:
-        return "table of text"
     return "secret text" if "Secret" in written else "path" if "Path" in written else "text"
 
 

@@ -261,6 +261,42 @@ class PrecedenceSettings(Section):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class KpiSettings(Section):
+    """What the KPIs must know of a site that no message says."""
+
+    died: tuple[str, ...] = ("20", "40", "41", "42", "exp")
+    """Discharge dispositions (PV1-36, dischargeDisposition) of patients who died."""
+    transferred_out: tuple[str, ...] = ("02", "05", "other-hcf")
+    """Dispositions of patients who went on to another hospital."""
+    left_unseen: tuple[str, ...] = ("LWBS", "LWOBS", "LWOT")
+    """Dispositions of patients who left an ED before a provider had seen them."""
+    left_against_advice: tuple[str, ...] = ("07", "AMA", "aadvice")
+    """Dispositions of patients who left against advice."""
+    psychiatric_services: tuple[str, ...] = ("PSY", "PSYCH")
+    """Hospital services (PV1-10) whose patients are shown apart in ED times."""
+    specialties: dict[str, tuple[str, ...]] = {}
+    """Unit -> the hospital services it treats; a unit that is not listed treats all."""
+    theatres: tuple[str, ...] = ()
+    """Units that are operating theatres; their rooms are the theatres' rooms."""
+    theatre_hours: tuple[str, str] = ("08:00", "17:00")
+    """When theatres open and close, in local time, from Monday to Friday."""
+    first_case_grace_minutes: float = 0.0
+    """A first case that starts no later than this is on time."""
+    turnover_cap_minutes: float = 90.0
+    """A longer gap between two operations was not turnover."""
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """The settings as (name, key, value); a list has one row per item, its key is empty."""
+        rows = []
+        for name, setting in self.model_dump().items():
+            if isinstance(setting, dict):
+                rows += [(name, key, item) for key, items in setting.items() for item in items]
+            else:
+                items = setting if isinstance(setting, tuple) else (str(setting),)
+                rows += [(name, "", item) for item in items]
+        return sorted(rows)
+
+
 class SecretSettings(Section):
     """Secrets; shown as stars wherever settings are shown."""
 
@@ -277,6 +313,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     fhir: FhirSettings = FhirSettings()
     precedence: PrecedenceSettings = PrecedenceSettings()
+    kpi: KpiSettings = KpiSettings()
     secrets: SecretSettings = SecretSettings()
     feeds: dict[str, FeedSettings] = {}
     facilities: dict[str, FacilitySettings] = {}
@@ -360,7 +397,16 @@ def _from_environ(environ: Mapping[str, str]) -> dict[tuple[str, ...], Any]:
     return found
 
 
-_LISTS = {"peers", "processing_ids", "keep", "movement", "status", "class", "demographics"}
+_LISTS = {
+    "peers",
+    "processing_ids",
+    "keep",
+    "movement",
+    "status",
+    "class",
+    "demographics",
+    *(name for name, field in KpiSettings.model_fields.items() if isinstance(field.default, tuple)),
+}
 
 
 def _is_list(path: tuple[str, ...]) -> bool:

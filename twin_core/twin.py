@@ -18,7 +18,7 @@ from twin_core.kpi import catalogue
 from twin_core.kpi.measuring import Edge, KpiRow, Window, measure, window_of
 from twin_core.settings import Settings
 from twin_core.state import HospitalState, hospital_state
-from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_facilities
+from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_rows
 from twin_core.store.opening import inbox_path, open_store
 from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
@@ -59,8 +59,8 @@ class Twin:
         self._database, self._inbox = open_store(
             path, settings, clock, macros=self._macros, demo=demo, create=create
         )
-        zones = {code: (f.time_zone, f.name) for code, f in settings.facilities.items()}
-        set_facilities(self._database.connection, zones)
+        set_rows(self._database.connection, "facility", _facility_rows(settings))
+        set_rows(self._database.connection, "kpi_setting", settings.kpi.rows())
         self._demo = get_meta(self._database.connection, "demo") == "true"
         self._listeners: list[Callable[[BatchApplied], None]] = []
         projection = Projection(self._database, settings.precedence)
@@ -315,3 +315,7 @@ class Twin:
         copy = connect(path)
         install_views(copy, self._macros)
         copy.close()
+
+
+def _facility_rows(settings: Settings) -> list[tuple[str, str, str]]:
+    return [(code, f.time_zone, f.name) for code, f in settings.facilities.items()]

@@ -11,7 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 from twin_core.kpi.measuring import KpiRow, measure
-from twin_core.store.database import Database
+from twin_core.settings import KpiSettings
+from twin_core.store.database import Database, set_rows
 
 Row = dict[str, Any]
 LONG_AGO, FOREVER = "2000-01-01 00:00:00+00", "infinity"
@@ -71,12 +72,17 @@ class Hospital:
                 self.connection.execute(f"DELETE FROM core.{name}")
         self.connection.commit()
         self.facility("H", zone)
+        self.set(KpiSettings())
         if known:
             self.batch(known)
 
     def facility(self, code: str, zone: str) -> None:
         """One more facility with its time zone."""
         self.connection.execute("INSERT INTO core.facility VALUES (?, ?, '')", [code, zone])
+
+    def set(self, settings: KpiSettings) -> None:
+        """What the site has set for its KPIs."""
+        set_rows(self.connection, "kpi_setting", settings.rows())
 
     def batch(self, known_at: str) -> None:
         """Messages were applied up to this instant."""

@@ -19,6 +19,7 @@ By = Literal["hospital", "facility", "unit", "class"]
 
 PARTS = (
     "shown",
+    "site",
     "scope",
     "zones",
     "boundaries",

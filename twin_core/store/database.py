@@ -7,11 +7,10 @@ one of its own schemas would break name resolution.
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -165,17 +164,18 @@ def install_views(connection: duckdb.DuckDBPyConnection, macros: Sequence[str] =
     connection.execute("COMMIT")
 
 
-def set_facilities(
-    connection: duckdb.DuckDBPyConnection, facilities: Mapping[str, tuple[str, str]]
+def set_rows(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[tuple[str, ...]]
 ) -> None:
-    """Record each configured facility's time zone and name, for the KPIs."""
-    rows: list[tuple[Any, ...]] = [(code, *rest) for code, rest in sorted(facilities.items())]
-    if connection.execute("SELECT * FROM core.facility ORDER BY 1").fetchall() == rows:
+    """Make a small table of schema `core` hold exactly these rows: what a site has set."""
+    wanted = sorted(rows)
+    if connection.execute(f"SELECT * FROM core.{table} ORDER BY ALL").fetchall() == wanted:
         return
     connection.execute("BEGIN")
-    connection.execute("DELETE FROM core.facility")
-    for row in rows:
-        connection.execute("INSERT INTO core.facility VALUES (?, ?, ?)", row)
+    connection.execute(f"DELETE FROM core.{table}")
+    for row in wanted:
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO core.{table} VALUES ({marks})", row)
     connection.execute("COMMIT")
 
 

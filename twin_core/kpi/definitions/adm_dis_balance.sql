@@ -16,11 +16,11 @@
 --     "Above the unit, transfers within the hospital count on both sides. By class, a change of class is a transfer.",
 --     "A patient counts once per unit, with or without a bed, on leave or not.",
 -- ]
--- inputs = ["history.stay", "history.encounter", "history.encounter_class", "history.encounter_status", "history.patient", "history.location"]
+-- inputs = ["history.stay", "history.encounter", "history.encounter_class", "history.encounter_status", "history.patient", "history.location", "core.kpi_setting"]
 WITH presence AS (
     SELECT p.*, kpi_part.group_facility("by", p.facility) AS in_facility,
            kpi_part.group_unit("by", p.unit) AS in_unit, p.class AS in_class,
-           coalesce(e.disposition IN ('exp', '20', '40', '41', '42'), false)
+           kpi_part.listed('died', e.disposition)
                OR coalesce(d.deceased_at BETWEEN p.from_at AND p.to_at, false) AS died
     FROM kpi_part.presences(window_start, window_end, "by", known_at) p
     LEFT JOIN history.encounter(known_at) e ON e.encounter_id = p.last_encounter
