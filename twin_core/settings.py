@@ -28,6 +28,18 @@ from twin_core.errors import ConfigurationError
 
 PREFIX = "WARDTWIN_"
 Strictness = Literal["lenient", "standard", "strict"]
+AppointmentStatus = Literal[
+    "proposed",
+    "pending",
+    "booked",
+    "arrived",
+    "fulfilled",
+    "cancelled",
+    "noshow",
+    "entered-in-error",
+    "checked-in",
+    "waitlist",
+]
 
 
 class Section(BaseModel):
@@ -224,6 +236,8 @@ class FeedSettings(Section):
     """PV1-2 as sent -> v3 ActCode, before the standard's own table."""
     services: dict[str, str] = {}
     """PV1-10 as sent -> service codes of this store."""
+    appointment_statuses: dict[str, AppointmentStatus] = {}
+    """SCH-25 as sent -> FHIR Appointment.status, before the standard's own table."""
     authorities: dict[str, str] = {}
     """Assigning authority (namespace or OID) -> identifier system URI."""
     systems: dict[str, str] = {}
