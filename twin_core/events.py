@@ -205,7 +205,7 @@ class ResourceBooked(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
     `action` is HL7 table 0206 (A added, U changed, D removed, X unchanged), or empty: then the
     message lists all resources of that kind. `position` is group and set id (`1.2`), which name the
-    resource within its message and the one it takes the place of in the message before.
+    resource within its message, and the one it takes the place of in the message before.
     """
 
     kind: str

@@ -17,6 +17,7 @@ PLACER, FILLER = "PLAC", "FILL"
 
 _NUMBER = re.compile(r"[+-]?\d{1,7}(\.\d{1,4})?", re.ASCII)
 _TQ_DURATION = re.compile(r"([SMHDW]?)(\d{1,7})", re.ASCII)
+_DISPLACED_TIMING = re.compile(r"[^0-9]*(?:\d{1,5}[^0-9])?[^0-9]*(?:19|20)\d{6}", re.ASCII)
 _LONGEST_MINUTES = 366 * 24 * 60
 _SITS_IN_A_BED = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC", "EMER"})
 
@@ -48,6 +49,17 @@ class Change(NamedTuple):
 
     action: str = ""
     status: str = ""
+
+
+def aligned(reading: Reading, sch: Segment) -> Segment:
+    """The SCH; one whose sender left out a field before SCH-9 is put right, with a finding.
+
+    Such a SCH has its times in SCH-10, where units belong, and the duration's unit in SCH-9.
+    """
+    if sch[11] or not _DISPLACED_TIMING.match(sch[10]):
+        return sch
+    reading.note("displaced_field", "SCH-10 holds times and SCH-11 nothing; read one field later.")
+    return [*sch[:8], "", *sch[8:]]
 
 
 def appointment_identifiers(reading: Reading, sch: Segment) -> tuple[Identifier, ...]:
@@ -178,7 +190,7 @@ def resource(
     return ResourceBooked(
         kind=layout.kind,
         action=action,
-        position=f"{group[0]}.{fields[1]}",
+        position=f"{group[0].lstrip('0')}.{fields[1].lstrip('0')}",
         system=system,
         code=code,
         name=text or UNSET,

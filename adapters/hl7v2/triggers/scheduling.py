@@ -4,6 +4,7 @@ from adapters.hl7v2.fields import Person, Reading, Segment, person
 from adapters.hl7v2.schedules import (
     LAYOUTS,
     Change,
+    aligned,
     appointment_identifiers,
     booking,
     resource,
@@ -82,7 +83,7 @@ def missed(reading: Reading) -> Events:
 def _appointment(
     reading: Reading, event: type[AppointmentEvent], change: Change = _LISTED
 ) -> Events:
-    sch = reading.segment("SCH")
+    sch = aligned(reading, reading.segment("SCH"))
     people, resources = _groups(reading, change)
     return (
         *(described(reading, who) for who, _, _ in people),
@@ -106,7 +107,7 @@ def _groups(reading: Reading, change: Change) -> tuple[_Patients, tuple[Resource
     """Every patient with the PV1 that follows, and every resource within its group (RGS)."""
     pids: list[tuple[Segment, Segment | None]] = []
     resources: list[ResourceBooked] = []
-    group = ("", "")
+    group = ("1", "")
     for line in reading.message.lines:
         name = line[:3]
         if name in LAYOUTS:
