@@ -388,8 +388,8 @@ class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     Kinds in use: reduced_precision, no_time_zone, ambiguous_local_time, clock_skew, unknown_code,
     missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id,
     guessed_charset, displaced_field, missing_element, reversed_period, invalid_time,
-    invalid_duration, unresolved_reference, site_trigger, ignored_trigger, unsupported_event, not_understood,
-    unreadable_line.
+    invalid_duration, unresolved_reference, site_trigger, ignored_trigger, unsupported_event,
+    not_understood, unreadable_line.
     """
 
     kind: str
