@@ -130,6 +130,9 @@ def _collect(part: Any, found: dict[type[Event], None], seen: set[int]) -> None:
     elif isinstance(part, partial):
         for inner in (part.func, *part.args, *part.keywords.values()):
             _collect(inner, found, seen)
+    elif isinstance(part, dict):
+        for inner in part.values():
+            _collect(inner, found, seen)
     elif isinstance(part, types.FunctionType) and part.__module__.startswith(_OWN):
         for inner in _named_by(part, part.__code__):
             _collect(inner, found, seen)

@@ -23,7 +23,6 @@ from twin_core.identifiers import NOWHERE, Identifier, Place
 
 Text = str | None | UnsetType
 Instant = datetime | None | UnsetType
-Minutes = float | None | UnsetType
 
 
 class Demographics(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -50,7 +49,20 @@ class Visit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     admitted_at: Instant = UNSET
     discharged_at: Instant = UNSET
     attending: Text = UNSET
+    consulting: tuple[str, ...] | UnsetType | None = UNSET
+    """Every consulting doctor (PV1-9); a message that names any names all."""
     facility: Text = UNSET
+
+
+class Movement(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """Which movement of the sender's own record an event states (IHE PAM, segment ZBE).
+
+    `identifiers` are the movement's ids as `system|id` (ZBE-1), never empty.
+    """
+
+    identifiers: tuple[str, ...]
+    corrects: bool = False
+    """ZBE-4 UPDATE: the event takes the place of what was said of this movement before."""
 
 
 class Event(
@@ -81,6 +93,7 @@ class EncounterEvent(Event, frozen=True, kw_only=True):
     entered_at: datetime
     visit: Visit = Visit()
     place: Place = NOWHERE
+    movement: Movement | None = None
 
 
 class PatientDescribed(PatientEvent, frozen=True, kw_only=True, tag=True):
@@ -107,7 +120,28 @@ class Registered(EncounterEvent, frozen=True, kw_only=True, tag=True):
 
 
 class Planned(EncounterEvent, frozen=True, kw_only=True, tag=True):
-    """An admission was planned (A05); no occupancy."""
+    """An admission was planned (A05), to `place` where it is known; no occupancy."""
+
+    expected_at: datetime | None = None
+
+
+class AdmissionPending(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """An admission to `place` is imminent or reserved (A14): a bed is requested, none occupied."""
+
+    expected_at: datetime | None = None
+
+
+class TransferPending(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """The patient at `place` is to move to `destination` (A15); nobody has moved."""
+
+    destination: Place = NOWHERE
+    expected_at: datetime | None = None
+
+
+class DischargePending(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """The patient at `place` is to leave (A16); the bed is not free yet."""
+
+    expected_at: datetime | None = None
 
 
 class Transferred(EncounterEvent, frozen=True, kw_only=True, tag=True):
@@ -128,6 +162,8 @@ class ClassChanged(EncounterEvent, frozen=True, kw_only=True, tag=True):
 class LeaveStarted(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The patient left on leave of absence (A21); the bed stays assigned."""
 
+    expected_return_at: datetime | None = None
+
 
 class LeaveEnded(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """The patient came back from leave (A22)."""
@@ -137,18 +173,58 @@ class EncounterUpdated(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """Visit attributes were stated with no other trigger (A08); `place` never moves the patient."""
 
 
+class Departed(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """The patient left for `destination` (A09); the assigned bed stays what it was.
+
+    `temporary` where the destination is a temporary location (PV1-11), such as theatre or imaging.
+    """
+
+    destination: Place = NOWHERE
+    temporary: bool = False
+
+
+class Arrived(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """The patient arrived at `destination` (A10); the assigned bed stays what it was."""
+
+    destination: Place = NOWHERE
+    temporary: bool = False
+
+
+class AttendingChanged(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """The visit has another attending doctor (A54)."""
+
+
+class ConsultantsChanged(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """The visit has other consulting doctors (A61)."""
+
+
+class VisitPurged(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """The visit was deleted from the record (A23); the person stays."""
+
+
 class Cancelled(StrEnum):
     """Which kind of event a cancel undoes."""
 
     ADMISSION = "admission"
     TRANSFER = "transfer"
     DISCHARGE = "discharge"
+    PRE_ADMISSION = "pre_admission"
+    PENDING_ADMISSION = "pending_admission"
+    PENDING_TRANSFER = "pending_transfer"
+    PENDING_DISCHARGE = "pending_discharge"
+    CLASS_CHANGE = "class_change"
+    DEPARTURE = "departure"
+    ARRIVAL = "arrival"
+    LEAVE = "leave"
+    RETURN = "return"
+    ATTENDING = "attending"
+    CONSULTANTS = "consultants"
 
 
 class EventCancelled(EncounterEvent, frozen=True, kw_only=True, tag=True):
-    """An earlier event was cancelled (A11, A12, A13). `occurred_at` is when it was cancelled.
+    """An earlier event was cancelled (A11, A12, A13, ...). `occurred_at` is when it was cancelled.
 
-    `cancelled_at` is EVN-6, when the cancelled event had occurred, where the message gives it.
+    `cancelled_at` is when the cancelled event had occurred (EVN-6), where the message gives it.
     `place` is where the patient is after the cancel (PV1-3).
     """
 
@@ -167,99 +243,6 @@ class BedStatusChanged(Event, frozen=True, kw_only=True, tag=True):
 
     place: Place
     operational_status: str
-
-
-class Booking(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """What a message says of an appointment besides its patients and resources."""
-
-    status: Text = UNSET
-    """FHIR R4 Appointment.status: proposed, pending, booked, arrived, fulfilled, cancelled, noshow,
-    entered-in-error, checked-in, waitlist."""
-    starts_at: Instant = UNSET
-    ends_at: Instant = UNSET
-    duration_minutes: Minutes = UNSET
-    occurrence: str | UnsetType = UNSET
-    """Which appointment of a series (SCH-3)."""
-    kind: Text = UNSET
-    """Type of appointment (HL7 table 0277: Normal, Tentative, Complete), as sent."""
-    urgency: Text = UNSET
-    """Priority (TQ1-9, SCH-11.6), as sent."""
-    reason: Text = UNSET
-    """Why the appointment is needed (SCH-7)."""
-    event_reason: Text = UNSET
-    """Why it was booked, moved or cancelled (SCH-6)."""
-    facility: Text = UNSET
-    place: Place = NOWHERE
-    """Where it is, as far as no location resource says so."""
-
-
-class Attendance(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A patient of an appointment, and the visit it belongs to where the message names one."""
-
-    patient: tuple[Identifier, ...]
-    visit: Identifier | None = None
-
-
-class ResourceBooked(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """What a message says of one service or resource of an appointment (AIS, AIG, AIL, AIP).
-
-    `action` is HL7 table 0206 (A added, U changed, D removed, X unchanged), or empty: then the
-    message lists all resources of that kind. `position` is group and set id (`1.2`), which name the
-    resource within its message, and the one it takes the place of in the message before.
-    """
-
-    kind: str
-    """service, general, location or personnel."""
-    action: str = ""
-    position: str = ""
-    system: str = ""
-    code: str = ""
-    name: Text = UNSET
-    role: Text = UNSET
-    place: Place = NOWHERE
-    starts_at: Instant = UNSET
-    offset_minutes: Minutes = UNSET
-    """From the start of the appointment; negative before it."""
-    duration_minutes: Minutes = UNSET
-    status: Text = UNSET
-    """As `Booking.status`."""
-
-
-class AppointmentEvent(Event, frozen=True, kw_only=True):
-    """An event of one appointment; `occurred_at` is when the schedule was changed.
-
-    `appointment` lists its identifiers (placer, filler; of a series with the occurrence number
-    after a `#`), never empty. `patients` are all of them; none where the message names none.
-    """
-
-    appointment: tuple[Identifier, ...]
-    patients: tuple[Attendance, ...] = ()
-    booking: Booking = Booking()
-    resources: tuple[ResourceBooked, ...] = ()
-
-
-class AppointmentBooked(AppointmentEvent, frozen=True, kw_only=True, tag=True):
-    """An appointment was booked (S12)."""
-
-
-class AppointmentRescheduled(AppointmentEvent, frozen=True, kw_only=True, tag=True):
-    """An appointment was moved to another time (S13)."""
-
-
-class AppointmentModified(AppointmentEvent, frozen=True, kw_only=True, tag=True):
-    """Something of an appointment changed (S14), or of its services and resources (S18 to S22)."""
-
-
-class AppointmentCancelled(AppointmentEvent, frozen=True, kw_only=True, tag=True):
-    """An appointment will not be (S15), or what is left of it will not be (S16)."""
-
-
-class AppointmentMissed(AppointmentEvent, frozen=True, kw_only=True, tag=True):
-    """The patient did not come (S26)."""
-
-
-class AppointmentDeleted(AppointmentEvent, frozen=True, kw_only=True, tag=True):
-    """An appointment had been booked in error and was deleted (S17)."""
 
 
 class StatedPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -358,21 +341,23 @@ AnyEvent = (
     | Admitted
     | Registered
     | Planned
+    | AdmissionPending
+    | TransferPending
+    | DischargePending
     | Transferred
     | Discharged
     | ClassChanged
     | LeaveStarted
     | LeaveEnded
+    | Departed
+    | Arrived
+    | AttendingChanged
+    | ConsultantsChanged
+    | VisitPurged
     | EncounterUpdated
     | EventCancelled
     | MilestoneReached
     | BedStatusChanged
-    | AppointmentBooked
-    | AppointmentRescheduled
-    | AppointmentModified
-    | AppointmentCancelled
-    | AppointmentMissed
-    | AppointmentDeleted
     | CensusReported
     | PatientStated
     | EncounterStated
@@ -388,8 +373,8 @@ class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     Kinds in use: reduced_precision, no_time_zone, ambiguous_local_time, clock_skew, unknown_code,
     missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id,
     guessed_charset, displaced_field, missing_element, reversed_period, invalid_time,
-    invalid_duration, unresolved_reference, site_trigger, ignored_trigger, unsupported_event,
-    not_understood, unreadable_line.
+    unresolved_reference, site_trigger, ignored_trigger, unsupported_event, not_understood,
+    unreadable_line.
     """
 
     kind: str

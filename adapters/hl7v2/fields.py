@@ -14,7 +14,7 @@ from adapters.hl7v2.conventions import Conventions
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, Refused, content_fault
 from adapters.hl7v2.timestamps import NO_TIME_ZONE, Moment, Notes, iso_date, within_unit
-from twin_core.events import Demographics, Instant, NotedFinding, Text, Visit
+from twin_core.events import Demographics, Instant, Movement, NotedFinding, Text, Visit
 from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier
 
 CLEARED = '""'
@@ -34,7 +34,15 @@ class Person(NamedTuple):
 class Reading:
     """One message in the middle of being translated, with what was noted on the way."""
 
-    __slots__ = ("conventions", "event_at", "message", "notes", "recorded_at", "sent_at")
+    __slots__ = (
+        "conventions",
+        "event_at",
+        "message",
+        "movement",
+        "notes",
+        "recorded_at",
+        "sent_at",
+    )
 
     def __init__(self, message: Message, conventions: Conventions, received_at: datetime) -> None:
         self.message = message
@@ -61,7 +69,9 @@ class Reading:
         if recorded is not None:
             self.recorded_at = within_unit(recorded, self.sent_at)
         self.event_at = None if occurred is None else within_unit(occurred, self.recorded_at)
-        """EVN-6 where the message has one."""
+        """EVN-6 where the message has one; ZBE-2 where it states a movement."""
+        self.movement: Movement | None = None
+        """The movement that the message states by name, if it does."""
 
     def note(self, kind: str, detail: str) -> None:
         """Note a finding once."""
@@ -306,5 +316,16 @@ def visit(
         admitted_at=admitted_at,
         discharged_at=discharged_at,
         attending=reading.stated_code(pv1[7]),  # attending doctor
+        consulting=_doctors(reading, pv1[9]) if pv1[9] else UNSET,  # consulting doctors
         facility=facility,
     )
+
+
+def _doctors(reading: Reading, field: str) -> tuple[str, ...] | UnsetType | None:
+    """The identifiers of the doctors that a repeating field names."""
+    if field == CLEARED:
+        return None
+    message = reading.message
+    sent = field.split(message.delimiters.repetition)
+    named = tuple(dict.fromkeys(code for one in sent if (code := message.code(one))))
+    return named or UNSET

@@ -20,7 +20,7 @@ from adapters.hl7v2.refusal import (
     Refused,
     envelope_fault,
 )
-from adapters.hl7v2.triggers import TRANSLATORS
+from adapters.hl7v2.triggers import translator_of
 from adapters.hl7v2.triggers.reading import described
 from adapters.hl7v2.validate import message_profile, validate
 from twin_core.events import Envelope, Event, Fault, Rejection, Translation
@@ -185,11 +185,11 @@ def _event_taken(event: Sent, conventions: Conventions) -> str | None:
 
 
 def _events(reading: Reading, event: str | None) -> tuple[Event, ...]:
-    translator = None if event is None else TRANSLATORS.get(event)
-    if translator is None:
+    if event is None:
         return ()
     try:
-        return translator(reading)
+        translator = translator_of(event, reading)
+        return () if translator is None else translator(reading)
     except Refused as refusal:
         if not reading.conventions.lenient:
             raise

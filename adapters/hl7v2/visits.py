@@ -2,13 +2,13 @@
 
 import re
 from datetime import datetime
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from msgspec import UNSET
 
 from adapters.hl7v2.fields import CLEARED, Reading, Segment, visit
 from adapters.hl7v2.timestamps import Moment, within_unit
-from twin_core.events import Instant, Visit
+from twin_core.events import Instant, Movement, Visit
 from twin_core.identifiers import NOWHERE, Identifier, Place
 
 ADMITTED, DISCHARGED = 44, 45
@@ -27,6 +27,7 @@ class VisitFacts(TypedDict):
     entered_at: datetime
     visit: Visit
     place: Place
+    movement: NotRequired[Movement]
 
 
 def visit_facts(
@@ -56,9 +57,10 @@ def visit_facts(
         detail = "No visit is named (PV1-19, PID-18, PV1-44); only the patient is recorded."
         reading.note("missing_identifier", detail)
         return None
-    own = {0: None, ADMITTED: admitted, DISCHARGED: discharged}[own_time]
+    stated = reading.movement
+    own = None if stated else {0: None, ADMITTED: admitted, DISCHARGED: discharged}[own_time]
     occurred_at = _occurred_at(reading, own)
-    return VisitFacts(
+    facts = VisitFacts(
         occurred_at=occurred_at,
         encounter=encounter,
         patient=patient,
@@ -73,6 +75,9 @@ def visit_facts(
         ),
         place=place,
     )
+    if stated is not None:
+        facts["movement"] = stated
+    return facts
 
 
 def _occurred_at(reading: Reading, own: Moment | None) -> datetime:

@@ -50,6 +50,7 @@ KINDS = (
     EventCancelled,
     EventCancelled,
 )
+CANCELS = (Cancelled.ADMISSION, Cancelled.TRANSFER, Cancelled.DISCHARGE)
 
 
 def hours(n: float) -> datetime:
@@ -77,7 +78,7 @@ def messages(
         common["occurred_at"] = entered
         event: EncounterEvent = EventCancelled(
             **common,
-            cancels=draw(st.sampled_from(list(Cancelled))),
+            cancels=draw(st.sampled_from(CANCELS)),
             cancelled_at=draw(st.sampled_from([None, None, hours(draw(st.integers(0, 12)))])),
         )
     elif kind is Transferred:

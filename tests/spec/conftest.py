@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from twin_core import Twin
 from twin_core.kpi import catalogue
 from twin_core.store.database import Database, install_views, migrate
 
-# drawn.py and oracle.py lie beside the tests that read like tables because of them.
+# drawn.py, oracle.py and wards.py lie beside the tests that read like tables because of them.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from drawn import Hospital
+from wards import SETTINGS, WARDS, Ward
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,15 @@ def draw(database: Database) -> Callable[..., Hospital]:
         return Hospital(database, zone, known)
 
     return empty
+
+
+@pytest.fixture(scope="session")
+def adt_twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
+    with Twin.open(tmp_path_factory.mktemp("adt") / "adt.duckdb", settings=SETTINGS) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ward(adt_twin: Twin) -> Ward:
+    """A facility of its own that hears drawn ADT messages."""
+    return Ward(adt_twin, next(WARDS))

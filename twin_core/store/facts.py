@@ -10,15 +10,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from twin_core.events import (
+    AdmissionPending,
     Admitted,
-    AppointmentBooked,
-    AppointmentCancelled,
-    AppointmentDeleted,
-    AppointmentMissed,
-    AppointmentModified,
-    AppointmentRescheduled,
+    Arrived,
     ClassChanged,
+    Departed,
     Discharged,
+    DischargePending,
     Event,
     EventCancelled,
     LeaveEnded,
@@ -26,26 +24,29 @@ from twin_core.events import (
     PatientsMerged,
     Planned,
     Registered,
+    TransferPending,
     Transferred,
+    VisitPurged,
 )
 
 RANKS: dict[type[Event], int] = {
-    Planned: 0,
-    Registered: 1,
-    Admitted: 1,
+    Planned: -1,
+    AdmissionPending: -1,
+    Registered: 0,
+    Admitted: 0,
+    # Plans of a patient who is there: after the admission, before what they plan.
+    TransferPending: 1,
+    DischargePending: 1,
     Transferred: 2,
     ClassChanged: 3,
     LeaveStarted: 4,
     LeaveEnded: 4,
+    Departed: 4,
+    Arrived: 4,
     Discharged: 5,
     PatientsMerged: 6,
     EventCancelled: 7,
-    AppointmentBooked: 0,
-    AppointmentRescheduled: 2,
-    AppointmentModified: 3,
-    AppointmentMissed: 5,
-    AppointmentCancelled: 6,
-    AppointmentDeleted: 7,
+    VisitPurged: 7,
 }
 """Rank of an event among events of the same instant; descriptions come after what they describe."""
 DESCRIPTION = 8

@@ -13,7 +13,6 @@ import duckdb
 from twin_core.events import DeviceStated, LocationStated
 from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
-from twin_core.store.fold.appointment import attending, fold_appointment
 from twin_core.store.fold.device import fold_census, fold_device, fold_directory
 from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
 from twin_core.store.fold.locations import Path, fold_location, path_identifier
@@ -23,19 +22,9 @@ from twin_core.store.messages import Filed
 from twin_core.store.nodes import Nodes
 from twin_core.store.places import Places, Touched
 from twin_core.store.starts import same_starts
-from twin_core.store.subjects import (
-    APPOINTMENT,
-    CENSUS,
-    DEVICE,
-    DIRECTORY,
-    ENCOUNTER,
-    LOCATION,
-    PATIENT,
-)
+from twin_core.store.subjects import CENSUS, DEVICE, DIRECTORY, ENCOUNTER, LOCATION, PATIENT
 from twin_core.store.tables import ENTITIES
 from twin_core.store.units import Unit, Units, owners_where
-
-_LOCATED = (("stay", ENCOUNTER), ("device", DEVICE), ("appointment_resource", APPOINTMENT))
 
 
 class Changes(NamedTuple):
@@ -83,7 +72,6 @@ class Folding:
         self._fold_places(filed)
         self._follow_renamed(named_before)
         self._fold_encounters()
-        self._fold_appointments()
         self._fold_others()
         return Changes(self._opened, self._closed)
 
@@ -170,8 +158,6 @@ class Folding:
             owners = owners_where(self._connection, "encounter", "patient_id", moved)
             self._refold(ENCOUNTER, owners)
             self._refold(DEVICE, owners_where(self._connection, "device", "patient_id", moved))
-            owners = owners_where(self._connection, "appointment_patient", "patient_id", moved)
-            self._refold(APPOINTMENT, owners)
 
     def _fold_places(self, filed: Sequence[Filed]) -> None:
         stated = [f.fact for f in filed if isinstance(f.fact.event, LocationStated)]
@@ -185,7 +171,7 @@ class Folding:
         for owner in owners:
             self._fold_place(owner, subjects)
         if touched.location_ids:
-            for entity, kind in _LOCATED:
+            for entity, kind in (("stay", ENCOUNTER), ("device", DEVICE)):
                 ids = touched.location_ids
                 self._refold(kind, owners_where(self._connection, entity, "location_id", ids))
 
@@ -216,20 +202,14 @@ class Folding:
 
     def _follow_renamed(self, before: dict[int, tuple[str, bool]]) -> None:
         renamed = {
-            owner: encounter_id
+            encounter_id
             for owner, (encounter_id, described) in before.items()
             if not described
             or encounter_id != encounter_id_of(self.nodes.identifiers(self.nodes.family(owner)))
         }
         if renamed:
-            owners = owners_where(self._connection, "encounter", "part_of", renamed.values())
+            owners = owners_where(self._connection, "encounter", "part_of", renamed)
             self._refold(ENCOUNTER, owners)
-            self._refold(APPOINTMENT, self._appointments_of(renamed))
-
-    def _appointments_of(self, visits: Iterable[int]) -> list[int]:
-        families = (self.nodes.identifiers(self.nodes.family(visit)) for visit in visits)
-        numbers = {i.value for identifiers in families for i in identifiers}
-        return owners_where(self._connection, "appointment_patient", "visit_number", numbers)
 
     def _fold_encounters(self) -> None:
         owners = self._dirty[ENCOUNTER]
@@ -239,14 +219,6 @@ class Folding:
         for unit in units:
             identifiers = self.nodes.identifiers(unit.owner)
             self._replace(unit, fold_encounter(unit.facts, identifiers, resolver, self._precedence))
-
-    def _fold_appointments(self) -> None:
-        units = self.units.fetch(APPOINTMENT, self._dirty[APPOINTMENT])
-        self._fetch_asked(units)
-        resolver = self._resolver()
-        for unit in units:
-            identifiers = self.nodes.identifiers(unit.owner)
-            self._replace(unit, fold_appointment(unit.facts, identifiers, resolver))
 
     def _fold_others(self) -> None:
         devices = self.units.fetch(DEVICE, self._dirty[DEVICE])
@@ -294,11 +266,6 @@ class Folding:
             if unit.kind == DEVICE:
                 found = {f.event.patient for f in unit.facts if isinstance(f.event, DeviceStated)}
                 asked[PATIENT] |= {patient for patient in found if patient is not None}
-            elif unit.kind == APPOINTMENT:
-                for one in attending(unit.facts):
-                    asked[PATIENT].add(one.patient[0])
-                    if one.visit is not None:
-                        asked[ENCOUNTER].add(one.visit)
             else:
                 patients, parents = asks_for(unit.facts)
                 asked[PATIENT] |= patients

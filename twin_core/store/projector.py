@@ -132,8 +132,7 @@ class Projector:
             trigger_event=envelope.trigger_event if envelope else entry.head.trigger_event,
         )
         quarantined = msgspec.structs.replace(entry, head=head)
-        applied = self._projection.apply([quarantined])
-        self._announce(entry.position, applied._replace(not_applied=(entry.position,)))
+        self._announce(entry.position, self._projection.apply([quarantined]))
 
     def _announce(self, position: int, applied: BatchApplied) -> None:
         with self._applied:

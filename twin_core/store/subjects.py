@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from twin_core.events import (
-    AppointmentEvent,
+    Arrived,
     BedStatusChanged,
     CensusReported,
+    Departed,
     DeviceStated,
     DirectoryStated,
     EncounterEvent,
@@ -20,15 +21,23 @@ from twin_core.events import (
     PatientDescribed,
     PatientsMerged,
     PatientStated,
+    TransferPending,
     Transferred,
 )
 from twin_core.identifiers import Identifier, Place
-from twin_core.store.fold.appointment import without_bed
 from twin_core.store.fold.locations import Path, path_identifier
 from twin_core.store.fold.patient import identifiers_of
 
 PATIENT, ENCOUNTER, LOCATION, DEVICE, DIRECTORY, CENSUS = "p", "e", "l", "d", "o", "c"
-APPOINTMENT = "a"
+
+
+_FURTHER_PLACE: dict[type[Event], str] = {
+    Transferred: "origin",
+    TransferPending: "destination",
+    Departed: "destination",
+    Arrived: "destination",
+}
+"""Which field of an event names a second place."""
 
 
 class Subject(NamedTuple):
@@ -66,8 +75,9 @@ def _merge(event: Event) -> Subject:
 
 
 def _visit(event: EncounterEvent) -> Subject:
-    origin = event.origin if isinstance(event, Transferred) else None
-    places = tuple(p for p in (path_of(event.place), origin and path_of(origin)) if p)
+    further = _FURTHER_PLACE.get(type(event))
+    other = path_of(getattr(event, further)) if further else None
+    places = tuple(p for p in (path_of(event.place), other) if p)
     asked = ((PATIENT, event.patient[0]),) if event.patient else ()
     return Subject(ENCOUNTER, event.encounter, asked, places)
 
@@ -105,23 +115,11 @@ def _census(event: CensusReported) -> Subject:
     return Subject(CENSUS, (Identifier("urn:wardtwin:census", counted),))
 
 
-def _appointment(event: AppointmentEvent) -> Subject:
-    asked: list[tuple[str, Identifier]] = []
-    for one in event.patients:
-        asked.append((PATIENT, one.patient[0]))
-        if one.visit is not None:
-            asked.append((ENCOUNTER, one.visit))
-    named = (event.booking.place, *(resource.place for resource in event.resources))
-    places = tuple(p for place in named if (p := path_of(without_bed(place))))
-    return Subject(APPOINTMENT, event.appointment, tuple(asked), places)
-
-
 _FILING: dict[type, Callable[[Any], Subject]] = {
     PatientDescribed: _person,
     PatientStated: _person,
     PatientsMerged: _merge,
     **dict.fromkeys(EncounterEvent.__subclasses__(), _visit),
-    **dict.fromkeys(AppointmentEvent.__subclasses__(), _appointment),
     EncounterStated: _stated_visit,
     BedStatusChanged: _bed,
     LocationStated: _location,

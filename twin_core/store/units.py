@@ -26,6 +26,9 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
         "encounter_status",
         "encounter_class",
         "encounter_milestone",
+        "encounter_plan",
+        "encounter_tracking",
+        "encounter_consultant",
         "stay",
         "fold_finding",
     ),
@@ -33,12 +36,6 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
     "d": ("device", "device_identifier", "fold_finding"),
     "o": ("directory",),
     "c": ("source_census",),
-    "a": (
-        "appointment",
-        "appointment_identifier",
-        "appointment_patient",
-        "appointment_resource",
-    ),
 }
 """Which tables a fold unit of each kind writes."""
 

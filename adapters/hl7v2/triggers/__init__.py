@@ -3,13 +3,49 @@
 Every function takes one message and returns its events, the description of the patient first.
 """
 
-from adapters.hl7v2.triggers import beds, cancels, leaves, merges, movements, people, scheduling
+from adapters.hl7v2.fields import Reading
+from adapters.hl7v2.triggers import (
+    beds,
+    cancels,
+    doctors,
+    leaves,
+    merges,
+    movements,
+    people,
+    plans,
+    purges,
+    tracking,
+    zbe,
+)
 from adapters.hl7v2.triggers.reading import Translator
+
+_FAMILIES = (
+    movements,
+    plans,
+    cancels,
+    leaves,
+    tracking,
+    doctors,
+    purges,
+    zbe,
+    beds,
+    people,
+    merges,
+)
 
 TRANSLATORS: dict[str, Translator] = {
     trigger_event: translator
-    for family in (movements, cancels, leaves, beds, people, merges, scheduling)
+    for family in _FAMILIES
     for trigger_event, translator in family.TRANSLATORS.items()
 }
 """Translators by message type and trigger event (`ADT^A01`). Any other event that
 `codes.TRIGGER_EVENTS` lists is journalled and not applied."""
+
+
+def translator_of(trigger_event: str, reading: Reading) -> Translator | None:
+    """What translates a message: what its ZBE says where it has one, else its trigger event."""
+    if "ZBE" in reading.message.first and trigger_event.startswith("ADT"):
+        stated = zbe.stated_movement(reading, trigger_event)
+        if stated is not None:
+            return stated
+    return TRANSLATORS.get(trigger_event)

@@ -20,7 +20,6 @@ from twin_core.events import (
     Discharged,
     EncounterUpdated,
     Event,
-    Planned,
     Registered,
     Transferred,
 )
@@ -51,12 +50,6 @@ def registered(reading: Reading) -> Events:
     """A04: the patient arrived at PV1-44."""
     patient, facts = patient_and_visit(reading, ADMITTED)
     return (patient, Registered(**facts)) if facts else (patient,)
-
-
-def planned(reading: Reading) -> Events:
-    """A05: an admission was planned."""
-    patient, facts = patient_and_visit(reading)
-    return (patient, Planned(**facts)) if facts else (patient,)
 
 
 def became_inpatient(reading: Reading) -> Events:
@@ -124,7 +117,6 @@ TRANSLATORS: dict[str, Translator] = {
     "ADT^A02": transferred,
     "ADT^A03": discharged,
     "ADT^A04": registered,
-    "ADT^A05": planned,
     "ADT^A06": became_inpatient,
     "ADT^A07": became_outpatient,
     "ADT^A08": updated,

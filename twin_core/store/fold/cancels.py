@@ -3,35 +3,71 @@
 A cancel undoes the event of its kind that occurred at EVN-6; of several, one that had been entered
 by the time of the cancel, so that a correction charted for the same instant stands. Where EVN-6 is
 empty or matches nothing, it undoes the latest live one that had occurred and had been entered by
-then. A cancelled admission takes along the movements that followed it, up to the next admission.
+then. A cancel that names its movement (IHE PAM ZBE-1) undoes that one and no other that has a name.
+A cancelled admission takes along the movements that followed it, up to the next admission.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from twin_core.events import (
+    AdmissionPending,
     Admitted,
+    Arrived,
+    AttendingChanged,
     Cancelled,
     ClassChanged,
+    ConsultantsChanged,
+    Departed,
     Discharged,
+    DischargePending,
     EncounterEvent,
     Event,
     EventCancelled,
     LeaveEnded,
     LeaveStarted,
+    Movement,
+    Planned,
     Registered,
+    TransferPending,
     Transferred,
+    VisitPurged,
 )
 from twin_core.store.facts import Fact, Order
+from twin_core.store.fold.corrections import corrected
 from twin_core.store.fold.rows import Note
 
 UNDOES: dict[Cancelled, tuple[type[Event], ...]] = {
     Cancelled.ADMISSION: (Admitted, Registered),
     Cancelled.TRANSFER: (Transferred,),
     Cancelled.DISCHARGE: (Discharged,),
+    Cancelled.CLASS_CHANGE: (ClassChanged,),
+    Cancelled.PRE_ADMISSION: (Planned,),
+    Cancelled.PENDING_ADMISSION: (AdmissionPending,),
+    Cancelled.PENDING_TRANSFER: (TransferPending,),
+    Cancelled.PENDING_DISCHARGE: (DischargePending,),
+    Cancelled.DEPARTURE: (Departed,),
+    Cancelled.ARRIVAL: (Arrived,),
+    Cancelled.LEAVE: (LeaveStarted,),
+    Cancelled.RETURN: (LeaveEnded,),
+    Cancelled.ATTENDING: (AttendingChanged,),
+    Cancelled.CONSULTANTS: (ConsultantsChanged,),
 }
+OTHERWISE: dict[Cancelled, tuple[type[Event], ...]] = {
+    # Senders that pre-admit by one event and cancel by the other's cancel mean the same admission.
+    Cancelled.PRE_ADMISSION: (AdmissionPending,),
+    Cancelled.PENDING_ADMISSION: (Planned,),
+}
+"""What a cancel undoes of an encounter that never had an event of its own kind."""
 OPENINGS = (Admitted, Registered)
+ADMISSION_PLANS = (Planned, AdmissionPending)
 MOVEMENTS = (Admitted, Registered, Transferred, ClassChanged, LeaveStarted, LeaveEnded, Discharged)
+OF_AN_ADMISSION = (
+    *(kind for kind in MOVEMENTS if kind not in OPENINGS),
+    *(TransferPending, DischargePending, Departed, Arrived),
+)
+"""What means nothing once the admission that it belongs to was cancelled."""
 
 
 class Undone(NamedTuple):
@@ -50,10 +86,20 @@ class Surviving(NamedTuple):
     unseen_until: Order | None
     """Where in the order an admission was first reported; None where none was. What stands before
     may be the first sight of a stay, unless it is of an admission known by its cancel only."""
+    purged: bool = False
+    """Whether the visit was deleted (A23) and nothing began it anew."""
 
 
 def apply_cancels(facts: Sequence[Fact]) -> Surviving:
     """Undo what was cancelled in a course of facts given in order."""
+    purges = [fact for fact in facts if isinstance(fact.event, VisitPurged)]
+    if purges:
+        purge = max(purges, key=lambda fact: (_entered_at(fact.event), fact.order))
+        facts = [fact for fact in facts if _entered_at(fact.event) > _entered_at(purge.event)]
+        if not any(isinstance(fact.event, (*OPENINGS, *ADMISSION_PLANS)) for fact in facts):
+            return _deleted(purge, facts)
+    if any(fact.event.movement is not None for fact in facts):  # type: ignore[attr-defined]
+        facts = corrected(facts)
     cancels = [fact for fact in facts if isinstance(fact.event, EventCancelled)]
     openings = [fact for fact in facts if isinstance(fact.event, OPENINGS)]
     if not cancels:
@@ -81,6 +127,10 @@ def _target(cancel: Fact, facts: Sequence[Fact], dead: set[int]) -> Fact | None:
     event = cancel.event
     assert isinstance(event, EventCancelled)  # noqa: S101  (narrows the type)
     of_kind = [f for f in facts if isinstance(f.event, UNDOES[event.cancels])]
+    if not of_kind and event.cancels in OTHERWISE:
+        of_kind = [f for f in facts if isinstance(f.event, OTHERWISE[event.cancels])]
+    if event.movement is not None:
+        of_kind = _named(of_kind, event.movement)
     known = [f for f in of_kind if _was_known(f.event, event)]
     if event.cancelled_at is not None:
         for among in (known, of_kind):
@@ -91,13 +141,34 @@ def _target(cancel: Fact, facts: Sequence[Fact], dead: set[int]) -> Fact | None:
     return _last_alive(known, dead)
 
 
+def _named(facts: Sequence[Fact], movement: Movement) -> list[Fact]:
+    """The movements of that name; where none has it, those that have no name at all."""
+    wanted = set(movement.identifiers)
+    named = [(fact, fact.event.movement) for fact in facts]  # type: ignore[attr-defined]
+    found = [fact for fact, own in named if own is not None and wanted & set(own.identifiers)]
+    return found or [fact for fact, own in named if own is None]
+
+
 def _last_alive(facts: Sequence[Fact], dead: set[int]) -> Fact | None:
     return next((fact for fact in reversed(facts) if id(fact) not in dead), None)
 
 
 def _was_known(event: Event, cancel: EventCancelled) -> bool:
-    entered = event.entered_at if isinstance(event, EncounterEvent) else event.occurred_at
-    return event.occurred_at <= cancel.entered_at and entered <= cancel.entered_at
+    occurred = event.occurred_at <= cancel.occurred_at
+    return occurred and _entered_at(event) <= cancel.entered_at
+
+
+def _entered_at(event: Event) -> datetime:
+    return event.entered_at if isinstance(event, EncounterEvent) else event.occurred_at
+
+
+def _deleted(purge: Fact, later: Sequence[Fact]) -> Surviving:
+    notes = [
+        Note("movement_after_purge", fact, "a movement of a visit that was deleted is ignored")
+        for fact in later
+        if isinstance(fact.event, MOVEMENTS)
+    ]
+    return Surviving([purge], [], notes, None, purged=True)
 
 
 def _following(
@@ -114,8 +185,7 @@ def _following(
     return {
         id(fact)
         for fact in facts
-        if isinstance(fact.event, MOVEMENTS)
-        and not isinstance(fact.event, OPENINGS)
+        if isinstance(fact.event, OF_AN_ADMISSION)
         and fact.order < end
         and (target is None or fact.order > target.order)
     }

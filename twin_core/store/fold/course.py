@@ -2,7 +2,8 @@
 
 Rules are those of HL7 v2 chapter 3, read as in docs/explanation/adt-semantics.md: A01 and A04
 open, A02 moves, A03 frees the bed, A06 and A07 change the class and may move, leave keeps the bed
-assigned, A08 never moves anyone.
+assigned, A08 never moves anyone. Plans and tracking leave the course as it is: see `plans` and
+`tracking`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,10 +12,14 @@ from datetime import datetime
 from msgspec import UNSET
 
 from twin_core.events import (
+    AdmissionPending,
     Admitted,
+    AttendingChanged,
     Cancelled,
     ClassChanged,
+    ConsultantsChanged,
     Discharged,
+    DischargePending,
     EncounterEvent,
     EncounterUpdated,
     Event,
@@ -24,11 +29,20 @@ from twin_core.events import (
     MilestoneReached,
     Planned,
     Registered,
+    TransferPending,
     Transferred,
+    VisitPurged,
 )
 from twin_core.identifiers import NOWHERE, Place
 from twin_core.store.facts import Fact, Order
-from twin_core.store.fold.cancels import MOVEMENTS, OPENINGS, Undone, apply_cancels
+from twin_core.store.fold.cancels import (
+    ADMISSION_PLANS,
+    MOVEMENTS,
+    OF_AN_ADMISSION,
+    OPENINGS,
+    Undone,
+    apply_cancels,
+)
 from twin_core.store.fold.rows import Note, ResolvedPlace
 
 BEDDED_CLASSES = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC"})
@@ -66,6 +80,10 @@ class Course:
         self.milestones: list[tuple[str, datetime]] = []
         self.notes: list[Note] = []
         self.live: Sequence[Fact] = ()
+        self.standing: Sequence[Fact] = ()
+        """What is followed: live facts without repeated discharges, with relocations."""
+        self.undone: Sequence[Undone] = ()
+        self.purged = False
         self.discharged_at: datetime | None = None
         self.stated = NOWHERE
         """The place as the message that last moved the patient named it."""
@@ -134,9 +152,10 @@ def follow(facts: Sequence[Fact], locate: Callable[[Place], ResolvedPlace]) -> C
     course = Course(locate)
     course.notes.extend(surviving.notes)
     course.live, course.unseen_until = surviving.live, surviving.unseen_until
-    standing = _once_discharged(_with_relocations(surviving.live, surviving.undone), course)
-    for fact in standing:
-        if course.cancelled and isinstance(fact.event, _OF_AN_ADMISSION):
+    course.undone, course.purged = surviving.undone, surviving.purged
+    course.standing = _once_discharged(_with_relocations(surviving.live, surviving.undone), course)
+    for fact in course.standing:
+        if course.cancelled and isinstance(fact.event, _BASELESS):
             course.note("movement_after_cancel", fact, "a movement of no admission is ignored")
             continue
         step = _STEPS.get(type(fact.event))
@@ -307,8 +326,22 @@ def _cancelled(course: Course, fact: Fact, event: EncounterEvent) -> None:
         if not course.moved:
             course.cancelled = True
             course.become("cancelled", event.occurred_at)
-    elif course.is_first_sight(fact) and _occupies(course, event):
-        _infer_start(course, event, event.place)
+    elif event.cancels in _OF_ADMISSION_PLANS:
+        if not course.moved and not any(_plans_admission(one) for one in course.live):
+            course.become("cancelled", event.occurred_at)
+    elif event.cancels in _OF_A_PRESENT_PATIENT:
+        if course.is_first_sight(fact) and _occupies(course, event):
+            _infer_start(course, event, event.place)
+    elif event.cancels not in _OF_TRACKING:
+        _updated(course, fact, event)
+
+
+def _plans_admission(fact: Fact) -> bool:
+    return isinstance(fact.event, ADMISSION_PLANS)
+
+
+def _purged(course: Course, fact: Fact, event: EncounterEvent) -> None:
+    course.become("entered-in-error", event.occurred_at)
 
 
 def _updated(course: Course, fact: Fact, event: EncounterEvent) -> None:
@@ -317,6 +350,8 @@ def _updated(course: Course, fact: Fact, event: EncounterEvent) -> None:
         course.compare(fact, event.place, "the location of an update")
     elif course.status == "planned" or visit.class_ == "PRENC":
         course.become("planned", event.occurred_at)
+    elif course.status == "cancelled":
+        return
     elif _occupies(course, event):
         _infer_start(course, event, event.place)
         if isinstance(visit.discharged_at, datetime) and visit.discharged_at <= event.occurred_at:
@@ -356,6 +391,12 @@ _STEPS: dict[type[Event], Callable[[Course, Fact, EncounterEvent], None]] = {
     Admitted: _admitted,
     Registered: _registered,
     Planned: _planned,
+    AdmissionPending: _planned,
+    TransferPending: _updated,
+    DischargePending: _updated,
+    AttendingChanged: _updated,
+    ConsultantsChanged: _updated,
+    VisitPurged: _purged,
     Transferred: _transferred,
     Discharged: _discharged,
     ClassChanged: _class_changed,
@@ -367,10 +408,20 @@ _STEPS: dict[type[Event], Callable[[Course, Fact, EncounterEvent], None]] = {
     MilestoneReached: _milestone,
 }
 
-_OF_AN_ADMISSION = (Relocated, *(kind for kind in MOVEMENTS if kind not in OPENINGS))
-"""What means nothing once the admission that it belongs to was cancelled."""
+_BASELESS = (Relocated, *OF_AN_ADMISSION)
+"""What is ignored of an encounter whose admission was cancelled."""
 
-HAS_COURSE = (*MOVEMENTS, Planned, EventCancelled)
+_OF_ADMISSION_PLANS = (Cancelled.PRE_ADMISSION, Cancelled.PENDING_ADMISSION)
+_OF_A_PRESENT_PATIENT = (
+    Cancelled.TRANSFER,
+    Cancelled.DISCHARGE,
+    Cancelled.CLASS_CHANGE,
+    Cancelled.LEAVE,
+    Cancelled.RETURN,
+)
+_OF_TRACKING = (Cancelled.DEPARTURE, Cancelled.ARRIVAL)
+
+HAS_COURSE = (*MOVEMENTS, *ADMISSION_PLANS, EventCancelled, VisitPurged)
 
 
 def stated_classes(facts: Sequence[Fact]) -> list[tuple[datetime, str]]:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from twin_core.events import EncounterEvent, EncounterStated, Visit
-from twin_core.identifiers import Identifier, content_id
+from twin_core.identifiers import Identifier, Place, content_id
 from twin_core.settings import PrecedenceSettings
 from twin_core.store.facts import Fact
 from twin_core.store.fold.course import HAS_COURSE, Course, follow, stated_classes
+from twin_core.store.fold.plans import milestones_of, plans_of
 from twin_core.store.fold.rows import (
     EntityRow,
     Note,
@@ -25,6 +26,7 @@ from twin_core.store.fold.rows import (
     text,
 )
 from twin_core.store.fold.stated import changes_of, latest_statements, stated_stays
+from twin_core.store.fold.tracking import tracked
 
 VOID_STATUSES = frozenset({"cancelled", "entered-in-error", "planned"})
 """Statuses without occupancy."""
@@ -102,6 +104,12 @@ def fold_encounter(
         )
     )
     rows += _milestones(encounter_id, course, statements)
+    rows += _plans(encounter_id, course)
+    if status.status not in VOID_STATUSES:
+        rows += _tracking(encounter_id, course)
+    consulting = visit["consulting"]
+    if isinstance(consulting, tuple):
+        rows += [("encounter_consultant", (encounter_id, doctor)) for doctor in consulting]
     for i in sorted(identifiers, key=lambda i: (i.system, i.value)):
         rows.append(("encounter_identifier", (encounter_id, i.system, i.value, text(i.type))))
     rows += [finding_row(note, encounter_id, facts[-1].recorded_at) for note in notes]
@@ -132,7 +140,10 @@ def _tellings(
 ) -> list[Telling]:
     tellings = []
     if heard:
-        classes = stated_classes(course.live) or stated_classes(heard)
+        # Of a visit that was wholly cancelled the class is kept; of a deleted one nothing is.
+        classes = stated_classes(course.live)
+        if not classes and not course.purged:
+            classes = stated_classes(heard)
         stays = [Stay(s.place, s.from_at, s.to_at, s.inferred) for s in course.stays]
         tellings.append(Telling("hl7v2", stays, course.statuses, classes, course.discharged_at))
     if statements:
@@ -204,6 +215,7 @@ _VISIT_FIELDS = (
     "disposition",
     "admitted_at",
     "attending",
+    "consulting",
     "facility",
 )
 
@@ -290,12 +302,37 @@ def _stay_rows(
 def _milestones(
     encounter_id: str, course: Course, statements: Sequence[Fact]
 ) -> Iterator[EntityRow]:
-    for kind, at in course.milestones:
+    for kind, at in dict.fromkeys((*course.milestones, *milestones_of(course))):
         yield ("encounter_milestone", (encounter_id, kind, at))
     for fact in statements:
         for period in getattr(fact.event, "milestones", ()):
             if period.start is not None:
                 yield ("encounter_milestone", (encounter_id, period.value, period.start))
+
+
+def _plans(encounter_id: str, course: Course) -> Iterator[EntityRow]:
+    for plan in plans_of(course):
+        stated_at = plan.stated.event.occurred_at
+        plan_id = content_id("n", encounter_id, plan.kind, plan.stated.order[5].hex())
+        ends = (stated_at, plan.expected_at, plan.ended_at)
+        where = _spot(course, plan.place)
+        row = (plan_id, encounter_id, plan.kind, plan.status, *ends, *where)
+        yield ("encounter_plan", row)
+
+
+def _tracking(encounter_id: str, course: Course) -> Iterator[EntityRow]:
+    for one in tracked(course):
+        where = _spot(course, one.place)
+        row = (encounter_id, one.status, one.temporary, *where, one.from_at, one.to_at)
+        yield ("encounter_tracking", row)
+
+
+def _spot(course: Course, place: Place) -> tuple[object, ...]:
+    """Facility, unit, room, bed and location_id of a place; nothing of nowhere."""
+    if not place:
+        return (None,) * 5
+    at = course.locate(place)
+    return (text(at.facility), text(at.unit), text(at.room), text(at.bed), at.location_id)
 
 
 def _instant(value: object) -> datetime | None:
