@@ -23,6 +23,7 @@ from api.routes import (
     intake,
     kpis,
     messages,
+    outbound,
     pages,
     state,
 )
@@ -46,6 +47,8 @@ MODELS = (
     messages.MessageDetail,
     messages.MessagePage,
     messages.Replayed,
+    outbound.DestinationDetail,
+    outbound.Destinations,
     state.UnitSummary,
 )
 
@@ -82,7 +85,7 @@ def create_app(
     )
     app.state.twin = twin
     problems.install(app, error_page)
-    for module in (state, encounters, kpis, messages, intake, deltas):
+    for module in (state, encounters, kpis, messages, outbound, intake, deltas):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
     for module in (health, pages):
         app.include_router(module.router)

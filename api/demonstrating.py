@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from api.commands import Call
+from api.commands import Call, address
 from api.demo import (
     DemoPlan,
     DemoServer,
@@ -24,11 +24,17 @@ from api.serving import Server
 from twin_core import Twin
 from twin_core.clock import HospitalClock
 from twin_core.errors import StoreError
-from twin_core.settings import Settings
+from twin_core.settings import OutboundSettings, Settings
 
+FED = "listener"
+"""The name of the destination that `--feed-to` makes."""
 STORE = Path("wardtwin-demo.duckdb")
 BACKFILL_DAYS, CHECK_DAYS = 30.0, 10.0
-_PARTS = ("", ".wal", ".inbox", ".inbox-wal", ".inbox-shm")
+_INBOX, _LEDGER = ".inbox", ".outbound"
+_PARTS = (
+    *("", ".wal"),
+    *(half + part for half in (_INBOX, _LEDGER) for part in ("", "-wal", "-shm")),
+)
 
 
 def live(call: Call) -> int:
@@ -42,6 +48,8 @@ def live(call: Call) -> int:
         hospital=options.hospital,
     )
     settings = _settings(call, plan, call.path if "store.path" in call.loaded.origins else STORE)
+    if options.feed_to:
+        settings = feeding(settings, options.feed_to)
     remove_demo(settings)
     # An interrupt that comes before the server listens for it ends a demo like any other.
     with contextlib.suppress(KeyboardInterrupt):
@@ -69,6 +77,14 @@ def _settings(call: Call, plan: DemoPlan, path: Path) -> Settings:
     settings = demo_settings(plan.model, call.settings)
     store = settings.store.model_copy(update={"path": path})
     return settings.model_copy(update={"store": store})
+
+
+def feeding(settings: Settings, to: str) -> Settings:
+    """The settings of a demo that also feeds a listener, with every message as it was received."""
+    host, port = address(to)
+    fed = {"host": host, "port": port, "form": "raw", "from": "start", "retry_longest_s": 5.0}
+    listener = OutboundSettings.model_validate(fed)
+    return settings.model_copy(update={"outbound": {**settings.outbound, FED: listener}})
 
 
 async def _live(call: Call, plan: DemoPlan, settings: Settings) -> None:

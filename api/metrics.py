@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from api.outbound.courier import CONNECTED
+from api.outbound.status import destinations
 from twin_core.twin import Twin
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,10 +47,42 @@ def measurements(
         _gauge("wardtwin_quarantined_messages", "Messages in quarantine", waiting),
         _gauge("wardtwin_live_clients", "Open streams of server-sent events", clients),
         _gauge("wardtwin_board_seconds", "Time the last board took to compose", compose_seconds),
+        *_outbound(destinations(twin)),
         Measurement(
             "wardtwin_build_info", "gauge", "The running version", (({"version": version}, 1.0),)
         ),
     ]
+
+
+def _outbound(fed: list[dict[str, Any]]) -> list[Measurement]:
+    """What is measured of the systems that this twin feeds; nothing where there are none."""
+    if not fed:
+        return []
+    counted = tuple(
+        ({"destination": one["destination"], "outcome": outcome}, float(messages))
+        for one in fed
+        for outcome, messages in one["tallies"].items()
+        if outcome != "parked"
+    )
+    now = {
+        "wardtwin_outbound_parked_messages": ("Messages a destination did not take", "parked"),
+        "wardtwin_outbound_behind_messages": ("Messages a destination has yet to get", "behind"),
+        "wardtwin_outbound_lag_seconds": ("Age of the oldest of them", "lag_seconds"),
+        "wardtwin_outbound_connected": ("Whether the connection is open", "connected"),
+    }
+    for one in fed:
+        one["connected"] = one["state"] == CONNECTED
+    gauges = [
+        Measurement(
+            name,
+            "gauge",
+            meaning,
+            tuple(({"destination": one["destination"]}, float(one[key])) for one in fed),
+        )
+        for name, (meaning, key) in now.items()
+    ]
+    meaning = "What became of messages for a destination"
+    return [Measurement("wardtwin_outbound_total", "counter", meaning, counted), *gauges]
 
 
 def exposition(measured: Iterable[Measurement]) -> str:

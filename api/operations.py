@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from api.outbound import status
 from api.sidecar.rows import plain
 from api.translating import Reader, retranslated
 from twin_core import Twin
@@ -67,8 +68,28 @@ def quarantine_replay(twin: Twin, asked: Parameters) -> Any:
 
 
 def backup(twin: Twin, asked: Parameters) -> Any:
-    """Copy both halves of the store at one position into a folder."""
-    return _record(twin.backup(Path(asked["destination"])))
+    """Copy both halves of the store at one position into a folder, and the ledger of what other
+    systems were sent."""
+    folder = Path(asked["destination"])
+    # Copied first: a ledger may lag behind its store, and must not be ahead of it.
+    ledger = status.copied_ledger(twin, folder)
+    return _record([*twin.backup(folder), *ledger])
+
+
+def outbound_list(twin: Twin, asked: Parameters) -> Any:
+    """The destinations that are fed, and how each is doing."""
+    return _record(status.destinations(twin))
+
+
+def outbound_show(twin: Twin, asked: Parameters) -> Any:
+    """One destination with its parked messages."""
+    return _record(status.destination(twin, str(asked["destination"])))
+
+
+def outbound_retry(twin: Twin, asked: Parameters) -> Any:
+    """Ask for another try of parked messages, and let a stopped destination go on."""
+    wanted = [int(message_id) for message_id in asked.get("message_ids") or ()]
+    return _record(status.retry(twin, str(asked["destination"]), wanted))
 
 
 OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
@@ -78,6 +99,9 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "quarantine_show": quarantine_show,
     "quarantine_replay": quarantine_replay,
     "backup": backup,
+    "outbound_list": outbound_list,
+    "outbound_show": outbound_show,
+    "outbound_retry": outbound_retry,
 }
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from random import Random
 from types import TracebackType
 from typing import Any
 
@@ -26,6 +27,7 @@ from api.holder import socket_path
 from api.listening import ListeningProcess
 from api.logs import log_to
 from api.operator import create_operator, listen
+from api.outbound.dispatch import Dispatch
 from api.replica import Replica
 from api.translating import DEFAULT_FEED
 from twin_core import Twin
@@ -46,8 +48,16 @@ log = logging.getLogger(__name__)
 class Server:
     """A running wardtwin: `async with Server(settings) as server: await server.wait()`."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, demo: bool = False):
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        demo: bool = False,
+        chance: Random | None = None,
+    ):
         self.settings, self.clock, self.demo = settings, clock, demo
+        self.chance = chance or Random()  # noqa: S311  (pauses between attempts)
         self.stopping = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
         self._listener: MllpListener | ListeningProcess | None = None
@@ -61,6 +71,7 @@ class Server:
         refuse_other_hosts(self.settings)
         try:
             self.twin = await self._opened_twin()
+            await self._feeding()
             replica = Replica(self.twin)
             self._stack.callback(replica.close)
             await self._serve(create_operator(self.twin, replica.query), self._operator_socket())
@@ -132,6 +143,12 @@ class Server:
                 do="Choose another store with --db.",
             )
         return twin
+
+    async def _feeding(self) -> None:
+        """Feed other systems, before the first message can come in."""
+        dispatch = Dispatch(self.twin, self.chance)
+        self._stack.push_async_callback(dispatch.close)
+        await dispatch.start()
 
     def _operator_socket(self) -> socket.socket:
         path = socket_path(self.settings.store.path)

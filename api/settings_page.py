@@ -15,7 +15,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from twin_core import settings
-from twin_core.settings import FacilitySettings, FeedSettings, Section, Settings
+from twin_core.settings import (
+    FacilitySettings,
+    FeedSettings,
+    OutboundSettings,
+    Section,
+    Settings,
+)
 
 _HEAD = """# Settings
 
@@ -29,6 +35,7 @@ A key that does not exist is an error (exit code 3), never ignored.
 _NAMED: dict[str, tuple[str, type[Section]]] = {
     "feeds": ("NAME", FeedSettings),
     "facilities": ("CODE", FacilitySettings),
+    "outbound": ("NAME", OutboundSettings),
 }
 
 

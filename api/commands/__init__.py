@@ -24,6 +24,7 @@ COMMANDS = (
     "rebuild",
     "backup",
     "send",
+    "outbound",
 )
 
 _FLAGS = {"db": "store.path", "mllp_port": "mllp.port", "http_port": "http.port"}
@@ -88,3 +89,12 @@ def instant(text: str) -> datetime:
             do="Write it as 2026-11-01, 2026-11-01T08:00Z or 2026-11-01T09:00+01:00.",
         ) from None
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT, `[::1]:2575` included. Raises UsageError for anything else."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise UsageError(f"{text!r} is no address.", do="Write it as HOST:PORT.")
+    return host, int(port)

@@ -14,6 +14,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="another seed is another hospital life")
     parser.add_argument("--hospital", default="riverside", help="which hospital (riverside)")
     parser.add_argument(
+        "--feed-to", metavar="HOST:PORT", help="also feed this MLLP listener with every message"
+    )
+    parser.add_argument(
         "--check", action="store_true", help="run a bounded period and compare with the truth"
     )
 
@@ -40,6 +43,7 @@ COMMAND = Command(
     examples=(
         "wardtwin demo",
         "wardtwin demo --speed 600 --days 7",
+        "wardtwin demo --feed-to 127.0.0.1:6661",
         "wardtwin demo --check --days 10",
     ),
     arguments=_arguments,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from api.commands import Call, Command
 from twin_core.errors import StoreBusy, TwinError
@@ -21,6 +21,8 @@ NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 """This program did not exist earlier, so a clock that shows an earlier instant is wrong."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+_ILL = {"stopped", "retrying", "connecting", "not configured"}
+"""States of a destination that need somebody's attention."""
 _COLORS = {"ok": "32", "warn": "33", "fail": "31"}
 
 
@@ -169,8 +171,29 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
+def _outbound(call: Call) -> Iterator[Check]:
+    from api.desk import desk
+
+    if not call.settings.outbound or not call.path.exists():
+        return
+    with desk(call) as answering:
+        for fed in answering.ask("outbound_list"):
+            yield _fed(fed)
+
+
+def _fed(fed: dict[str, Any]) -> Check:
+    """A destination that stands still or has parked messages is a finding."""
+    said = f"{fed['to']}: {fed['state']}, {fed['delivered']:,} delivered, {fed['behind']:,} behind"
+    if fed["parked"]:
+        said += f", {fed['parked']:,} parked; see `wardtwin outbound show {fed['destination']}`"
+    if fed["reason"]:
+        said += f" ({fed['reason']})"
+    ill = fed["parked"] or fed["state"] in _ILL
+    return Check(f"outbound {fed['destination']}", "warn" if ill else "ok", said)
+
+
 Look = Callable[[Call], Iterator[Check]]
-CHECKS: tuple[Look, ...] = (_settings, _python, _packages, _disk, _clock, _store, _ports)
+CHECKS: tuple[Look, ...] = (_settings, _python, _packages, _disk, _clock, _store, _ports, _outbound)
 
 COMMAND = Command(
     name="doctor",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from api.commands import Call, Command
+from api.commands import Call, Command, address
 from twin_core.errors import FeedError, UsageError
 
 if TYPE_CHECKING:
@@ -55,15 +55,6 @@ def run(call: Call) -> int:
             raise
     _tell(call, sent, time.monotonic() - began)
     return 1 if sent.refused else 0
-
-
-def address(text: str) -> tuple[str, int]:
-    """HOST:PORT, `[::1]:2575` included. Raises UsageError for anything else."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise UsageError(f"{text!r} is no address.", do="Write it as HOST:PORT.")
-    return host, int(port)
 
 
 def _tls(call: Call) -> "ssl.SSLContext | None":
