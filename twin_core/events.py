@@ -327,6 +327,93 @@ class DeviceStated(Statement, frozen=True, kw_only=True, tag=True):
     patient: Identifier | None = None
 
 
+class Observation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """One measurement, finding or result as a report states it.
+
+    `system` and the like are FHIR code system URIs. Empty text means not stated.
+    """
+
+    system: str
+    code: str
+    display: str = ""
+    sub_id: str = ""
+    """Tells apart results of one code in one report (OBX-4); a device's containment path."""
+    repeat: int = 0
+    """How many results of this code and sub-id stand before it in the same report."""
+    status: str
+    """FHIR R4 Observation.status."""
+    status_only: bool = False
+    """The report changes the status and sends no value: what was reported before stands."""
+    effective_at: datetime | None = None
+    """When it was true of the patient, where that is not `effective_at` of the report."""
+    value_type: str = ""
+    """FHIR value[x] type: Quantity, CodeableConcept, string, dateTime, ...; empty: no value."""
+    value: str = ""
+    value_number: float | None = None
+    comparator: str = ""
+    """`<`, `<=`, `>=` or `>` where `value_number` is a limit."""
+    value_system: str = ""
+    value_code: str = ""
+    unit: str = ""
+    unit_system: str = ""
+    withheld: str = ""
+    """Why a value that was sent is not kept: narrative, attachment, waveform or person."""
+    reference_range: str = ""
+    interpretation: str = ""
+    body_site: str = ""
+    device: Identifier | None = None
+    """What measured it, where that is not `device` of the report."""
+
+
+class ObservationsReported(Event, frozen=True, kw_only=True, tag=True):
+    """Results were reported; `occurred_at` is when, and orders corrections (OBR-22, else MSH-7).
+
+    Results of one order correct each other. Those that stand alone, without an order or measured
+    by a device, are corrected only by a report of the same instant for the same subject.
+    """
+
+    order: Identifier | None = None
+    """The filler's number of the order, else the placer's."""
+    placer: Identifier | None = None
+    standalone: bool = False
+    source: str
+    """Who reported it (MSH-3|MSH-4), which is the subject where no patient or device is named."""
+    patient: tuple[Identifier, ...] = ()
+    encounter: Identifier | None = None
+    device: Identifier | None = None
+    effective_at: datetime
+    observations: tuple[Observation, ...]
+
+
+class DeviceEventReported(Event, frozen=True, kw_only=True, tag=True):
+    """A device raised, changed or ended an alarm, or something else happened to it."""
+
+    kind: str
+    """alarm, alarm-status (what became of telling someone) or event."""
+    alarm: Identifier
+    """What the reports of one alarm have in common: the number of its first report."""
+    report: str = ""
+    """The number of this report."""
+    source: str
+    device: Identifier | None = None
+    patient: tuple[Identifier, ...] = ()
+    encounter: Identifier | None = None
+    place: Place = NOWHERE
+    system: str = ""
+    code: str = ""
+    display: str = ""
+    priority: str = ""
+    """high, medium, low or none."""
+    alarm_type: str = ""
+    """physiological, technical or advisory."""
+    phase: str = ""
+    """start, continue, end, tpoint, ..."""
+    state: str = ""
+    """active, inactive or latched; of an alarm-status what became of the message."""
+    inactivation: str = ""
+    """enabled, audio-paused, alarm-off, ..."""
+
+
 class DirectoryStated(Statement, frozen=True, kw_only=True, tag=True):
     """A FHIR Organization or Practitioner: who is who, without occupancy."""
 
@@ -364,6 +451,8 @@ AnyEvent = (
     | LocationStated
     | DeviceStated
     | DirectoryStated
+    | ObservationsReported
+    | DeviceEventReported
 )
 
 
@@ -374,7 +463,7 @@ class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id,
     guessed_charset, displaced_field, missing_element, reversed_period, invalid_time,
     unresolved_reference, site_trigger, ignored_trigger, unsupported_event, not_understood,
-    unreadable_line.
+    unreadable_line, unknown_unit, invalid_number, payload_not_kept.
     """
 
     kind: str

@@ -42,8 +42,37 @@ BED_STATUSES = frozenset("CHOUKI")
 YES_NO = {"Y": True, "N": False}
 """Table 0136."""
 
+RESULT_STATUSES: dict[str, str] = {
+    # Table 0085 (OBX-11), and 0123 (OBR-25) where OBX-11 is empty -> FHIR Observation.status, as
+    # the v2-to-FHIR guide maps it.
+    "": "unknown",
+    "F": "final",
+    "C": "corrected",
+    "P": "preliminary",
+    "R": "preliminary",
+    "S": "preliminary",
+    "I": "registered",
+    "O": "registered",
+    "D": "entered-in-error",
+    "W": "entered-in-error",
+    "X": "cancelled",
+    "N": "cancelled",
+    "U": "final",
+    "V": "final",
+    "A": "amended",
+    "B": "amended",
+    "M": "corrected",
+    "Y": "unknown",
+    "Z": "unknown",
+}
+STATUS_ONLY = frozenset("DWU")
+"""Codes of table 0085 that change the status of what was reported before, without its value."""
+
 TRIGGER_EVENTS: dict[str, frozenset[str]] = {
     "ADT": frozenset({*(f"A{number:02}" for number in range(1, 63)), "Z99"}),
+    "ORU": frozenset({"R01", "R30", "R31", "R32", "R40", "R41", "R42"}),
+    "ORA": frozenset({"R41"}),
 }
 """The message types that are taken, each with its trigger events: ADT A01 to A62 (chapter 3) and
-Z99, by which IHE PAM corrects a movement."""
+Z99, by which IHE PAM corrects a movement; observations and alarms (chapter 7; R42 as IHE's device
+profiles use it)."""

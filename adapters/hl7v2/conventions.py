@@ -4,6 +4,7 @@ The same few hundred beds, authorities and hours recur in all messages of a feed
 for is remembered here.
 """
 
+from adapters.hl7v2.codings import Terms
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.timestamps import Calendar
 from twin_core.identifiers import NOWHERE, Place
@@ -26,6 +27,7 @@ class Conventions:
         self.kept_paths = settings.kept_paths
         self.lenient = settings.strictness == "lenient"
         self._beds = {tuple(_padded(sent)): place for sent, place in settings.beds.items()}
+        self.terms = Terms(settings.authorities)
         self._places: dict[tuple[str, str], Place] = {}
         self._systems: dict[str, str] = {}
 

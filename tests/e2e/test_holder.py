@@ -100,7 +100,7 @@ def sent(port: int, content: str) -> str:
 @pytest.fixture
 def store(tmp_path):
     path = tmp_path / "hospital.duckdb"
-    bad = message(3).replace("ADT^A01", "ORU^R01")
+    bad = message(3).replace("ADT^A01", "MDM^T02")
     ran = wardtwin("ingest", "-", store=path, given=f"{message(1)}\r{message(2)}\r{bad}\r")
     assert ran.returncode == 1, ran.stderr
     return path

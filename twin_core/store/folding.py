@@ -13,16 +13,27 @@ import duckdb
 from twin_core.events import DeviceStated, LocationStated
 from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
-from twin_core.store.fold.device import fold_census, fold_device, fold_directory
+from twin_core.store.fold.device import device_id_of, fold_census, fold_device, fold_directory
 from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
 from twin_core.store.fold.locations import Path, fold_location, path_identifier
+from twin_core.store.fold.observation import fold_device_events, fold_results
 from twin_core.store.fold.patient import fold_people
 from twin_core.store.fold.rows import EntityRow, Resolver
 from twin_core.store.messages import Filed
 from twin_core.store.nodes import Nodes
 from twin_core.store.places import Places, Touched
 from twin_core.store.starts import same_starts
-from twin_core.store.subjects import CENSUS, DEVICE, DIRECTORY, ENCOUNTER, LOCATION, PATIENT
+from twin_core.store.subjects import (
+    CENSUS,
+    DEVICE,
+    DEVICE_EVENT,
+    DIRECTORY,
+    ENCOUNTER,
+    LOCATION,
+    PATIENT,
+    RESULT,
+    subject_of,
+)
 from twin_core.store.tables import ENTITIES
 from twin_core.store.units import Unit, Units, owners_where
 
@@ -32,6 +43,10 @@ class Changes(NamedTuple):
 
     opened: list[tuple[EntityRow, int, int]]
     closed: list[tuple[EntityRow, int]]
+
+
+_REPORTED = (("observation", RESULT), ("device_event", DEVICE_EVENT))
+"""Tables of what devices and laboratories report, with the kind of unit that writes each."""
 
 
 class Folding:
@@ -67,11 +82,13 @@ class Folding:
         self._fetch(filed)
         before = self._people_before()
         named_before = self._encounters_before()
+        devices_before = self._devices_before()
         self._unite_and_add(filed)
         self._fold_people(before)
         self._fold_places(filed)
         self._follow_renamed(named_before)
         self._fold_encounters()
+        self._fold_devices(filed, devices_before)
         self._fold_others()
         return Changes(self._opened, self._closed)
 
@@ -111,6 +128,13 @@ class Folding:
             for owner in self._dirty[ENCOUNTER]
             if not self.nodes.is_new(owner)
             for unit in [self.units.get(owner)]
+        }
+
+    def _devices_before(self) -> dict[int, str]:
+        return {
+            owner: device_id_of(self.nodes.identifiers(owner))
+            for owner in self._dirty[DEVICE]
+            if not self.nodes.is_new(owner)
         }
 
     def _unite_and_add(self, filed: Sequence[Filed]) -> None:
@@ -158,6 +182,7 @@ class Folding:
             owners = owners_where(self._connection, "encounter", "patient_id", moved)
             self._refold(ENCOUNTER, owners)
             self._refold(DEVICE, owners_where(self._connection, "device", "patient_id", moved))
+            self._refold_reports("patient_id", moved)
 
     def _fold_places(self, filed: Sequence[Filed]) -> None:
         stated = [f.fact for f in filed if isinstance(f.fact.event, LocationStated)]
@@ -210,6 +235,7 @@ class Folding:
         if renamed:
             owners = owners_where(self._connection, "encounter", "part_of", renamed)
             self._refold(ENCOUNTER, owners)
+            self._refold_reports("encounter_id", renamed)
 
     def _fold_encounters(self) -> None:
         owners = self._dirty[ENCOUNTER]
@@ -220,13 +246,39 @@ class Folding:
             identifiers = self.nodes.identifiers(unit.owner)
             self._replace(unit, fold_encounter(unit.facts, identifiers, resolver, self._precedence))
 
-    def _fold_others(self) -> None:
-        devices = self.units.fetch(DEVICE, self._dirty[DEVICE])
+    def _fold_devices(self, filed: Sequence[Filed], before: dict[int, str]) -> None:
+        reporting = {
+            self.nodes.family(self.nodes.number(kind, identifier))
+            for _, _, subject in filed
+            if subject.kind in (RESULT, DEVICE_EVENT)
+            for kind, identifier in subject.asked
+            if kind == DEVICE
+        }
+        # A device that only its reports name is folded once, to be shown at all.
+        seen_first = {u.owner for u in self.units.fetch(DEVICE, reporting) if not u.rows}
+        devices = self.units.fetch(DEVICE, self._dirty[DEVICE] | seen_first)
         self._fetch_asked(devices)
         resolver = self._resolver()
         for unit in devices:
             rows = fold_device(unit.facts, self.nodes.identifiers(unit.owner), resolver)
             self._replace(unit, rows)
+        renamed = {
+            device_id
+            for owner, device_id in before.items()
+            if device_id != device_id_of(self.nodes.identifiers(self.nodes.family(owner)))
+        }
+        if renamed:
+            self._refold_reports("device_id", renamed)
+
+    def _fold_others(self) -> None:
+        results = self.units.fetch(RESULT, self._dirty[RESULT])
+        alarms = self.units.fetch(DEVICE_EVENT, self._dirty[DEVICE_EVENT])
+        self._fetch_asked([*results, *alarms])
+        resolver = self._resolver()
+        for unit in results:
+            self._replace(unit, fold_results(unit.facts, resolver))
+        for unit in alarms:
+            self._replace(unit, fold_device_events(unit.facts, resolver))
         for unit in self.units.fetch(DIRECTORY, self._dirty[DIRECTORY]):
             self._replace(unit, fold_directory(unit.facts))
         for unit in self.units.fetch(CENSUS, self._dirty[CENSUS]):
@@ -235,7 +287,9 @@ class Folding:
     # --- what folds ask ----------------------------------------------------------------------
 
     def _resolver(self) -> Resolver:
-        return Resolver(self.places.resolve, self._patient, self._encounter, self._location)
+        return Resolver(
+            self.places.resolve, self._patient, self._encounter, self._location, self._device
+        )
 
     def _patient(self, identifiers: Sequence[Identifier]) -> tuple[str | None, bool]:
         if not identifiers:
@@ -253,6 +307,10 @@ class Folding:
         resolved = self.places.hierarchy.resolve(reference)
         return resolved.location_id, resolved.known
 
+    def _device(self, identifier: Identifier) -> str:
+        owner = self.nodes.family(self.nodes.number(DEVICE, identifier))
+        return device_id_of(self.nodes.identifiers(owner))
+
     def _survivors(self, owner: int) -> Unit:
         (unit,) = self.units.fetch(PATIENT, (owner,))
         if unit.survivors is None:
@@ -266,6 +324,10 @@ class Folding:
             if unit.kind == DEVICE:
                 found = {f.event.patient for f in unit.facts if isinstance(f.event, DeviceStated)}
                 asked[PATIENT] |= {patient for patient in found if patient is not None}
+            elif unit.kind in (RESULT, DEVICE_EVENT):
+                for fact in unit.facts:
+                    for kind, identifier in subject_of(fact.event).asked:
+                        asked[kind].add(identifier)
             else:
                 patients, parents = asks_for(unit.facts)
                 asked[PATIENT] |= patients
@@ -281,6 +343,10 @@ class Folding:
         found = set(owners)
         self._recall(kind, found)
         self._dirty[kind] |= {self.nodes.family(owner) for owner in found}
+
+    def _refold_reports(self, column: str, ids: set[str]) -> None:
+        for entity, kind in _REPORTED:
+            self._refold(kind, owners_where(self._connection, entity, column, ids))
 
     def _recall(self, kind: str, owners: set[int]) -> None:
         # Owners come from rows; their nodes must be at hand before their facts can be loaded.

@@ -4,7 +4,7 @@ This table is the only place that knows how an event is filed: under which node 
 which identifiers it unites into one family, and which further ones its fold will ask for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from twin_core.events import (
@@ -12,12 +12,14 @@ from twin_core.events import (
     BedStatusChanged,
     CensusReported,
     Departed,
+    DeviceEventReported,
     DeviceStated,
     DirectoryStated,
     EncounterEvent,
     EncounterStated,
     Event,
     LocationStated,
+    ObservationsReported,
     PatientDescribed,
     PatientsMerged,
     PatientStated,
@@ -29,6 +31,7 @@ from twin_core.store.fold.locations import Path, path_identifier
 from twin_core.store.fold.patient import identifiers_of
 
 PATIENT, ENCOUNTER, LOCATION, DEVICE, DIRECTORY, CENSUS = "p", "e", "l", "d", "o", "c"
+RESULT, DEVICE_EVENT = "r", "v"
 
 
 _FURTHER_PLACE: dict[type[Event], str] = {
@@ -115,6 +118,38 @@ def _census(event: CensusReported) -> Subject:
     return Subject(CENSUS, (Identifier("urn:wardtwin:census", counted),))
 
 
+def _results(event: ObservationsReported) -> Subject:
+    devices = dict.fromkeys([event.device, *(one.device for one in event.observations)])
+    return Subject(RESULT, (result_identifier(event),), _asked(event, devices))
+
+
+def result_identifier(event: ObservationsReported) -> Identifier:
+    """Under what results are filed: their order, or the subject and the instant of them."""
+    if event.order is not None and not event.standalone:
+        return event.order
+    whose: str | Identifier | None = event.patient[0] if event.patient else event.device
+    if whose is None:
+        whose = next((one.device for one in event.observations if one.device), event.source)
+    named = whose if isinstance(whose, str) else f"{whose.system}|{whose.value}"
+    return Identifier(
+        "urn:wardtwin:results", f"{named}|{event.effective_at.isoformat()}", "results"
+    )
+
+
+def _device_event(event: DeviceEventReported) -> Subject:
+    return Subject(DEVICE_EVENT, (event.alarm,), _asked(event, (event.device,)))
+
+
+def _asked(
+    event: ObservationsReported | DeviceEventReported, devices: Iterable[Identifier | None]
+) -> tuple[tuple[str, Identifier], ...]:
+    asked = [(PATIENT, event.patient[0])] if event.patient else []
+    if event.encounter is not None:
+        asked.append((ENCOUNTER, event.encounter))
+    asked += [(DEVICE, device) for device in devices if device is not None]
+    return tuple(asked)
+
+
 _FILING: dict[type, Callable[[Any], Subject]] = {
     PatientDescribed: _person,
     PatientStated: _person,
@@ -126,4 +161,6 @@ _FILING: dict[type, Callable[[Any], Subject]] = {
     DeviceStated: _device,
     DirectoryStated: _directory,
     CensusReported: _census,
+    ObservationsReported: _results,
+    DeviceEventReported: _device_event,
 }

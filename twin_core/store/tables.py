@@ -47,6 +47,11 @@ _OPERATIONAL = Column(
 )
 _STAFFED = Column("staffed", "BOOLEAN", "Whether the bed is open and staffed; NULL where unknown")
 
+_RESULT_PATIENT = Column("patient_id", _TEXT, "The surviving patient record; NULL if not named")
+_RESULT_ENCOUNTER = Column("encounter_id", _TEXT, "The visit it belongs to; NULL if not named")
+_DEVICE_ID = Column("device_id", _TEXT, "The device; see twin.device")
+_CODE_SYSTEM = Column("code_system", _TEXT, "Code system of the code, as a URI")
+
 ENTITIES: tuple[Entity, ...] = (
     Entity(
         "patient",
@@ -215,7 +220,7 @@ ENTITIES: tuple[Entity, ...] = (
     ),
     Entity(
         "device",
-        "Devices, as FHIR Device resources state them",
+        "Devices, as FHIR Device resources state them or as their own reports show them",
         (
             Column("device_id", _TEXT, "Stable id, derived from the device's identifiers"),
             Column("kind", _TEXT, "Device type code"),
@@ -231,7 +236,7 @@ ENTITIES: tuple[Entity, ...] = (
     Entity(
         "device_identifier",
         "Every identifier by which a device is known",
-        (Column("device_id", _TEXT, "The device; see twin.device"), _SYSTEM, _VALUE, _TYPE),
+        (_DEVICE_ID, _SYSTEM, _VALUE, _TYPE),
     ),
     Entity(
         "directory",
@@ -253,6 +258,63 @@ ENTITIES: tuple[Entity, ...] = (
             _UNIT,
             Column("at", _AT, "Instant of the count"),
             Column("census", "BIGINT", "Patients counted in the unit"),
+        ),
+    ),
+    Entity(
+        "observation",
+        "Results, vital signs and device measurements, each as last reported",
+        (
+            Column("observation_id", _TEXT, "Stable id, derived from order or subject, code, time"),
+            _RESULT_PATIENT,
+            _RESULT_ENCOUNTER,
+            _DEVICE_ID,
+            _CODE_SYSTEM,
+            Column("code", _TEXT, "What was observed (OBX-3), LOINC or MDC where either was sent"),
+            Column("display", _TEXT, "The code's text as sent"),
+            Column("sub_id", _TEXT, "OBX-4; of a device MDS.VMD.channel.metric"),
+            Column("status", _TEXT, "FHIR R4 Observation.status, such as preliminary or final"),
+            Column("effective_at", _AT, "When it was true of the patient (OBX-14, else OBR-7)"),
+            Column("reported_at", _AT, "When it was last reported (OBR-22, else MSH-7)"),
+            Column("value_type", _TEXT, "FHIR value type: Quantity, CodeableConcept, string, ..."),
+            Column("value", _TEXT, "The value as text; NULL where withheld or none"),
+            Column("value_number", "DOUBLE", "The number of a Quantity; NULL where it is none"),
+            Column("comparator", _TEXT, "<, <=, >= or > where value_number is a limit"),
+            Column("value_system", _TEXT, "Code system of value_code, as a URI"),
+            Column("value_code", _TEXT, "The code of a coded value"),
+            Column("unit", _TEXT, "UCUM where unit_system says so, else as sent"),
+            Column("unit_system", _TEXT, "http://unitsofmeasure.org, another, or NULL: unknown"),
+            Column(
+                "withheld",
+                _TEXT,
+                "Why a value that was sent is not kept: narrative, attachment, waveform, person",
+            ),
+            Column("reference_range", _TEXT, "Reference range as sent (OBX-7)"),
+            Column("interpretation", _TEXT, "Flags of OBX-8 (H, L, A, ...), a blank between them"),
+            Column("body_site", _TEXT, "Where on the body it was observed"),
+            Column("filler_order", _TEXT, "The filler's order number (OBR-3, ORC-3)"),
+            Column("placer_order", _TEXT, "The placer's order number (OBR-2, ORC-2)"),
+        ),
+    ),
+    Entity(
+        "device_event",
+        "Alarms and other events of devices, one row per report of one",
+        (
+            Column("device_event_id", _TEXT, "Stable id, derived from alarm, report and instant"),
+            Column("alarm_id", _TEXT, "What the reports of one alarm have in common"),
+            _DEVICE_ID,
+            _RESULT_PATIENT,
+            _RESULT_ENCOUNTER,
+            Column("location_id", _TEXT, "Where the patient was said to be (PV1-3)"),
+            Column("kind", _TEXT, "alarm, alarm-status or event"),
+            _CODE_SYSTEM,
+            Column("code", _TEXT, "What happened, such as an MDC event code"),
+            Column("display", _TEXT, "The code's text as sent"),
+            Column("priority", _TEXT, "high, medium, low or none; NULL where not stated"),
+            Column("alarm_type", _TEXT, "physiological, technical or advisory"),
+            Column("phase", _TEXT, "start, continue, end, tpoint, ..."),
+            Column("state", _TEXT, "active, inactive, latched; delivered, read, ... of a status"),
+            Column("inactivation", _TEXT, "enabled, audio-paused, alarm-off, ..."),
+            Column("occurred_at", _AT, "When it happened"),
         ),
     ),
     Entity(

@@ -36,6 +36,8 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
     "d": ("device", "device_identifier", "fold_finding"),
     "o": ("directory",),
     "c": ("source_census",),
+    "r": ("observation",),
+    "v": ("device_event",),
 }
 """Which tables a fold unit of each kind writes."""
 
@@ -62,6 +64,10 @@ class Unit:
         else:
             insort(self.facts, fact, key=lambda held: held.order)
 
+    def weight(self) -> int:
+        """How much memory it takes, in facts; one fact of results may give a hundred rows."""
+        return len(self.facts) + (len(self.rows) if self.kind == "r" else 0)
+
     def absorb(self, other: "Unit") -> None:
         """Take over the facts and rows of a family that turned out to be this one."""
         self.facts = sorted([*self.facts, *other.facts], key=lambda fact: fact.order)
@@ -82,11 +88,11 @@ class Units:
 
     def begin(self) -> None:
         """Start a batch with a bounded memory: what was used least recently is dropped."""
-        facts = sum(len(unit.facts) for unit in self._held.values())
+        facts = sum(unit.weight() for unit in self._held.values())
         for owner in list(self._held):
             if facts <= REMEMBERED_FACTS:
                 break
-            facts -= len(self._held.pop(owner).facts)
+            facts -= self._held.pop(owner).weight()
 
     def fetch(self, kind: str, owners: Iterable[int]) -> list[Unit]:
         """The units of owners, loading those that are not remembered."""

@@ -22,6 +22,7 @@ _ARROW: dict[str, pa.DataType] = {
     "BOOLEAN": pa.bool_(),
     "BIGINT": pa.int64(),
     "INTEGER": pa.int32(),
+    "DOUBLE": pa.float64(),
     "DATE": pa.date32(),
     "BLOB": pa.binary(),
 }

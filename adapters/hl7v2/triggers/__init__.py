@@ -5,6 +5,7 @@ Every function takes one message and returns its events, the description of the 
 
 from adapters.hl7v2.fields import Reading
 from adapters.hl7v2.triggers import (
+    alarms,
     beds,
     cancels,
     doctors,
@@ -14,6 +15,7 @@ from adapters.hl7v2.triggers import (
     people,
     plans,
     purges,
+    results,
     tracking,
     zbe,
 )
@@ -31,6 +33,8 @@ _FAMILIES = (
     beds,
     people,
     merges,
+    results,
+    alarms,
 )
 
 TRANSLATORS: dict[str, Translator] = {

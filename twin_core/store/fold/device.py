@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from twin_core.events import CensusReported, DeviceStated, DirectoryStated
-from twin_core.identifiers import Identifier, content_id
+from twin_core.identifiers import REFERENCE, Identifier, content_id
 from twin_core.store.facts import Fact
 from twin_core.store.fold.rows import (
     EntityRow,
@@ -19,12 +19,16 @@ from twin_core.store.fold.stated import latest_statements
 def fold_device(
     facts: Sequence[Fact], identifiers: Sequence[Identifier], resolver: Resolver
 ) -> list[EntityRow]:
-    """One device, known by its identifiers, as the latest statement of any source has it."""
+    """One device, known by its identifiers, as the latest statement of any source has it.
+
+    A device that only its own reports name has a row without description.
+    """
     statements = latest_statements(facts)
+    device_id = device_id_of(identifiers)
     if not statements:
-        return []
-    named = canonical(identifiers)
-    device_id = content_id("d", named.system, named.value)
+        if facts or all(i.type == REFERENCE for i in identifiers):
+            return []
+        return [("device", (device_id, *(None,) * 8)), *_known_as(device_id, identifiers)]
     event = statements[-1].event
     assert isinstance(event, DeviceStated)  # noqa: S101  (narrows the type)
     rows: list[EntityRow] = []
@@ -39,9 +43,19 @@ def fold_device(
     said = (event.kind, event.name, event.manufacturer, event.model, event.serial_number)
     texts = tuple(text(part) for part in (*said, event.status))
     rows.append(("device", (device_id, *texts, location_id, patient_id)))
-    for i in sorted(identifiers, key=lambda i: (i.system, i.value)):
-        rows.append(("device_identifier", (device_id, i.system, i.value, text(i.type))))
+    rows += _known_as(device_id, identifiers)
     return list(dict.fromkeys(rows))
+
+
+def device_id_of(identifiers: Sequence[Identifier]) -> str:
+    """The id of the device that is known by these identifiers."""
+    named = canonical(identifiers)
+    return content_id("d", named.system, named.value)
+
+
+def _known_as(device_id: str, identifiers: Sequence[Identifier]) -> list[EntityRow]:
+    listed = sorted(identifiers, key=lambda i: (i.system, i.value))
+    return [("device_identifier", (device_id, i.system, i.value, text(i.type))) for i in listed]
 
 
 def fold_directory(facts: Sequence[Fact]) -> list[EntityRow]:

@@ -40,6 +40,8 @@ class Resolver(NamedTuple):
     encounter: Callable[[Identifier], tuple[str, bool]]
     """encounter_id for an identifier, and whether that encounter has been described."""
     location: Callable[[Identifier], tuple[str, bool]]
+    device: Callable[[Identifier], str]
+    """device_id for an identifier of a device."""
 
 
 class Note(NamedTuple):

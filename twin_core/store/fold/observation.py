@@ -1,0 +1,182 @@
+"""Results and device events: what was last reported of each, corrections and deletions applied.
+
+The results of one order (or of one subject at one instant) are one unit. A report goes to the
+result of its patient, code, sub-id and place among repeats, by these rules:
+
+- to the one of the same effective instant, if there is one;
+- of an order, a correction, deletion or cancellation goes to the latest one before it, and a report
+  of something so far registered or preliminary continues it, whatever time it gives: a laboratory
+  may move from collection to analysis time between the two;
+- anything else is another result: a final result changes by a correction only (table 0085).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from twin_core.events import DeviceEventReported, Observation, ObservationsReported
+from twin_core.identifiers import content_id
+from twin_core.store.facts import Fact
+from twin_core.store.fold.rows import EntityRow, Resolver, text
+
+PENDING = frozenset({"registered", "preliminary"})
+SETTLED = frozenset({"final", "amended", "corrected"})
+REVISIONS = frozenset({"amended", "corrected", "entered-in-error", "cancelled"})
+
+
+class Result:
+    """One observation while its reports are folded; a report that names no visit keeps the last."""
+
+    __slots__ = ("effective_at", "encounter", "first", "latest", "report", "valued", "whose")
+
+    def __init__(
+        self, report: ObservationsReported, one: Observation, at: datetime, whose: str | None
+    ) -> None:
+        self.first = (report, one, at)
+        self.whose = whose
+        self.effective_at = at
+        self.encounter = report.encounter
+        self.report = report
+        self.latest = self.valued = one
+
+    def add(self, report: ObservationsReported, one: Observation, at: datetime) -> None:
+        """A further report; one that still waits for a settled result says nothing new."""
+        if one.status in PENDING and self.latest.status in SETTLED:
+            return
+        self.report, self.latest = report, one
+        self.encounter = report.encounter or self.encounter
+        if not one.status_only:
+            self.valued, self.effective_at = one, at
+
+
+_Key = tuple[str | None, str, str, str, int, str]
+
+
+def fold_results(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
+    """The observations of one order, or of one subject and instant, from its reports in order."""
+    found: dict[_Key, list[Result]] = {}
+    for fact in facts:
+        report = fact.event
+        if not isinstance(report, ObservationsReported):
+            continue
+        patient_id = resolver.patient(report.patient)[0] if report.patient else None
+        for one in report.observations:
+            at = one.effective_at or report.effective_at
+            key = (patient_id, one.system, one.code, one.sub_id, one.repeat, _told_by(report, one))
+            results = found.get(key)
+            if results is None:
+                found[key] = [Result(report, one, at, patient_id)]
+                continue
+            held = _meant(results, one, at, alone=report.standalone or report.order is None)
+            if held is None:
+                results.append(Result(report, one, at, patient_id))
+            else:
+                held.add(report, one, at)
+    return [_row(result, resolver) for results in found.values() for result in results]
+
+
+def _told_by(report: ObservationsReported, one: Observation) -> str:
+    """What tells apart equal codes outside an order: the device that measured."""
+    if report.order is not None and not report.standalone:
+        return ""
+    device = one.device or report.device
+    return "" if device is None else f"{device.system}|{device.value}"
+
+
+def _meant(results: list[Result], one: Observation, at: datetime, *, alone: bool) -> Result | None:
+    for result in reversed(results):
+        if at in (result.effective_at, result.first[2]):
+            return result
+    if alone:
+        return None
+    latest = results[-1]
+    if one.status_only or one.status in REVISIONS or latest.latest.status in PENDING:
+        return latest
+    return None
+
+
+def _row(result: Result, resolver: Resolver) -> EntityRow:
+    report, latest, valued = result.report, result.latest, result.valued
+    device = valued.device or report.device
+    encounter = result.encounter
+    filler = report.order.value if report.order and report.order.type != "PLAC" else None
+    placer = report.placer or (report.order if report.order and not filler else None)
+    return (
+        "observation",
+        (
+            _observation_id(result),
+            result.whose,
+            resolver.encounter(encounter)[0] if encounter else None,
+            resolver.device(device) if device else None,
+            latest.system,
+            latest.code,
+            text(latest.display or valued.display),
+            text(latest.sub_id),
+            latest.status,
+            result.effective_at,
+            report.occurred_at,
+            text(valued.value_type),
+            text(valued.value),
+            valued.value_number,
+            text(valued.comparator),
+            text(valued.value_system),
+            text(valued.value_code),
+            text(valued.unit),
+            text(valued.unit_system),
+            text(valued.withheld),
+            text(valued.reference_range),
+            text(valued.interpretation),
+            text(valued.body_site),
+            filler,
+            placer.value if placer else None,
+        ),
+    )
+
+
+def _observation_id(result: Result) -> str:
+    """Derived from how the observation was first reported, so that a correction keeps it."""
+    report, one, at = result.first
+    who = report.patient[0].key if report.patient else ("", "")
+    order = ("", "") if report.order is None else report.order.key
+    told = (*order, *who, _told_by(report, one) or ("" if report.order else report.source))
+    what = (one.system, one.code, one.sub_id, str(one.repeat), at.isoformat())
+    return content_id("o", *told, *what)
+
+
+def fold_device_events(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
+    """The reports of one alarm; of two with one number and instant the later sent one counts."""
+    latest: dict[tuple[object, ...], DeviceEventReported] = {}
+    for event in _device_events(facts):
+        latest[event.report, event.occurred_at, event.kind, event.phase, event.code] = event
+    return [_device_event_row(event, resolver) for event in latest.values()]
+
+
+def _device_events(facts: Sequence[Fact]) -> Iterator[DeviceEventReported]:
+    for fact in facts:
+        if isinstance(fact.event, DeviceEventReported):
+            yield fact.event
+
+
+def _device_event_row(event: DeviceEventReported, resolver: Resolver) -> EntityRow:
+    alarm = event.alarm
+    at = event.occurred_at.isoformat()
+    return (
+        "device_event",
+        (
+            content_id("v", *alarm.key, event.report, at, event.kind, event.phase, event.code),
+            content_id("v", "alarm", *alarm.key),
+            resolver.device(event.device) if event.device else None,
+            resolver.patient(event.patient)[0] if event.patient else None,
+            resolver.encounter(event.encounter)[0] if event.encounter else None,
+            resolver.place(event.place).location_id if event.place else None,
+            event.kind,
+            text(event.system),
+            text(event.code),
+            text(event.display),
+            text(event.priority),
+            text(event.alarm_type),
+            text(event.phase),
+            text(event.state),
+            text(event.inactivation),
+            event.occurred_at,
+        ),
+    )
