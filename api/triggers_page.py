@@ -127,6 +127,9 @@ def _collect(part: Any, found: dict[type[Event], None], seen: set[int]) -> None:
     seen.add(id(part))
     if isinstance(part, type) and issubclass(part, Event):
         found[part] = None
+    elif isinstance(part, type) and part.__module__.startswith(_OWN):
+        for method in vars(part).values():
+            _collect(method, found, seen)
     elif isinstance(part, partial):
         for inner in (part.func, *part.args, *part.keywords.values()):
             _collect(inner, found, seen)

@@ -5,7 +5,6 @@ stand for is remembered by the feed's `Terms`.
 """
 
 import re
-from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from adapters.hl7v2.er7 import Message
@@ -51,6 +50,8 @@ CODE_SYSTEMS: dict[str, str] = {
 }
 _PREFERRED = frozenset({LOINC, MDC})
 _REMEMBERED = 20_000
+_SENDERS = 64
+_LONGEST = 500
 _SIXTEEN_DIGITS = re.compile(r"[0-9A-Fa-f]{16}")
 _CLEARED = '""'
 _Known = TypeVar("_Known")
@@ -78,92 +79,47 @@ NO_UNIT = UnitOfMeasure("", "", False)
 class Terms:
     """The codes, units and devices of one feed, each read once."""
 
-    __slots__ = ("_codings", "_devices", "_units", "authorities")
+    __slots__ = ("_codings", "_devices", "_issuers", "_units", "authorities")
 
     def __init__(self, authorities: dict[str, str]) -> None:
         self.authorities = authorities
-        self._codings: dict[str, Coding | None] = {}
-        self._units: dict[str, UnitOfMeasure] = {}
-        self._devices: dict[str, Identifier | None] = {}
+        self._codings: dict[str, dict[str, Coding | None]] = {}
+        self._units: dict[str, UnitOfMeasure] = {"": NO_UNIT}
+        self._devices: dict[str, dict[str, Identifier | None]] = {}
+        self._issuers: dict[tuple[str, str, str], str] = {}
 
-    def coding(self, message: Message, field: str) -> Coding | None:
-        """What a coded field means; of two codes the one in LOINC or MDC; None where it is empty.
-
-        The sender's own codes (L, 99zzz, no system, an unknown one) are in a system of the
-        sender's.
-        """
-        sender = message.header[3] or message.header[2]
-        return _remembered(self._codings, self._read_coding, message, field, f"{sender}\n{field}")
-
-    def unit(self, message: Message, field: str) -> UnitOfMeasure:
-        """The unit of OBX-6: UCUM where it is that or has an equivalent there, else as sent."""
-        if not field or field == _CLEARED:
-            return NO_UNIT
-        return _remembered(self._units, _read_unit, message, field, field)
-
-    def device(self, message: Message, field: str) -> Identifier | None:
-        """The device that an EI field (OBX-18, PRT-10) names."""
-        if not field or field == _CLEARED:
-            return None
-        sender = message.header[3] or message.header[2]
-        return _remembered(self._devices, self._read_device, message, field, f"{sender}\n{field}")
-
-    def number(self, message: Message, field: str, kind: str) -> Identifier | None:
-        """The identifier of an EI field, such as an order's number."""
-        if not field or field == _CLEARED:
-            return None
-        value, *authority = message.components(message.first_repetition(field))[:4]
-        value = message.text(value).strip()
-        if not value or value == _CLEARED:
-            return None
-        return Identifier(self._issuer(message, authority, kind), value, kind)
-
-    def _read_coding(self, message: Message, field: str) -> Coding | None:
-        parts = [
-            "" if part == _CLEARED else message.text(part).strip()
-            for part in message.components(message.first_repetition(field))
-        ]
-        found = [
-            Coding(self.code_system(message, parts[at + 2]), code, parts[at + 1])
-            for at in (0, 3)
-            if (code := parts[at] or parts[at + 1])
-        ]
-        for coding in found:
-            if coding.system in _PREFERRED:
-                return coding
-        return found[0] if found else None
-
-    def code_system(self, message: Message, name: str) -> str:
-        """The URI of a coding system that a message names."""
-        own = self.authorities.get(name)
-        if own:
-            return own
-        known = CODE_SYSTEMS.get(name.upper())
-        if known:
-            return known
-        return f"urn:wardtwin:sender:{_sender(message)}:code:{name or 'L'}"
-
-    def _read_device(self, message: Message, field: str) -> Identifier | None:
-        value, namespace, universal, kind = (
-            "" if part == _CLEARED else message.text(part).strip()
-            for part in message.components(message.first_repetition(field))[:4]
+    def of(self, message: Message) -> "Vocabulary":
+        """The terms of this message's sender."""
+        if not message.is_standard:
+            return Vocabulary(self, message, {}, {}, {})
+        sender = _sender(message)
+        for known in (self._codings, self._devices):
+            if sender not in known and len(known) >= _SENDERS:
+                known.clear()
+        return Vocabulary(
+            self,
+            message,
+            self._codings.setdefault(sender, {}),
+            self._units,
+            self._devices.setdefault(sender, {}),
         )
-        if kind.upper() == "EUI-64" or namespace.upper() == "EUI-64":
-            number = (universal or value).replace("-", "")
-            if _SIXTEEN_DIGITS.fullmatch(number):
-                pairs = (number[at : at + 2] for at in range(0, 16, 2))
-                return Identifier(EUI_64, "-".join(pairs).upper(), DEVICE_NUMBER)
-        value = value or universal
-        if not value:
-            return None
-        if value.startswith("urn:"):
-            return Identifier(URI, value, DEVICE_NUMBER)
-        authority = [namespace, "" if universal == value else universal, kind]
-        return Identifier(self._issuer(message, authority, DEVICE_NUMBER), value, DEVICE_NUMBER)
 
-    def _issuer(self, message: Message, authority: list[str], kind: str) -> str:
+    def issuer(self, message: Message, authority: str, kind: str) -> str:
+        """The system of an identifier whose authority is the rest of an EI field."""
+        if not message.is_standard or "\\" in authority:
+            return self._read_issuer(message, authority, kind)
+        key = (authority, kind, message.header[3] or message.header[2])
+        system = self._issuers.get(key)
+        if system is None:
+            if len(self._issuers) >= _REMEMBERED:
+                self._issuers.clear()
+            system = self._issuers[key] = self._read_issuer(message, authority, kind)
+        return system
+
+    def _read_issuer(self, message: Message, authority: str, kind: str) -> str:
         namespace, universal, universal_type = (
-            "" if part == _CLEARED else message.text(part).strip() for part in authority
+            "" if part == _CLEARED else message.text(part).strip()
+            for part in message.components(authority)[:3]
         )
         for name in (namespace, universal):
             if name and name in self.authorities:
@@ -176,27 +132,125 @@ class Terms:
         return f"urn:wardtwin:sender:{_sender(message)}:{kind}"
 
 
+class Vocabulary:
+    """The terms of one sender, as one message uses them.
+
+    What was read before is in `codings`, `units` and `devices`, by the field as sent.
+    """
+
+    __slots__ = ("_message", "_terms", "codings", "devices", "units")
+
+    def __init__(
+        self,
+        terms: Terms,
+        message: Message,
+        codings: dict[str, Coding | None],
+        units: dict[str, UnitOfMeasure],
+        devices: dict[str, Identifier | None],
+    ) -> None:
+        self._terms, self._message = terms, message
+        self.codings, self.units, self.devices = codings, units, devices
+
+    def coding(self, field: str) -> Coding | None:
+        """What a coded field means; of two codes the one in LOINC or MDC; None where it is empty.
+
+        The sender's own codes (L, 99zzz, no system, an unknown one) are in a system of the
+        sender's.
+        """
+        try:
+            return self.codings[field]
+        except KeyError:
+            return _remember(self.codings, field, self._read_coding(field))
+
+    def unit(self, field: str) -> UnitOfMeasure:
+        """The unit of OBX-6: UCUM where it is that or has an equivalent there, else as sent."""
+        try:
+            return self.units[field]
+        except KeyError:
+            return _remember(self.units, field, _read_unit(self._message, field))
+
+    def device(self, field: str) -> Identifier | None:
+        """The device that an EI field (OBX-18, PRT-10) names."""
+        try:
+            return self.devices[field]
+        except KeyError:
+            return _remember(self.devices, field, self._read_device(field))
+
+    def number(self, field: str, kind: str) -> Identifier | None:
+        """The identifier of an EI field, such as an order's number."""
+        if not field or field == _CLEARED:
+            return None
+        message = self._message
+        value, _, authority = message.first_repetition(field).partition(
+            message.delimiters.component
+        )
+        if not value.isalnum():
+            value = message.text(value).strip()
+            if not value or value == _CLEARED:
+                return None
+        return Identifier(self._terms.issuer(message, authority, kind), value, kind)
+
+    def _read_coding(self, field: str) -> Coding | None:
+        message = self._message
+        parts = [
+            "" if part == _CLEARED else message.text(part).strip()
+            for part in message.components(message.first_repetition(field))
+        ]
+        found = [
+            Coding(self._code_system(parts[at + 2]), code, parts[at + 1])
+            for at in (0, 3)
+            if (code := parts[at] or parts[at + 1])
+        ]
+        for coding in found:
+            if coding.system in _PREFERRED:
+                return coding
+        return found[0] if found else None
+
+    def _code_system(self, name: str) -> str:
+        own = self._terms.authorities.get(name)
+        if own:
+            return own
+        known = CODE_SYSTEMS.get(name.upper())
+        if known:
+            return known
+        return f"urn:wardtwin:sender:{_sender(self._message)}:code:{name or 'L'}"
+
+    def _read_device(self, field: str) -> Identifier | None:
+        message = self._message
+        first = message.first_repetition(field)
+        value, namespace, universal, kind = (
+            "" if part == _CLEARED else message.text(part).strip()
+            for part in message.components(first)[:4]
+        )
+        if "EUI-64" in (kind.upper(), namespace.upper()):
+            number = (universal or value).replace("-", "")
+            if _SIXTEEN_DIGITS.fullmatch(number):
+                pairs = (number[at : at + 2] for at in range(0, 16, 2))
+                return Identifier(EUI_64, "-".join(pairs).upper(), DEVICE_NUMBER)
+        if value.startswith("urn:") or (not value and universal.startswith("urn:")):
+            return Identifier(URI, value or universal, DEVICE_NUMBER)
+        if value and value != universal:
+            _, _, authority = first.partition(message.delimiters.component)
+            issuer = self._terms.issuer(message, authority, DEVICE_NUMBER)
+            return Identifier(issuer, value, DEVICE_NUMBER)
+        # The number is given twice, or only as the universal id: its namespace issued it.
+        if not universal:
+            return None
+        issuer = self._terms.issuer(message, namespace, DEVICE_NUMBER)
+        return Identifier(issuer, universal, DEVICE_NUMBER)
+
+
 def _sender(message: Message) -> str:
     return message.code(message.header[3]) or message.code(message.header[2])
 
 
-def _remembered(
-    known: dict[str, _Known],
-    read: Callable[[Message, str], _Known],
-    message: Message,
-    field: str,
-    key: str,
-) -> _Known:
-    # Only texts of messages with the usual delimiters and without escapes compare.
-    if not message.is_standard or "\\" in field or len(field) > 500:
-        return read(message, field)
-    try:
-        return known[key]
-    except KeyError:
+def _remember(known: dict[str, _Known], field: str, found: _Known) -> _Known:
+    # What an escape sequence stands for may differ by message.
+    if "\\" not in field and len(field) <= _LONGEST:
         if len(known) >= _REMEMBERED:
             known.clear()
-        found = known[key] = read(message, field)
-        return found
+        known[field] = found
+    return found
 
 
 def _read_unit(message: Message, field: str) -> UnitOfMeasure:

@@ -32,7 +32,9 @@ ABSENT = "\x00"
 
 STANDARD = "|^~\\&" + ABSENT
 _ORDINARY = frozenset(
-    f"{name}|" for name in "MSH EVN PID PD1 ARV ROL NK1 PV1 PV2 OBX AL1 DG1 GT1 IN1 MRG NPU".split()
+    f"{name}|"
+    for name in "MSH EVN PID PD1 ARV ROL NK1 PV1 PV2 OBX AL1 DG1 GT1 IN1 MRG NPU "
+    "ORC OBR NTE SPM TQ1 PRT".split()
 )
 _EMPTY = [""] * 64
 _FEW_EMPTY = [""] * 8
@@ -262,15 +264,12 @@ def _first_segments(lines: list[str], delimiters: Delimiters) -> dict[str, str]:
     """
     if not lines[-1]:
         lines.pop()
-    first = {line[:3]: line for line in lines}
-    if (
-        delimiters is _STANDARD
-        and len(first) == len(lines)
-        and _ORDINARY.issuperset([line[:4] for line in lines])
-    ):
-        return first
+    if delimiters is _STANDARD:
+        names = [line[:4] for line in lines]
+        if _ORDINARY.issuperset(names) and names.count("MSH|") == 1:
+            return {line[:3]: line for line in reversed(lines)}
     lines[:] = [line.lstrip(" \t") for line in lines if line.strip(" \t")]
-    first = {}
+    first: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         name = line[:3]
         if not _is_name(name) or line[3:4] not in ("", delimiters.field):

@@ -9,8 +9,9 @@ from datetime import datetime
 
 from adapters.hl7v2.codings import MDC, Coding
 from adapters.hl7v2.fields import CLEARED, Reading
+from adapters.hl7v2.triggers.orders import FILLER, Order, Subject
 from adapters.hl7v2.triggers.reading import Events, Translator
-from adapters.hl7v2.triggers.results import FILLER, Order, Subject, patients_with_results
+from adapters.hl7v2.triggers.results import patients_with_results
 from twin_core.events import DeviceEventReported, Event, Observation
 from twin_core.identifiers import Identifier, Place
 
@@ -129,7 +130,7 @@ def _event_code(reading: Reading, order: Order, said: Observation | None) -> Cod
         ):
             return Coding(said.value_system, said.value_code, said.value)
         return Coding(said.system, said.code, said.display)
-    found = reading.conventions.terms.coding(reading.message, order.obr[4])
+    found = reading.conventions.terms.of(reading.message).coding(order.obr[4])
     return found or Coding("", "", "")
 
 
@@ -140,13 +141,11 @@ def _numbers(
 
     Without a number every report stands alone, told by who sent it, its code and its instant.
     """
-    message, terms = reading.message, reading.conventions.terms
+    message = reading.message
     own = order.filler or order.placer
     _, parent = message.components(order.obr[29])[:2]
-    first = terms.number(
-        message,
-        parent.replace(message.delimiters.subcomponent, message.delimiters.component),
-        FILLER,
+    first = reading.conventions.terms.of(message).number(
+        parent.replace(message.delimiters.subcomponent, message.delimiters.component), FILLER
     )
     if own is None:
         told = f"{subject.source}|{coding.system}|{coding.code}|{order.effective_at.isoformat()}"

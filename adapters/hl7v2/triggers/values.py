@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import NamedTuple
 
-from adapters.hl7v2.codings import Terms
+from adapters.hl7v2.codings import Vocabulary
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.fields import CLEARED, Reading
 
@@ -35,10 +35,10 @@ class Value(NamedTuple):
 
 
 NO_VALUE = Value()
-Reader = Callable[[Reading, Terms, str], Value]
+Reader = Callable[[Reading, Vocabulary, str], Value]
 
 
-def read_value(reading: Reading, terms: Terms, kind: str, field: str) -> Value:
+def read_value(reading: Reading, terms: Vocabulary, kind: str, field: str) -> Value:
     """The value that a filled OBX-5 holds; `kind` is OBX-2."""
     if field == CLEARED:
         return NO_VALUE
@@ -50,7 +50,7 @@ def read_value(reading: Reading, terms: Terms, kind: str, field: str) -> Value:
     return reader(reading, terms, field)
 
 
-def _number(reading: Reading, terms: Terms, field: str) -> Value:
+def _number(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """NM; what is no number is kept as text, with a finding."""
     number = finite(field)
     if number is not None:
@@ -71,13 +71,17 @@ def _number(reading: Reading, terms: Terms, field: str) -> Value:
 
 def finite(text: str) -> float | None:
     """A decimal number, with an exponent where a sender uses one; None for anything else."""
-    if not text or len(text) > 40 or _NUMBER.fullmatch(text) is None:
+    if len(text) > 40 or not text.isascii():
+        return None
+    if text.replace(".", "", 1).isdecimal():
+        return float(text)
+    if _NUMBER.fullmatch(text) is None:
         return None
     number = float(text)
     return number if isfinite(number) else None
 
 
-def _structured(reading: Reading, terms: Terms, field: str) -> Value:
+def _structured(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """SN: comparator, number, separator, number: `>^100`, `^100^-^200`, `^1^:^128`, `^2^+`."""
     message = reading.message
     if message.delimiters.repetition in field:
@@ -95,20 +99,20 @@ def _structured(reading: Reading, terms: Terms, field: str) -> Value:
     return Value(QUANTITY, value, number) if comparator in ("", "=") else Value(TEXT, value)
 
 
-def _coded(reading: Reading, terms: Terms, field: str) -> Value:
+def _coded(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """CE, CWE and their like: the first code, and the texts of all repetitions."""
     message = reading.message
-    coding = terms.coding(message, field)
+    coding = terms.coding(field)
     if coding is None:
         return NO_VALUE
     text = coding.display or coding.code
     if message.delimiters.repetition in field:
-        others = (terms.coding(message, one) for one in _repetitions(message, field))
+        others = (terms.coding(one) for one in _repetitions(message, field))
         text = _joined([other.display or other.code for other in others if other is not None])
     return Value(CODED, text[:LONGEST_VALUE], None, "", coding.system, coding.code)
 
 
-def _table_code(reading: Reading, terms: Terms, field: str) -> Value:
+def _table_code(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """ID and IS: a bare code of a table that the message does not name."""
     code = reading.message.code(field)
     if not code:
@@ -116,7 +120,7 @@ def _table_code(reading: Reading, terms: Terms, field: str) -> Value:
     return Value(CODED, code[:LONGEST_VALUE], None, "", "", code[:LONGEST_VALUE])
 
 
-def _text(reading: Reading, terms: Terms, field: str) -> Value:
+def _text(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """ST and one-line TX; several repetitions or a long text are narrative."""
     message = reading.message
     if message.delimiters.repetition in field:
@@ -129,46 +133,46 @@ def _text(reading: Reading, terms: Terms, field: str) -> Value:
     return Value(TEXT, text)
 
 
-def _narrative(reading: Reading, terms: Terms, field: str) -> Value:
+def _narrative(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """FT, and text in several parts."""
     return Value(TEXT, withheld="narrative")
 
 
-def _person(reading: Reading, terms: Terms, field: str) -> Value:
+def _person(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """Names, addresses and telephone numbers: whose they are is nobody's measurement."""
     return Value(TEXT, withheld="person")
 
 
-def _attachment(reading: Reading, terms: Terms, field: str) -> Value:
+def _attachment(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """ED and RP: a document, an image, or a pointer to one."""
     reading.note("payload_not_kept", "OBX-5 holds or points to a document; it is not kept.")
     return Value("Attachment", withheld="attachment")
 
 
-def _waveform(reading: Reading, terms: Terms, field: str) -> Value:
+def _waveform(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """NA and MA: samples of a waveform, by the thousand."""
     return Value("SampledData", withheld="waveform")
 
 
-def _time(reading: Reading, terms: Terms, field: str) -> Value:
+def _time(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """DT, DTM and TS: the text as sent; a value is not an instant of the hospital's course."""
     sent = reading.message.code(field)
     return Value("dateTime", sent[:LONGEST_TEXT]) if sent else NO_VALUE
 
 
-def _clock_time(reading: Reading, terms: Terms, field: str) -> Value:
+def _clock_time(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """TM: a time of day as sent."""
     sent = reading.message.code(field)
     return Value("time", sent[:LONGEST_TEXT]) if sent else NO_VALUE
 
 
-def _identifier(reading: Reading, terms: Terms, field: str) -> Value:
+def _identifier(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """CX and EI: the identifier itself, without its authority."""
     sent = reading.message.code(field)
     return Value(TEXT, sent[:LONGEST_TEXT]) if sent else NO_VALUE
 
 
-def _range(reading: Reading, terms: Terms, field: str) -> Value:
+def _range(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """NR and DR: from and to."""
     parts = reading.message.components(reading.message.first_repetition(field))[:2]
     low, high = (reading.message.text(part).strip() for part in parts)

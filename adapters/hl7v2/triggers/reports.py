@@ -1,0 +1,262 @@
+"""The OBX segments of a message, gathered under their orders and reported as events."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from adapters.hl7v2.codes import RESULT_STATUSES, STATUS_ONLY
+from adapters.hl7v2.codings import MDC, Coding
+from adapters.hl7v2.fields import CLEARED, Reading, Segment
+from adapters.hl7v2.timestamps import within_unit
+from adapters.hl7v2.triggers.orders import Order, Subject
+from adapters.hl7v2.triggers.values import NO_VALUE, QUANTITY, TEXTS, Value, finite, read_value
+from twin_core.events import Observation, ObservationsReported
+from twin_core.identifiers import Identifier
+
+_AHEAD = timedelta(minutes=5)
+_NO_OBR = [""] * 64
+_FIELDS = 19
+_LONGEST = 200
+
+
+class Groups:
+    """The results of one patient, gathered OBX by OBX under their orders."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._vocabulary = reading.conventions.terms.of(reading.message)
+        self.orc: Segment | None = None
+        self.orders: list[tuple[Order, list[Observation]]] = []
+        self._order: Order | None = None
+        self._observations: list[Observation] = []
+        self._latest = reading.sent_at
+        self._repeats: dict[tuple[object, ...], int] = {}
+        self._containers: dict[str, Identifier] = {}
+        self._measured = self._number = 0
+
+    def measured_only(self) -> bool:
+        """Whether devices measured all of it (MDC codes)."""
+        return self._measured == sum(len(observations) for _, observations in self.orders)
+
+    def order(self, obr: Segment) -> Order:
+        """An OBR opens a group."""
+        self._containers = {}
+        sequence = len(self.orders) + 1
+        order = Order(self._reading, self._vocabulary, obr, self.orc, sequence)
+        self._latest = max(self._latest, order.effective_at)
+        self._order, self._observations = order, []
+        self.orders.append((order, self._observations))
+        self.orc = None
+        return order
+
+    def participant(self, prt: Segment) -> None:
+        """PRT-10: the device that took part in what stands before the PRT (2.7 and later)."""
+        order, observations = self._order, self._observations
+        if order is None:
+            return
+        order.participations.append(prt)
+        device = self._vocabulary.device(prt[10]) if prt[10] else None
+        if device is None:
+            return
+        if not observations:
+            order.device = order.device or device
+        elif observations[-1].device is None:
+            observations[-1] = replace(observations[-1], device=device)
+
+    def result(self, obx: Segment) -> None:
+        """One OBX."""
+        self._number += 1
+        if len(obx) < _FIELDS:
+            obx += [""] * (_FIELDS - len(obx))
+        order = self._order or self.order(_NO_OBR)
+        coding = self._vocabulary.coding(obx[3])
+        if coding is None:
+            detail = "An OBX has no observation identifier (OBX-3) and is left out."
+            self._reading.note("missing_identifier", detail)
+            return
+        device = self._vocabulary.device(obx[18]) if obx[18] else None
+        if coding.system == MDC:
+            if not obx[2] and not obx[5]:
+                if device is not None:
+                    self._containers[obx[4]] = device
+                return
+            device = device or self._container(obx[4])
+            self._measured += 1
+        observation = self._observation(order, obx, coding, device)
+        if obx[2] in TEXTS and self._continues(observation):
+            self._measured -= coding.system == MDC
+            return
+        self._observations.append(observation)
+
+    def _observation(
+        self, order: Order, obx: Segment, coding: Coding, device: Identifier | None
+    ) -> Observation:
+        _, _, kind, _, sub_id, sent, unit, reference, flags, _, _, status, *_ = obx
+        number = finite(sent) if kind == "NM" else None
+        measure = self._vocabulary.unit(unit)
+        if measure.unknown:
+            detail = "OBX-6 holds a unit that is not UCUM; kept as sent."
+            self._reading.note("unknown_unit", detail)
+        value = self._value(kind, sent) if number is None else Value(QUANTITY, sent, number)
+        observation = Observation(
+            system=coding.system,
+            code=coding.code,
+            display=coding.display,
+            sub_id=sub_id and self._plain(sub_id),
+            status=RESULT_STATUSES.get(status or order.default_status) or self._status(status),
+            effective_at=self._effective_at(obx[14], order) if obx[14] else None,
+            value_type=value.value_type,
+            value=value.value,
+            value_number=value.value_number,
+            unit=measure.unit,
+            unit_system=measure.system,
+            reference_range=reference and self._plain(reference),
+            interpretation=flags if flags.isalnum() else self._flags(flags),
+            device=device,
+        )
+        if number is None:
+            return _with_rest(observation, value, status)
+        return observation
+
+    def _value(self, kind: str, sent: str) -> Value:
+        if not sent:
+            return NO_VALUE
+        return read_value(self._reading, self._vocabulary, kind, sent)
+
+    def _status(self, code: str) -> str:
+        status = RESULT_STATUSES.get(code.strip().upper())
+        if status is None:
+            status = "unknown"
+            if code != CLEARED:
+                self._reading.note("unknown_code", "OBX-11 is no code of table 0085.")
+        return status
+
+    def _effective_at(self, field: str, order: Order) -> datetime | None:
+        if field == order.obr[7]:
+            return None
+        moment = self._reading.moment(field, f"OBX^{self._number}^14")
+        if moment is None:
+            return None
+        at = within_unit(moment, self._reading.recorded_at)
+        if at > self._latest:
+            self._latest = at
+        return None if at == order.effective_at else at
+
+    def _plain(self, field: str) -> str:
+        """A field's text, at most 200 characters of it; nothing where it is cleared."""
+        if field == CLEARED:
+            return ""
+        return self._reading.message.text(field).strip()[:_LONGEST]
+
+    def _flags(self, field: str) -> str:
+        """OBX-8: the codes of all repetitions, a blank between them."""
+        if not field or field == CLEARED:
+            return ""
+        message = self._reading.message
+        codes = (message.code(one) for one in field.split(message.delimiters.repetition))
+        return " ".join(code for code in codes if code)[:_LONGEST]
+
+    def _container(self, path: str) -> Identifier | None:
+        """The device that holds a metric: its channel, its module, or the whole (MDS.VMD.CHAN)."""
+        if not self._containers:
+            return None
+        parts = path.split(".")
+        for depth in (3, 2, 1):
+            held = self._containers.get(".".join([*parts[:depth], *"0000"[depth:]][:4]))
+            if held is not None:
+                return held
+        return None
+
+    def _continues(self, one: Observation) -> bool:
+        """Whether an OBX only goes on with the text of the one before; then both are narrative."""
+        if not self._observations:
+            return False
+        last = self._observations[-1]
+        if (last.code, last.sub_id, last.system) != (one.code, one.sub_id, one.system):
+            return False
+        if last.value_type not in ("string", "") or one.value_type not in ("string", ""):
+            return False
+        self._observations[-1] = replace(
+            last, value_type="string", value="", withheld="narrative", status_only=False
+        )
+        return True
+
+    def reports(self, subject: Subject) -> list[ObservationsReported]:
+        """The groups as events; what devices measured stands alone, whatever its order."""
+        if self._latest - self._reading.sent_at > _AHEAD:
+            detail = "A result is of a time more than 5 minutes ahead of its message."
+            self._reading.note("clock_skew", detail)
+        found: list[ObservationsReported] = []
+        for order, observations in self.orders:
+            if not (order.filler or order.placer):
+                found += self._by_instant(order, subject, observations)
+                continue
+            others = observations
+            if self._measured:
+                alone = [one for one in observations if one.system == MDC]
+                others = [one for one in observations if one.system != MDC]
+                found += self._by_instant(order, subject, alone)
+            if others:
+                found.append(self._report(order, subject, others, standalone=False))
+        return found
+
+    def _by_instant(
+        self, order: Order, subject: Subject, group: list[Observation]
+    ) -> Iterator[ObservationsReported]:
+        instants: dict[datetime | None, list[Observation]] = {}
+        for observation in group:
+            instants.setdefault(observation.effective_at, []).append(observation)
+        for at, together in instants.items():
+            report = self._report(order, subject, together, standalone=True)
+            if at is not None:
+                shared = tuple(replace(o, effective_at=None) for o in report.observations)
+                report = replace(report, effective_at=at, observations=shared)
+            yield report
+
+    def _report(
+        self, order: Order, subject: Subject, group: list[Observation], *, standalone: bool
+    ) -> ObservationsReported:
+        number = order.filler or order.placer
+        return ObservationsReported(
+            occurred_at=order.reported_at,
+            order=number,
+            placer=order.placer if order.placer is not number else None,
+            standalone=standalone,
+            source=subject.source,
+            patient=subject.patient,
+            encounter=subject.encounter,
+            device=order.device,
+            effective_at=order.effective_at,
+            observations=tuple(self._numbered(order, group, None if standalone else number)),
+        )
+
+    def _numbered(
+        self, order: Order, group: list[Observation], number: Identifier | None
+    ) -> list[Observation]:
+        """The results, each repeated code and sub-id of one order and instant told apart."""
+        repeats = self._repeats
+        for place, one in enumerate(group):
+            at = one.effective_at or order.effective_at
+            key = (number, one.system, one.code, one.sub_id, at)
+            if key in repeats:
+                repeats[key] += 1
+                group[place] = replace(one, repeat=repeats[key])
+            else:
+                repeats[key] = 0
+        return group
+
+
+def _with_rest(observation: Observation, value: Value, status: str) -> Observation:
+    """What only values that are no plain numbers have."""
+    if not value.value_type:
+        return replace(observation, status_only=status in STATUS_ONLY)
+    if not (value.comparator or value.value_code or value.withheld):
+        return observation
+    return replace(
+        observation,
+        comparator=value.comparator,
+        value_system=value.value_system,
+        value_code=value.value_code,
+        withheld=value.withheld,
+    )
