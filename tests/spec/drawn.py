@@ -212,7 +212,7 @@ class Hospital:
         names = list(wanted[0])
         found = [{name: getattr(row, name) for name in names} for row in rows]
         expected = [{name: _figure(name, row[name]) for name in names} for row in wanted]
-        assert _sorted(found, names) == _sorted(expected, names)
+        assert _sorted(found, names) == _sorted(expected, names), (found, expected)
 
     def _plain_encounter(self, stays: list[Row]) -> None:
         first = min(stays, key=lambda row: row["from"])

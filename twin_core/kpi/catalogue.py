@@ -30,6 +30,7 @@ PARTS = (
     "bed_statuses",
     "ed_units",
     "places",
+    "no_places",
     "bed_segments",
     "bed_steps",
     "bed_time",

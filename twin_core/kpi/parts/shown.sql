@@ -17,3 +17,6 @@ CREATE OR REPLACE MACRO kpi_part.hours(first_at, last_at) AS
 CREATE OR REPLACE MACRO kpi_part.patient_group(code) AS
     CASE WHEN code IN ('IMP', 'ACUTE', 'NONAC') THEN 'inpatient' WHEN code = 'OBSENC' THEN 'observation'
          WHEN code = 'EMER' THEN 'emergency' WHEN code IS NULL THEN 'unknown' ELSE 'other' END;
+-- What was charted in the wrong order took no time. greatest() would make an unknown time zero.
+CREATE OR REPLACE MACRO kpi_part.not_negative(minutes) AS
+    CASE WHEN minutes < 0 THEN 0 ELSE minutes END;

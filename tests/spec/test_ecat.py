@@ -1,0 +1,78 @@
+"""Emergency visits that met at least one failure of access (CMS1244)."""
+
+
+def test_each_criterion_by_itself_and_all_of_them_together(draw):
+    hospital = draw()
+    hospital.patients("""
+        patient | birth_date
+        P1      | 2008-11-02
+        P2      | 2008-11-01
+    """)
+    hospital.encounters("""
+        encounter | patient | class | admitted    | discharged  | disposition | service | history
+        E1        | P1      | EMER  | 11-01 08:00 | 11-01 10:00 | 01          | MED     | yes
+        E2        | P2      | EMER  | 11-01 08:00 | 11-01 09:00 | LWBS        | MED     | yes
+        E3        | P3      | IMP   | 11-01 08:00 | 11-05 08:00 | 01          | MED     | no
+        E4        | P4      | EMER  | 11-01 08:00 | 11-01 16:01 | 01          | PSY     | yes
+        E5        | P5      | EMER  | 11-01 08:00 | 11-01 16:00 | 01          | MED     | yes
+    """)
+    hospital.classes("""
+        encounter | class | from        | to
+        E3        | EMER  | 11-01 08:00 | 11-01 09:00
+        E3        | IMP   | 11-01 09:00 | -
+    """)
+    hospital.stays("""
+        encounter | unit | bed | from        | to
+        E1        | ED   | -   | 11-01 08:00 | 11-01 09:01
+        E1        | ED   | 1   | 11-01 09:01 | 11-01 10:00
+        E2        | ED   | -   | 11-01 08:00 | 11-01 09:00
+        E3        | ED   | 3   | 11-01 08:00 | 11-01 14:00
+        E3        | A    | 1   | 11-01 14:00 | 11-05 08:00
+        E4        | ED   | 4   | 11-01 08:00 | 11-01 16:01
+        E5        | ED   | 5   | 11-01 09:00 | 11-01 16:00
+    """)
+    hospital.milestones("""
+        encounter | kind              | at
+        E3        | decision_to_admit | 11-01 09:59
+    """)
+    # E1 reached a room after 61 minutes, E2 left, E3 boarded for 241 minutes, E4 stayed for 481;
+    # E5 did nothing of it: 60 minutes to a room, 480 in the department.
+    hospital.shows(
+        "ecat",
+        "11-01",
+        "11-02",
+        """
+        unit | stratum          | numerator | denominator | value
+        ED   | -                | 4         | 5           | 80
+        ED   | over_60_to_room  | 1         | 5           | 20
+        ED   | left_unseen      | 1         | 5           | 20
+        ED   | boarded_over_240 | 1         | 5           | 20
+        ED   | over_480_in_ed   | 1         | 5           | 20
+        ED   | child            | 1         | 1           | 100
+        ED   | adult            | 1         | 1           | 100
+        ED   | mental_health    | 1         | 1           | 100
+        """,
+        only="share",
+    )
+
+
+def test_observation_patients_cannot_fail_by_boarding_or_by_staying(draw):
+    hospital = draw()
+    hospital.encounters("""
+        encounter | class  | admitted    | discharged  | history
+        E1        | OBSENC | 11-01 08:00 | 11-01 23:00 | no
+    """)
+    hospital.classes("""
+        encounter | class  | from        | to
+        E1        | EMER   | 11-01 08:00 | 11-01 09:00
+        E1        | OBSENC | 11-01 09:00 | -
+    """)
+    hospital.stays("""
+        encounter | unit | bed | from        | to
+        E1        | ED   | 1   | 11-01 08:00 | 11-01 23:00
+    """)
+    rows = hospital.kpi("ecat", "11-01", "11-02")
+    assert {(r.stratum, r.numerator, r.denominator) for r in rows if r.statistic == "share"} >= {
+        (None, 0.0, 1.0)
+    }
+    assert all(not r.numerator for r in rows)
