@@ -19,12 +19,11 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from adapters.hl7v2 import MllpListener
 from api.app import create_app
 from api.collector import calm_collector
 from api.commands import Call
 from api.holder import socket_path
-from api.listening import ListeningProcess
+from api.listening import Listeners, ListenersHere, ListeningProcess
 from api.logs import log_to
 from api.operator import create_operator, listen
 from api.outbound.dispatch import Dispatch
@@ -35,6 +34,7 @@ from twin_core.clock import Clock
 from twin_core.errors import ConfigurationError, FeedError, StoreError
 from twin_core.settings import Settings
 from twin_core.store.opening import inbox_path
+from twin_core.twin import BatchApplied
 
 HEAVIEST_HEADERS = 64 * 1024
 KEEP_ALIVE_S = 30
@@ -60,7 +60,7 @@ class Server:
         self.chance = chance or Random()  # noqa: S311  (pauses between attempts)
         self.stopping = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
-        self._listener: MllpListener | ListeningProcess | None = None
+        self._listeners: Listeners | None = None
 
     async def start(self) -> None:
         """Open the store and every door to it.
@@ -77,11 +77,11 @@ class Server:
             await self._serve(create_operator(self.twin, replica.query), self._operator_socket())
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
-            app = create_app(self.twin, listeners=self._listeners)
+            app = create_app(self.twin, listeners=self._board_feeds)
             await self._serve(app, http)
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
-            self.mllp_port = await self._listening()
+            await self._listening()
             calm_collector()
         except BaseException:
             await self._stack.aclose()
@@ -159,32 +159,43 @@ class Server:
     async def _serve(self, app: ASGIApp, listening: socket.socket) -> None:
         await self._stack.enter_async_context(_serving(app, listening))
 
-    async def _listening(self) -> int:
-        listener: MllpListener | ListeningProcess
+    async def _listening(self) -> None:
+        listeners: Listeners
         if self.clock is None:
             inbox = inbox_path(self.settings.store.path)
-            listener = ListeningProcess(self.settings, inbox, DEFAULT_FEED)
+            listeners = ListeningProcess(self.settings, inbox, self.twin.position())
         else:
             # A clock of one's own cannot be shared with another process.
-            listener = MllpListener(self.twin, DEFAULT_FEED)
-        await listener.start()
-        self._stack.push_async_callback(listener.close)
-        self._listener = listener
-        return listener.port
+            listeners = ListenersHere(self.twin)
+        # Listeners are told of batches until they have closed: deferred answers wait for them.
+        loop = asyncio.get_running_loop()
+        self._stack.callback(self.twin.subscribe(lambda batch: _tell(loop, listeners, batch)))
+        await listeners.start()
+        self._stack.push_async_callback(listeners.close)
+        listeners.applied(self.twin.position())
+        self._listeners = listeners
+        self.ports = listeners.ports
+        self.mllp_port = self.ports[DEFAULT_FEED]
 
-    def _listeners(self) -> list[dict[str, Any]]:
-        listener = self._listener
-        if listener is None:
+    def _board_feeds(self) -> list[dict[str, Any]]:
+        listeners = self._listeners
+        if listeners is None:
             return []
-        status = listener.status()
-        counted = status if isinstance(status, dict) else status._asdict()
+        hosts = self.settings.listeners()
         return [
             {
-                "feed": listener.feed,
-                "address": f"{self.settings.mllp.host}:{listener.port}",
-                "connections": counted.get("connections", 0),
+                "feed": feed,
+                "address": f"{hosts[feed].host}:{listeners.ports[feed]}",
+                "connections": status.connections,
             }
+            for feed, status in listeners.statuses().items()
         ]
+
+
+def _tell(loop: asyncio.AbstractEventLoop, listeners: Listeners, batch: BatchApplied) -> None:
+    # Called on the projecting thread, perhaps while the server's loop is ending.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(listeners.applied, batch.position, batch.not_applied)
 
 
 def serve(call: Call) -> int:
@@ -213,14 +224,16 @@ def _announce(call: Call, server: Server) -> None:
             {
                 "store": str(call.path),
                 "mllp_port": server.mllp_port,
+                "feeds": server.ports,
                 "http_port": server.http_port,
                 "url": server.url,
             }
         )
     else:
-        host = call.settings.mllp.host
         call.terminal.line(f"Store  {call.path}")
-        call.terminal.line(f"MLLP   {host}:{server.mllp_port}")
+        for feed, mllp in call.settings.listeners().items():
+            secured = " with TLS" if mllp.tls else ""
+            call.terminal.line(f"MLLP   {mllp.host}:{server.ports[feed]} for {feed}{secured}")
         call.terminal.line(f"Board  {server.url}")
         call.terminal.line(f"API    {server.url}docs")
     call.terminal.out.flush()

@@ -59,9 +59,20 @@ def _section(name: str, model: type[Section]) -> Iterator[str]:
     yield "| Key | Kind | Default | Meaning |\n|---|---|---|---|"
     notes = _notes(model)
     for key, field in model.model_fields.items():
+        if _below(field) is not None:
+            continue
         shown = (field.alias or key, _kind(field), _default(field), notes.get(key, ""))
         yield "| `{}` | {} | {} | {} |".format(*shown)
     yield ""
+    for key, field in model.model_fields.items():
+        if below := _below(field):
+            yield from _section(f"{name}.{key}", below)
+
+
+def _below(field: FieldInfo) -> type[Section] | None:
+    """The table of settings that a setting may hold."""
+    choices = get_args(field.annotation)
+    return next((c for c in choices if isinstance(c, type) and issubclass(c, Section)), None)
 
 
 def _first_line(model: type[BaseModel]) -> str:
@@ -73,7 +84,9 @@ def _kind(field: FieldInfo) -> str:
     names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     if annotation in names:
         return names[annotation]
-    choices = get_args(annotation)
+    choices = [choice for choice in get_args(annotation) if choice is not type(None)]
+    if len(choices) == 1 and choices[0] in names:
+        return names[choices[0]]
     if choices and all(isinstance(choice, str) for choice in choices):
         return "one of " + ", ".join(f"`{choice}`" for choice in choices)
     written = str(annotation)
@@ -86,7 +99,9 @@ def _kind(field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     default = field.default
-    if default is PydanticUndefined or default is None or default in ("", (), {}):
+    if default is PydanticUndefined:
+        return "needed" if field.is_required() else "none"
+    if default is None or default in ("", (), {}):
         return "none"
     return f"`{', '.join(default) if isinstance(default, tuple) else default}`"
 

@@ -22,12 +22,12 @@ from twin_core.events import (
     Translation,
 )
 from twin_core.inbox import Receipt
-from twin_core.settings import Settings
+from twin_core.settings import MAIN_FEED, Settings
 
 Retranslate = Callable[[str, str, bytes, datetime], tuple[Event, ...] | None]
 """(format, feed, raw bytes, received at) to events, or None to keep the journalled ones."""
 
-DEFAULT_FEED = "adt"
+DEFAULT_FEED = MAIN_FEED
 """Feed of HL7 v2 messages that arrive without a name: by MLLP, over HTTP or from files."""
 
 

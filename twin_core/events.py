@@ -23,6 +23,7 @@ from twin_core.identifiers import NOWHERE, Identifier, Place
 
 Text = str | None | UnsetType
 Instant = datetime | None | UnsetType
+Minutes = float | None | UnsetType
 
 
 class Demographics(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -245,6 +246,99 @@ class BedStatusChanged(Event, frozen=True, kw_only=True, tag=True):
     operational_status: str
 
 
+class Booking(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """What a message says of an appointment besides its patients and resources."""
+
+    status: Text = UNSET
+    """FHIR R4 Appointment.status: proposed, pending, booked, arrived, fulfilled, cancelled, noshow,
+    entered-in-error, checked-in, waitlist."""
+    starts_at: Instant = UNSET
+    ends_at: Instant = UNSET
+    duration_minutes: Minutes = UNSET
+    occurrence: str | UnsetType = UNSET
+    """Which appointment of a series (SCH-3)."""
+    kind: Text = UNSET
+    """Type of appointment (HL7 table 0277: Normal, Tentative, Complete), as sent."""
+    urgency: Text = UNSET
+    """Priority (TQ1-9, SCH-11.6), as sent."""
+    reason: Text = UNSET
+    """Why the appointment is needed (SCH-7)."""
+    event_reason: Text = UNSET
+    """Why it was booked, moved or cancelled (SCH-6)."""
+    facility: Text = UNSET
+    place: Place = NOWHERE
+    """Where it is, as far as no location resource says so."""
+
+
+class Attendance(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A patient of an appointment, and the visit it belongs to where the message names one."""
+
+    patient: tuple[Identifier, ...]
+    visit: Identifier | None = None
+
+
+class ResourceBooked(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """What a message says of one service or resource of an appointment (AIS, AIG, AIL, AIP).
+
+    `action` is HL7 table 0206 (A added, U changed, D removed, X unchanged), or empty: then the
+    message lists all resources of that kind. `position` is group and set id (`1.2`), which name the
+    resource within its message, and the one it takes the place of in the message before.
+    """
+
+    kind: str
+    """service, general, location or personnel."""
+    action: str = ""
+    position: str = ""
+    system: str = ""
+    code: str = ""
+    name: Text = UNSET
+    role: Text = UNSET
+    place: Place = NOWHERE
+    starts_at: Instant = UNSET
+    offset_minutes: Minutes = UNSET
+    """From the start of the appointment; negative before it."""
+    duration_minutes: Minutes = UNSET
+    status: Text = UNSET
+    """As `Booking.status`."""
+
+
+class AppointmentEvent(Event, frozen=True, kw_only=True):
+    """An event of one appointment; `occurred_at` is when the schedule was changed.
+
+    `appointment` lists its identifiers (placer, filler; of a series with the occurrence number
+    after a `#`), never empty. `patients` are all of them; none where the message names none.
+    """
+
+    appointment: tuple[Identifier, ...]
+    patients: tuple[Attendance, ...] = ()
+    booking: Booking = Booking()
+    resources: tuple[ResourceBooked, ...] = ()
+
+
+class AppointmentBooked(AppointmentEvent, frozen=True, kw_only=True, tag=True):
+    """An appointment was booked (S12)."""
+
+
+class AppointmentRescheduled(AppointmentEvent, frozen=True, kw_only=True, tag=True):
+    """An appointment was moved to another time (S13)."""
+
+
+class AppointmentModified(AppointmentEvent, frozen=True, kw_only=True, tag=True):
+    """Something of an appointment changed (S14), or of its services and resources (S18 to S22)."""
+
+
+class AppointmentCancelled(AppointmentEvent, frozen=True, kw_only=True, tag=True):
+    """An appointment will not be (S15), or what is left of it will not be (S16)."""
+
+
+class AppointmentMissed(AppointmentEvent, frozen=True, kw_only=True, tag=True):
+    """The patient did not come (S26)."""
+
+
+class AppointmentDeleted(AppointmentEvent, frozen=True, kw_only=True, tag=True):
+    """An appointment had been booked in error and was deleted (S17)."""
+
+
 class StatedPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A period of a FHIR statement: a status, a class or a location, half-open [start, end)."""
 
@@ -445,6 +539,12 @@ AnyEvent = (
     | EventCancelled
     | MilestoneReached
     | BedStatusChanged
+    | AppointmentBooked
+    | AppointmentRescheduled
+    | AppointmentModified
+    | AppointmentCancelled
+    | AppointmentMissed
+    | AppointmentDeleted
     | CensusReported
     | PatientStated
     | EncounterStated
@@ -462,8 +562,8 @@ class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     Kinds in use: reduced_precision, no_time_zone, ambiguous_local_time, clock_skew, unknown_code,
     missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id,
     guessed_charset, displaced_field, missing_element, reversed_period, invalid_time,
-    unresolved_reference, site_trigger, ignored_trigger, unsupported_event, not_understood,
-    unreadable_line, unknown_unit, invalid_number, payload_not_kept.
+    invalid_duration, unresolved_reference, site_trigger, ignored_trigger, unsupported_event,
+    not_understood, unreadable_line, unknown_unit, invalid_number, payload_not_kept.
     """
 
     kind: str

@@ -28,6 +28,18 @@ from twin_core.errors import ConfigurationError
 
 PREFIX = "WARDTWIN_"
 Strictness = Literal["lenient", "standard", "strict"]
+AppointmentStatus = Literal[
+    "proposed",
+    "pending",
+    "booked",
+    "arrived",
+    "fulfilled",
+    "cancelled",
+    "noshow",
+    "entered-in-error",
+    "checked-in",
+    "waitlist",
+]
 
 
 class Section(BaseModel):
@@ -51,8 +63,42 @@ class StoreSettings(Section):
     """How many rows an analyst's query may answer with; the rest is cut off."""
 
 
+class TlsSettings(Section):
+    """TLS on an MLLP listener: PEM files, which are read again when they change."""
+
+    certificate: Path
+    """The listener's certificate, and the chain that leads to its authority."""
+    key: Path | None = None
+    """Its private key, without a password; in the certificate's file where unset."""
+    client_authority: Path | None = None
+    """Authorities of client certificates; where set, a sender must show one of theirs."""
+    clients: tuple[str, ...] = ()
+    """Common names of the client certificates that may connect; any where empty."""
+    minimum: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    """The oldest version of TLS that is spoken."""
+
+    @model_validator(mode="after")
+    def _names_need_an_authority(self) -> "TlsSettings":
+        if self.clients and self.client_authority is None:
+            raise ValueError("clients needs client_authority, which vouches for their names")
+        return self
+
+    def named_files(self) -> list[tuple[str, Path]]:
+        """The files by the name of their setting."""
+        named = {
+            "certificate": self.certificate,
+            "key": self.key,
+            "client_authority": self.client_authority,
+        }
+        return [(name, path) for name, path in named.items() if path is not None]
+
+    def files(self) -> list[Path]:
+        """Every file that is named."""
+        return [path for _, path in self.named_files()]
+
+
 class MllpSettings(Section):
-    """The main MLLP listener. Port 0 takes a free one."""
+    """The main MLLP listener, of feed `adt`. Port 0 takes a free one."""
 
     host: str = "127.0.0.1"
     """The address to listen on; any but this machine's own needs the feed's `peers`."""
@@ -64,6 +110,7 @@ class MllpSettings(Section):
     """A connection that is silent for longer is closed."""
     connections: int = 256
     """How many may be open at once."""
+    tls: TlsSettings | None = None
 
 
 class HttpSettings(Section):
@@ -156,6 +203,21 @@ class TriggerRule(NamedTuple):
 class FeedSettings(Section):
     """What is particular about one HL7 v2 feed."""
 
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of a listener of its own, 0 for a free one; without it only `adt` listens."""
+    host: str | None = None
+    """The address to listen on, where it is not that of [mllp]."""
+    connections: int | None = Field(default=None, ge=1)
+    """How many may be open at once, where it is not as in [mllp]."""
+    frame_timeout_s: float | None = Field(default=None, gt=0)
+    """As in [mllp], for this feed."""
+    idle_timeout_s: float | None = Field(default=None, gt=0)
+    """As in [mllp], for this feed."""
+    tls: TlsSettings | None = None
+    acknowledgement: Literal["standard", "immediate"] = "standard"
+    """standard: answers that follow a CA wait until the message is applied; immediate: none do."""
+    silent_after_minutes: float | None = Field(default=None, gt=0)
+    """A longer silence is a warning; learned from the feed's own weeks where unset."""
     time_zone: str | None = None
     """IANA zone of timestamps without an offset; UTC with a finding where unset."""
     charset: str = "utf-8"
@@ -174,6 +236,8 @@ class FeedSettings(Section):
     """PV1-2 as sent -> v3 ActCode, before the standard's own table."""
     services: dict[str, str] = {}
     """PV1-10 as sent -> service codes of this store."""
+    appointment_statuses: dict[str, AppointmentStatus] = {}
+    """SCH-25 as sent -> FHIR Appointment.status, before the standard's own table."""
     authorities: dict[str, str] = {}
     """Assigning authority (namespace or OID) -> identifier system URI."""
     systems: dict[str, str] = {}
@@ -217,6 +281,8 @@ class FeedSettings(Section):
 
 
 _UNCONFIGURED = FeedSettings()
+MAIN_FEED = "adt"
+"""The feed of the main listener, and of messages that arrive without a feed's name."""
 
 
 class FacilitySettings(Section):
@@ -391,6 +457,9 @@ class SecretSettings(Section):
     """Reserved for access control."""
 
 
+_EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104  (compared with, never bound)
+
+
 class Settings(Section):
     """Everything a site may set."""
 
@@ -409,6 +478,29 @@ class Settings(Section):
     def feed(self, name: str) -> FeedSettings:
         """The settings of a feed; one that is not configured has the defaults."""
         return self.feeds.get(name, _UNCONFIGURED)
+
+    def listeners(self) -> dict[str, MllpSettings]:
+        """How each feed that has a listener listens, by its name; the main feed first."""
+        names = [MAIN_FEED, *sorted(self.feeds.keys() - {MAIN_FEED})]
+        return {
+            name: self._listener(self.feed(name))
+            for name in names
+            if name == MAIN_FEED or self.feed(name).port is not None
+        }
+
+    def _listener(self, feed: FeedSettings) -> MllpSettings:
+        own = {name: getattr(feed, name) for name in MllpSettings.model_fields}
+        return self.mllp.model_copy(update={k: v for k, v in own.items() if v is not None})
+
+    @model_validator(mode="after")
+    def _one_listener_per_port(self) -> "Settings":
+        taken: dict[int, list[tuple[str, str]]] = {}
+        for name, mllp in self.listeners().items():
+            for other, host in taken.get(mllp.port, ()) if mllp.port else ():
+                if host == mllp.host or _EVERY_ADDRESS & {host, mllp.host}:
+                    raise ValueError(f"feeds {other} and {name} both listen on port {mllp.port}")
+            taken.setdefault(mllp.port, []).append((name, mllp.host))
+        return self
 
 
 class Loaded(BaseModel):
@@ -487,6 +579,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[tuple[str, ...], Any]:
 
 _LISTS = {
     "peers",
+    "clients",
     "processing_ids",
     "keep",
     "movement",
@@ -517,7 +610,8 @@ def _explained(error: ValidationError, origins: Mapping[str, str]) -> Configurat
     problems = []
     for problem in error.errors(include_url=False, include_input=False):
         key = ".".join(str(part) for part in problem["loc"])
-        problems.append(f"{key} (from {_origin(key, origins)}): {problem['msg']}")
+        said = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{key} (from {_origin(key, origins)}): {said}" if key else said)
     return ConfigurationError(
         "The settings are not usable.",
         why="; ".join(problems) + ".",

@@ -1,5 +1,7 @@
 """The answer to a message: MSH, MSA and one ERR for every reason, in ER7.
 
+`answering` says which answers there are and when; here each of them is written.
+
 It can answer anything, garbage included. Nothing of the sender's message is repeated but routing
 names, the control id, the trigger event, the processing id and the version, and those are escaped.
 """
@@ -18,6 +20,7 @@ _VERSION = re.compile(r"2(?:\.[0-9]){1,2}", re.ASCII)
 _PROCESSING_ID = re.compile(r"[A-Z]", re.ASCII)
 _NEWEST_WITHOUT_STRUCTURE = "2.3"
 _NEWEST_WITHOUT_EVENT = "2.2"
+_OLDEST_WITH_ERR_2 = "2.5"
 _LONGEST_ECHO = 1024
 _UNSAFE = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
 _ESCAPED = {"|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "\\": "\\E\\", "&": "\\T\\"}
@@ -28,6 +31,8 @@ _TEXTS = {
     "102": "Data type error",
     "103": "Table value not found",
     "104": "Value too long",
+    "198": "Non-conformant cardinality",
+    "199": "Other HL7 error",
     "200": "Unsupported message type",
     "201": "Unsupported event code",
     "202": "Unsupported processing id",
@@ -43,12 +48,19 @@ _TEXTS = {
 def acknowledge(
     raw: bytes, answer_code: str, faults: Sequence[Fault], *, now: datetime, ack_id: str
 ) -> bytes:
-    """The acknowledgement of the bytes `raw`: AA, AE or AR, without MLLP framing.
+    """The acknowledgement of the bytes `raw` by any code of table 0008, without MLLP framing."""
+    return acknowledgement(peek(raw) or Header(), answer_code, faults, now=now, ack_id=ack_id)
+
+
+def acknowledgement(
+    header: Header, answer_code: str, faults: Sequence[Fault], *, now: datetime, ack_id: str
+) -> bytes:
+    """The acknowledgement of a message with this header, by any code of HL7 table 0008.
 
     `now` is MSH-7 and `ack_id` is MSH-10 of the answer. Standard delimiters are used whatever the
     sender uses; the bytes that are echoed keep the sender's character set, which MSH-18 repeats.
+    In enhanced mode the answer says that it wants none itself.
     """
-    header = peek(raw) or Header()
     charset = header.charset if header.charset in CODECS else ""
     echo = Echo(header, ascii_only=bool(header.charset) and not charset)
     version = header.version if _VERSION.fullmatch(header.version) else "2.5.1"
@@ -65,11 +77,18 @@ def acknowledge(
         header.processing_id if _PROCESSING_ID.fullmatch(header.processing_id) else "P",
         version,
     ]
-    if charset:
-        msh += [""] * 5 + [charset]
-    segments = ["|".join(msh), f"MSA|{answer_code}|{echo.text(header.control_id)}"]
-    segments += [_err(fault) for fault in faults]
+    enhanced = "NE" if header.accept or header.application else ""
+    if charset or enhanced:
+        msh += ["", "", enhanced, enhanced, "", charset]
+    segments = ["|".join(msh).rstrip("|"), f"MSA|{answer_code}|{echo.text(header.control_id)}"]
+    dated = version < _OLDEST_WITH_ERR_2
+    segments += [_err(fault, dated=dated) for fault in faults]
     return ("\r".join(segments) + "\r").encode("iso8859-1", "replace")
+
+
+def is_acknowledgement(trigger_event: str) -> bool:
+    """Whether a message type (MSH-9) is that of an answer, which is never answered itself."""
+    return trigger_event.partition("^")[0] in {"ACK", "MCF"}
 
 
 class Echo:
@@ -119,8 +138,12 @@ def _type(trigger_event: str, version: str) -> str:
     return f"ACK^{event}^ACK"
 
 
-def _err(fault: Fault) -> str:
-    """ERR-2 where, ERR-3 table 0357, ERR-4 severity, ERR-8 what to do."""
-    where = "^".join(escaped(part) for part in fault.where.split("^"))
-    code = f"{escaped(fault.code)}^{_TEXTS.get(fault.code, 'Error')}^HL70357"
-    return f"ERR||{where}|{code}|E||||{escaped(fault.reason)}"
+def _err(fault: Fault, *, dated: bool) -> str:
+    """ERR-2 where, ERR-3 table 0357, ERR-4 severity, ERR-8 what to do.
+
+    Before version 2.5 there was only ERR-1, which holds segment, sequence, field and code.
+    """
+    where = [escaped(part) for part in fault.where.split("^")]
+    code, text = escaped(fault.code), _TEXTS.get(fault.code, "Error")
+    old = "^".join([*where, "", ""][:3]) + f"^{code}&{text}&HL70357" if dated else ""
+    return f"ERR|{old}|{'^'.join(where)}|{code}^{text}^HL70357|E||||{escaped(fault.reason)}"

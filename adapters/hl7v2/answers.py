@@ -53,7 +53,7 @@ def read_acknowledgement(raw: bytes) -> Acknowledgement | None:
         return None
     err = next((fields for fields in segments if fields[0] == "ERR"), [])
     err += [""] * (9 - len(err))
-    msh = next(fields for fields in segments if fields[0].endswith("MSH"))
+    msh = next((fields for fields in segments if fields[0].endswith("MSH")), [])
     return Acknowledgement(
         code=code,
         control_id=meant(msa[2].partition(header.component)[0], raw),

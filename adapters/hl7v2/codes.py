@@ -42,6 +42,49 @@ BED_STATUSES = frozenset("CHOUKI")
 YES_NO = {"Y": True, "N": False}
 """Table 0136."""
 
+APPOINTMENT_STATUSES: dict[str, str | None] = {
+    # Table 0278 (SCH-25 filler status) -> FHIR R4 Appointment.status, as the v2-to-FHIR guide maps
+    # it; in capitals and without blanks, because senders spell them in many ways.
+    "PENDING": "pending",
+    "WAITLIST": "waitlist",
+    "BOOKED": "booked",
+    "OVERBOOK": "booked",
+    "STARTED": "checked-in",
+    "COMPLETE": "fulfilled",
+    "CANCELLED": "cancelled",
+    "DC": "cancelled",
+    "DELETED": "entered-in-error",
+    "NOSHOW": "noshow",
+    # A code of time slots, which says nothing of an appointment.
+    "BLOCKED": None,
+    # FHIR's own codes and the words that scheduling systems use beside the table's.
+    "PROPOSED": "proposed",
+    "ARRIVED": "arrived",
+    "CHECKEDIN": "checked-in",
+    "FULFILLED": "fulfilled",
+    "COMPLETED": "fulfilled",
+    "CANCELED": "cancelled",
+    "DISCONTINUED": "cancelled",
+    "ENTEREDINERROR": "entered-in-error",
+    "WAITLISTED": "waitlist",
+    "SCH": "booked",
+    "SCHEDULED": "booked",
+    "RESCHEDULED": "booked",
+    "CONFIRMED": "booked",
+}
+
+SEGMENT_ACTIONS = frozenset("ADUX")
+"""Table 0206: added, deleted, updated, no change."""
+
+MINUTES: dict[str, float] = {
+    # Units of time as ISO+ and senders have them, in capitals -> minutes. None given: minutes.
+    **dict.fromkeys(("S", "SEC", "SECS", "SECOND", "SECONDS"), 1 / 60),
+    **dict.fromkeys(("", "M", "MIN", "MINS", "MINUTE", "MINUTES"), 1),
+    **dict.fromkeys(("H", "HR", "HRS", "HOUR", "HOURS"), 60),
+    **dict.fromkeys(("D", "DAY", "DAYS"), 24 * 60),
+    **dict.fromkeys(("W", "WK", "WEEK", "WEEKS"), 7 * 24 * 60),
+}
+
 RESULT_STATUSES: dict[str, str] = {
     # Table 0085 (OBX-11), and 0123 (OBR-25) where OBX-11 is empty -> FHIR Observation.status, as
     # the v2-to-FHIR guide maps it.
@@ -70,9 +113,11 @@ STATUS_ONLY = frozenset("DWU")
 
 TRIGGER_EVENTS: dict[str, frozenset[str]] = {
     "ADT": frozenset({*(f"A{number:02}" for number in range(1, 63)), "Z99"}),
+    # S25 is not assigned; S27 is a broadcast of appointments that are known already.
+    "SIU": frozenset(f"S{number}" for number in range(12, 28) if number != 25),
     "ORU": frozenset({"R01", "R30", "R31", "R32", "R40", "R41", "R42"}),
     "ORA": frozenset({"R41"}),
 }
 """The message types that are taken, each with its trigger events: ADT A01 to A62 (chapter 3) and
-Z99, by which IHE PAM corrects a movement; observations and alarms (chapter 7; R42 as IHE's device
-profiles use it)."""
+Z99, by which IHE PAM corrects a movement; SIU S12 to S27 (chapter 10); observations and alarms
+(chapter 7; R42 as IHE's device profiles use it)."""

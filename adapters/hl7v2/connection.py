@@ -1,29 +1,24 @@
 """One sender's connection: frames in, answers out in the same order, nothing unbounded."""
 
 import asyncio
-import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from adapters.hl7v2.acknowledge import acknowledge
+from adapters.hl7v2.counting import OpenConnection
+from adapters.hl7v2.dues import LOG, Answers, Turn
 from adapters.hl7v2.header import peek
-from adapters.hl7v2.mllp import FrameDecoder, Progress, framed
-from adapters.hl7v2.refusal import INTERNAL_ERROR, TOO_LONG
+from adapters.hl7v2.mllp import FrameDecoder, Progress
+from adapters.hl7v2.refusal import TOO_LONG
+from adapters.hl7v2.tls import client_name
 from adapters.hl7v2.translate import rejection
 from twin_core.errors import StoreError
-from twin_core.events import Fault, Rejection
+from twin_core.events import Fault
 from twin_core.inbox import Answer, Receipt
 
 if TYPE_CHECKING:
     from adapters.hl7v2.listener import MllpListener
 
-LOG = logging.getLogger("wardtwin.mllp")
-
-OUTSTANDING = 256
-"""Messages of one connection that may wait for their answer; beyond it nothing is read."""
 END_GRACE_S = 0.05
 """How long an FS without its CR waits for what may follow."""
 STRAY_TIMEOUT_S = 5.0
@@ -34,23 +29,6 @@ HEAD_BYTES = 64 * 1024
 LINGER_S = 5.0
 """How long the rest of such a frame is read and dropped, so that its answer arrives."""
 
-_RESEND = Fault(
-    where="MSH^1",
-    code=INTERNAL_ERROR,
-    reason="The message could not be stored and nothing of it was kept; send it again.",
-)
-
-
-class Group:
-    """Messages that were submitted together, and their answers once there are any."""
-
-    __slots__ = ("acks", "count", "receipts")
-
-    def __init__(self, receipts: list[Receipt]) -> None:
-        self.receipts = receipts
-        self.count = len(receipts)
-        self.acks: bytes | None = None
-
 
 class Connection(asyncio.Protocol):
     """Reads frames, submits them, and writes every answer once its message is durable."""
@@ -59,22 +37,25 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._decoder = FrameDecoder(listener.limits.frame_bytes)
-        self._groups: deque[Group] = deque()
-        self.outstanding = 0
         self._dropped = self._stray = self._lingered = 0
         self._frame_since: float | None = None
         self._stray_since: float | None = None
         self._closing_since: float | None = None
         self._heard_at = self._loop.time()
+        self._since = self._spoke_at = listener.clock.now()
+        self._messages = 0
         self._settling: asyncio.TimerHandle | None = None
         self._write_blocked = self._input_ended = self._refused = False
-        self.peer = "?"
+        self.peer, self._client = "?", ""
+        self._answers = Answers(listener, self.peer)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         address = self.transport.get_extra_info("peername") or ("?", 0)
         self.peer = f"{address[0]} port {address[1]}"
-        refusal = self._listener.admit(self, str(address[0]))
+        self._answers = Answers(self._listener, self.peer)
+        self._client = client_name(self.transport)
+        refusal = self._listener.admit(self, str(address[0]), self._client)
         if refusal:
             self._refused = True
             LOG.warning("refused a connection from %s: %s", self.peer, refusal)
@@ -85,12 +66,29 @@ class Connection(asyncio.Protocol):
             self._settling.cancel()
         self._decoder.give_up(0)
         self._count_dropped()
+        self._answers.abandon()
         if not self._refused:
             self._listener.forget(self)
             LOG.info("connection from %s closed", self.peer)
 
+    @property
+    def outstanding(self) -> int:
+        """Messages that wait for an answer, deferred ones included."""
+        return self._answers.outstanding
+
+    def status(self) -> OpenConnection:
+        """How this connection is doing."""
+        return OpenConnection(
+            peer=self.peer,
+            since=self._since,
+            heard_at=self._spoke_at,
+            messages=self._messages,
+            outstanding=self.outstanding,
+            client=self._client,
+        )
+
     def data_received(self, data: bytes) -> None:
-        self._heard_at = self._loop.time()
+        self._heard_at, self._spoke_at = self._loop.time(), self._listener.clock.now()
         if self._closing_since is not None:
             self._lingered += len(data)
             self._listener.count_dropped(len(data))
@@ -107,7 +105,8 @@ class Connection(asyncio.Protocol):
         """The sender has finished, perhaps before reading its answers: they still go out."""
         self._input_ended = True
         self._settle()
-        return self.outstanding > 0
+        # TLS knows no half-open connection: who ends it hears nothing more.
+        return self.outstanding > 0 and self.transport.get_extra_info("sslcontext") is None
 
     def pause_writing(self) -> None:
         """The sender does not read its answers: stop reading its messages."""
@@ -126,7 +125,7 @@ class Connection(asyncio.Protocol):
             if now - self._closing_since > LINGER_S:
                 self.transport.abort()
         elif self._frame_since is not None and now - self._frame_since > settings.frame_timeout_s:
-            if self.outstanding < OUTSTANDING:
+            if not self._answers.full:
                 self.close("a frame was not finished in time")
         elif self._stray_since is not None and now - self._stray_since > stray_s:
             self.close("bytes outside any frame")
@@ -140,22 +139,24 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Submit the frames that are whole, then see what the rest is."""
-        frames: list[bytes] = []
-        while self.outstanding + len(frames) < OUTSTANDING:
-            frame = self._decoder.next_frame()
-            if frame is None:
-                break
-            frames.append(frame)
-        if frames:
+        while frames := self._whole_frames():
             self._frame_since = self._stray_since = None
             self._stray = 0
-            self._submit([self._listener.receipt(raw, self.peer) for raw in frames])
+            self._take(frames)
         self._count_dropped()
-        if self.outstanding >= OUTSTANDING or self._write_blocked:
+        if self._answers.full or self._write_blocked:
             self.transport.pause_reading()
             return
         self.transport.resume_reading()
         self._see_rest()
+
+    def _whole_frames(self) -> list[bytes]:
+        """What has arrived whole, no more than may wait for an answer."""
+        frames: list[bytes] = []
+        room = self._answers.room
+        while len(frames) < room and (frame := self._decoder.next_frame()) is not None:
+            frames.append(frame)
+        return frames
 
     def _see_rest(self) -> None:
         progress = self._decoder.progress
@@ -176,7 +177,7 @@ class Connection(asyncio.Protocol):
         frame = self._decoder.settle()
         if frame is not None:
             self._frame_since = None
-            self._submit([self._listener.receipt(frame, self.peer)])
+            self._take([frame])
 
     def _count_dropped(self) -> None:
         fresh = self._decoder.dropped - self._dropped
@@ -206,67 +207,49 @@ class Connection(asyncio.Protocol):
         outcome = rejection(head, self._listener.feed, "AR", (fault,))
         self._submit([self._listener.wrapped(head, outcome, self.peer)])
 
+    def _take(self, frames: Sequence[bytes]) -> None:
+        """Submit framed messages; acknowledgements among them are taken and never answered."""
+        heard = [self._listener.receipt(raw, self.peer) for raw in frames]
+        receipts = [receipt for receipt in heard if receipt is not None]
+        if receipts:
+            self._submit(receipts)
+
     def _submit(self, receipts: list[Receipt]) -> None:
-        group = Group(receipts)
-        self._groups.append(group)
-        self.outstanding += group.count
+        self._messages += len(receipts)
+        turn = self._answers.begin(receipts, self._loop.time())
         try:
             future = self._listener.twin.submit(receipts)
         except StoreError as error:
-            self._refuse_group(group, error)
-            self._write_answers()
+            self._refuse(turn, error)
             return
-        future.add_done_callback(_on_loop(self._loop, lambda done: self._answered(group, done)))
+        future.add_done_callback(_on_loop(self._loop, lambda done: self._answered(turn, done)))
 
-    def _answered(self, group: Group, future: "Future[list[Answer]]") -> None:
+    def _answered(self, turn: Turn, future: "Future[list[Answer]]") -> None:
         error = None if future.cancelled() else future.exception()
         if error is not None or future.cancelled():
-            self._refuse_group(group, error)
-        else:
-            group.acks = self._acks(group.receipts, future.result())
-        self._write_answers()
+            self._refuse(turn, error)
+            return
+        self._answers.settle(turn, future.result())
+        self.write_answers()
 
-    def _acks(self, receipts: Sequence[Receipt], answers: Sequence[Answer]) -> bytes:
-        now = self._listener.twin.clock.now()
-        acks = []
-        for receipt, answer in zip(receipts, answers, strict=True):
-            outcome = receipt.outcome
-            faults = outcome.faults if isinstance(outcome, Rejection) else ()
-            self._listener.count_answer(answer.status, now)
-            if faults:
-                LOG.warning(
-                    "rejected a message from %s: %s %s at %s",
-                    self.peer,
-                    answer.code,
-                    faults[0].code,
-                    faults[0].where,
-                )
-            acks.append(self._ack(receipt.raw, answer.code, faults, now))
-        return b"".join(acks)
+    def _refuse(self, turn: Turn, error: BaseException | None) -> None:
+        LOG.error("could not store %d messages: %s", turn.count, type(error).__name__)
+        self._answers.refuse(turn)
+        self.write_answers()
+        if self._answers.unheard and not self.transport.is_closing():
+            # The only way that is left to tell a sender who wants to hear nothing.
+            self.close("a message could not be stored, and its sender wants no answer")
 
-    def _refuse_group(self, group: Group, error: BaseException | None) -> None:
-        LOG.error("could not store %d messages: %s", group.count, type(error).__name__)
-        now = self._listener.twin.clock.now()
-        group.acks = b"".join(
-            self._ack(receipt.raw, "AE", (_RESEND,), now) for receipt in group.receipts
-        )
-
-    def _ack(self, raw: bytes, code: str, faults: Sequence[Fault], now: datetime) -> bytes:
-        ack_id = self._listener.next_ack_id()
-        return framed(acknowledge(raw, code, faults, now=now, ack_id=ack_id))
-
-    def _write_answers(self) -> None:
+    def write_answers(self) -> None:
         """Write every answer whose turn it is, and go on reading if there is room again."""
-        was_full = self.outstanding >= OUTSTANDING
-        while self._groups and self._groups[0].acks is not None:
-            group = self._groups.popleft()
-            self.outstanding -= group.count
-            if not self.transport.is_closing():
-                self.transport.write(group.acks or b"")
+        was_full = self._answers.full
+        due = self._answers.due(self._loop.time())
         if self.transport.is_closing():
             return
+        if due:
+            self.transport.write(due)
         if self._closing_since is not None:
-            if not self._groups and self.transport.can_write_eof():
+            if not self.outstanding and self.transport.can_write_eof():
                 self.transport.write_eof()
         elif was_full and not self._write_blocked:
             self._advance()

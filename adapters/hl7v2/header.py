@@ -26,6 +26,10 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     control_id: str = ""
     processing_id: str = ""
     version: str = ""
+    accept: str = ""
+    """MSH-15, a condition of HL7 table 0155; empty where it is not valued."""
+    application: str = ""
+    """MSH-16, likewise."""
     charset: str = ""
 
 
@@ -53,5 +57,12 @@ def peek(raw: bytes) -> Header | None:
         control_id=fields[9],
         processing_id=fields[10].partition(component)[0],
         version=fields[11].partition(component)[0],
+        accept=_condition(fields[14], component),
+        application=_condition(fields[15], component),
         charset=fields[17].partition(marks[1])[0],
     )
+
+
+def _condition(field: str, component: str) -> str:
+    code = field and field.partition(component)[0].strip().upper()
+    return "" if code == '""' else code

@@ -1,24 +1,31 @@
 """The MLLP listener: an asyncio server that answers every message once it is durable."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from adapters.hl7v2.connection import LOG, Connection
+from adapters.hl7v2.acknowledge import is_acknowledgement
+from adapters.hl7v2.answers import read_acknowledgement
+from adapters.hl7v2.connection import Connection
+from adapters.hl7v2.counting import Counts, ListenerStatus
+from adapters.hl7v2.dues import LOG
 from adapters.hl7v2.refusal import INTERNAL_ERROR
+from adapters.hl7v2.tls import Certificates, Handshake
 from adapters.hl7v2.translate import FeedTranslator, rejection
 from twin_core.clock import Clock
 from twin_core.errors import ConfigurationError, FeedError
 from twin_core.events import Fault, Rejection, Translation
 from twin_core.inbox import Answer, Receipt
-from twin_core.settings import FeedSettings, LimitSettings, MllpSettings, Settings
+from twin_core.settings import MAIN_FEED, FeedSettings, LimitSettings, MllpSettings, Settings
 
 FORMAT = "hl7v2"
 _SWEEP_S = 0.25
 _CLOSING_S = 5.0
+_REMEMBERED = 10_000
+"""Messages that could not be applied, kept until their deferred answers are due."""
 
 
 class Intake(Protocol):
@@ -33,26 +40,14 @@ class Intake(Protocol):
     def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]": ...
 
 
-class ListenerStatus(NamedTuple):
-    """What a listener has done since it started."""
-
-    connections: int
-    """Open now."""
-    refused_connections: int
-    received: int
-    accepted: int
-    rejected: int
-    duplicates: int
-    dropped_bytes: int
-    """Bytes that belonged to no frame, or to none that was finished."""
-    last_message_at: datetime | None
-
-
 class MllpListener:
     """Listens for one feed's messages; `start` binds, `close` answers what is open and stops.
 
-    Host, port, time limits and connections come from the `[mllp]` settings of the twin, the rest
-    from the feed's; keyword arguments take their place.
+    Host, port, time limits and connections come from the settings of the feed and of `[mllp]`;
+    keyword arguments take their place. Whoever projects messages tells `applied`; until then, and
+    where the feed's `acknowledgement` is immediate, no answer is deferred.
+
+    Raises ConfigurationError for peers that are no addresses and for unusable certificates.
     """
 
     def __init__(
@@ -64,19 +59,23 @@ class MllpListener:
         feed_settings: FeedSettings | None = None,
         limits: LimitSettings | None = None,
     ) -> None:
-        self.twin = twin
+        self.twin, self.clock = twin, twin.clock
         self.feed = feed
-        self.mllp = mllp or twin.settings.mllp
+        self.mllp = mllp or twin.settings.listeners().get(feed, twin.settings.mllp)
         self.limits = limits or twin.settings.limits
         settings = feed_settings or twin.settings.feed(feed)
         self._translator = FeedTranslator(feed, settings, self.limits)
         self._peers = _networks(feed, settings.peers)
+        self._certificates = _certificates(feed, settings, self.mllp)
+        self._immediate = settings.acknowledgement == "immediate"
+        self._applied: int | None = None
+        self._not_applied: deque[int] = deque(maxlen=_REMEMBERED)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
-        self._counts = dict.fromkeys(("accepted", "rejected", "duplicate"), 0)
-        self._received = self._refused = self._dropped = self._answers = 0
-        self._last_message_at: datetime | None = None
+        self._handshakes: set[Handshake] = set()
+        self.counts = Counts()
+        self._answers = 0
         self._started_at = ""
 
     async def start(self) -> None:
@@ -90,14 +89,14 @@ class MllpListener:
             )
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(lambda: Connection(self), host, port)
+            self._server = await loop.create_server(self._arrival, host, port)
         except OSError as error:
             raise FeedError(
                 f"Feed {self.feed} cannot listen on {host} port {port}.",
                 why=f"{error.strerror or error}.",
-                do="Stop what uses the port, or set another one with mllp.port.",
+                do=f"Stop what uses the port, or set another one with {_port_key(self.feed)}.",
             ) from error
-        self._started_at = f"{self.twin.clock.now():%y%m%d%H%M%S}"
+        self._started_at = f"{self.clock.now():%y%m%d%H%M%S}"
         self._sweeper = loop.create_task(self._sweep())
         LOG.info("feed %s listens on %s port %d", self.feed, host, self.port)
 
@@ -106,6 +105,8 @@ class MllpListener:
         if self._server is None:
             return
         self._server.close()
+        for handshake in tuple(self._handshakes):
+            handshake.cancel()
         deadline = asyncio.get_running_loop().time() + _CLOSING_S
         while any(connection.outstanding for connection in self._connections):
             if asyncio.get_running_loop().time() > deadline:
@@ -128,28 +129,35 @@ class MllpListener:
         return port
 
     def status(self) -> ListenerStatus:
-        """The counters, since the start of this listener."""
-        return ListenerStatus(
-            connections=len(self._connections),
-            refused_connections=self._refused,
-            received=self._received,
-            accepted=self._counts["accepted"],
-            rejected=self._counts["rejected"],
-            duplicates=self._counts["duplicate"],
-            dropped_bytes=self._dropped,
-            last_message_at=self._last_message_at,
+        """The counters since the start of this listener, and who is connected."""
+        connections = sorted((c.status() for c in self._connections), key=lambda one: one.since)
+        certificates = self._certificates
+        return self.counts.status(
+            connections,
+            handshakes=len(self._handshakes),
+            certificate_expires_at=certificates.expires_at if certificates else None,
         )
 
-    # What connections call.
+    # What the one who projects messages calls.
 
-    def admit(self, connection: Connection, address: str) -> str:
+    def applied(self, position: int, not_applied: Sequence[int] = ()) -> None:
+        """Messages up to a position have been applied, but for those in quarantine instead."""
+        self._applied = position
+        self._not_applied.extend(not_applied)
+        for connection in tuple(self._connections):
+            if connection.outstanding:
+                connection.write_answers()
+
+    # What connections and handshakes call.
+
+    def admit(self, connection: Connection, address: str, client: str = "") -> str:
         """Take a connection on, or say why not."""
-        if not self._may_connect(address):
-            self._refused += 1
-            return "the address is not among the feed's peers"
-        if len(self._connections) >= self.mllp.connections:
-            self._refused += 1
-            return f"{self.mllp.connections} connections are open already"
+        refusal = self._refusal(address)
+        if not refusal and self._certificates is not None:
+            refusal = self._certificates.refusal(client)
+        if refusal:
+            self.counts.numbers["refused_connections"] += 1
+            return refusal
         self._connections.add(connection)
         LOG.info("connection from %s to feed %s", connection.peer, self.feed)
         return ""
@@ -158,10 +166,31 @@ class MllpListener:
         """A connection has gone."""
         self._connections.discard(connection)
 
-    def receipt(self, raw: bytes, peer: str) -> Receipt:
-        """A framed message with what the translator makes of it."""
-        self._received += 1
-        received_at = self.twin.clock.now()
+    def begin_handshake(self, handshake: Handshake, address: str) -> str:
+        """Let a TLS handshake begin, or say why not."""
+        refusal = self._refusal(address)
+        if refusal:
+            self.counts.numbers["refused_connections"] += 1
+        else:
+            self._handshakes.add(handshake)
+        return refusal
+
+    def end_handshake(self, handshake: Handshake) -> None:
+        """A handshake has come to its end."""
+        self._handshakes.discard(handshake)
+
+    def fail_handshake(self, handshake: Handshake) -> None:
+        """A handshake did not succeed."""
+        self._handshakes.discard(handshake)
+        self.counts.numbers["refused_connections"] += 1
+
+    def connection(self) -> Connection:
+        """A new connection of this listener."""
+        return Connection(self)
+
+    def receipt(self, raw: bytes, peer: str) -> Receipt | None:
+        """A framed message with what the translator makes of it; None for an acknowledgement."""
+        received_at = self.clock.now()
         outcome: Translation | Rejection
         try:
             outcome = self._translator.translate(raw, received_at)
@@ -172,26 +201,54 @@ class MllpListener:
             reason = "The message met a defect of the receiver and is in quarantine."
             fault = Fault(where="MSH^1", code=INTERNAL_ERROR, reason=reason)
             outcome = rejection(raw, self.feed, "AE", (fault,))
+        if isinstance(outcome, Rejection) and is_acknowledgement(outcome.trigger_event):
+            self._take_acknowledgement(raw, peer)
+            return None
         return self.wrapped(raw, outcome, peer)
 
     def wrapped(self, raw: bytes, outcome: Translation | Rejection, peer: str) -> Receipt:
         """The receipt of a message whose outcome is known."""
+        self.counts.numbers["received"] += 1
         origin = f"mllp {peer}"
         return Receipt(format=FORMAT, feed=self.feed, raw=raw, outcome=outcome, origin=origin)
 
-    def count_answer(self, status: str, at: datetime) -> None:
-        """An answer is about to go out."""
-        self._counts[status] += 1
-        self._last_message_at = at
-
     def count_dropped(self, size: int) -> None:
         """Bytes were thrown away."""
-        self._dropped += size
+        self.counts.numbers["dropped_bytes"] += size
 
     def next_ack_id(self) -> str:
         """A control id for an answer, unique on this listener."""
         self._answers += 1
         return f"{self._started_at}.{self._answers}"
+
+    def defers(self) -> bool:
+        """Whether application answers may wait until their messages have been applied."""
+        return self._applied is not None and not self._immediate
+
+    def verdict(self, position: int) -> str:
+        """The application answer to the message at a position; empty until it is known."""
+        if self._applied is None or position > self._applied:
+            return ""
+        return "AE" if position in self._not_applied else "AA"
+
+    def _arrival(self) -> asyncio.Protocol:
+        if self._certificates is None:
+            return Connection(self)
+        return Handshake(self, self._certificates)
+
+    def _refusal(self, address: str) -> str:
+        if not self._may_connect(address):
+            return "the address is not among the feed's peers"
+        if len(self._connections) + len(self._handshakes) >= self.mllp.connections:
+            return f"{self.mllp.connections} connections are open already"
+        return ""
+
+    def _take_acknowledgement(self, raw: bytes, peer: str) -> None:
+        told = read_acknowledgement(raw)
+        ours = told is not None and told.control_id.startswith(f"{self._started_at}.")
+        self.counts.numbers["acknowledgements" if ours else "stray_acknowledgements"] += 1
+        if not ours:
+            LOG.warning("an acknowledgement from %s answers nothing that was sent", peer)
 
     def _may_connect(self, address: str) -> bool:
         try:
@@ -210,6 +267,17 @@ class MllpListener:
             now = loop.time()
             for connection in tuple(self._connections):
                 connection.check_deadlines(now)
+
+
+def _certificates(feed: str, own: FeedSettings, mllp: MllpSettings) -> Certificates | None:
+    if mllp.tls is None:
+        return None
+    where = "mllp.tls" if own.tls is None else f"feeds.{feed}.tls"
+    return Certificates(where, mllp.tls)
+
+
+def _port_key(feed: str) -> str:
+    return "mllp.port" if feed == MAIN_FEED else f"feeds.{feed}.port"
 
 
 def _networks(feed: str, peers: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:

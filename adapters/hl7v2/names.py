@@ -79,6 +79,7 @@ TRIGGER_NAMES: dict[str, str] = {
     "S24": "Schedule time slots opened",
     "S25": "Not defined for SIU by chapter 10",
     "S26": "Patient did not show up",
+    "S27": "Broadcast of scheduled appointments",
     "R01": "Unsolicited observations",
     "R30": "Unsolicited point-of-care observation, no order: place one",
     "R31": "Unsolicited point-of-care observation, new order: search for one",

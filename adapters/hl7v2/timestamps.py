@@ -66,7 +66,7 @@ class Calendar:
             return self._any(text, where, notes)
         try:
             moment = Moment(self._plain(text, where, notes))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise _impossible(where) from None
         if self._zone is None or text[:11] in self._offsets:
             if len(self.recent) >= _CACHED_MOMENTS:
@@ -134,7 +134,7 @@ class Calendar:
 
     def _remember(self, local: datetime, offset: timedelta) -> None:
         start = local.replace(minute=local.minute // 10 * 10, second=0, microsecond=0)
-        edges = (start, start + _TEN_MINUTES - timedelta(seconds=1))
+        edges = (start, start + (_TEN_MINUTES - timedelta(seconds=1)))
         if all(
             edge.replace(tzinfo=self._zone, fold=fold).utcoffset() == offset
             for edge in edges

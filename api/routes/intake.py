@@ -17,7 +17,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from adapters.files import BATCH, Found, read_batches
-from adapters.hl7v2 import Acknowledged, acknowledge, acknowledge_batch, is_batch
+from adapters.hl7v2 import (
+    Acknowledged,
+    acknowledge,
+    acknowledge_batch,
+    answering_to,
+    is_acknowledgement,
+    is_batch,
+)
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin
 from api.translating import DEFAULT_FEED, Reader, translated_hl7
@@ -71,6 +78,7 @@ EXAMPLE_COUNTS = (
     response_class=Response,
     responses={
         200: {"description": "AA: on disk; of a batch, every message", "content": {ER7: {}}},
+        204: {"description": "On disk, and no answer is wanted (MSH-15, MSH-16)"},
         400: {"description": "AR: the envelope is at fault, or unsupported", "content": {ER7: {}}},
         422: {"description": "AE: the content is at fault", "content": {ER7: {}}},
         413: {"description": "The message is too large"},
@@ -88,6 +96,10 @@ EXAMPLE_COUNTS = (
 async def hl7v2(request: Request, twin: AskedTwin, feed: Feed = DEFAULT_FEED) -> Response:
     """One message in ER7, unframed; the answer is its acknowledgement, also in ER7.
 
+    MSH-15 and MSH-16 decide whether there is one: the application acknowledgement where it is
+    wanted, else the accept acknowledgement where that is, else no content. An acknowledgement that
+    is posted is taken and not answered.
+
     A body that begins with FHS or BHS is a batch: the answer is a batch of acknowledgements, 200
     where all of it was accepted and 422 where a message or an envelope was not.
     """
@@ -99,20 +111,28 @@ async def hl7v2(request: Request, twin: AskedTwin, feed: Feed = DEFAULT_FEED) ->
     outcome = await asyncio.to_thread(
         translated_hl7, raw, feed=feed, settings=twin.settings, received_at=received_at
     )
+    if isinstance(outcome, Rejection) and is_acknowledgement(outcome.trigger_event):
+        return Response(status_code=204, headers=_answered("acknowledgement"))
     receipt = Receipt(
         format="hl7v2", feed=feed, raw=raw, outcome=outcome, origin=f"http {_peer(request)}"
     )
     [answer] = await submitted(twin, [receipt])
     faults = outcome.faults if isinstance(outcome, Rejection) else ()
+    accept, application, _ = answering_to(raw, answer.code)
+    status = STATUS_OF_CODE.get(answer.code, 422)
+    if not (code := application or accept):
+        silent = 204 if status == 200 else status
+        return Response(status_code=silent, headers=_answered(answer.status))
     acknowledgement = acknowledge(
-        raw, answer.code, faults, now=twin.clock.now(), ack_id=uuid.uuid4().hex[:20]
+        raw, code, faults, now=twin.clock.now(), ack_id=uuid.uuid4().hex[:20]
     )
     return Response(
-        acknowledgement,
-        status_code=STATUS_OF_CODE.get(answer.code, 422),
-        media_type=ER7,
-        headers={"Cache-Control": "no-store", "X-Wardtwin-Outcome": answer.status},
+        acknowledgement, status_code=status, media_type=ER7, headers=_answered(answer.status)
     )
+
+
+def _answered(outcome: str) -> dict[str, str]:
+    return {"Cache-Control": "no-store", "X-Wardtwin-Outcome": outcome}
 
 
 @router.post(

@@ -111,7 +111,8 @@ class Hospital:
                 self._plain_encounter([row for row in drawn if row["encounter"] == encounter])
 
     def encounters(self, drawing: str) -> None:
-        """encounter | class | admitted | discharged, and status, patient, disposition, part_of.
+        """encounter | class | admitted | discharged, and status, patient, disposition, part_of,
+        service, admit_source.
 
         Drawn before the stays. Status and class history follow unless `status` is cancelled or
         they are drawn on their own (`statuses`, `classes`) with `history` no.
@@ -128,6 +129,17 @@ class Hospital:
         """encounter | class | from | to."""
         for row in table(drawing):
             self._history("encounter_class", row, **{"class": row["class"]})
+
+    def milestones(self, drawing: str) -> None:
+        """encounter | kind | at."""
+        for row in table(drawing):
+            self._version(
+                "encounter_milestone",
+                row,
+                encounter_id=row["encounter"],
+                kind=row["kind"],
+                at=row["at"],
+            )
 
     def beds(self, drawing: str) -> None:
         """unit | bed | staffed | status | from | to, and kind (default bd), facility."""
@@ -243,6 +255,7 @@ class Hospital:
             disposition=row.get("disposition"),
             admit_source=row.get("admit_source"),
             part_of=row.get("part_of"),
+            service=row.get("service"),
             **{"class": row["class"]},
         )
         if row.get("history") == "no" or status == "cancelled":

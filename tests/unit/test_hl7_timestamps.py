@@ -36,6 +36,8 @@ def instant(text):
         # Half an hour of change: 5 April 2026, 01:30 to 02:00 occurs twice.
         (LORD_HOWE, "20260405012959", "2026-04-04 14:29:59", []),
         (LORD_HOWE, "20260405013000", "2026-04-04 14:30", ["ambiguous_local_time"]),
+        # Some senders mean "never" by it.
+        ("UTC", "99991231235959", "9999-12-31 23:59:59", []),
     ],
 )
 def test_a_timestamp_is_one_instant(zone, text, at, findings):
@@ -79,6 +81,14 @@ def test_a_local_day_of_the_clock_change_has_its_own_length():
 def test_a_coarse_timestamp_is_placed_by_its_recording_within_its_unit(recorded, placed):
     day = Calendar(None).moment("20261101+0000", "PV1^1^44", {})
     assert within_unit(day, instant(recorded)) == instant(placed)
+
+
+@pytest.mark.parametrize(
+    ("zone", "text"), [("America/New_York", "99991231235959"), ("Asia/Tokyo", "00010101000000")]
+)
+def test_an_instant_beyond_the_calendar_is_refused(zone, text):
+    with pytest.raises(Refused):
+        Calendar(zone).moment(text, "PV1^1^45", {})
 
 
 def test_an_exact_timestamp_is_not_moved_by_its_recording():

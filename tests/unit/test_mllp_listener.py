@@ -3,57 +3,20 @@
 import asyncio
 import contextlib
 import logging
-import threading
-from concurrent.futures import Future
+import sys
+from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from mllp_peers import Recorder, run, until
+
 from adapters.hl7v2 import MllpListener, MllpSender, framed
-from adapters.hl7v2.connection import OUTSTANDING
-from twin_core.clock import SystemClock
+from adapters.hl7v2.dues import OUTSTANDING
 from twin_core.errors import ConfigurationError, FeedError, StoreError
 from twin_core.events import Rejection
-from twin_core.inbox import Answer
-from twin_core.settings import FeedSettings, LimitSettings, MllpSettings, Settings
-
-
-class Recorder:
-    """A twin that keeps receipts in memory and answers when it is told to, from another thread."""
-
-    def __init__(self, **mllp):
-        self.settings = Settings(mllp=MllpSettings(port=0, **mllp))
-        self.clock = SystemClock()
-        self.receipts = []
-        self.waiting = []
-        self.held = False
-        self.failure = None
-
-    def submit(self, receipts):
-        if isinstance(self.failure, StoreError) and self.failure.retry_may_help:
-            raise self.failure
-        future = Future()
-        self.receipts += receipts
-        if self.held:
-            self.waiting.append((future, receipts))
-        else:
-            threading.Thread(target=self._resolve, args=(future, receipts)).start()
-        return future
-
-    def release(self, newest_first=False):
-        waiting, self.waiting = self.waiting, []
-        for future, receipts in reversed(waiting) if newest_first else waiting:
-            self._resolve(future, receipts)
-
-    def _resolve(self, future, receipts):
-        if self.failure is not None:
-            future.set_exception(self.failure)
-            return
-        future.set_result([self._answer(receipt.outcome) for receipt in receipts])
-
-    def _answer(self, outcome):
-        if isinstance(outcome, Rejection):
-            return Answer(status="rejected", code=outcome.code)
-        return Answer(status="accepted", code="AA", position=len(self.receipts))
+from twin_core.settings import FeedSettings, LimitSettings, MllpSettings
 
 
 def message(control_id, body="PID|1||42^^^HOSP^MR||SECRETNAME"):
@@ -69,17 +32,6 @@ async def listening(recorder, **how):
         yield listener
     finally:
         await listener.close()
-
-
-async def until(condition, timeout_s=3.0):
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "it never happened"
-        await asyncio.sleep(0.01)
-
-
-def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 20))
 
 
 def msa(answer):

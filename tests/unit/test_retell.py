@@ -98,7 +98,8 @@ def test_every_pair_told_again_means_the_same(name: str, zone: str) -> None:
     try:
         raw = retell(said(heard), Dialect(zone=ZoneInfo(zone)), "7")
     except Untellable:
-        assert not heard.events or trigger.partition("^")[2] in CANNOT_BE_TOLD
+        kind, _, event = trigger.partition("^")
+        assert not heard.events or kind != "ADT" or event in CANNOT_BE_TOLD
         return
     again = understood(raw)
     assert isinstance(again, Translation), again

@@ -16,6 +16,7 @@ from twin_core.errors import ConfigurationError, UsageError
 
 Grain = Literal["hour", "day", "week", "month", "all"]
 By = Literal["hospital", "facility", "unit", "class"]
+Shape = Literal["rows", "durations", "shares", "snapshots"]
 
 PARTS = (
     "shown",
@@ -29,6 +30,8 @@ PARTS = (
     "stay_pieces",
     "bed_statuses",
     "ed_units",
+    "ed_visits",
+    "ed_places",
     "places",
     "no_places",
     "bed_segments",
@@ -67,6 +70,11 @@ class FrontMatter(BaseModel):
     question: str = Text
     """The question it answers, in a ward manager's words."""
     unit: str = Text
+    shape: Shape = "rows"
+    """How its SELECT becomes figures: `rows` are the figures themselves, any other is a file of
+    `shapes` that says what the SELECT gives."""
+    owes: str = Field("places", pattern=r"[a-z_]+")
+    """The building block that lists the groups with a row of their own even where nothing was."""
     grain: tuple[Grain, ...] = Field(min_length=1)
     by: tuple[By, ...] = Field(min_length=1)
     direction: str = Text
@@ -84,9 +92,10 @@ class FrontMatter(BaseModel):
 
 
 class Definition(FrontMatter):
-    """One KPI: what it means and the SELECT that measures it."""
+    """One KPI: what it means, the SELECT of its file, and the SQL that measures it."""
 
     id: str
+    rule: str
     sql: str
 
 
@@ -98,7 +107,11 @@ def parse(kpi_id: str, text: str) -> Definition:
     front, body = _split(text)
     try:
         stated = tomllib.loads(front)
-        return Definition.model_validate({**stated, "id": kpi_id, "sql": body.strip()})
+        front_matter = FrontMatter.model_validate(stated)
+        rule = body.strip()
+        return Definition(
+            **front_matter.model_dump(), id=kpi_id, rule=rule, sql=_shaped(front_matter, rule)
+        )
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(
             f"KPI {kpi_id}: its front matter is no TOML.", why=str(error)
@@ -149,6 +162,16 @@ def statements() -> tuple[str, ...]:
         *((folder / f"{part}.sql").read_text(encoding="utf-8") for part in PARTS),
         *(_macro(kpi) for kpi in catalogue().values()),
     )
+
+
+def _shaped(kpi: FrontMatter, rule: str) -> str:
+    if kpi.shape == "rows":
+        return rule
+    shape = (files("twin_core.kpi") / "shapes" / f"{kpi.shape}.sql").read_text(encoding="utf-8")
+    statistics = ", ".join(f"'{name}'" for name in kpi.statistics)
+    for slot, filling in (("rule", rule), ("owes", kpi.owes), ("statistics", statistics)):
+        shape = shape.replace(f"{{{slot}}}", filling)
+    return shape.strip()
 
 
 def _split(text: str) -> tuple[str, str]:

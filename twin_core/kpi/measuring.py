@@ -118,7 +118,7 @@ def explain(kpi_id: str) -> str:
             f"  source       {kpi.source}",
             *(f"  note         {caveat}" for caveat in kpi.caveats),
             "",
-            kpi.sql,
+            kpi.rule,
         )
     )
 

@@ -12,6 +12,12 @@ from typing import NamedTuple
 from twin_core.events import (
     AdmissionPending,
     Admitted,
+    AppointmentBooked,
+    AppointmentCancelled,
+    AppointmentDeleted,
+    AppointmentMissed,
+    AppointmentModified,
+    AppointmentRescheduled,
     Arrived,
     ClassChanged,
     Departed,
@@ -46,6 +52,12 @@ RANKS: dict[type[Event], int] = {
     Discharged: 5,
     PatientsMerged: 6,
     EventCancelled: 7,
+    AppointmentBooked: 0,
+    AppointmentRescheduled: 2,
+    AppointmentModified: 3,
+    AppointmentMissed: 5,
+    AppointmentCancelled: 6,
+    AppointmentDeleted: 7,
     VisitPurged: 7,
 }
 """Rank of an event among events of the same instant; descriptions come after what they describe."""

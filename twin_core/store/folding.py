@@ -13,6 +13,7 @@ import duckdb
 from twin_core.events import DeviceStated, LocationStated
 from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
+from twin_core.store.fold.appointment import attending, fold_appointment
 from twin_core.store.fold.device import device_id_of, fold_census, fold_device, fold_directory
 from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
 from twin_core.store.fold.locations import Path, fold_location, path_identifier
@@ -24,6 +25,7 @@ from twin_core.store.nodes import Nodes
 from twin_core.store.places import Places, Touched
 from twin_core.store.starts import same_starts
 from twin_core.store.subjects import (
+    APPOINTMENT,
     CENSUS,
     DEVICE,
     DEVICE_EVENT,
@@ -36,6 +38,8 @@ from twin_core.store.subjects import (
 )
 from twin_core.store.tables import ENTITIES
 from twin_core.store.units import Unit, Units, owners_where
+
+_LOCATED = (("stay", ENCOUNTER), ("device", DEVICE), ("appointment_resource", APPOINTMENT))
 
 
 class Changes(NamedTuple):
@@ -88,6 +92,7 @@ class Folding:
         self._fold_places(filed)
         self._follow_renamed(named_before)
         self._fold_encounters()
+        self._fold_appointments()
         self._fold_devices(filed, devices_before)
         self._fold_others()
         return Changes(self._opened, self._closed)
@@ -182,6 +187,8 @@ class Folding:
             owners = owners_where(self._connection, "encounter", "patient_id", moved)
             self._refold(ENCOUNTER, owners)
             self._refold(DEVICE, owners_where(self._connection, "device", "patient_id", moved))
+            owners = owners_where(self._connection, "appointment_patient", "patient_id", moved)
+            self._refold(APPOINTMENT, owners)
             self._refold_reports("patient_id", moved)
 
     def _fold_places(self, filed: Sequence[Filed]) -> None:
@@ -196,7 +203,7 @@ class Folding:
         for owner in owners:
             self._fold_place(owner, subjects)
         if touched.location_ids:
-            for entity, kind in (("stay", ENCOUNTER), ("device", DEVICE)):
+            for entity, kind in _LOCATED:
                 ids = touched.location_ids
                 self._refold(kind, owners_where(self._connection, entity, "location_id", ids))
 
@@ -227,15 +234,21 @@ class Folding:
 
     def _follow_renamed(self, before: dict[int, tuple[str, bool]]) -> None:
         renamed = {
-            encounter_id
+            owner: encounter_id
             for owner, (encounter_id, described) in before.items()
             if not described
             or encounter_id != encounter_id_of(self.nodes.identifiers(self.nodes.family(owner)))
         }
         if renamed:
-            owners = owners_where(self._connection, "encounter", "part_of", renamed)
+            owners = owners_where(self._connection, "encounter", "part_of", renamed.values())
             self._refold(ENCOUNTER, owners)
-            self._refold_reports("encounter_id", renamed)
+            self._refold(APPOINTMENT, self._appointments_of(renamed))
+            self._refold_reports("encounter_id", set(renamed.values()))
+
+    def _appointments_of(self, visits: Iterable[int]) -> list[int]:
+        families = (self.nodes.identifiers(self.nodes.family(visit)) for visit in visits)
+        numbers = {i.value for identifiers in families for i in identifiers}
+        return owners_where(self._connection, "appointment_patient", "visit_number", numbers)
 
     def _fold_encounters(self) -> None:
         owners = self._dirty[ENCOUNTER]
@@ -245,6 +258,14 @@ class Folding:
         for unit in units:
             identifiers = self.nodes.identifiers(unit.owner)
             self._replace(unit, fold_encounter(unit.facts, identifiers, resolver, self._precedence))
+
+    def _fold_appointments(self) -> None:
+        units = self.units.fetch(APPOINTMENT, self._dirty[APPOINTMENT])
+        self._fetch_asked(units)
+        resolver = self._resolver()
+        for unit in units:
+            identifiers = self.nodes.identifiers(unit.owner)
+            self._replace(unit, fold_appointment(unit.facts, identifiers, resolver))
 
     def _fold_devices(self, filed: Sequence[Filed], before: dict[int, str]) -> None:
         reporting = {
@@ -324,6 +345,11 @@ class Folding:
             if unit.kind == DEVICE:
                 found = {f.event.patient for f in unit.facts if isinstance(f.event, DeviceStated)}
                 asked[PATIENT] |= {patient for patient in found if patient is not None}
+            elif unit.kind == APPOINTMENT:
+                for one in attending(unit.facts):
+                    asked[PATIENT].add(one.patient[0])
+                    if one.visit is not None:
+                        asked[ENCOUNTER].add(one.visit)
             elif unit.kind in (RESULT, DEVICE_EVENT):
                 for fact in unit.facts:
                     for kind, identifier in subject_of(fact.event).asked:

@@ -35,6 +35,10 @@ class BatchApplied(NamedTuple):
     units: frozenset[tuple[str, str]]
     encounters: frozenset[str]
     locations: frozenset[str]
+    position: int = 0
+    """Inbox position up to which messages have been applied."""
+    not_applied: tuple[int, ...] = ()
+    """Positions of messages that were acknowledged and then could not be applied."""
 
 
 class Projection:
@@ -75,7 +79,8 @@ class Projection:
         batch = (batch_no, position, known_at, len(entries))
         writing.insert(self._connection, "batch", writing.BATCH, [batch])
         self.batch_no, self.position, self.known_at = batch_no, position, known_at
-        return _applied(batch_no, known_at, len(entries), changes)
+        applied = _applied(batch_no, known_at, len(entries), changes)
+        return applied._replace(position=position)
 
     def _write(self, filed: Sequence[Filed], changes: Changes, known_at: datetime) -> None:
         connection, nodes = self._connection, self._folding.nodes

@@ -132,7 +132,8 @@ class Projector:
             trigger_event=envelope.trigger_event if envelope else entry.head.trigger_event,
         )
         quarantined = msgspec.structs.replace(entry, head=head)
-        self._announce(entry.position, self._projection.apply([quarantined]))
+        applied = self._projection.apply([quarantined])
+        self._announce(entry.position, applied._replace(not_applied=(entry.position,)))
 
     def _announce(self, position: int, applied: BatchApplied) -> None:
         with self._applied:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from twin_core.events import (
+    AppointmentEvent,
     Arrived,
     BedStatusChanged,
     CensusReported,
@@ -27,10 +28,12 @@ from twin_core.events import (
     Transferred,
 )
 from twin_core.identifiers import Identifier, Place
+from twin_core.store.fold.appointment import without_bed
 from twin_core.store.fold.locations import Path, path_identifier
 from twin_core.store.fold.patient import identifiers_of
 
 PATIENT, ENCOUNTER, LOCATION, DEVICE, DIRECTORY, CENSUS = "p", "e", "l", "d", "o", "c"
+APPOINTMENT = "a"
 RESULT, DEVICE_EVENT = "r", "v"
 
 
@@ -118,6 +121,17 @@ def _census(event: CensusReported) -> Subject:
     return Subject(CENSUS, (Identifier("urn:wardtwin:census", counted),))
 
 
+def _appointment(event: AppointmentEvent) -> Subject:
+    asked: list[tuple[str, Identifier]] = []
+    for one in event.patients:
+        asked.append((PATIENT, one.patient[0]))
+        if one.visit is not None:
+            asked.append((ENCOUNTER, one.visit))
+    named = (event.booking.place, *(resource.place for resource in event.resources))
+    places = tuple(p for place in named if (p := path_of(without_bed(place))))
+    return Subject(APPOINTMENT, event.appointment, tuple(asked), places)
+
+
 def _results(event: ObservationsReported) -> Subject:
     devices = dict.fromkeys([event.device, *(one.device for one in event.observations)])
     return Subject(RESULT, (result_identifier(event),), _asked(event, devices))
@@ -155,6 +169,7 @@ _FILING: dict[type, Callable[[Any], Subject]] = {
     PatientStated: _person,
     PatientsMerged: _merge,
     **dict.fromkeys(EncounterEvent.__subclasses__(), _visit),
+    **dict.fromkeys(AppointmentEvent.__subclasses__(), _appointment),
     EncounterStated: _stated_visit,
     BedStatusChanged: _bed,
     LocationStated: _location,

@@ -30,6 +30,7 @@ _TEXT, _AT = "VARCHAR", "TIMESTAMPTZ"
 _ENCOUNTER_ID = Column("encounter_id", _TEXT, "The encounter; see twin.encounter")
 _PATIENT_ID = Column("patient_id", _TEXT, "The patient; see twin.patient")
 _LOCATION_ID = Column("location_id", _TEXT, "The location; see twin.location")
+_APPOINTMENT_ID = Column("appointment_id", _TEXT, "The appointment; see twin.appointment")
 _SYSTEM = Column("system", _TEXT, "Who issued the identifier, as a URI")
 _VALUE = Column("value", _TEXT, "The identifier itself")
 _TYPE = Column("type", _TEXT, "HL7 table 0203 code as the source gave it; `reference` for FHIR ids")
@@ -247,6 +248,74 @@ ENTITIES: tuple[Entity, ...] = (
             _VALUE,
             Column("name", _TEXT, "Name"),
             Column("active", "BOOLEAN", "Whether the record is in active use"),
+        ),
+    ),
+    Entity(
+        "appointment",
+        "One row per appointment (one occurrence of a series), cancelled ones included",
+        (
+            Column("appointment_id", _TEXT, "Stable id, derived from its identifiers"),
+            Column("patient_id", _TEXT, "The first patient; all are in twin.appointment_patient"),
+            Column("encounter_id", _TEXT, "The first patient's visit, once the twin knows it"),
+            Column(
+                "status",
+                _TEXT,
+                "FHIR R4: proposed, pending, booked, arrived, fulfilled, cancelled, noshow, "
+                "entered-in-error (deleted), checked-in, waitlist",
+            ),
+            Column("starts_at", _AT, "Start (TQ1-7, SCH-11.4), else of its first resource"),
+            Column("ends_at", _AT, "End as stated, else start and duration; NULL where unknown"),
+            Column("duration_minutes", "BIGINT", "From start to end, else as stated (SCH-9)"),
+            _FACILITY,
+            _UNIT,
+            _ROOM,
+            Column("location_id", _TEXT, "Its first location resource, else an outpatient's PV1-3"),
+            Column("service", _TEXT, "Code, else name, of its first service (AIS-3)"),
+            Column("appointment_type", _TEXT, "Type (SCH-8), as sent"),
+            Column("urgency", _TEXT, "Priority (TQ1-9, SCH-11.6), as sent"),
+            Column("reason", _TEXT, "Why it is needed (SCH-7): code, else text"),
+            Column("cancel_reason", _TEXT, "Why it was cancelled, missed or deleted (SCH-6)"),
+            Column("booked_at", _AT, "When it was first booked; NULL where that was not heard"),
+            Column("cancelled_at", _AT, "When it was cancelled, missed or deleted; NULL if live"),
+        ),
+    ),
+    Entity(
+        "appointment_identifier",
+        "Every identifier by which an appointment is known",
+        (
+            _APPOINTMENT_ID,
+            _SYSTEM,
+            _VALUE,
+            Column("type", _TEXT, "PLAC placer (SCH-1), FILL filler (SCH-2); `reference` for FHIR"),
+            Column("occurrence", _TEXT, "Which one of a series it is (SCH-3)"),
+        ),
+    ),
+    Entity(
+        "appointment_patient",
+        "The patients of an appointment, with the visits it belongs to",
+        (
+            _APPOINTMENT_ID,
+            Column("patient_id", _TEXT, "The surviving patient record; see twin.patient"),
+            Column("encounter_id", _TEXT, "The visit, once the twin knows it; see twin.encounter"),
+            Column("visit_system", _TEXT, "Who issued the visit number, as a URI"),
+            Column("visit_number", _TEXT, "Visit number (PV1-19, PID-18), begun or not"),
+        ),
+    ),
+    Entity(
+        "appointment_resource",
+        "The services and resources of an appointment",
+        (
+            _APPOINTMENT_ID,
+            Column("kind", _TEXT, "service (AIS), general (AIG), location (AIL), personnel (AIP)"),
+            Column("position", _TEXT, "Group and set id (RGS-1.AIS-1) as last stated"),
+            Column("system", _TEXT, "Coding system, or who issued the staff id"),
+            Column("code", _TEXT, "Service, equipment or staff id; of a location unit-room-bed"),
+            Column("name", _TEXT, "Name; of staff family and given name"),
+            Column("role", _TEXT, "Type of resource (field 4), such as a staff role"),
+            Column("location_id", _TEXT, "Unit or room, never a bed; see twin.location"),
+            Column("starts_at", _AT, "Own start, else from its offset, else the appointment's"),
+            Column("ends_at", _AT, "Own start and duration, else the appointment's end"),
+            Column("status", _TEXT, "As twin.appointment; its own where that ended before"),
         ),
     ),
     Entity(

@@ -36,6 +36,12 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
     "d": ("device", "device_identifier", "fold_finding"),
     "o": ("directory",),
     "c": ("source_census",),
+    "a": (
+        "appointment",
+        "appointment_identifier",
+        "appointment_patient",
+        "appointment_resource",
+    ),
     "r": ("observation",),
     "v": ("device_event",),
 }

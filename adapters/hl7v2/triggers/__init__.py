@@ -16,6 +16,7 @@ from adapters.hl7v2.triggers import (
     plans,
     purges,
     results,
+    scheduling,
     tracking,
     zbe,
 )
@@ -33,6 +34,7 @@ _FAMILIES = (
     beds,
     people,
     merges,
+    scheduling,
     results,
     alarms,
 )

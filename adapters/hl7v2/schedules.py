@@ -1,0 +1,319 @@
+"""What SCH, TQ1, RGS and the AIS, AIG, AIL and AIP segments say of an appointment."""
+
+import re
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from adapters.hl7v2.codes import APPOINTMENT_STATUSES, MINUTES, NO_VISIT, SEGMENT_ACTIONS
+from adapters.hl7v2.fields import CLEARED, Reading, Segment, encounter_class
+from adapters.hl7v2.refusal import REQUIRED_FIELD, content_fault
+from adapters.hl7v2.visits import numbered
+from twin_core.events import Booking, Instant, Minutes, ResourceBooked, Text
+from twin_core.identifiers import NOWHERE, Identifier, Place
+
+PLACER, FILLER = "PLAC", "FILL"
+"""Types of appointment identifiers (table 0203): who asked for it, whose schedule it is in."""
+
+_NUMBER = re.compile(r"[+-]?\d{1,7}(\.\d{1,4})?", re.ASCII)
+_TQ_DURATION = re.compile(r"([SMHDW]?)(\d{1,7})", re.ASCII)
+_DISPLACED_TIMING = re.compile(r"[^0-9]*(?:\d{1,5}[^0-9])?[^0-9]*(?:19|20)\d{6}", re.ASCII)
+_LONGEST_MINUTES = 366 * 24 * 60
+_SITS_IN_A_BED = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC", "EMER"})
+
+
+class Layout(NamedTuple):
+    """Where a resource segment keeps what all of them say; the code is in field 3."""
+
+    kind: str
+    role: int
+    start: int
+    """Start date/time; offset, offset units, duration and duration units follow it."""
+    status: int
+
+
+LAYOUTS = {
+    "AIS": Layout("service", 0, 4, 10),
+    "AIG": Layout("general", 4, 8, 14),
+    "AIL": Layout("location", 4, 6, 12),
+    "AIP": Layout("personnel", 4, 6, 12),
+}
+
+
+class Change(NamedTuple):
+    """How a trigger event reads the resources of its message.
+
+    `action` stands in where neither segment nor group names one; `status` is what becomes of every
+    resource that is named, unless it is said to be unchanged.
+    """
+
+    action: str = ""
+    status: str = ""
+
+
+def aligned(reading: Reading, sch: Segment) -> Segment:
+    """The SCH; one whose sender left out a field before SCH-9 is put right, with a finding.
+
+    Such a SCH has its times in SCH-10, where units belong, and the duration's unit in SCH-9.
+    """
+    if sch[11] or not _DISPLACED_TIMING.match(sch[10]):
+        return sch
+    reading.note("displaced_field", "SCH-10 holds times and SCH-11 nothing; read one field later.")
+    return [*sch[:8], "", *sch[8:]]
+
+
+def appointment_identifiers(reading: Reading, sch: Segment) -> tuple[Identifier, ...]:
+    """SCH-1 and SCH-2, of a series with the occurrence (SCH-3); refused where there is neither."""
+    occurrence = _occurrence(reading, sch)
+    suffix = f"#{occurrence}" if occurrence else ""
+    identifiers = tuple(
+        Identifier(*named, kind)
+        for field, kind in ((sch[1], PLACER), (sch[2], FILLER))
+        if (named := _entity(reading, field, kind, suffix))
+    )
+    if not identifiers:
+        reason = "The appointment is not named; send its placer or filler id in SCH-1 or SCH-2."
+        raise content_fault("SCH^1^1", REQUIRED_FIELD, reason)
+    return identifiers
+
+
+def _occurrence(reading: Reading, sch: Segment) -> str:
+    occurrence = reading.message.code(sch[3])
+    return "" if occurrence == CLEARED else occurrence
+
+
+def _entity(reading: Reading, field: str, kind: str, suffix: str) -> tuple[str, str] | None:
+    """System and value of an EI: the authority is its second to fourth component."""
+    if not field:
+        return None
+    message = reading.message
+    value, *authority = message.components(message.first_repetition(field))[:4]
+    value = message.text(value).strip()
+    if not value or value == CLEARED:
+        return None
+    issuer = message.delimiters.subcomponent.join(authority) if any(authority) else ""
+    return reading.conventions.system(message, issuer, kind), value + suffix
+
+
+def booking(
+    reading: Reading, sch: Segment, resources: tuple[ResourceBooked, ...], pv1: Segment | None
+) -> Booking:
+    """What SCH and TQ1 say of the appointment as a whole."""
+    starts_at, ends_at, duration, urgency = _timing(reading, sch)
+    if starts_at and ends_at and ends_at < starts_at:
+        detail = "The appointment ends before it starts; its end is ignored."
+        reading.note("reversed_period", detail)
+        ends_at = UNSET
+    located = any(resource.place for resource in resources)
+    status, kind = _status(reading, sch[25], "SCH^1^25"), reading.stated_code(sch[8])
+    if status is UNSET and isinstance(kind, str) and kind.upper() == "TENTATIVE":  # table 0277
+        status = "pending"
+    return Booking(
+        status=status,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        duration_minutes=duration,
+        occurrence=_occurrence(reading, sch) or UNSET,
+        kind=kind,
+        urgency=urgency,
+        reason=_worded(reading, sch[7]),
+        event_reason=_worded(reading, sch[6]),
+        facility=reading.conventions.facility(reading.message) or UNSET,
+        place=NOWHERE if located or pv1 is None else _visited(reading, pv1),
+    )
+
+
+def _timing(reading: Reading, sch: Segment) -> tuple[Instant, Instant, Minutes, Text]:
+    """Start, end, duration and priority: TQ1 (from v2.5 on) before SCH-11 (TQ, up to v2.4)."""
+    message = reading.message
+    duration = minutes(reading, sch[9], sch[10], "SCH^1^9")
+    tq1 = message.segment("TQ1")
+    starts_at: Instant = UNSET
+    ends_at: Instant = UNSET
+    urgency: Text = UNSET
+    if tq1 is not None:
+        starts_at = instant(reading, tq1[7], "TQ1^1^7")
+        ends_at = instant(reading, tq1[8], "TQ1^1^8")
+        urgency = reading.stated_code(tq1[9])
+        if duration is UNSET and tq1[6]:
+            amount, units = message.components(message.first_repetition(tq1[6]))[:2]
+            duration = minutes(reading, amount, units, "TQ1^1^6")
+    if sch[11]:
+        quantity = message.components(message.first_repetition(sch[11]))
+        if starts_at is UNSET and ends_at is UNSET:
+            starts_at = instant(reading, quantity[3], "SCH^1^11")
+            ends_at = instant(reading, quantity[4], "SCH^1^11")
+        if urgency is UNSET:
+            urgency = reading.stated_code(quantity[5])
+        if duration is UNSET and (found := _TQ_DURATION.fullmatch(quantity[2])):
+            duration = minutes(reading, found[2], found[1], "SCH^1^11")
+    return starts_at, ends_at, duration, urgency
+
+
+def _visited(reading: Reading, pv1: Segment) -> Place:
+    """PV1-3 as where an appointment is: of an outpatient the clinic, of others their bed."""
+    place = reading.conventions.place(reading.message, pv1[3])
+    if not place or encounter_class(reading, pv1[2]) in _SITS_IN_A_BED:
+        return NOWHERE
+    return place
+
+
+def visit_named(reading: Reading, pid: Segment, pv1: Segment | None) -> Identifier | None:
+    """The visit that an appointment is part of: PV1-19, else the account in PID-18."""
+    if pv1 is None or reading.message.code(pv1[2]) == NO_VISIT:
+        return None
+    return numbered(reading, pv1[19], "VN") or numbered(reading, pid[18], "AN")
+
+
+def resource(
+    reading: Reading, line: str, layout: Layout, group: tuple[str, str], change: Change
+) -> ResourceBooked | None:
+    """One AIS, AIG, AIL or AIP; None, with a finding, where it names nothing.
+
+    `group` is the set id and the action of the RGS before it.
+    """
+    fields = reading.split(line)
+    name = line[:3]
+    system, code, text, place = _NAMED[name](reading, fields[3])
+    if not (code or text):
+        reading.note("missing_element", f"A segment {name} names no resource; it is left out.")
+        return None
+    start = layout.start
+    where = f"{name}^{fields[1] if fields[1].isdecimal() else 1}"
+    action = _action(reading, fields[2] or group[1], where) or change.action
+    status: Text = UNSET
+    if fields[layout.status]:
+        status = _status(reading, fields[layout.status], f"{where}^{layout.status}")
+    if change.status and action != "X":
+        action, status = "U", change.status
+    role = fields[layout.role] if layout.role else ""
+    return ResourceBooked(
+        kind=layout.kind,
+        action=action,
+        position=f"{group[0].lstrip('0')}.{fields[1].lstrip('0')}",
+        system=system,
+        code=code,
+        name=text or UNSET,
+        role=_worded(reading, role) if role else UNSET,
+        place=place,
+        starts_at=instant(reading, fields[start], f"{where}^{start}"),
+        offset_minutes=minutes(
+            reading, fields[start + 1], fields[start + 2], f"{where}^{start + 1}", signed=True
+        ),
+        duration_minutes=minutes(
+            reading, fields[start + 3], fields[start + 4], f"{where}^{start + 3}"
+        ),
+        status=status,
+    )
+
+
+_Named = tuple[str, str, str, Place]
+"""System, code, name and place of a resource."""
+
+
+def _coded(reading: Reading, field: str) -> _Named:
+    """A service or a general resource (CWE): code, text, coding system."""
+    if field.isalnum():
+        return "", field, "", NOWHERE
+    message = reading.message
+    code, text, system = message.components(message.first_repetition(field))[:3]
+    return _said(reading, system), _said(reading, code), _said(reading, text), NOWHERE
+
+
+def _located(reading: Reading, field: str) -> _Named:
+    """A location (PL), known by its place; as a code the way it was sent."""
+    place = reading.conventions.place(reading.message, field)
+    if not place:
+        return "", "", "", NOWHERE
+    parts = (place.unit, place.room, place.bed)
+    return "", "-".join(part for part in parts if part), "", place
+
+
+def _employed(reading: Reading, field: str) -> _Named:
+    """A person of the staff (XCN): id, family name, given name, and who gave the id."""
+    if not field:
+        return "", "", "", NOWHERE
+    message = reading.message
+    parts = message.components(message.first_repetition(field))
+    family = _said(reading, parts[1].partition(message.delimiters.subcomponent)[0])
+    given = _said(reading, parts[2])
+    code, authority = _said(reading, parts[0]), parts[8]
+    system = reading.conventions.system(message, authority, "EI") if code and authority else ""
+    return system, code, f"{family}, {given}" if family and given else family or given, NOWHERE
+
+
+_NAMED = {"AIS": _coded, "AIG": _coded, "AIL": _located, "AIP": _employed}
+
+
+def _action(reading: Reading, field: str, where: str) -> str:
+    if not field or field in SEGMENT_ACTIONS:
+        return field
+    action = reading.message.code(field).upper()
+    if action in SEGMENT_ACTIONS:
+        return action
+    if action and action != CLEARED:
+        reading.note("unknown_code", f"{where}^2 is no code of table 0206.")
+    return ""
+
+
+def _status(reading: Reading, field: str, where: str) -> Text:
+    """A filler status code as FHIR Appointment.status; UNSET where it says nothing of that."""
+    if not field:
+        return UNSET
+    code = reading.message.code(field)
+    own = reading.conventions.settings.appointment_statuses
+    if code in own:
+        return own[code]
+    if code == CLEARED or not code:
+        return UNSET
+    plain = code.upper().replace(" ", "").replace("-", "").replace("_", "")
+    if plain not in APPOINTMENT_STATUSES:
+        reading.note("unknown_code", f"{where} is no code of table 0278.")
+    return APPOINTMENT_STATUSES.get(plain) or UNSET
+
+
+def instant(reading: Reading, field: str, where: str) -> Instant:
+    """A date and time as an attribute; a coarse one is the start of the unit it names."""
+    if not field:
+        return UNSET
+    moment = reading.moment(field, where)
+    if moment is None:
+        return None if field.strip() == CLEARED else UNSET
+    return moment.at
+
+
+def minutes(
+    reading: Reading, amount: str, units: str, where: str, *, signed: bool = False
+) -> Minutes:
+    """A duration in minutes; UNSET, with a finding, where it is none or longer than a year."""
+    if not amount:
+        return UNSET
+    amount = reading.message.code(amount)
+    if amount == CLEARED or not amount:
+        return None if amount else UNSET
+    unit = MINUTES.get(reading.message.code(units).upper())
+    if unit is None:
+        reading.note("unknown_code", f"The unit of {where} is no unit of time.")
+        return UNSET
+    length = float(amount) * unit if _NUMBER.fullmatch(amount) else _LONGEST_MINUTES + 1
+    if abs(length) > _LONGEST_MINUTES or (length < 0 and not signed):
+        reading.note("invalid_duration", f"{where} is no possible duration.")
+        return UNSET
+    return length
+
+
+def _worded(reading: Reading, field: str) -> Text:
+    """A coded field's code, else its text."""
+    if field.isalnum():
+        return field
+    if not field:
+        return UNSET
+    message = reading.message
+    code, text = message.components(message.first_repetition(field))[:2]
+    if code == CLEARED:
+        return None
+    return _said(reading, code) or _said(reading, text) or UNSET
+
+
+def _said(reading: Reading, part: str) -> str:
+    return "" if part == CLEARED else reading.message.text(part).strip()

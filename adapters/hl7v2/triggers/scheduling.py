@@ -1,0 +1,142 @@
+"""Appointments: booked, moved, changed, cancelled, missed, deleted; and their resources."""
+
+from adapters.hl7v2.fields import Person, Reading, Segment, person
+from adapters.hl7v2.schedules import (
+    LAYOUTS,
+    Change,
+    aligned,
+    appointment_identifiers,
+    booking,
+    resource,
+    visit_named,
+)
+from adapters.hl7v2.triggers.reading import Events, Translator, described
+from twin_core.events import (
+    AppointmentBooked,
+    AppointmentCancelled,
+    AppointmentDeleted,
+    AppointmentEvent,
+    AppointmentMissed,
+    AppointmentModified,
+    AppointmentRescheduled,
+    Attendance,
+    ResourceBooked,
+)
+
+_LISTED = Change()
+_ADDED = Change("A")
+_UPDATED = Change("U")
+_CANCELLED = Change("U", "cancelled")
+_DELETED = Change("U", "entered-in-error")
+
+
+def booked(reading: Reading) -> Events:
+    """S12: an appointment was booked."""
+    return _appointment(reading, AppointmentBooked)
+
+
+def rescheduled(reading: Reading) -> Events:
+    """S13: an appointment was moved to another time."""
+    return _appointment(reading, AppointmentRescheduled)
+
+
+def modified(reading: Reading) -> Events:
+    """S14, S27: something of an appointment but its time changed, or all of it is told again."""
+    return _appointment(reading, AppointmentModified)
+
+
+def cancelled(reading: Reading) -> Events:
+    """S15, S16: an appointment will not be, or what is left of it will not be."""
+    return _appointment(reading, AppointmentCancelled)
+
+
+def deleted(reading: Reading) -> Events:
+    """S17: an appointment had been booked in error."""
+    return _appointment(reading, AppointmentDeleted)
+
+
+def resources_added(reading: Reading) -> Events:
+    """S18: services or resources were added."""
+    return _appointment(reading, AppointmentModified, _ADDED)
+
+
+def resources_modified(reading: Reading) -> Events:
+    """S19: services or resources changed."""
+    return _appointment(reading, AppointmentModified, _UPDATED)
+
+
+def resources_cancelled(reading: Reading) -> Events:
+    """S20, S21: the services or resources named will not be needed, or not any longer."""
+    return _appointment(reading, AppointmentModified, _CANCELLED)
+
+
+def resources_deleted(reading: Reading) -> Events:
+    """S22: the services or resources named had been booked in error."""
+    return _appointment(reading, AppointmentModified, _DELETED)
+
+
+def missed(reading: Reading) -> Events:
+    """S26: the patient did not come."""
+    return _appointment(reading, AppointmentMissed)
+
+
+def _appointment(
+    reading: Reading, event: type[AppointmentEvent], change: Change = _LISTED
+) -> Events:
+    sch = aligned(reading, reading.segment("SCH"))
+    people, resources = _groups(reading, change)
+    return (
+        *(described(reading, who) for who, _, _ in people),
+        event(
+            occurred_at=reading.event_at or reading.recorded_at,
+            appointment=appointment_identifiers(reading, sch),
+            patients=tuple(
+                Attendance(who.identifiers, visit_named(reading, pid, pv1))
+                for who, pid, pv1 in people
+            ),
+            booking=booking(reading, sch, resources, reading.pv1()),
+            resources=resources,
+        ),
+    )
+
+
+_Patients = list[tuple[Person, Segment, Segment | None]]
+
+
+def _groups(reading: Reading, change: Change) -> tuple[_Patients, tuple[ResourceBooked, ...]]:
+    """Every patient with the PV1 that follows, and every resource within its group (RGS)."""
+    pids: list[tuple[Segment, Segment | None]] = []
+    resources: list[ResourceBooked] = []
+    group = ("1", "")
+    for line in reading.message.lines:
+        name = line[:3]
+        if name in LAYOUTS:
+            found = resource(reading, line, LAYOUTS[name], group, change)
+            if found is not None:
+                resources.append(found)
+        elif name == "RGS":
+            rgs = reading.split(line)
+            group = (rgs[1], rgs[2])
+        elif name == "PID":
+            pids.append((reading.split(line), None))
+        elif name == "PV1" and pids and pids[-1][1] is None:
+            pids[-1] = (pids[-1][0], reading.split(line))
+    people = [(person(reading, pid, n), pid, pv1) for n, (pid, pv1) in enumerate(pids, start=1)]
+    return people, tuple(resources)
+
+
+TRANSLATORS: dict[str, Translator] = {
+    "SIU^S12": booked,
+    "SIU^S13": rescheduled,
+    "SIU^S14": modified,
+    "SIU^S15": cancelled,
+    "SIU^S16": cancelled,
+    "SIU^S17": deleted,
+    "SIU^S18": resources_added,
+    "SIU^S19": resources_modified,
+    "SIU^S20": resources_cancelled,
+    "SIU^S21": resources_cancelled,
+    "SIU^S22": resources_deleted,
+    "SIU^S26": missed,
+    "SIU^S27": modified,
+}
