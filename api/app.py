@@ -1,7 +1,7 @@
 """The API and the board as one ASGI application in front of a twin."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -28,6 +28,7 @@ from api.routes import (
     state,
 )
 from api.routes.asked import only_known_parameters
+from api.watching import FolderFeed
 from api.web.rendering import error_page
 from twin_core.state import HospitalState
 from twin_core.twin import Twin
@@ -57,14 +58,16 @@ def create_app(
     twin: Twin,
     *,
     listeners: Callable[[], list[dict[str, Any]]] = lambda: [],
+    folders: Sequence[FolderFeed] = (),
     fhir_router: APIRouter | None = None,
     hosts: Collection[str] = (),
 ) -> FastAPI:
     """The application; its lifespan follows the twin, which the caller opens and closes.
 
-    `listeners` tells which feeds are being listened to (`feed`, `address`, `connections`), `hosts`
-    which Host names are served besides loopback ones. `app.state.live.end()` ends the open event
-    streams: call it before the web server is asked to stop, which waits for them.
+    `listeners` tells which feeds are being listened to (`feed`, `address`, `connections`),
+    `folders` are those that are watched, and `hosts` tells which Host names are served besides
+    loopback ones. `app.state.live.end()` ends the open event streams: call it before the web
+    server is asked to stop, which waits for them.
     """
     version = _version()
     composer = Composer(twin, instance=secrets.token_hex(8), version=version, listeners=listeners)
@@ -84,6 +87,7 @@ def create_app(
         title="wardtwin", version=version, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.twin = twin
+    app.state.folders = tuple(folders)
     problems.install(app, error_page)
     for module in (state, encounters, kpis, messages, outbound, intake, deltas):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])

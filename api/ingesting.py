@@ -79,7 +79,7 @@ def ingest(
     counted: Counter[str] = Counter()
     position = 0
     under_way: deque[Future[list[Answer]]] = deque()
-    chunks = _in_another_process(order) if _is_worth_a_process(order) else translated_chunks(order)
+    chunks = chunks_of(order)
 
     def settle() -> None:
         nonlocal position
@@ -106,6 +106,11 @@ def ingest(
         seconds=round(time.monotonic() - began, 3),
         files=len(order.sources),
     )
+
+
+def chunks_of(order: Order) -> Generator[Chunk, None, None]:
+    """What the sources of an order hold, translated in another process where that is worth it."""
+    return _in_another_process(order) if _is_worth_a_process(order) else translated_chunks(order)
 
 
 def translated_chunks(order: Order) -> Generator[Chunk, None, None]:

@@ -1,6 +1,6 @@
 """The twin's measurements in the Prometheus text format, version 0.0.4."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from api.outbound.courier import CONNECTED
@@ -24,7 +24,12 @@ class Measurement(NamedTuple):
 
 
 def measurements(
-    twin: Twin, *, version: str, clients: int, compose_seconds: float
+    twin: Twin,
+    *,
+    version: str,
+    clients: int,
+    compose_seconds: float,
+    folders: Sequence[Mapping[str, Any]] = (),
 ) -> list[Measurement]:
     """Everything measured of a running twin."""
     quarantined: list[dict[str, Any]] = twin.query(QUARANTINED)
@@ -45,6 +50,7 @@ def measurements(
         _gauge("wardtwin_batch_sequence", "Number of the last batch applied", twin.sequence()),
         _gauge("wardtwin_batch_seconds", "Time the last batch took to apply", twin.batch_seconds()),
         _gauge("wardtwin_quarantined_messages", "Messages in quarantine", waiting),
+        *_of_folders(folders),
         _gauge("wardtwin_live_clients", "Open streams of server-sent events", clients),
         _gauge("wardtwin_board_seconds", "Time the last board took to compose", compose_seconds),
         *_outbound(destinations(twin)),
@@ -92,6 +98,25 @@ def exposition(measured: Iterable[Measurement]) -> str:
         lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}"]
         lines += [f"{metric.name}{_labels(labels)} {_number(n)}" for labels, n in metric.samples]
     return "\n".join(lines) + "\n"
+
+
+def _of_folders(folders: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
+    """What watched folders have given; nothing where none is watched."""
+    if not folders:
+        return
+    put_away = tuple(
+        ({"feed": folder["feed"], "outcome": outcome}, float(folder[outcome]))
+        for folder in folders
+        for outcome in ("done", "error")
+    )
+    meaning = "Files of a watched folder put away, by feed and outcome"
+    yield Measurement("wardtwin_folder_files_total", "counter", meaning, put_away)
+    waiting = tuple(({"feed": folder["feed"]}, float(folder["waiting"])) for folder in folders)
+    meaning = "Files in a watched folder that are not put away yet"
+    yield Measurement("wardtwin_folder_waiting_files", "gauge", meaning, waiting)
+    well = tuple(({"feed": folder["feed"]}, float(not folder["trouble"])) for folder in folders)
+    meaning = "Whether files of a watched folder can be read, stored and put away"
+    yield Measurement("wardtwin_folder_ok", "gauge", meaning, well)
 
 
 def _gauge(name: str, meaning: str, number: float) -> Measurement:

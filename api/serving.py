@@ -29,6 +29,7 @@ from api.operator import create_operator, listen
 from api.outbound.dispatch import Dispatch
 from api.replica import Replica
 from api.translating import DEFAULT_FEED
+from api.watching import folder_feeds
 from twin_core import Twin
 from twin_core.clock import Clock
 from twin_core.errors import ConfigurationError, FeedError, StoreError
@@ -77,11 +78,15 @@ class Server:
             await self._serve(create_operator(self.twin, replica.query), self._operator_socket())
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
-            app = create_app(self.twin, listeners=self._board_feeds)
+            folders = [] if self.demo else folder_feeds(self.twin, self.settings)
+            app = create_app(self.twin, listeners=self._board_feeds, folders=folders)
             await self._serve(app, http)
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
             await self._listening()
+            for folder in folders:
+                folder.start()
+                self._stack.push_async_callback(asyncio.to_thread, folder.close)
             calm_collector()
         except BaseException:
             await self._stack.aclose()

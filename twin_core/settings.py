@@ -200,6 +200,29 @@ class TriggerRule(NamedTuple):
         return cls(found[1], meant, field, against, found[3] != "=")
 
 
+class FolderSettings(Section):
+    """A folder whose files become messages of the feed while `wardtwin serve` runs."""
+
+    path: Path
+    """The folder. Its sub-folders, links and names that begin with a dot are left alone."""
+    pattern: str = "*"
+    """Names of files to take, with `*`, `?` and `[...]`."""
+    done: Path = Path("done")
+    """Where files go whose every message was taken; below `path` unless absolute."""
+    error: Path = Path("error")
+    """Where files go of which something was refused, each with a `.reason.json` beside it."""
+    settle_s: float = Field(default=2.0, ge=0)
+    """How long a file must not have changed; one that was renamed into place is taken at once."""
+    poll_s: float = Field(default=1.0, gt=0)
+    """How often to look."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.path in (self.path / self.done, self.path / self.error):
+            raise ValueError("done and error must be other folders than path")
+        return self
+
+
 class FeedSettings(Section):
     """What is particular about one HL7 v2 feed."""
 
@@ -248,6 +271,8 @@ class FeedSettings(Section):
     """Event as sent, perhaps with a condition (`A08 PV1-6!=PV1-3`) -> event meant, or `ignore`."""
     keep: tuple[str, ...] = ()
     """Fields to keep in `twin.message_field`: `ZPV`, `ZPV-3`, `ZBE-7.10`."""
+    folder: FolderSettings | None = None
+    """A watched folder; see [feeds.NAME.folder]."""
     strictness: Strictness = "standard"
     """lenient: all that can be understood; standard: as it is meant; strict: as HL7 writes it."""
     profile: Path | None = None

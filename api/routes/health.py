@@ -67,6 +67,7 @@ async def metrics(request: Request, twin: AskedTwin) -> Response:
         version=request.app.version,
         clients=live_board.clients,
         compose_seconds=live_board.compose_seconds,
+        folders=[folder.status() for folder in request.app.state.folders],
     )
     return Response(exposition(measured), media_type=MEDIA_TYPE)
 
