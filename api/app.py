@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from api import openapi, problems
 from api.board import Board, Composer, Delta
+from api.explaining import Explanation
 from api.figures import PENDING, figures
 from api.guard import Guard
 from api.live import LiveBoard
@@ -40,6 +41,7 @@ MODELS = (
     HospitalState,
     encounters.EncounterDetail,
     encounters.EncounterPage,
+    Explanation,
     health.Health,
     intake.CountedUnit,
     intake.CountsTaken,

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from api.outbound import status
+from api.explaining import explain_message, find_message
 from api.sidecar.rows import plain
 from api.translating import Reader, retranslated
 from twin_core import Twin
@@ -67,6 +68,23 @@ def quarantine_replay(twin: Twin, asked: Parameters) -> Any:
     return replayed
 
 
+def message_explain(twin: Twin, asked: Parameters) -> Any:
+    """A message of the store field by field, what it became and the rows it changed."""
+    message_id, phi = int(asked["message_id"]), bool(asked.get("phi"))
+    return explain_message(twin, message_id, phi=phi, most=int(asked["most"]))
+
+
+def message_find(twin: Twin, asked: Parameters) -> Any:
+    """Under which id the store knows a message of a sender, if it does."""
+    return find_message(
+        twin,
+        sender=asked["sender"],
+        control_id=asked["control_id"],
+        digest=asked["digest"],
+        raw_sha256=asked["raw_sha256"],
+    )
+
+
 def backup(twin: Twin, asked: Parameters) -> Any:
     """Copy both halves of the store at one position into a folder, and the ledger of what other
     systems were sent."""
@@ -95,6 +113,8 @@ def outbound_retry(twin: Twin, asked: Parameters) -> Any:
 OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "kpi": kpi,
     "state": state,
+    "message_explain": message_explain,
+    "message_find": message_find,
     "quarantine_list": quarantine_list,
     "quarantine_show": quarantine_show,
     "quarantine_replay": quarantine_replay,

@@ -24,6 +24,7 @@ from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
 from twin_core.store.rebuild import Retranslate, rebuild_store
 from twin_core.store.replica import copy_changes, copy_tables
+from twin_core.store.touched import Touched, touched
 
 __all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
 
@@ -220,6 +221,10 @@ class Twin:
         if not rows:
             raise UsageError(f"The bytes of message {message_id} are not kept.")
         return bytes(rows[0]["raw"])  # type: ignore[call-overload,no-any-return]
+
+    def touched(self, message_id: int) -> Touched | None:
+        """The rows that a message changed, before and after; None where it was never applied."""
+        return touched(self.query, message_id)
 
     def tallies(self) -> list[Tally]:
         """Messages by feed and outcome since the store was made, duplicates included."""

@@ -7,6 +7,7 @@ from adapters.hl7v2.acknowledge import acknowledge, is_acknowledgement
 from adapters.hl7v2.batch import Acknowledged, acknowledge_batch, batch_header, is_batch
 from adapters.hl7v2.counting import DELAY_BOUNDS_S, ListenerStatus, OpenConnection
 from adapters.hl7v2.encode import encode
+from adapters.hl7v2.explain import explain
 from adapters.hl7v2.listener import MllpListener
 from adapters.hl7v2.mllp import FrameDecoder, framed
 from adapters.hl7v2.modes import Answering, answering_to
@@ -29,6 +30,7 @@ __all__ = [
     "answering_to",
     "batch_header",
     "encode",
+    "explain",
     "explain_reject",
     "framed",
     "is_acknowledgement",

@@ -1,4 +1,15 @@
-"""What the HL7 v2 standard calls its trigger events (table 0003)."""
+"""What the HL7 v2 standard calls its trigger events, segments, fields and components.
+
+The names of fields and components depend on the version and come from hl7apy, which is imported on
+first use: explaining a message needs them, translating one does not.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+DEFAULT_VERSION = "2.5.1"
+NEWEST_VERSION = "2.8.2"
+"""The newest version that hl7apy knows; it also names the fields of 2.9."""
 
 TRIGGER_NAMES: dict[str, str] = {
     "A01": "Admit, visit notification",
@@ -89,8 +100,158 @@ TRIGGER_NAMES: dict[str, str] = {
     "R42": "Unsolicited device event observation",
     "R43": "Unsolicited association of patient and device",
 }
+"""Table 0003, for the message types that are taken."""
+
+SEGMENT_NAMES: dict[str, str] = {
+    "ACC": "Accident",
+    "AIG": "Appointment information, general resource",
+    "AIL": "Appointment information, location resource",
+    "AIP": "Appointment information, personnel resource",
+    "AIS": "Appointment information, service",
+    "AL1": "Patient allergy information",
+    "ARV": "Access restriction",
+    "BHS": "Batch header",
+    "BTS": "Batch trailer",
+    "DB1": "Disability",
+    "DG1": "Diagnosis",
+    "DRG": "Diagnosis related group",
+    "DSC": "Continuation pointer",
+    "ERR": "Error",
+    "EVN": "Event type",
+    "FHS": "File header",
+    "FTS": "File trailer",
+    "GT1": "Guarantor",
+    "IAM": "Patient adverse reaction information",
+    "IN1": "Insurance",
+    "IN2": "Insurance, additional information",
+    "IN3": "Insurance, certification",
+    "MRG": "Merge patient information",
+    "MSA": "Message acknowledgement",
+    "MSH": "Message header",
+    "NK1": "Next of kin and associated parties",
+    "NPU": "Bed status update",
+    "NTE": "Notes and comments",
+    "OBR": "Observation request",
+    "OBX": "Observation and result",
+    "ORC": "Common order",
+    "OVR": "Override",
+    "PD1": "Patient additional demographic",
+    "PDA": "Patient death and autopsy",
+    "PID": "Patient identification",
+    "PR1": "Procedures",
+    "PRT": "Participation information",
+    "PV1": "Patient visit",
+    "PV2": "Patient visit, additional information",
+    "RGS": "Resource group",
+    "ROL": "Role",
+    "SCH": "Scheduling activity information",
+    "SFT": "Software",
+    "SPM": "Specimen",
+    "TQ1": "Timing and quantity",
+    "TQ2": "Timing and quantity, relationship",
+    "UAC": "User authentication credential",
+    "UB1": "Uniform billing 1",
+    "UB2": "Uniform billing 2",
+    "ZBE": "Movement (IHE PAM)",
+}
+_MOVEMENT_FIELDS = (
+    # ZBE is defined by IHE PAM, not by HL7: hl7apy does not know it.
+    ("Movement ID", "EI"),
+    ("Start of movement date/time", "TS"),
+    ("End of movement date/time", "TS"),
+    ("Action on the movement", "ID"),
+    ("Historical movement indicator", "ID"),
+    ("Original trigger event code", "ID"),
+    ("Responsible ward", "XON"),
+    ("Responsible nursing ward", "XON"),
+    ("Movement scope", "CWE"),
+)
+_UPPER = {"id": "ID", "hl7": "HL7", "ssn": "SSN", "drg": "DRG", "ods": "ODS", "md": "MD"}
+
+
+class Named(NamedTuple):
+    """A field or component by name: its data type (empty where not known) and its own parts."""
+
+    name: str = ""
+    datatype: str = ""
+    parts: "tuple[Named, ...]" = ()
+
+    def part(self, number: int) -> "Named":
+        """The component or subcomponent of that number, nameless where the standard has none."""
+        return self.parts[number - 1] if number <= len(self.parts) else NAMELESS
+
+
+NAMELESS = Named()
 
 
 def trigger_name(trigger_event: str) -> str:
     """What the standard calls `ADT^A01`; empty for an event that is not listed here."""
     return TRIGGER_NAMES.get(trigger_event.rpartition("^")[2], "")
+
+
+def version_named(version: str) -> str:
+    """The version whose names explain a message that states `version` in MSH-12."""
+    import hl7apy
+
+    if version in hl7apy.SUPPORTED_LIBRARIES:
+        return version
+    return NEWEST_VERSION if version.startswith("2.9") else DEFAULT_VERSION
+
+
+def segment_name(segment: str) -> str:
+    """What the standard calls a segment; for a Z segment, that it is the site's own."""
+    named = SEGMENT_NAMES.get(segment, "")
+    return named or ("Segment of the site" if segment.startswith("Z") else "")
+
+
+@cache
+def fields_of(segment: str, version: str) -> tuple[Named, ...]:
+    """The fields of a segment in order, by a version that `version_named` gave.
+
+    A segment that the version does not have is named by the newest one; a Z segment has no names.
+    """
+    import hl7apy
+
+    if segment == "ZBE":
+        return tuple(Named(name, datatype) for name, datatype in _MOVEMENT_FIELDS)
+    for known in (version, NEWEST_VERSION):
+        _, *described = hl7apy.load_library(known).SEGMENTS.get(segment, ("",))
+        if described:
+            return _parts(described[0], segment)
+    return ()
+
+
+@cache
+def datatype_named(datatype: str, version: str) -> Named:
+    """A data type with its components, for fields whose type the message itself states (OBX-5)."""
+    import hl7apy
+
+    library = hl7apy.load_library(version)
+    described = (library.DATATYPES_STRUCTS or {}).get(datatype)
+    if described is None:
+        return Named("", datatype)
+    return Named("", datatype, _parts(described))
+
+
+def _parts(entries: Any, segment: str = "") -> tuple[Named, ...]:
+    """hl7apy's (name, reference, cardinality, kind) of every part; 2.1 and 2.7 have gaps."""
+    return tuple(
+        _named(entry[1] if isinstance(entry, tuple) and len(entry) > 1 else None, segment)
+        for entry in entries or ()
+    )
+
+
+def _named(reference: Any, segment: str = "") -> Named:
+    """hl7apy's (leaf or sequence, parts, data type, NAME, ...) as a name."""
+    if not isinstance(reference, tuple | list) or len(reference) < 4:
+        return NAMELESS
+    _, parts, datatype, name, *_ = reference
+    named = _words((name or "").removesuffix(f"_{segment}"))
+    return Named(named, datatype or "", _parts(parts))
+
+
+def _words(name: str) -> str:
+    """`DATE_TIME_OF_BIRTH` as people write it."""
+    words = " ".join(_UPPER.get(word, word) for word in name.lower().split("_"))
+    words = words.replace("date time", "date/time").replace(" s ", "'s ")
+    return words[:1].upper() + words[1:]

@@ -19,6 +19,7 @@ COMMANDS = (
     "kpi",
     "state",
     "quarantine",
+    "hl7",
     "doctor",
     "config",
     "rebuild",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 from fastapi.dependencies.models import Dependant
@@ -74,6 +74,22 @@ def _query_parameters(dependant: Dependant) -> Iterator[str]:
 
 
 AskedTwin = Annotated[Twin, Depends(the_twin)]
+
+
+def shows_phi(
+    phi: Annotated[
+        Literal["show"] | None,
+        Query(description="`show`: with the names, numbers and text of patients; else masked"),
+    ] = None,
+) -> bool:
+    """Whether values about patients are shown: only on demand, and only on this machine.
+
+    Every route that can show them asks here, so that a permission has one place to stand.
+    """
+    return phi == "show"
+
+
+ShowsPhi = Annotated[bool, Depends(shows_phi)]
 
 
 def facility_code(segment: str) -> str:

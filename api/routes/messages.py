@@ -8,9 +8,11 @@ from fastapi import APIRouter, Path, Query
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from adapters.hl7v2.explain import MOST_PARTS
+from api.explaining import Explanation, Finding, Message, NoSuchMessage, explain_message
 from api.openapi import answers, reply
 from api.operations import quarantine_replay
-from api.routes.asked import AskedTwin, Limit
+from api.routes.asked import AskedTwin, Limit, ShowsPhi
 from twin_core.events import Fault
 from twin_core.twin import Twin
 
@@ -22,6 +24,7 @@ SELECT * FROM twin.message
 WHERE ($feed::VARCHAR IS NULL OR feed = $feed)
   AND ($status::VARCHAR IS NULL OR status = $status)
   AND ($trigger_event::VARCHAR IS NULL OR trigger_event = $trigger_event)
+  AND ($control_id::VARCHAR IS NULL OR control_id = $control_id)
   AND ($before::BIGINT IS NULL OR message_id < $before)
 ORDER BY message_id DESC LIMIT $rows
 """
@@ -49,24 +52,6 @@ MessageId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Position in the
 Before = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next` of the page before")]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as it was received, without its content."""
-
-    message_id: int
-    feed: str | None
-    format: str | None
-    sender: str | None
-    control_id: str | None
-    trigger_event: str | None
-    received_at: datetime | None
-    sent_at: datetime | None
-    status: str | None
-    code: str | None
-    reason: str | None
-    origin: str | None
-    replayed_at: datetime | None
-
-
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of messages; `next` goes into `before` for the page that follows."""
 
@@ -81,14 +66,6 @@ class SaidEvent(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None
     recorded_at: datetime | None
     encounter_id: str | None
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something odd about the message."""
-
-    kind: str
-    subject: str | None
-    detail: str | None
 
 
 class MessageDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,11 +95,17 @@ def messages(
     feed: Annotated[str | None, Query(description="Feed or FHIR source")] = None,
     status: Annotated[str | None, Query(description="applied, journalled, quarantined")] = None,
     trigger_event: Annotated[str | None, Query(description="Such as ADT^A01")] = None,
+    control_id: Annotated[str | None, Query(description="MSH-10")] = None,
     limit: Limit = 100,
     before: Before = None,
 ) -> Response:
     """What was received, duplicates aside, without the content."""
-    asked = {"feed": feed, "status": status, "trigger_event": trigger_event}
+    asked = {
+        "feed": feed,
+        "status": status,
+        "trigger_event": trigger_event,
+        "control_id": control_id,
+    }
     return reply(message_page(twin, MESSAGES, asked, limit=limit, before=before))
 
 
@@ -134,6 +117,18 @@ def messages(
 def message(message_id: MessageId, twin: AskedTwin) -> Response:
     """What a message said had happened and what was odd about it; never its raw content."""
     return reply(message_detail(twin, message_id))
+
+
+@router.get(
+    "/messages/{message_id}/explain",
+    summary="One message field by field, with what it became and changed",
+    responses=answers(Explanation, "The message explained", problems="404 422 503"),
+)
+def explain(message_id: MessageId, twin: AskedTwin, phi: ShowsPhi) -> Response:
+    """Every field by the names of the standard, faults and findings where they are, the events the
+    message became and the rows it changed. Values about patients are masked unless asked for.
+    """
+    return reply(explanation(twin, message_id, phi=phi))
 
 
 @router.get(
@@ -187,3 +182,11 @@ def message_detail(twin: Twin, message_id: int) -> MessageDetail:
         events=msgspec.convert(twin.query(EVENTS, asked), list[SaidEvent]),
         findings=msgspec.convert(twin.query(FINDINGS, asked), list[Finding]),
     )
+
+
+def explanation(twin: Twin, message_id: int, *, phi: bool, most: int = MOST_PARTS) -> Explanation:
+    """One message explained, or 404; of its content no more than `most` parts."""
+    try:
+        return explain_message(twin, message_id, phi=phi, most=most)
+    except NoSuchMessage as missing:
+        raise HTTPException(404, "The twin knows no such message.") from missing

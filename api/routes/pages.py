@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from api.board import bed_label, short_id, unit_tile
 from api.operations import quarantine_replay
 from api.routes import kpis, messages
-from api.routes.asked import AskedTwin, At, KnownAt
+from api.routes.asked import AskedTwin, At, KnownAt, ShowsPhi
 from api.routes.state import find_unit
 from api.web.chart import Band, Point
 from api.web.rendering import page
@@ -30,6 +30,7 @@ router = APIRouter(include_in_schema=False)
 PAGE = 100
 STATUSES = ("applied", "journalled", "quarantined")
 CHARTS = 60
+PAGE_PARTS = 4_000
 
 
 @router.get("/")
@@ -99,33 +100,49 @@ def kpi(
     )
 
 
+Asked = Annotated[str, Query(max_length=255)]
+
+
 @router.get("/messages")
 def message_list(
     twin: AskedTwin,
-    feed: Annotated[str, Query(max_length=200)] = "",
-    status: Annotated[str, Query(max_length=40)] = "",
+    feed: Asked = "",
+    status: Asked = "",
+    trigger_event: Asked = "",
+    control_id: Asked = "",
     before: messages.Before = None,
 ) -> Response:
     """What was received, newest first."""
-    asked = {"feed": feed or None, "status": status or None, "trigger_event": None}
-    found = messages.message_page(twin, messages.MESSAGES, asked, limit=PAGE, before=before)
+    asked = {
+        "feed": feed,
+        "status": status,
+        "trigger_event": trigger_event.strip().upper(),
+        "control_id": control_id.strip(),
+    }
+    wanted = {name: text or None for name, text in asked.items()}
+    found = messages.message_page(twin, messages.MESSAGES, wanted, limit=PAGE, before=before)
     return page(
         "messages.html",
         **common(twin),
         here="messages",
         found=found,
-        asked={"feed": feed, "status": status},
+        asked=asked,
         feeds=sorted({tally.feed for tally in twin.tallies()}),
         statuses=STATUSES,
-        older=_older({"feed": feed, "status": status}, found.next),
+        older=_older(asked, found.next),
     )
 
 
 @router.get("/messages/{message_id}")
-def one_message(message_id: messages.MessageId, twin: AskedTwin) -> Response:
-    """One message: what it said had happened, or why it could not be applied."""
-    detail = messages.message_detail(twin, message_id)
-    return page("message.html", **common(twin), here="messages", detail=detail, short_id=short_id)
+def one_message(message_id: messages.MessageId, twin: AskedTwin, phi: ShowsPhi) -> Response:
+    """One message field by field: what it said had happened, or why it could not be applied."""
+    return _explained(twin, message_id, phi=phi, here="messages")
+
+
+@router.get("/quarantine/{message_id}")
+def one_quarantined(message_id: messages.MessageId, twin: AskedTwin, phi: ShowsPhi) -> Response:
+    """The same page, on the way through what waits for a fix."""
+    return _explained(twin, message_id, phi=phi, here="quarantine")
 
 
 @router.get("/quarantine")
@@ -165,6 +182,11 @@ def docs(request: Request, twin: AskedTwin) -> Response:
     for operation in operations:
         groups.setdefault(operation.get("tags", ["other"])[0], []).append(operation)
     return page("docs.html", **common(twin), here="docs", document=document, groups=groups)
+
+
+def _explained(twin: Twin, message_id: int, *, phi: bool, here: str) -> Response:
+    explained = messages.explanation(twin, message_id, phi=phi, most=PAGE_PARTS)
+    return page("message.html", **common(twin), here=here, explained=explained)
 
 
 def static_files() -> StaticFiles:
