@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from api.outbound import status
 from api.explaining import explain_message, find_message
+from api.outbound import status
 from api.sidecar.rows import plain
 from api.translating import Reader, retranslated
 from twin_core import Twin
