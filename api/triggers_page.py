@@ -125,7 +125,7 @@ def _collect(part: Any, found: dict[type[Event], None], seen: set[int]) -> None:
     if id(part) in seen:
         return
     seen.add(id(part))
-    if isinstance(part, type) and issubclass(part, Event):
+    if isinstance(part, type) and issubclass(part, Event) and part is not Event:
         found[part] = None
     elif isinstance(part, type) and part.__module__.startswith(_OWN):
         for method in vars(part).values():

@@ -86,11 +86,13 @@ class EncounterEvent(Event, frozen=True, kw_only=True):
     `encounter` lists its identifiers (visit number, FHIR id), the primary one first; never empty:
     where a message has no visit number, the adapter builds the fallback identifiers of the design.
     `patient` lists the patient's identifiers and may be empty (a FHIR Encounter without subject).
-    `entered_at` is when the source recorded it (EVN-2, else MSH-7).
+    `entered_at` is when the source recorded it (EVN-2, else MSH-7). `account` is the account that
+    the encounter belongs to (PID-18); several encounters may share one.
     """
 
     encounter: tuple[Identifier, ...]
     patient: tuple[Identifier, ...] = ()
+    account: Identifier | None = None
     entered_at: datetime
     visit: Visit = Visit()
     place: Place = NOWHERE
@@ -110,6 +112,65 @@ class PatientsMerged(Event, frozen=True, kw_only=True, tag=True):
 
     source: Identifier
     target: Identifier
+
+
+class PatientRenumbered(Event, frozen=True, kw_only=True, tag=True):
+    """A person's identifier was changed (A46, A47, A48); the old one and the new one both hold."""
+
+    source: Identifier
+    target: Identifier
+
+
+class PatientIdentifiersMoved(Event, frozen=True, kw_only=True, tag=True):
+    """Identifiers filed under the wrong person were moved to another (A43), and what is theirs.
+
+    `target` names the record they belong to now; one of themselves where they stand alone.
+    `source` is the person they were taken from, where the message says.
+    """
+
+    identifiers: tuple[Identifier, ...]
+    target: Identifier
+    source: Identifier | None = None
+
+
+class PatientsLinked(Event, frozen=True, kw_only=True, tag=True):
+    """Two people's records were linked and remain two records (A24)."""
+
+    one: Identifier
+    other: Identifier
+
+
+class PatientsUnlinked(Event, frozen=True, kw_only=True, tag=True):
+    """A link between two people's records was taken back (A37)."""
+
+    one: Identifier
+    other: Identifier
+
+
+class AccountsMerged(Event, frozen=True, kw_only=True, tag=True):
+    """One account was merged into another (A35, A41: MRG-3 into PID-18)."""
+
+    source: Identifier
+    target: Identifier
+
+
+class AccountRenumbered(Event, frozen=True, kw_only=True, tag=True):
+    """An account's number was changed (A49); the old one and the new one both hold."""
+
+    source: Identifier
+    target: Identifier
+
+
+class AccountMoved(Event, frozen=True, kw_only=True, tag=True):
+    """An account filed under the wrong person was moved to another, with its encounters (A44).
+
+    `patient` lists the identifiers of whom it belongs to now, the primary one first; never empty.
+    `source` is the person it was taken from, where the message says.
+    """
+
+    account: Identifier
+    patient: tuple[Identifier, ...]
+    source: Identifier | None = None
 
 
 class Admitted(EncounterEvent, frozen=True, kw_only=True, tag=True):
@@ -231,6 +292,18 @@ class EventCancelled(EncounterEvent, frozen=True, kw_only=True, tag=True):
 
     cancels: Cancelled
     cancelled_at: datetime | None = None
+
+
+class EncountersMerged(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """Two numbers are one visit (A42); `encounter` is the surviving number, then the other."""
+
+
+class EncounterRenumbered(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """A visit's number was changed (A50, A51); `encounter` is the new number, then the old one."""
+
+
+class EncounterMoved(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """A visit was moved to `account` and to the patient whose account that is (A45)."""
 
 
 class MilestoneReached(EncounterEvent, frozen=True, kw_only=True, tag=True):
@@ -519,6 +592,13 @@ class DirectoryStated(Statement, frozen=True, kw_only=True, tag=True):
 AnyEvent = (
     PatientDescribed
     | PatientsMerged
+    | PatientRenumbered
+    | PatientIdentifiersMoved
+    | PatientsLinked
+    | PatientsUnlinked
+    | AccountsMerged
+    | AccountRenumbered
+    | AccountMoved
     | Admitted
     | Registered
     | Planned
@@ -537,6 +617,9 @@ AnyEvent = (
     | VisitPurged
     | EncounterUpdated
     | EventCancelled
+    | EncountersMerged
+    | EncounterRenumbered
+    | EncounterMoved
     | MilestoneReached
     | BedStatusChanged
     | AppointmentBooked

@@ -64,8 +64,8 @@ def content_id(kind: str, *parts: str) -> str:
     """A stable public id for an entity, derived from what it is and never from arrival order.
 
     `kind` is a one-letter prefix (`p` patient, `e` encounter, `s` stay, `l` location, `d` device,
-    `f` finding, `o` observation, `v` device event); the rest is 96 bits of SHA-256 over the parts,
-    in hexadecimal.
+    `f` finding, `o` observation, `v` device event, `a` appointment, `b` account); the rest is
+    96 bits of SHA-256 over the parts, in hexadecimal.
     """
     digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
     return f"{kind}{digest[:24]}"

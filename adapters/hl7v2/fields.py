@@ -153,9 +153,12 @@ def person(reading: Reading, pid: Segment, sequence: int = 1) -> Person:
 
 
 def patient_identifiers(
-    reading: Reading, field: str
+    reading: Reading, field: str, untyped: str = "MR"
 ) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
-    """The identifiers of a CX field that connect records, the primary one first; and the others."""
+    """The identifiers of a CX field that connect records, the primary one first; and the others.
+
+    `untyped` is the type of those that the field gives none.
+    """
     if not field or field == CLEARED:
         return (), ()
     message, conventions = reading.message, reading.conventions
@@ -168,7 +171,7 @@ def patient_identifiers(
             parts += ("", "", "", "")
         value, kind = parts[0], parts[4]
         if not (value.isalnum() and kind.isalnum()):
-            value, kind = message.text(value).strip(), message.text(kind).strip() or "MR"
+            value, kind = message.text(value).strip(), message.text(kind).strip() or untyped
             if not value or value == CLEARED:
                 continue
         identifier = Identifier(conventions.system(message, parts[3], kind), value, kind)

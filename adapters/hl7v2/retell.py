@@ -169,8 +169,11 @@ def _patient_and_visit(
         raise Untellable("A visit's event is about another patient than the one described.")
     named, *prior = event.encounter
     pid, pv1 = _pid(who, dialect, number), _pv1(event, dialect, number)
-    by_account = named.type == "AN"
-    (pid if by_account else pv1).put(18 if by_account else 19, _cx(named, dialect))
+    by_account = named == event.account
+    if event.account is not None:
+        pid.put(18, _cx(event.account, dialect))
+    if not by_account:
+        pv1.put(19, _cx(named, dialect))
     if not prior:
         return [pid, pv1]
     mrg = Segment("MRG").put(1, _cx(who.patient[0], dialect))
@@ -386,7 +389,9 @@ STRUCTURES: dict[str, str] = {
     "A40": "ADT_A39",
 }
 
-_OF_A_VISIT = frozenset({"occurred_at", "encounter", "patient", "entered_at", "visit", "place"})
+_OF_A_VISIT = frozenset(
+    {"occurred_at", "encounter", "patient", "account", "entered_at", "visit", "place"}
+)
 TOLD_FIELDS: dict[type[Event], frozenset[str]] = {
     PatientDescribed: frozenset({"occurred_at", "patient", "demographics", "other_identifiers"}),
     PatientsMerged: frozenset({"occurred_at", "source", "target"}),

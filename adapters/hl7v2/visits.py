@@ -24,6 +24,7 @@ class VisitFacts(TypedDict):
     occurred_at: datetime
     encounter: tuple[Identifier, ...]
     patient: tuple[Identifier, ...]
+    account: Identifier | None
     entered_at: datetime
     visit: Visit
     place: Place
@@ -52,7 +53,8 @@ def visit_facts(
     discharged = reading.moment(pv1[DISCHARGED], f"PV1^{sequence}^45")
     place = conventions.place(message, pv1[3])
     facility = place.facility or conventions.facility(message)
-    encounter = encounter_identifiers(reading, pid, pv1, patient[0], admitted, facility)
+    account = numbered(reading, pid[18], "AN")  # patient account number
+    encounter = encounter_identifiers(reading, account, pv1, patient[0], admitted, facility)
     if not encounter:
         detail = "No visit is named (PV1-19, PID-18, PV1-44); only the patient is recorded."
         reading.note("missing_identifier", detail)
@@ -64,6 +66,7 @@ def visit_facts(
         occurred_at=occurred_at,
         encounter=encounter,
         patient=patient,
+        account=account,
         entered_at=reading.recorded_at,
         visit=visit(
             reading,
@@ -118,14 +121,14 @@ def _stated_at(field: str, moment: Moment | None, own: Moment | None, at: dateti
 
 def encounter_identifiers(
     reading: Reading,
-    pid: Segment,
+    account: Identifier | None,
     pv1: Segment,
     patient: Identifier,
     admitted: Moment | None,
     facility: str,
 ) -> tuple[Identifier, ...]:
     """The visit number, else the account number, else patient and start of visit; or nothing."""
-    named = numbered(reading, pv1[19], "VN") or numbered(reading, pid[18], "AN")
+    named = numbered(reading, pv1[19], "VN") or account
     if named is not None:
         return (named,)
     if admitted is None:

@@ -54,7 +54,9 @@ NAMES = sorted(path.stem for path in PAIRS.glob("*.hl7"))
 RECEIVED_AT = datetime(2026, 11, 1, 8, 5, 2, tzinfo=UTC)
 MRN, VISIT = "urn:wardtwin:authority:GENERAL", "https://general.example/visits"
 
-CANNOT_BE_TOLD: frozenset[str] = frozenset()
+CANNOT_BE_TOLD: frozenset[str] = frozenset(
+    "A18 A24 A30 A34 A35 A36 A37 A39 A41 A42 A43 A44 A45 A46 A47 A48 A49 A50 A51".split()
+)
 """Triggers that change the twin and that no encoder tells: a destination parks them, with the
 reason, or relays the bytes (`untold`)."""
 
@@ -226,10 +228,12 @@ def said_of_a_visit(draw: st.DrawFn) -> Said:
         more["cancelled_at"] = draw(st.one_of(st.none(), instants))
         if more["cancels"] is Cancelled.DISCHARGE:
             visit = msgspec.structs.replace(visit, discharged_at=UNSET)
+    visit_number = draw(visit_numbers)
     event = kind(
         occurred_at=occurred_at,
-        encounter=(draw(visit_numbers),),
+        encounter=(visit_number,),
         patient=who,
+        account=draw(st.one_of(st.none(), st.just(visit_number), visit_numbers)),
         entered_at=recorded_at,
         visit=visit,
         place=place,

@@ -13,18 +13,22 @@ import duckdb
 from twin_core.events import DeviceStated, LocationStated
 from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
+from twin_core.store.fold.account import Accounts, fold_accounts
 from twin_core.store.fold.appointment import attending, fold_appointment
+from twin_core.store.fold.belonging import accounts_named
 from twin_core.store.fold.device import device_id_of, fold_census, fold_device, fold_directory
 from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
 from twin_core.store.fold.locations import Path, fold_location, path_identifier
 from twin_core.store.fold.observation import fold_device_events, fold_results
 from twin_core.store.fold.patient import fold_people
-from twin_core.store.fold.rows import EntityRow, Resolver
+from twin_core.store.fold.records import Key
+from twin_core.store.fold.rows import Account, EntityRow, Resolver, plain_account
 from twin_core.store.messages import Filed
 from twin_core.store.nodes import Nodes
 from twin_core.store.places import Places, Touched
-from twin_core.store.starts import same_starts
+from twin_core.store.starts import Person, people_in, same_starts
 from twin_core.store.subjects import (
+    ACCOUNT,
     APPOINTMENT,
     CENSUS,
     DEVICE,
@@ -87,8 +91,10 @@ class Folding:
         before = self._people_before()
         named_before = self._encounters_before()
         devices_before = self._devices_before()
+        accounts_before = self._accounts_before()
         self._unite_and_add(filed)
         self._fold_people(before)
+        self._fold_accounts(accounts_before)
         self._fold_places(filed)
         self._follow_renamed(named_before)
         self._fold_encounters()
@@ -142,18 +148,30 @@ class Folding:
             if not self.nodes.is_new(owner)
         }
 
+    def _accounts_before(self) -> set[str]:
+        rows = [row for owner in self._dirty[ACCOUNT] for row, _ in self.units.get(owner).rows]
+        return {str(cells[0]) for entity, cells in rows if entity == "account_identifier"}
+
     def _unite_and_add(self, filed: Sequence[Filed]) -> None:
         for fact, _, subject in filed:
             numbers = [self.nodes.number(subject.kind, i) for i in subject.united]
             for number in numbers[1:]:
                 self._unite(subject.kind, numbers[0], number)
             self.units.get(self.nodes.family(numbers[0])).add(fact)
-        for one, other in same_starts(self._connection, self.nodes, self._dirty[PATIENT]):
+        for one, other in same_starts(self._connection, self.nodes, self._who_is_who()):
             self.units.fetch(ENCOUNTER, (self.nodes.family(one), self.nodes.family(other)))
             self._dirty[ENCOUNTER].update((self.nodes.family(one), self.nodes.family(other)))
             self._unite(ENCOUNTER, one, other)
         for kind, owners in self._dirty.items():
             self._dirty[kind] = {self.nodes.family(owner) for owner in owners}
+
+    def _who_is_who(self) -> dict[Key, Person]:
+        known: dict[Key, Person] = {}
+        for family in {self.nodes.family(owner) for owner in self._dirty[PATIENT]}:
+            if len(self.nodes.members(family)) > 1:
+                facts = self.units.get(family).facts
+                known.update(people_in(family, facts, self.nodes.identifiers(family)))
+        return known
 
     def _unite(self, kind: str, one: int, other: int) -> None:
         families = self.nodes.family(one), self.nodes.family(other)
@@ -190,6 +208,15 @@ class Folding:
             owners = owners_where(self._connection, "appointment_patient", "patient_id", moved)
             self._refold(APPOINTMENT, owners)
             self._refold_reports("patient_id", moved)
+
+    def _fold_accounts(self, ids: set[str]) -> None:
+        for owner in self._dirty[ACCOUNT]:
+            unit = self.units.get(owner)
+            unit.accounts = fold_accounts(unit.facts, self.nodes.identifiers(owner))
+            self._replace(unit, unit.accounts.rows)
+            ids |= {plain_account(i).account_id for i in self.nodes.identifiers(owner)}
+        if ids:
+            self._refold(ENCOUNTER, owners_where(self._connection, "encounter", "account_id", ids))
 
     def _fold_places(self, filed: Sequence[Filed]) -> None:
         stated = [f.fact for f in filed if isinstance(f.fact.event, LocationStated)]
@@ -309,7 +336,12 @@ class Folding:
 
     def _resolver(self) -> Resolver:
         return Resolver(
-            self.places.resolve, self._patient, self._encounter, self._location, self._device
+            self.places.resolve,
+            self._patient,
+            self._encounter,
+            self._location,
+            self._device,
+            self._account,
         )
 
     def _patient(self, identifiers: Sequence[Identifier]) -> tuple[str | None, bool]:
@@ -331,6 +363,18 @@ class Folding:
     def _device(self, identifier: Identifier) -> str:
         owner = self.nodes.family(self.nodes.number(DEVICE, identifier))
         return device_id_of(self.nodes.identifiers(owner))
+
+    def _account(self, named: Identifier) -> Account:
+        if named.key not in self.nodes.accounts:
+            return plain_account(named)
+        return self._accounts(named).by_number[named.key]
+
+    def _accounts(self, named: Identifier) -> Accounts:
+        owner = self.nodes.family(self.nodes.number(ACCOUNT, named))
+        (unit,) = self.units.fetch(ACCOUNT, (owner,))
+        if unit.accounts is None:
+            unit.accounts = fold_accounts(unit.facts, self.nodes.identifiers(owner))
+        return unit.accounts
 
     def _survivors(self, owner: int) -> Unit:
         (unit,) = self.units.fetch(PATIENT, (owner,))
@@ -356,12 +400,22 @@ class Folding:
                         asked[kind].add(identifier)
             else:
                 patients, parents = asks_for(unit.facts)
-                asked[PATIENT] |= patients
+                asked[PATIENT] |= patients | self._whose_accounts(unit)
                 asked[ENCOUNTER] |= parents
         for kind, identifiers in asked.items():
             self.nodes.learn([(kind, identifier) for identifier in identifiers])
             numbers = [self.nodes.number(kind, identifier) for identifier in identifiers]
             self.units.fetch(kind, {self.nodes.family(number) for number in numbers})
+
+    def _whose_accounts(self, unit: Unit) -> set[Identifier]:
+        # To whom the accounts that an encounter's messages name were moved.
+        accounts = accounts_named(unit.facts)
+        known = [account for account in accounts if account.key in self.nodes.accounts]
+        if not known:
+            return set()
+        self.nodes.learn([(ACCOUNT, account) for account in known])
+        moves = [move for account in known for move in self._account(account).moves]
+        return {move.patient[0] for move in moves}
 
     # --- versions ----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from twin_core.identifiers import Identifier
 
 Wanted = tuple[str, Identifier]
-"""Kind of entity (p, e, l, d, o, c) and identifier."""
+"""Kind of entity (the letters of `subjects`) and identifier."""
 Key = tuple[str, str, str]
 
 REMEMBERED = 100_000
@@ -50,6 +50,11 @@ class Nodes:
         self._family: dict[int, int] = {}
         self._members: dict[int, list[int]] = {}
         self._identifier: dict[int, tuple[str, Identifier]] = {}
+        accounts = self._connection.execute(
+            "SELECT system, value FROM core.node WHERE kind = 'b'"
+        ).fetchall()
+        self.accounts = set(accounts)
+        """Accounts that something was said of besides which visits they have: few."""
         self.begin()
 
     def begin(self) -> bool:
@@ -142,6 +147,8 @@ class Nodes:
         self._node[key] = node
         self._identifier[node] = (key[0], identifier)
         self.created.append(NewNode(node, *key, identifier.type, _hash(key)))
+        if key[0] == "b":
+            self.accounts.add(identifier.key)
 
     def _look_up(self, hashes: set[int]) -> None:
         wanted = pa.table({"hash": pa.array(list(hashes))})  # noqa: F841  (DuckDB reads it by name)

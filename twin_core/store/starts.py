@@ -5,25 +5,44 @@ PV1-44). When two patient identifiers turn out to be one family, their visits of
 start are one visit, whichever identifier a message named.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import duckdb
 
+from twin_core.events import PatientsLinked, PatientsUnlinked
 from twin_core.identifiers import Identifier
+from twin_core.store.facts import Fact
+from twin_core.store.fold.patient import identifiers_of
+from twin_core.store.fold.records import Key, Records
 from twin_core.store.nodes import Nodes
+
+Person = tuple[int, int]
+"""A family of patient identifiers, and which of the people in it."""
+
+
+def people_in(
+    family: int, facts: Sequence[Fact], identifiers: Sequence[Identifier]
+) -> dict[Key, Person]:
+    """Who each identifier of a family is: everyone whom any fact but a link tied together.
+
+    What is tied here stays tied, so that the order of arrival does not matter.
+    """
+    tied = Records(identifiers)
+    for fact in facts:
+        if not isinstance(fact.event, PatientsLinked | PatientsUnlinked):
+            first, *others = identifiers_of(fact.event)
+            for other in others:
+                tied.unite(first.key, other.key)
+    return {i.key: (family, tied.record(i.key)) for i in identifiers}
 
 
 def same_starts(
-    connection: duckdb.DuckDBPyConnection, nodes: Nodes, patients: Iterable[int]
+    connection: duckdb.DuckDBPyConnection, nodes: Nodes, owner_of: dict[Key, Person]
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of encounter nodes that are one visit, among patients of the given families."""
-    owner_of: dict[tuple[str, str], int] = {}
-    for family in {nodes.family(owner) for owner in patients}:
-        if len(nodes.members(family)) > 1:
-            owner_of.update({i.key: family for i in nodes.identifiers(family)})
+    """Pairs of encounter nodes that are one visit, given who each patient identifier is."""
     if not owner_of:
         return
-    first: dict[tuple[int, str, str], Identifier] = {}
+    first: dict[tuple[Person, str, str], Identifier] = {}
     for identifier in _starts(connection, nodes, owner_of):
         system, value, start = _parts(identifier)
         visit = (owner_of[system, value], identifier.system, start)
@@ -34,7 +53,7 @@ def same_starts(
 
 
 def _starts(
-    connection: duckdb.DuckDBPyConnection, nodes: Nodes, owner_of: dict[tuple[str, str], int]
+    connection: duckdb.DuckDBPyConnection, nodes: Nodes, owner_of: dict[Key, Person]
 ) -> Iterator[Identifier]:
     stored = connection.execute(
         "SELECT system, value FROM core.node WHERE kind = 'e' AND type = 'start'"

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from twin_core.events import (
+    AccountMoved,
+    AccountRenumbered,
+    AccountsMerged,
     AppointmentEvent,
     Arrived,
     BedStatusChanged,
@@ -22,8 +25,12 @@ from twin_core.events import (
     LocationStated,
     ObservationsReported,
     PatientDescribed,
+    PatientIdentifiersMoved,
+    PatientRenumbered,
+    PatientsLinked,
     PatientsMerged,
     PatientStated,
+    PatientsUnlinked,
     TransferPending,
     Transferred,
 )
@@ -33,7 +40,7 @@ from twin_core.store.fold.locations import Path, path_identifier
 from twin_core.store.fold.patient import identifiers_of
 
 PATIENT, ENCOUNTER, LOCATION, DEVICE, DIRECTORY, CENSUS = "p", "e", "l", "d", "o", "c"
-APPOINTMENT = "a"
+APPOINTMENT, ACCOUNT = "a", "b"
 RESULT, DEVICE_EVENT = "r", "v"
 
 
@@ -75,9 +82,12 @@ def _person(event: Event) -> Subject:
     return Subject(PATIENT, identifiers_of(event))
 
 
-def _merge(event: Event) -> Subject:
-    source, target = identifiers_of(event)
-    return Subject(PATIENT, (target, source))
+def _accounts(event: AccountsMerged | AccountRenumbered) -> Subject:
+    return Subject(ACCOUNT, (event.target, event.source))
+
+
+def _moved_account(event: AccountMoved) -> Subject:
+    return Subject(ACCOUNT, (event.account,), ((PATIENT, event.patient[0]),))
 
 
 def _visit(event: EncounterEvent) -> Subject:
@@ -167,7 +177,14 @@ def _asked(
 _FILING: dict[type, Callable[[Any], Subject]] = {
     PatientDescribed: _person,
     PatientStated: _person,
-    PatientsMerged: _merge,
+    PatientsMerged: _person,
+    PatientRenumbered: _person,
+    PatientIdentifiersMoved: _person,
+    PatientsLinked: _person,
+    PatientsUnlinked: _person,
+    AccountsMerged: _accounts,
+    AccountRenumbered: _accounts,
+    AccountMoved: _moved_account,
     **dict.fromkeys(EncounterEvent.__subclasses__(), _visit),
     **dict.fromkeys(AppointmentEvent.__subclasses__(), _appointment),
     EncounterStated: _stated_visit,

@@ -76,6 +76,26 @@ ENTITIES: tuple[Entity, ...] = (
         (_PATIENT_ID, _SYSTEM, _VALUE, _TYPE),
     ),
     Entity(
+        "patient_link",
+        "Links between patient records that remain distinct, one row from each side",
+        (
+            _PATIENT_ID,
+            Column("linked_patient_id", _TEXT, "The patient it is linked to; see twin.patient"),
+            Column("from_at", _AT, "When they were linked, inclusive"),
+            Column("to_at", _AT, "When they were unlinked, exclusive; NULL while linked"),
+        ),
+    ),
+    Entity(
+        "account_identifier",
+        "Numbers of accounts that were merged, changed or moved: which account each is now",
+        (
+            Column("account_id", _TEXT, "The account as in twin.encounter"),
+            _SYSTEM,
+            _VALUE,
+            _TYPE,
+        ),
+    ),
+    Entity(
         "encounter",
         "One row per encounter (visit), cancelled ones included",
         (
@@ -97,6 +117,8 @@ ENTITIES: tuple[Entity, ...] = (
             Column("part_of", _TEXT, "encounter_id of the encounter this one belongs to"),
             Column("attending", _TEXT, "Identifier of the attending doctor (PV1-7)"),
             Column("start_inferred", "BOOLEAN", "The visit was first seen in the middle of a stay"),
+            Column("account_id", _TEXT, "The account it belongs to now; several may share one"),
+            Column("account", _TEXT, "The present number of that account (PID-18)"),
         ),
     ),
     Entity(

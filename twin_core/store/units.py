@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from twin_core.events import AnyEvent, Event
 from twin_core.store.facts import Fact, natural, order_of
+from twin_core.store.fold.account import Accounts
 from twin_core.store.fold.rows import EntityRow
 from twin_core.store.nodes import Nodes
 from twin_core.store.tables import BY_NAME
 
 ENTITIES_OF: dict[str, tuple[str, ...]] = {
-    "p": ("patient", "patient_identifier", "fold_finding"),
+    "p": ("patient", "patient_identifier", "patient_link", "fold_finding"),
     "e": (
         "encounter",
         "encounter_identifier",
@@ -44,6 +45,7 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
     ),
     "r": ("observation",),
     "v": ("device_event",),
+    "b": ("account_identifier", "fold_finding"),
 }
 """Which tables a fold unit of each kind writes."""
 
@@ -54,7 +56,7 @@ _EVENT = msgspec.json.Decoder(AnyEvent)
 class Unit:
     """One family while it is remembered: facts in order, and its open versions by row."""
 
-    __slots__ = ("facts", "kind", "owner", "rows", "survivors")
+    __slots__ = ("accounts", "facts", "kind", "owner", "rows", "survivors")
 
     def __init__(self, kind: str, owner: int) -> None:
         self.kind, self.owner = kind, owner
@@ -62,6 +64,7 @@ class Unit:
         self.rows: list[tuple[EntityRow, int]] = []
         """Its open versions. A list, since hashing rows costs more than folding them."""
         self.survivors: dict[tuple[str, str], str] | None = None
+        self.accounts: Accounts | None = None
 
     def add(self, fact: Fact) -> None:
         """Put a fact in its place in the order."""
@@ -78,7 +81,7 @@ class Unit:
         """Take over the facts and rows of a family that turned out to be this one."""
         self.facts = sorted([*self.facts, *other.facts], key=lambda fact: fact.order)
         self.rows = [*self.rows, *other.rows]
-        self.survivors = None
+        self.survivors = self.accounts = None
 
 
 class Units:

@@ -126,8 +126,8 @@ def open_versions(
         ]
         incoming = pa.table(arrays, names=list(columns))  # noqa: F841  (DuckDB reads it by name)
         connection.execute(
-            f"INSERT INTO core.{name}_version"
-            f" SELECT *, {_instant(known_at)}, 'infinity' FROM incoming"
+            f"INSERT INTO core.{name}_version BY NAME SELECT *,"
+            f" {_instant(known_at)} AS known_from, 'infinity' AS known_to FROM incoming"
         )
 
 

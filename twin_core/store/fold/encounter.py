@@ -14,6 +14,7 @@ from twin_core.events import EncounterEvent, EncounterStated, Visit
 from twin_core.identifiers import Identifier, Place, content_id
 from twin_core.settings import PrecedenceSettings
 from twin_core.store.facts import Fact
+from twin_core.store.fold.belonging import NAMING_ONLY, belonging, last_named
 from twin_core.store.fold.course import HAS_COURSE, Course, follow, stated_classes
 from twin_core.store.fold.plans import milestones_of, plans_of
 from twin_core.store.fold.rows import (
@@ -63,7 +64,7 @@ def fold_encounter(
     precedence: PrecedenceSettings,
 ) -> list[EntityRow]:
     """The rows of one encounter, given its facts in order and the identifiers it is known by."""
-    if not facts:
+    if all(isinstance(fact.event, NAMING_ONLY) for fact in facts):
         return []
     encounter_id = encounter_id_of(identifiers)
     heard = [fact for fact in facts if isinstance(fact.event, EncounterEvent)]
@@ -79,7 +80,8 @@ def fold_encounter(
         *_unresolved(statements, resolver),
     ]
     visit = _visit(course.live or heard, statements)
-    patient_id, _ = resolver.patient(_patient(facts))
+    patient, account = belonging(facts, resolver.account)
+    patient_id, _ = resolver.patient(patient)
     stays = () if status.status in VOID_STATUSES else movement.stays
     rows = list(_periods(encounter_id, status, classes))
     rows += _stay_rows(encounter_id, patient_id, stays)
@@ -100,6 +102,8 @@ def fold_encounter(
                 _part_of(statements, resolver),
                 text(visit["attending"]),
                 course.inferred,
+                account.account_id if account else None,
+                account.number if account else None,
             ),
         )
     )
@@ -124,7 +128,7 @@ def encounter_id_of(identifiers: Sequence[Identifier]) -> str:
 
 def asks_for(facts: Sequence[Fact]) -> tuple[set[Identifier], set[Identifier]]:
     """The patients and the parent encounters that the fold of these facts will resolve."""
-    patients = set(_patient(facts)[:1])
+    patients = set(last_named(facts)[:1])
     parents: set[Identifier] = set()
     for fact in facts:
         event = fact.event
@@ -234,14 +238,6 @@ def _visit(heard: Sequence[Fact], statements: Sequence[Fact]) -> dict[str, objec
                     said[field] = value
         previous = visit
     return said
-
-
-def _patient(facts: Sequence[Fact]) -> Sequence[Identifier]:
-    for fact in reversed(facts):
-        named: tuple[Identifier, ...] = getattr(fact.event, "patient", ())
-        if named:
-            return named
-    return ()
 
 
 def _facility(visit: dict[str, object], stays: Sequence[Stay]) -> object:

@@ -2,81 +2,32 @@
 
 Identifiers that a source lists together are one record. A merge points one record at another and
 destroys nothing, so that late messages naming the source still resolve, and another order of the
-same messages gives the same people.
+same messages gives the same people. A link connects two records that remain two.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from typing import Any
 
 from msgspec import UNSET
 
-from twin_core.events import Demographics, PatientDescribed, PatientsMerged, PatientStated
+from twin_core.events import (
+    Demographics,
+    PatientDescribed,
+    PatientIdentifiersMoved,
+    PatientRenumbered,
+    PatientsLinked,
+    PatientsMerged,
+    PatientStated,
+    PatientsUnlinked,
+)
 from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier, content_id, identifying
 from twin_core.store.facts import Fact
+from twin_core.store.fold.clashes import Said, clashes
+from twin_core.store.fold.links import links
+from twin_core.store.fold.records import Key, Records
 from twin_core.store.fold.rows import EntityRow, Note, canonical, finding_row, text
 from twin_core.store.fold.stated import latest_statements
-
-Key = tuple[str, str]
-
-
-class People:
-    """The records of one family of identifiers, and who survives a merge."""
-
-    def __init__(self, identifiers: Sequence[Identifier]) -> None:
-        self._leader: dict[Key, Key] = {i.key: i.key for i in identifiers}
-        self._merged: dict[Key, Key] = {}
-        self.identifiers = {i.key: i for i in identifiers}
-
-    def record(self, key: Key) -> Key:
-        """The record that an identifier belongs to."""
-        while (leader := self._leader.setdefault(key, key)) != key:
-            key = leader
-        return key
-
-    def survivor(self, key: Key) -> Key:
-        """The record at the end of the merges that an identifier went through."""
-        *_, last = self._merges_of(self.record(key))
-        return last
-
-    def _merges_of(self, record: Key) -> Iterator[Key]:
-        """A record, and the records that it was merged into one after another."""
-        yield record
-        while record in self._merged:
-            record = self.record(self._merged[record])
-            yield record
-
-    def connect(self, identifiers: Sequence[Identifier]) -> None:
-        """One source lists these identifiers for one person."""
-        for identifier in identifiers[1:]:
-            one, other = self.record(identifiers[0].key), self.record(identifier.key)
-            if self.survivor(one) != self.survivor(other):
-                kept, gone = min(one, other), max(one, other)
-                self._leader[gone] = kept
-                if gone in self._merged:
-                    self._merged.setdefault(kept, self._merged[gone])
-                    del self._merged[gone]
-
-    def merge(self, source: Key, target: Key) -> bool:
-        """Merge a record into another; False where they were one record already."""
-        gone, kept = self.record(source), self.record(target)
-        if gone == kept:
-            return False
-        if gone in self._merges_of(kept):
-            # The target had been merged into the source: the newest merge says who survives.
-            self._merged.pop(kept, None)
-        self._merged[gone] = kept
-        return True
-
-    def records(self) -> dict[Key, list[Identifier]]:
-        """Every record with its identifiers, in order of the identifiers."""
-        members: dict[Key, list[Identifier]] = {}
-        for key in sorted(self.identifiers):
-            members.setdefault(self.record(key), []).append(self.identifiers[key])
-        return members
-
-    def merged_into(self, record: Key) -> Key | None:
-        """The surviving record of a merged one."""
-        return self.survivor(record) if record in self._merged else None
 
 
 class FoldedPeople:
@@ -88,27 +39,28 @@ class FoldedPeople:
 
 def fold_people(facts: Sequence[Fact], identifiers: Sequence[Identifier]) -> FoldedPeople:
     """The patients of one family, given its facts in order and every identifier in it."""
-    people = People(identifiers)
+    people = Records(identifiers)
     notes = _identify(people, facts)
-    records = people.records()
-    ids = {record: _patient_id(members) for record, members in records.items()}
+    members = people.members()
+    ids = {record: _patient_id(known_by) for record, known_by in members.items()}
     survivors = {key: ids[people.survivor(key)] for key in people.identifiers}
     said = _said(people, facts)
     rows: list[EntityRow] = []
-    for record, members in records.items():
-        if record not in said and people.merged_into(record) is None:
-            if all(i.type == "reference" for i in members):
-                continue
+    for record, known_by in members.items():
         into = people.merged_into(record)
+        if record not in said and into is None and all(i.type == "reference" for i in known_by):
+            continue
         columns = _demographics(said.get(record, {}))
-        rows.append(("patient", (ids[record], *columns, ids[into] if into else None)))
+        rows.append(("patient", (ids[record], *columns, None if into is None else ids[into])))
         rows += [
-            ("patient_identifier", (ids[record], i.system, i.value, text(i.type))) for i in members
+            ("patient_identifier", (ids[record], i.system, i.value, text(i.type))) for i in known_by
         ]
     rows += dict.fromkeys(_other_identifiers(people, facts, ids))
+    if len(identifiers) > 1:
+        rows += links(facts, survivors)
+        notes += clashes(facts, people)
     for note in notes:
-        subject = ids[people.record(identifiers[0].key)]
-        rows.append(finding_row(note, subject, facts[-1].recorded_at))
+        rows.append(finding_row(note, _subject(note, survivors), facts[-1].recorded_at))
     return FoldedPeople(rows, survivors)
 
 
@@ -116,35 +68,84 @@ def identifiers_of(event: object) -> tuple[Identifier, ...]:
     """The identifiers by which an event about a person connects records."""
     if isinstance(event, PatientDescribed):
         return event.patient
-    if isinstance(event, PatientsMerged):
-        return (event.source, event.target)
+    if isinstance(event, PatientsMerged | PatientRenumbered):
+        return (event.target, event.source)
+    if isinstance(event, PatientIdentifiersMoved):
+        return (event.target, *event.identifiers)
+    if isinstance(event, PatientsLinked | PatientsUnlinked):
+        return (event.one, event.other)
     if isinstance(event, PatientStated):
         linked = (event.replaced_by,) if event.replaced_by else ()
         return (event.subject, *identifying(event.identifiers), *linked)
     return ()
 
 
-def _identify(people: People, facts: Sequence[Fact]) -> list[Note]:
+def _identify(people: Records, facts: Sequence[Fact]) -> list[Note]:
     notes = []
     for fact in facts:
         event = fact.event
-        if isinstance(event, PatientDescribed):
-            if len(event.patient) > 1:
-                people.connect(event.patient)
-        elif isinstance(event, PatientStated):
-            people.connect((event.subject, *identifying(event.identifiers)))
-            if event.replaced_by is not None:
-                people.merge(event.subject.key, event.replaced_by.key)
-        elif isinstance(event, PatientsMerged):
-            if not people.merge(event.source.key, event.target.key):
-                notes.append(Note("merge_of_one_record", fact, "both identifiers are one record"))
+        if isinstance(event, PatientDescribed) and len(event.patient) == 1:
+            continue
+        odd = _IDENTIFYING[type(event)](people, event)
+        if odd is not None:
+            notes.append(Note(odd[0], fact, odd[1]))
     return notes
 
 
-def _said(people: People, facts: Sequence[Fact]) -> dict[Key, dict[str, object]]:
+_Odd = tuple[str, str] | None
+_APART = ("identifier_moved_before", "lists an identifier with those it was moved away from")
+
+
+def _describe(people: Records, event: PatientDescribed) -> _Odd:
+    return None if people.connect(event.patient) else _APART
+
+
+def _state(people: Records, event: PatientStated) -> _Odd:
+    agreed = people.connect((event.subject, *identifying(event.identifiers)))
+    if event.replaced_by is not None:
+        people.merge(event.subject.key, event.replaced_by.key)
+    return None if agreed else _APART
+
+
+def _merge(people: Records, event: PatientsMerged) -> _Odd:
+    merged = people.merge(event.source.key, event.target.key)
+    return None if merged else ("merge_of_one_record", "both identifiers are one record")
+
+
+def _renumber(people: Records, event: PatientRenumbered) -> _Odd:
+    people.unite(event.target.key, event.source.key)
+    return None
+
+
+def _move(people: Records, event: PatientIdentifiersMoved) -> _Odd:
+    people.move([i.key for i in event.identifiers], event.target.key)
+    return None
+
+
+def _leave_apart(people: Records, event: PatientsLinked | PatientsUnlinked) -> _Odd:
+    return None
+
+
+_IDENTIFYING: dict[type, Callable[[Records, Any], _Odd]] = {
+    PatientDescribed: _describe,
+    PatientStated: _state,
+    PatientsMerged: _merge,
+    PatientRenumbered: _renumber,
+    PatientIdentifiersMoved: _move,
+    PatientsLinked: _leave_apart,
+    PatientsUnlinked: _leave_apart,
+}
+
+
+def _subject(note: Note, survivors: dict[Key, str]) -> str:
+    assert note.fact is not None  # noqa: S101  (every note on people has its fact)
+    return survivors[identifiers_of(note.fact.event)[0].key]
+
+
+def _said(people: Records, facts: Sequence[Fact]) -> dict[int, Said]:
     # Last writer wins, field by field, within the record that was named.
     latest = {id(fact) for fact in latest_statements(facts)} if _has_resources(facts) else set()
-    said: dict[Key, dict[str, object]] = {}
+    said: dict[int, Said] = {}
     previous = None
     for fact in facts:
         event = fact.event
@@ -170,7 +171,7 @@ def _has_resources(facts: Sequence[Fact]) -> bool:
 
 
 def _other_identifiers(
-    people: People, facts: Sequence[Fact], ids: dict[Key, str]
+    people: Records, facts: Sequence[Fact], ids: dict[int, str]
 ) -> Iterator[EntityRow]:
     for fact in facts:
         event = fact.event
@@ -194,7 +195,7 @@ def _patient_id(members: Sequence[Identifier]) -> str:
 _PRECISION = {4: ("-01-01", "year"), 7: ("-01", "month"), 10: ("", "day")}
 
 
-def _demographics(said: dict[str, object]) -> tuple[object, ...]:
+def _demographics(said: Said) -> tuple[object, ...]:
     born, precision = _birth_date(said.get("birth_date"))
     died_at = said.get("deceased_at")
     deceased = True if died_at else said.get("deceased")

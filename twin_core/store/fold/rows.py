@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from twin_core.identifiers import Identifier, Place, content_id
-from twin_core.store.facts import Fact
+from twin_core.store.facts import Fact, Order
 
 EntityRow = tuple[str, tuple[object, ...]]
 """Name of an entity in `tables.ENTITIES`, and its columns in order."""
@@ -30,6 +30,26 @@ class ResolvedPlace(NamedTuple):
         return all(mine == theirs for mine, theirs in pairs if mine and theirs)
 
 
+class AccountMove(NamedTuple):
+    """From a place in the order of facts on, an account is this patient's."""
+
+    order: Order
+    patient: tuple[Identifier, ...]
+
+
+class Account(NamedTuple):
+    """An account as a message names it: which one that is now, and whose it became when."""
+
+    account_id: str
+    number: str
+    moves: Sequence[AccountMove] = ()
+
+
+def plain_account(named: Identifier) -> Account:
+    """An account of which nothing is known but its number."""
+    return Account(content_id("b", named.system, named.value), named.value)
+
+
 class Resolver(NamedTuple):
     """What an encounter's fold asks of the rest of the store."""
 
@@ -42,6 +62,7 @@ class Resolver(NamedTuple):
     location: Callable[[Identifier], tuple[str, bool]]
     device: Callable[[Identifier], str]
     """device_id for an identifier of a device."""
+    account: Callable[[Identifier], Account] = plain_account
 
 
 class Note(NamedTuple):

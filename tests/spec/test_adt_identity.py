@@ -1,0 +1,573 @@
+"""Who is who, which account is whose, which number is which visit: identity events drawn by hand.
+
+Messages are real HL7 v2 through the real translator into a real store. Columns: `event`, `at` EVN-2
+and MSH-7, `id` PID-3, `was` MRG-1, `account` PID-18, `account was` MRG-3, `visit` PV1-19, `visit
+was` MRG-5, `bed` PV1-3, `born` PID-7, `sex` PID-8; of A24 and A37 `other` is the second PID-3.
+Every drawing is received in several orders, each time by a hospital of its own: what comes of it
+must be the same. `P1+P2` are two numbers of one record.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+from drawn import Row, instant, table
+
+from adapters.hl7v2 import translate
+from twin_core import Twin
+from twin_core.clock import HospitalClock
+from twin_core.events import Translation
+from twin_core.inbox import Receipt
+from twin_core.settings import FeedSettings, LimitSettings, Settings
+
+FEED = FeedSettings(
+    time_zone="UTC",
+    authorities={"MRN": "urn:mrn", "VISIT": "urn:visit", "ACCT": "urn:account"},
+)
+_SITES = (f"S{number:03}" for number in itertools.count())
+ORDERS: dict[str, Callable[[list[bytes]], list[list[bytes]]]] = {
+    "at once": lambda said: [said],
+    "one by one": lambda said: [[one] for one in said],
+    "backwards": lambda said: [[one] for one in said[::-1]],
+    "odd ones late": lambda said: [said[::2], said[1::2]],
+}
+
+
+class Site:
+    """A hospital that hears drawn messages in some order."""
+
+    def __init__(self, twin: Twin) -> None:
+        self.twin, self.name = twin, next(_SITES)
+        self._controls = itertools.count(1)
+
+    def hears(self, rows: Sequence[Row], order: str) -> None:
+        for group in ORDERS[order]([self.message(row) for row in rows]):
+            self.receives(group)
+
+    def receives(self, group: Sequence[bytes]) -> None:
+        receipts = []
+        for raw in group:
+            outcome = translate(
+                raw,
+                feed="adt",
+                settings=FEED,
+                limits=LimitSettings(),
+                received_at=self.twin.clock.now(),
+            )
+            assert isinstance(outcome, Translation), outcome
+            receipts.append(
+                Receipt(format="hl7v2", feed="adt", raw=raw, outcome=outcome, origin="test")
+            )
+        self.twin.receive(receipts)
+        self.twin.wait_applied()
+
+    def message(self, row: Row) -> bytes:
+        at, control = row["at"].strftime("%Y%m%d%H%M%S+0000"), f"{self.name}-{next(self._controls)}"
+        lines = [
+            f"MSH|^~\\&|ADT|{self.name}|TWIN||{at}||ADT^{row['event']}|{control}|P|2.5.1",
+            f"EVN|{row['event']}|{at}",
+            self._pid(row, row.get("id")),
+        ]
+        if row.get("other"):
+            lines.append(self._pid({}, row["other"]))
+        was = [row.get("was"), "", row.get("account was"), "", row.get("visit was")]
+        if any(was):
+            systems = ("MRN", "", "ACCT", "", "VISIT")
+            lines.append(
+                "|".join(("MRG", *(self._cx(w, s) for w, s in zip(was, systems, strict=True))))
+            )
+        if row.get("visit") or row.get("bed"):
+            unit = "^".join((row.get("bed") or "").split("-"))
+            pv1 = ["PV1", "1", "I", unit, *[""] * 15, self._cx(row.get("visit"), "VISIT")]
+            lines.append("|".join(pv1))
+        return "\r".join((*lines, "")).encode()
+
+    def _pid(self, row: Row, patient: str | None) -> str:
+        pid = ["PID", "1", "", self._cx(patient, "MRN"), *[""] * 14]
+        pid[7], pid[8] = row.get("born") or "", row.get("sex") or ""
+        return "|".join((*pid, self._cx(row.get("account"), "ACCT")))
+
+    def _cx(self, numbers: str | None, system: str) -> str:
+        if not numbers:
+            return ""
+        return "~".join(f"{self.name}{number}^^^{system}" for number in numbers.split("+"))
+
+    # --- what came of it ---------------------------------------------------------------------
+
+    def visits(self) -> list[Row]:
+        """Every visit by its numbers, with the patient whose it is, its account and its beds."""
+        names, people = self._names("encounter"), self._names("patient")
+        rows = self.twin.query("SELECT * FROM twin.encounter")
+        stays = self.twin.query("SELECT * FROM twin.stay ORDER BY from_at")
+        return [
+            {
+                "visit": names[row["encounter_id"]],
+                "patient": people.get(row["patient_id"]),
+                "account": self._short(row["account"]),
+                "beds": " ".join(
+                    f"{s['unit']}-{s['bed']}"
+                    for s in stays
+                    if s["encounter_id"] == row["encounter_id"]
+                ),
+            }
+            for row in rows
+            if row["encounter_id"] in names
+        ]
+
+    def people(self) -> list[Row]:
+        """Every record by its numbers, and the one that it was merged into."""
+        people = self._names("patient")
+        return [
+            {"patient": people[row["patient_id"]], "into": people.get(row["merged_into"])}
+            for row in self.twin.query("SELECT * FROM twin.patient")
+            if row["patient_id"] in people
+        ]
+
+    def links(self) -> list[Row]:
+        """Links, from the side of the smaller number."""
+        people = self._names("patient")
+        rows = [
+            {
+                "one": people[row["patient_id"]],
+                "other": people[row["linked_patient_id"]],
+                "from": row["from_at"],
+                "to": row["to_at"],
+            }
+            for row in self.twin.query("SELECT * FROM twin.patient_link")
+            if row["patient_id"] in people
+        ]
+        mirrored = [{**row, "one": row["other"], "other": row["one"]} for row in rows]
+        assert sorted(rows, key=_shown) == sorted(mirrored, key=_shown)
+        return [row for row in rows if row["one"] < row["other"]]
+
+    def findings(self) -> list[str]:
+        """Kinds of findings about the people of this hospital."""
+        people = self._names("patient")
+        rows = self.twin.query("SELECT kind, subject, detail FROM twin.finding")
+        return sorted(f"{r['kind']}: {r['detail']}" for r in rows if r["subject"] in people)
+
+    def _names(self, entity: str) -> dict[object, str]:
+        rows = self.twin.query(
+            f"SELECT {entity}_id AS id, string_agg(value, '+' ORDER BY value) AS numbers"
+            f" FROM twin.{entity}_identifier WHERE starts_with(value, $site) GROUP BY 1",
+            {"site": self.name},
+        )
+        return {row["id"]: str(row["numbers"]).replace(self.name, "") for row in rows}
+
+    def _short(self, number: object) -> str | None:
+        return str(number).removeprefix(self.name) if number else None
+
+
+def _shown(row: Row) -> list[str]:
+    return [str(cell) for cell in row.values()]
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
+    settings = Settings(feeds={"adt": FEED})
+    clock = HospitalClock(start=datetime(2026, 12, 1, tzinfo=UTC), monotonic=lambda: 0.0)
+    path = tmp_path_factory.mktemp("identity") / "identity.duckdb"
+    with Twin.open(path, settings=settings, clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def told(twin: Twin) -> Callable[..., None]:
+    """told(drawing, visits=..., people=..., links=..., findings=...) in every order of arrival."""
+
+    def check(drawing: str, findings: Sequence[str] | None = None, **wanted: str) -> None:
+        for order in ORDERS:
+            site = Site(twin)
+            site.hears(table(drawing), order)
+            for what, expected in wanted.items():
+                rows = table(expected)
+                names = list(rows[0]) if rows else []
+                found = [{n: row[n] for n in names} for row in getattr(site, what)()]
+                assert sorted(found, key=_shown) == sorted(rows, key=_shown), order
+            if findings is not None:
+                assert site.findings() == list(findings), order
+
+    return check
+
+
+# --- people ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["A18", "A30", "A34", "A36", "A39", "A40"])
+def test_a_merge_takes_visits_along_and_whatever_still_names_the_source(told, event):
+    told(
+        f"""
+        event   | at          | id | was | visit | bed
+        A01     | 11-01 08:00 | P2 | -   | V1    | ICU-1-A
+        {event} | 11-01 09:00 | P1 | P2  | -     | -
+        A02     | 11-01 10:00 | P2 | -   | V1    | MED-7-1
+        A01     | 11-01 11:00 | P2 | -   | V2    | MED-7-2
+        """,
+        visits="""
+        visit | patient | beds
+        V1    | P1      | ICU-A MED-1
+        V2    | P1      | MED-2
+        """,
+        people="patient | into\n P1 | -\n P2 | P1",
+    )
+
+
+def test_a_chain_of_merges_ends_at_its_last_target_and_a_circle_at_the_newest(told):
+    told(
+        """
+        event | at          | id | was | visit
+        A01   | 11-01 08:00 | P1 | -   | V1
+        A40   | 11-01 09:00 | P2 | P1  | -
+        A40   | 11-01 10:00 | P3 | P2  | -
+        A40   | 11-01 11:00 | P1 | P3  | -
+        """,
+        visits="visit | patient\n V1 | P1",
+        people="patient | into\n P1 | -\n P2 | P1\n P3 | P1",
+    )
+
+
+def test_who_is_registered_again_after_a_merge_is_still_merged(told):
+    told(
+        """
+        event | at          | id | was | visit
+        A40   | 11-01 09:00 | P1 | P2  | -
+        A28   | 11-01 10:00 | P2 | -   | -
+        A01   | 11-01 11:00 | P2 | -   | V1
+        """,
+        visits="visit | patient\n V1 | P1",
+        people="patient | into\n P1 | -\n P2 | P1",
+    )
+
+
+@pytest.mark.parametrize("event", ["A47"])
+def test_a_changed_identifier_is_another_name_of_the_same_record(told, event):
+    told(
+        f"""
+        event   | at          | id | was | visit
+        A01     | 11-01 08:00 | P1 | -   | V1
+        {event} | 11-01 09:00 | P2 | P1  | -
+        A01     | 11-01 10:00 | P2 | -   | V2
+        A01     | 11-01 11:00 | P1 | -   | V3
+        """,
+        visits="""
+        visit | patient
+        V1    | P1+P2
+        V2    | P1+P2
+        V3    | P1+P2
+        """,
+        people="patient | into\n P1+P2 | -",
+    )
+
+
+def test_a43_moves_one_identifier_of_two_and_what_was_filed_under_it(told):
+    told(
+        """
+        event | at          | id    | was   | visit
+        A28   | 11-01 07:00 | P1+M7 | -     | -
+        A01   | 11-01 08:00 | P1    | -     | V1
+        A01   | 11-01 08:30 | M7    | -     | V2
+        A01   | 11-01 08:40 | P2    | -     | V3
+        A43   | 11-01 09:00 | P2+M7 | P1+M7 | -
+        """,
+        visits="""
+        visit | patient
+        V1    | P1
+        V2    | M7+P2
+        V3    | M7+P2
+        """,
+        people="patient | into\n P1 | -\n M7+P2 | -",
+        findings=[],
+    )
+
+
+def test_a43_without_a_common_number_moves_all_of_mrg_1(told):
+    told(
+        """
+        event | at          | id | was | visit
+        A01   | 11-01 08:00 | P2 | -   | V1
+        A43   | 11-01 09:00 | P1 | P2  | -
+        """,
+        visits="visit | patient\n V1 | P1+P2",
+    )
+
+
+def test_a43_can_make_an_identifier_stand_alone(told):
+    told(
+        """
+        event | at          | id    | was   | visit
+        A01   | 11-01 08:00 | P1+M7 | -     | V1
+        A01   | 11-01 08:30 | M7    | -     | V2
+        A43   | 11-01 09:00 | M7    | P1+M7 | -
+        """,
+        visits="visit | patient\n V1 | P1\n V2 | M7",
+    )
+
+
+def test_a_stale_list_does_not_join_what_was_moved_apart(told):
+    told(
+        """
+        event | at          | id    | was   | visit
+        A01   | 11-01 08:00 | P1+M7 | -     | V1
+        A43   | 11-01 09:00 | P2+M7 | P1+M7 | -
+        A08   | 11-01 10:00 | P1+M7 | -     | V1
+        """,
+        visits="visit | patient\n V1 | P1",
+        people="patient | into\n P1 | -\n M7+P2 | -",
+        findings=["identifier_moved_before: lists an identifier with those it was moved away from"],
+    )
+
+
+def test_a_merged_record_follows_the_number_it_was_merged_into(told):
+    told(
+        """
+        event | at          | id    | was   | visit
+        A28   | 11-01 07:00 | P1+M7 | -     | -
+        A01   | 11-01 08:00 | P3    | -     | V1
+        A40   | 11-01 08:30 | M7    | P3    | -
+        A43   | 11-01 09:00 | P2+M7 | P1+M7 | -
+        """,
+        visits="visit | patient\n V1 | M7+P2",
+        people="patient | into\n P1 | -\n M7+P2 | -\n P3 | M7+P2",
+    )
+
+
+# --- links -------------------------------------------------------------------------------------
+
+
+def test_a24_links_and_a37_unlinks_records_that_remain_two(told):
+    told(
+        """
+        event | at          | id | other | visit
+        A01   | 11-01 08:00 | P1 | -     | V1
+        A24   | 11-01 09:00 | P1 | P2    | -
+        A37   | 11-01 10:00 | P2 | P1    | -
+        A24   | 11-01 11:00 | P1 | P2    | -
+        A24   | 11-01 12:00 | P1 | P3    | -
+        """,
+        visits="visit | patient\n V1 | P1",
+        people="patient | into\n P1 | -\n P2 | -\n P3 | -",
+        links="""
+        one | other | from        | to
+        P1  | P2    | 11-01 09:00 | 11-01 10:00
+        P1  | P2    | 11-01 11:00 | -
+        P1  | P3    | 11-01 12:00 | -
+        """,
+    )
+
+
+def test_a_link_follows_a_merge_and_ends_where_both_become_one(told):
+    told(
+        """
+        event | at          | id | was | other
+        A24   | 11-01 09:00 | P2 | -   | P3
+        A24   | 11-01 10:00 | P1 | -   | P2
+        A40   | 11-01 11:00 | P1 | P2  | -
+        """,
+        links="one | other | from | to\n P1 | P3 | 11-01 09:00 | -",
+    )
+
+
+# --- accounts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["A35", "A41", "A36", "A18"])
+def test_a_merge_of_accounts_takes_their_visits_along(told, event):
+    told(
+        f"""
+        event   | at          | id | was | account | account was | visit
+        A01     | 11-01 08:00 | P1 | -   | A1      | -           | V1
+        A01     | 11-01 08:10 | P1 | -   | A2      | -           | V2
+        A01     | 11-01 08:20 | P1 | -   | A2      | -           | V3
+        {event} | 11-01 09:00 | P1 | P1  | A1      | A2          | -
+        A08     | 11-01 10:00 | P1 | -   | A2      | -           | V4
+        """,
+        visits="""
+        visit | patient | account
+        V1    | P1      | A1
+        V2    | P1      | A1
+        V3    | P1      | A1
+        V4    | P1      | A1
+        """,
+    )
+
+
+def test_an_account_merged_into_that_of_another_patient_follows(told):
+    told(
+        """
+        event | at          | id | was | account | account was | visit
+        A01   | 11-01 08:00 | P1 | -   | A1      | -           | V1
+        A01   | 11-01 08:10 | P2 | -   | A2      | -           | V2
+        A41   | 11-01 09:00 | P1 | P2  | A1      | A2          | -
+        """,
+        visits="visit | patient | account\n V1 | P1 | A1\n V2 | P1 | A1",
+        people="patient | into\n P1 | -\n P2 | -",
+    )
+
+
+def test_a44_moves_an_account_with_all_visits_it_has_then(told):
+    told(
+        """
+        event | at          | id | was | account | account was | visit
+        A01   | 11-01 08:00 | P2 | -   | A1      | -           | V1
+        A01   | 11-01 08:10 | P2 | -   | A1      | -           | V2
+        A01   | 11-01 08:20 | P2 | -   | A9      | -           | V3
+        A44   | 11-01 09:00 | P1 | P2  | A1      | A1          | -
+        A08   | 11-01 08:50 | P2 | -   | A1      | -           | V2
+        A01   | 11-01 10:00 | P3 | -   | A1      | -           | V4
+        """,
+        visits="""
+        visit | patient | account
+        V1    | P1      | A1
+        V2    | P1      | A1
+        V3    | P2      | A9
+        V4    | P3      | A1
+        """,
+        people="patient | into\n P1 | -\n P2 | -\n P3 | -",
+    )
+
+
+def test_a44_moves_what_had_become_one_account_and_nothing_that_becomes_so_later(told):
+    told(
+        """
+        event | at          | id | was | account | account was | visit
+        A01   | 11-01 08:00 | P2 | -   | A1      | -           | V1
+        A01   | 11-01 08:10 | P2 | -   | A2      | -           | V2
+        A01   | 11-01 08:20 | P2 | -   | A3      | -           | V3
+        A41   | 11-01 08:30 | P2 | P2  | A1      | A2          | -
+        A44   | 11-01 09:00 | P1 | P2  | A1      | A1          | -
+        A41   | 11-01 10:00 | P2 | P2  | A1      | A3          | -
+        """,
+        visits="""
+        visit | patient | account
+        V1    | P1      | A1
+        V2    | P1      | A1
+        V3    | P2      | A1
+        """,
+    )
+
+
+def test_a49_renumbers_an_account(told):
+    told(
+        """
+        event | at          | id | was | account | account was | visit
+        A01   | 11-01 08:00 | P1 | -   | A1      | -           | V1
+        A49   | 11-01 09:00 | P1 | P1  | A2      | A1          | -
+        A01   | 11-01 10:00 | P1 | -   | A1      | -           | V2
+        A01   | 11-01 11:00 | P1 | -   | A2      | -           | V3
+        """,
+        visits="""
+        visit | patient | account
+        V1    | P1      | A2
+        V2    | P1      | A2
+        V3    | P1      | A2
+        """,
+    )
+
+
+@pytest.mark.parametrize("event", ["A41", "A49"])
+def test_where_only_accounts_name_visits_two_names_of_one_account_name_one_visit(told, event):
+    told(
+        f"""
+        event   | at          | id | was | account | account was | bed
+        A01     | 11-01 08:00 | P1 | -   | A1      | -           | ICU-1-A
+        {event} | 11-01 09:00 | P1 | P1  | A2      | A1          | -
+        A02     | 11-01 10:00 | P1 | -   | A2      | -           | MED-7-1
+        """,
+        visits="visit | patient | account | beds\n A1+A2 | P1 | A2 | ICU-A MED-1",
+    )
+
+
+# --- visits ------------------------------------------------------------------------------------
+
+
+def test_a45_moves_a_visit_between_accounts_and_to_the_patient_whose_that_is(told):
+    told(
+        """
+        event | at          | id | was | account | account was | visit | visit was
+        A01   | 11-01 08:00 | P2 | -   | A2      | -           | V1    | -
+        A01   | 11-01 08:10 | P2 | -   | A2      | -           | V2    | -
+        A45   | 11-01 09:00 | P1 | P2  | A1      | A2          | V1    | V1
+        A44   | 11-01 10:00 | P3 | P2  | A2      | A2          | -     | -
+        """,
+        visits="""
+        visit | patient | account
+        V1    | P1      | A1
+        V2    | P3      | A2
+        """,
+    )
+
+
+def test_a42_makes_two_visits_one(told):
+    told(
+        """
+        event | at          | id | was | visit | visit was | bed
+        A01   | 11-01 08:00 | P1 | -   | V1    | -         | ICU-1-A
+        A01   | 11-01 08:05 | P1 | -   | V2    | -         | ICU-1-A
+        A42   | 11-01 09:00 | P1 | P1  | V1    | V2        | -
+        A02   | 11-01 10:00 | P1 | -   | V2    | -         | MED-7-1
+        """,
+        visits="visit | patient | beds\n V1+V2 | P1 | ICU-A MED-1",
+    )
+
+
+def test_a50_renumbers_a_visit_and_makes_none_known_by_itself(told):
+    told(
+        """
+        event | at          | id | was | visit | visit was | bed
+        A01   | 11-01 08:00 | P1 | -   | V1    | -         | ICU-1-A
+        A50   | 11-01 09:00 | P1 | P1  | V2    | V1        | -
+        A02   | 11-01 10:00 | P1 | -   | V2    | -         | MED-7-1
+        A50   | 11-01 11:00 | P1 | P1  | V8    | V9        | -
+        """,
+        visits="visit | patient | beds\n V1+V2 | P1 | ICU-A MED-1",
+    )
+
+
+# --- what sources say of one person --------------------------------------------------------------
+
+
+def test_merged_records_of_different_birth_dates_are_a_finding_that_names_the_field(told):
+    told(
+        """
+        event | at          | id | was | born     | sex
+        A28   | 11-01 08:00 | P1 | -   | 19500401 | F
+        A28   | 11-01 08:10 | P2 | -   | 19500402 | F
+        A40   | 11-01 09:00 | P1 | P2  | -        | -
+        """,
+        findings=["demographics_clash: sources or merged records state different birth dates"],
+    )
+
+
+def test_a_correction_and_a_partial_date_are_no_clash(told):
+    told(
+        """
+        event | at          | id | was | born     | sex
+        A28   | 11-01 08:00 | P1 | -   | 19500401 | M
+        A31   | 11-01 08:05 | P1 | -   | 19500402 | F
+        A28   | 11-01 08:10 | P2 | -   | 1950     | U
+        A40   | 11-01 09:00 | P1 | P2  | -        | -
+        """,
+        findings=[],
+    )
+
+
+def test_before_an_identity_event_was_known_the_twin_knew_otherwise(twin):
+    site = Site(twin)
+    said = table("""
+        event | at          | id | was | account | account was | visit
+        A01   | 11-01 08:00 | P2 | -   | A1      | -           | V1
+        A44   | 11-01 09:00 | P1 | P2  | A1      | A1          | -
+    """)
+    site.receives([site.message(said[0])])
+    knew = twin.query("SELECT max(known_at) AS at FROM core.batch")[0]["at"]
+    site.receives([site.message(said[1])])
+    people = site._names("patient")
+    rows = twin.query(
+        "SELECT e.patient_id FROM history.encounter($known) e JOIN twin.encounter_identifier i"
+        " USING (encounter_id) WHERE i.value = $visit",
+        {"known": knew, "visit": site.name + "V1"},
+    )
+    assert [people[row["patient_id"]] for row in rows] == ["P2"]
+    assert site.visits()[0]["patient"] == "P1"
+    assert instant("11-01 09:00") < knew
