@@ -20,6 +20,7 @@ COMMANDS = (
     "state",
     "quarantine",
     "hl7",
+    "feed",
     "doctor",
     "config",
     "rebuild",
