@@ -462,6 +462,12 @@ class KpiSettings(Section):
     """A first case that starts no later than this is on time."""
     turnover_cap_minutes: float = 90.0
     """A longer gap between two operations was not turnover."""
+    bed_request_target_minutes: float = 240.0
+    """How long a patient may wait from the bed request to the bed."""
+    reside_code: str = ""
+    """Code of the observation (OBX-3) that says whether a patient meets the criteria to reside."""
+    not_residing_values: tuple[str, ...] = ("N", "no", "false", "NCTR")
+    """Its values that mean the patient no longer does."""
 
     def rows(self) -> list[tuple[str, str, str]]:
         """The settings as (name, key, value); a list has one row per item, its key is empty."""

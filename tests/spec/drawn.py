@@ -29,6 +29,12 @@ INSTANTS = {
     "period_end",
     "died",
     "peak",
+    "stated",
+    "ended",
+    "booked",
+    "starts",
+    "ends",
+    "cancelled",
 }
 
 
@@ -129,6 +135,25 @@ class Hospital:
         """encounter | class | from | to."""
         for row in table(drawing):
             self._history("encounter_class", row, **{"class": row["class"]})
+
+    def plans(self, drawing: str) -> None:
+        """encounter | kind | status | stated | ended | unit | bed."""
+        for n, row in enumerate(table(drawing)):
+            place = (row.get("facility", "H"), row["unit"], row["bed"])
+            self._version(
+                "encounter_plan",
+                row,
+                plan_id=f"L{n:03}-{row['encounter']}-{row['stated']}",
+                encounter_id=row["encounter"],
+                kind=row["kind"],
+                status=row["status"],
+                stated_at=row["stated"],
+                ended_at=row["ended"],
+                facility=place[0],
+                unit=place[1],
+                bed=place[2],
+                location_id=bed_id(*place) if place[1] and place[2] else None,
+            )
 
     def milestones(self, drawing: str) -> None:
         """encounter | kind | at."""

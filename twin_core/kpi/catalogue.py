@@ -16,7 +16,7 @@ from twin_core.errors import ConfigurationError, UsageError
 
 Grain = Literal["hour", "day", "week", "month", "all"]
 By = Literal["hospital", "facility", "unit", "class"]
-Shape = Literal["rows", "durations", "shares", "snapshots"]
+Shape = Literal["rows", "amounts", "ratios", "shares", "snapshots"]
 
 PARTS = (
     "shown",
@@ -32,6 +32,7 @@ PARTS = (
     "ed_units",
     "ed_visits",
     "ed_places",
+    "placements",
     "places",
     "no_places",
     "bed_segments",
@@ -75,6 +76,10 @@ class FrontMatter(BaseModel):
     `shapes` that says what the SELECT gives."""
     owes: str = Field("places", pattern=r"[a-z_]+")
     """The building block that lists the groups with a row of their own even where nothing was."""
+    target: str = Field("NULL", pattern=r"NULL|[0-9.]+|[a-z_]+")
+    """What an amount must not exceed for `share_within`: a number, or a setting of [kpi]."""
+    supplied_by: str = ""
+    """The feed or import that would give its inputs, where the twin has none of them yet."""
     grain: tuple[Grain, ...] = Field(min_length=1)
     by: tuple[By, ...] = Field(min_length=1)
     direction: str = Text
@@ -169,8 +174,10 @@ def _shaped(kpi: FrontMatter, rule: str) -> str:
         return rule
     shape = (files("twin_core.kpi") / "shapes" / f"{kpi.shape}.sql").read_text(encoding="utf-8")
     statistics = ", ".join(f"'{name}'" for name in kpi.statistics)
-    for slot, filling in (("rule", rule), ("owes", kpi.owes), ("statistics", statistics)):
-        shape = shape.replace(f"{{{slot}}}", filling)
+    target = f"kpi_part.setting('{kpi.target}')::DOUBLE" if kpi.target.islower() else kpi.target
+    filling = {"rule": rule, "owes": kpi.owes, "statistics": statistics, "target": target}
+    for slot, text in filling.items():
+        shape = shape.replace(f"{{{slot}}}", text)
     return shape.strip()
 
 

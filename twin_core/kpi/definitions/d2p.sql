@@ -1,7 +1,7 @@
 -- title = "Door to provider"
 -- question = "How long after arrival did a provider first see the patient?"
 -- unit = "min"
--- shape = "durations"
+-- shape = "amounts"
 -- owes = "ed_places"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -20,7 +20,7 @@ WITH visit AS (
     WHERE outcome <> 'left_unseen' AND (seen_at IS NOT NULL OR departed_at IS NOT NULL)
 )
 SELECT facility, unit, NULL AS class, arrived_at AS happened_at, NULL AS stratum,
-       kpi_part.not_negative(minutes) AS minutes
+       kpi_part.not_negative(minutes) AS amount
 FROM visit
 UNION ALL
 SELECT facility, unit, NULL, arrived_at, 'before_arrival', 0 FROM visit WHERE minutes < 0

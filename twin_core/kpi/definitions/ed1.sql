@@ -1,7 +1,7 @@
 -- title = "Arrival to departure of admitted ED patients (ED-1)"
 -- question = "How long were patients in the emergency department before they reached a ward?"
 -- unit = "min"
--- shape = "durations"
+-- shape = "amounts"
 -- owes = "ed_places"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -19,7 +19,7 @@
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
 SELECT v.facility, v.unit, NULL AS class, v.departed_at AS happened_at,
        CASE WHEN v.psychiatric THEN 'psychiatric' END AS stratum,
-       60 * kpi_part.hours(v.arrived_at, v.departed_at) AS minutes
+       60 * kpi_part.hours(v.arrived_at, v.departed_at) AS amount
 FROM kpi_part.ed_visits(window_start, window_end, known_at) v
 WHERE v.outcome = 'admitted' AND v.departed_at IS NOT NULL
   AND NOT EXISTS (

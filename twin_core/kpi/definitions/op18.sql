@@ -1,7 +1,7 @@
 -- title = "Arrival to departure of discharged ED patients (OP-18)"
 -- question = "How long were patients in the emergency department who then went home?"
 -- unit = "min"
--- shape = "durations"
+-- shape = "amounts"
 -- owes = "ed_places"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -17,6 +17,6 @@
 SELECT facility, unit, NULL AS class, departed_at AS happened_at,
        CASE WHEN outcome = 'transferred' THEN 'transferred'
             WHEN psychiatric THEN 'psychiatric' END AS stratum,
-       60 * kpi_part.hours(arrived_at, departed_at) AS minutes
+       60 * kpi_part.hours(arrived_at, departed_at) AS amount
 FROM kpi_part.ed_visits(window_start, window_end, known_at)
 WHERE outcome IN ('discharged', 'against_advice', 'transferred') AND departed_at IS NOT NULL

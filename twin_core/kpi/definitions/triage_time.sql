@@ -1,7 +1,7 @@
 -- title = "Arrival to triage"
 -- question = "How long after arrival did triage begin?"
 -- unit = "min"
--- shape = "durations"
+-- shape = "amounts"
 -- owes = "ed_places"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -15,6 +15,6 @@
 -- caveats = ["More than 5 minutes is one of that consensus' marks of a crowded department. A finished visit without milestone triaged is unknown and lowers coverage; triage before the arrival was registered counts as 0."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
 SELECT facility, unit, NULL AS class, arrived_at AS happened_at, NULL AS stratum,
-       kpi_part.not_negative(60 * kpi_part.hours(arrived_at, triaged_at)) AS minutes
+       kpi_part.not_negative(60 * kpi_part.hours(arrived_at, triaged_at)) AS amount
 FROM kpi_part.ed_visits(window_start, window_end, known_at)
 WHERE triaged_at IS NOT NULL OR departed_at IS NOT NULL

@@ -1,6 +1,6 @@
--- Durations of events that fall into a period: the rule gives one row per event with facility, unit,
--- class, happened_at (which period it belongs to), stratum (NULL for the headline) and minutes (NULL where
--- an input is not known).
+-- A ratio of two sums over the events of a period: the rule gives one row per event with facility,
+-- unit, class, happened_at (which period it belongs to), stratum (NULL for the headline), above and
+-- below, both NULL where an input is not known.
 WITH rule AS (
 {rule}
 ),
@@ -8,8 +8,8 @@ event AS (
     SELECT kpi_part.group_facility("by", facility::VARCHAR) AS in_facility,
            kpi_part.group_unit("by", unit::VARCHAR) AS in_unit,
            kpi_part.group_class("by", class::VARCHAR) AS in_class,
-           coalesce(stratum::VARCHAR, '') AS kind, happened_at,
-           minutes::DOUBLE AS minutes
+           coalesce(stratum::VARCHAR, '') AS kind, happened_at, above::DOUBLE AS above,
+           below::DOUBLE AS below
     FROM rule
 ),
 owed AS (
@@ -19,8 +19,8 @@ owed AS (
 ),
 summed AS (
     SELECT o.in_facility, o.in_unit, o.in_class, o.kind, p.period_start, p.period_end, p.seen_to,
-           count(e.happened_at) AS events, count(e.minutes) AS n, sum(e.minutes) AS minutes,
-           quantile_cont(e.minutes, 0.5) AS median, quantile_cont(e.minutes, 0.9) AS p90
+           count(e.happened_at) AS events, count(e.below) AS n, coalesce(sum(e.above), 0) AS above,
+           coalesce(sum(e.below), 0) AS below
     FROM owed o
     JOIN kpi_part.periods(window_start, window_end, grain, "by", known_at) p
       ON p.facility = o.in_facility
@@ -31,17 +31,15 @@ summed AS (
 ),
 published AS (
     SELECT *, unnest([
-        {'statistic': 'median', 'above': NULL, 'value': median},
-        {'statistic': 'p90', 'above': NULL, 'value': p90},
-        {'statistic': 'mean', 'above': coalesce(minutes, 0), 'value': kpi_part.ratio(minutes, n)}
-    ]) AS row
+        {'statistic': 'share', 'value': 100 * kpi_part.ratio(above, below)},
+        {'statistic': 'rate', 'value': kpi_part.ratio(above, below)}]) AS row
     FROM summed
 )
 SELECT kpi_part.shown(in_facility) AS facility, kpi_part.shown(in_unit) AS unit,
        period_start, period_end, nullif(concat_ws('/', nullif(in_class, '*'), nullif(kind, '')), '')
            AS stratum,
-       row.statistic AS statistic, CASE WHEN seen_to IS NOT NULL THEN row.above END AS numerator,
-       CASE WHEN seen_to IS NOT NULL THEN n END AS denominator, row.value AS value,
+       row.statistic AS statistic, CASE WHEN seen_to IS NOT NULL THEN above END AS numerator,
+       CASE WHEN seen_to IS NOT NULL THEN below END AS denominator, row.value AS value,
        CASE WHEN seen_to IS NULL THEN 0
             ELSE kpi_part.hours(period_start, seen_to) / kpi_part.hours(period_start, period_end)
                  * CASE WHEN events > 0 THEN n / events ELSE 1 END END AS coverage
