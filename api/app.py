@@ -13,12 +13,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import openapi, problems
 from api.board import Board, Composer, Delta
 from api.explaining import Explanation
+from api.feeds import FeedReport, Feeds
 from api.figures import PENDING, figures
 from api.guard import Guard
 from api.live import LiveBoard
 from api.routes import (
     deltas,
     encounters,
+    feeds,
     fhir,
     health,
     intake,
@@ -42,6 +44,7 @@ MODELS = (
     encounters.EncounterDetail,
     encounters.EncounterPage,
     Explanation,
+    FeedReport,
     health.Health,
     intake.CountedUnit,
     intake.CountsTaken,
@@ -61,15 +64,16 @@ def create_app(
     *,
     listeners: Callable[[], list[dict[str, Any]]] = lambda: [],
     folders: Sequence[FolderFeed] = (),
+    all_feeds: Feeds | None = None,
     fhir_router: APIRouter | None = None,
     hosts: Collection[str] = (),
 ) -> FastAPI:
     """The application; its lifespan follows the twin, which the caller opens and closes.
 
     `listeners` tells which feeds are being listened to (`feed`, `address`, `connections`),
-    `folders` are those that are watched, and `hosts` tells which Host names are served besides
-    loopback ones. `app.state.live.end()` ends the open event streams: call it before the web
-    server is asked to stop, which waits for them.
+    `all_feeds` how every feed is doing, `folders` which are watched, and `hosts` which Host names
+    are served besides loopback ones. `app.state.live.end()` ends the open event streams: call it
+    before the web server is asked to stop, which waits for them.
     """
     version = _version()
     composer = Composer(twin, instance=secrets.token_hex(8), version=version, listeners=listeners)
@@ -89,9 +93,10 @@ def create_app(
         title="wardtwin", version=version, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.twin = twin
+    app.state.feeds = all_feeds or Feeds(twin)
     app.state.folders = tuple(folders)
     problems.install(app, error_page)
-    for module in (state, encounters, kpis, messages, outbound, intake, deltas):
+    for module in (state, encounters, kpis, messages, feeds, outbound, intake, deltas):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
     for module in (health, pages):
         app.include_router(module.router)

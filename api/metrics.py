@@ -1,26 +1,18 @@
-"""The twin's measurements in the Prometheus text format, version 0.0.4."""
+"""What is measured of a running twin."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+from api.exposition import Measurement
+from api.feeds import FeedReport
+from api.metrics_of_feeds import of_feeds
 from api.outbound.courier import CONNECTED
 from api.outbound.status import destinations
 from twin_core.twin import Twin
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 QUARANTINED = """
 SELECT count(*) AS waiting FROM twin.message WHERE status = 'quarantined' AND replayed_at IS NULL
 """
-
-
-class Measurement(NamedTuple):
-    """One metric: its name, kind (counter or gauge), meaning, and samples by label set."""
-
-    name: str
-    kind: str
-    meaning: str
-    samples: tuple[tuple[Mapping[str, str], float], ...]
 
 
 def measurements(
@@ -29,6 +21,7 @@ def measurements(
     version: str,
     clients: int,
     compose_seconds: float,
+    feeds: Callable[[], list[FeedReport]],
     folders: Sequence[Mapping[str, Any]] = (),
 ) -> list[Measurement]:
     """Everything measured of a running twin."""
@@ -50,6 +43,7 @@ def measurements(
         _gauge("wardtwin_batch_sequence", "Number of the last batch applied", twin.sequence()),
         _gauge("wardtwin_batch_seconds", "Time the last batch took to apply", twin.batch_seconds()),
         _gauge("wardtwin_quarantined_messages", "Messages in quarantine", waiting),
+        *of_feeds(feeds(), twin.clock.now()),
         *_of_folders(folders),
         _gauge("wardtwin_live_clients", "Open streams of server-sent events", clients),
         _gauge("wardtwin_board_seconds", "Time the last board took to compose", compose_seconds),
@@ -91,15 +85,6 @@ def _outbound(fed: list[dict[str, Any]]) -> list[Measurement]:
     return [Measurement("wardtwin_outbound_total", "counter", meaning, counted), *gauges]
 
 
-def exposition(measured: Iterable[Measurement]) -> str:
-    """The measurements as text, one metric after the other."""
-    lines = []
-    for metric in measured:
-        lines += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}"]
-        lines += [f"{metric.name}{_labels(labels)} {_number(n)}" for labels, n in metric.samples]
-    return "\n".join(lines) + "\n"
-
-
 def _of_folders(folders: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
     """What watched folders have given; nothing where none is watched."""
     if not folders:
@@ -121,17 +106,3 @@ def _of_folders(folders: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
 
 def _gauge(name: str, meaning: str, number: float) -> Measurement:
     return Measurement(name, "gauge", meaning, (({}, float(number)),))
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items()) + "}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(number)

@@ -29,6 +29,7 @@ TAGS = [
     {"name": "encounters", "description": "Visits with their stays and histories"},
     {"name": "kpis", "description": "The KPI catalogue and its figures"},
     {"name": "messages", "description": "What was received, and what became of it"},
+    {"name": "feeds", "description": "Listeners, their counts and delays, and who is silent"},
     {"name": "intake", "description": "Messages and counts in"},
     {"name": "live", "description": "Server-sent changes"},
     {"name": "health", "description": "Whether the twin is well"},

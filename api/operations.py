@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from api.explaining import explain_message, find_message
+from api.feeds import Feeds
 from api.outbound import status
 from api.sidecar.rows import plain
 from api.translating import Reader, retranslated
@@ -85,6 +86,11 @@ def message_find(twin: Twin, asked: Parameters) -> Any:
     )
 
 
+def feeds(twin: Twin, asked: Parameters) -> Any:
+    """How every feed is doing, as far as the store alone can tell: a server says more."""
+    return msgspec.to_builtins(Feeds(twin).reports())
+
+
 def backup(twin: Twin, asked: Parameters) -> Any:
     """Copy both halves of the store at one position into a folder, and the ledger of what other
     systems were sent."""
@@ -119,6 +125,7 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "quarantine_show": quarantine_show,
     "quarantine_replay": quarantine_replay,
     "backup": backup,
+    "feeds": feeds,
     "outbound_list": outbound_list,
     "outbound_show": outbound_show,
     "outbound_retry": outbound_retry,

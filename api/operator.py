@@ -11,6 +11,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from api.feeds import FeedReport
 from api.operations import OPERATIONS
 from api.sidecar import Rows
 from api.terminal import describe
@@ -34,8 +35,13 @@ def listen(path: Path) -> socket.socket:
     return listening
 
 
-def create_operator(twin: Twin, sql: Callable[[str], Rows]) -> FastAPI:
-    """The app behind the socket: the operations of a store as JSON."""
+def create_operator(
+    twin: Twin, sql: Callable[[str], Rows], feeds: Callable[[], list[FeedReport]]
+) -> FastAPI:
+    """The app behind the socket: the operations of a store as JSON.
+
+    `sql` and `feeds` answer what the twin alone does not know.
+    """
     app = FastAPI(openapi_url=None)
 
     @app.exception_handler(TwinError)
@@ -59,6 +65,8 @@ def create_operator(twin: Twin, sql: Callable[[str], Rows]) -> FastAPI:
     def ask(operation: str, asked: dict[str, Any]) -> Response:
         if operation == "sql":
             return _json(sql(asked["sql"])._asdict())
+        if operation == "feeds":
+            return _json(feeds())
         if operation not in OPERATIONS:
             raise UsageError(f"The server does not know {operation}.", do="Restart it.")
         return _json(OPERATIONS[operation](twin, asked))

@@ -19,9 +19,11 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from adapters.hl7v2 import ListenerStatus
 from api.app import create_app
 from api.collector import calm_collector
 from api.commands import Call
+from api.feeds import Feeds
 from api.holder import socket_path
 from api.listening import Listeners, ListenersHere, ListeningProcess
 from api.logs import log_to
@@ -62,6 +64,8 @@ class Server:
         self.stopping = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
         self._listeners: Listeners | None = None
+        self.ports: dict[str, int] = {}
+        """The port of each feed's listener, once it listens."""
 
     async def start(self) -> None:
         """Open the store and every door to it.
@@ -75,11 +79,15 @@ class Server:
             await self._feeding()
             replica = Replica(self.twin)
             self._stack.callback(replica.close)
-            await self._serve(create_operator(self.twin, replica.query), self._operator_socket())
+            feeds = Feeds(self.twin, self._statuses, lambda: self.ports)
+            operator = create_operator(self.twin, replica.query, feeds.reports)
+            await self._serve(operator, self._operator_socket())
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
             folders = [] if self.demo else folder_feeds(self.twin, self.settings)
-            app = create_app(self.twin, listeners=self._board_feeds, folders=folders)
+            app = create_app(
+                self.twin, listeners=self._board_feeds, all_feeds=feeds, folders=folders
+            )
             await self._serve(app, http)
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
@@ -181,6 +189,9 @@ class Server:
         self._listeners = listeners
         self.ports = listeners.ports
         self.mllp_port = self.ports[DEFAULT_FEED]
+
+    def _statuses(self) -> dict[str, ListenerStatus]:
+        return self._listeners.statuses() if self._listeners is not None else {}
 
     def _board_feeds(self) -> list[dict[str, Any]]:
         listeners = self._listeners

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from api.commands import Call, Command
 from twin_core.errors import StoreBusy, TwinError
+from twin_core.settings import MAIN_FEED
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -156,10 +157,17 @@ def _ports(call: Call) -> Iterator[Check]:
         holder.close()
         yield Check("ports", "ok", "not looked at: this store's server is running")
         return
-    for section, at in (("mllp", call.settings.mllp), ("http", call.settings.http)):
-        verdict: Verdict = "ok" if _is_free(at.host, at.port) else "fail"
-        said = "free" if verdict == "ok" else f"in use; choose another with --{section}-port"
-        yield Check(f"{section} port", verdict, f"{at.port} on {at.host} is {said}")
+    http = call.settings.http
+    yield _port("http", http.host, http.port, "--http-port")
+    for feed, at in call.settings.listeners().items():
+        key = "--mllp-port" if feed == MAIN_FEED else f"feeds.{feed}.port"
+        yield _port("mllp" if feed == MAIN_FEED else feed, at.host, at.port, key)
+
+
+def _port(name: str, host: str, port: int, key: str) -> Check:
+    free = _is_free(host, port)
+    said = "free" if free else f"in use; choose another with {key}"
+    return Check(f"{name} port", "ok" if free else "fail", f"{port} on {host} is {said}")
 
 
 def _is_free(host: str, port: int) -> bool:
@@ -169,6 +177,42 @@ def _is_free(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _certificates(call: Call) -> Iterator[Check]:
+    from adapters.hl7v2.tls import Certificates
+    from api.feeds import certificate_warning
+
+    for feed, mllp in call.settings.listeners().items():
+        if mllp.tls is None:
+            continue
+        own = feed != MAIN_FEED or call.settings.feed(feed).tls is not None
+        where = f"feeds.{feed}.tls" if own else "mllp.tls"
+        try:
+            expires_at = Certificates(where, mllp.tls).expires_at
+        except TwinError as error:
+            yield Check(f"tls {feed}", "fail", str(error))
+            continue
+        now = datetime.now(UTC)
+        warning = certificate_warning(now, expires_at)
+        verdict: Verdict = "fail" if expires_at <= now else "warn" if warning else "ok"
+        said = warning or f"its certificate holds until {expires_at:%Y-%m-%d}"
+        yield Check(f"tls {feed}", verdict, said)
+
+
+def _feeds(call: Call) -> Iterator[Check]:
+    from api.holder import reach
+
+    # Without a server nobody listens, and silence says nothing of a feed.
+    holder = reach(call.path, call.environ)
+    if holder is None:
+        return
+    feeds = holder.ask("feeds")
+    holder.close()
+    for feed in feeds:
+        if feed["state"] in {"ok", "silent"}:
+            said = "; ".join(feed["warnings"]) or f"last message at {feed['last_message_at']}"
+            yield Check(f"feed {feed['feed']}", "warn" if feed["warnings"] else "ok", said)
 
 
 def _outbound(call: Call) -> Iterator[Check]:
@@ -193,7 +237,18 @@ def _fed(fed: dict[str, Any]) -> Check:
 
 
 Look = Callable[[Call], Iterator[Check]]
-CHECKS: tuple[Look, ...] = (_settings, _python, _packages, _disk, _clock, _store, _ports, _outbound)
+CHECKS: tuple[Look, ...] = (
+    _settings,
+    _python,
+    _packages,
+    _disk,
+    _clock,
+    _store,
+    _ports,
+    _certificates,
+    _feeds,
+    _outbound,
+)
 
 COMMAND = Command(
     name="doctor",

@@ -7,7 +7,8 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.metrics import MEDIA_TYPE, exposition, measurements
+from api.exposition import MEDIA_TYPE, exposition
+from api.metrics import measurements
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin
 from twin_core.errors import TwinError
@@ -67,6 +68,7 @@ async def metrics(request: Request, twin: AskedTwin) -> Response:
         version=request.app.version,
         clients=live_board.clients,
         compose_seconds=live_board.compose_seconds,
+        feeds=request.app.state.feeds.reports,
         folders=[folder.status() for folder in request.app.state.folders],
     )
     return Response(exposition(measured), media_type=MEDIA_TYPE)

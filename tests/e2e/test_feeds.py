@@ -7,12 +7,18 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+
+from certificates import DAY, NOW, Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "api"]
@@ -219,6 +225,69 @@ def test_the_listening_process_is_started_again_on_the_same_ports(tmp_path):
                 heard = sender.ask(asked), sender.hear()
             time.sleep(0.2)
         assert heard == (("CA", "2"), ("AA", "2"))
+
+
+def test_feeds_are_listed_with_their_connections_and_rejects(tmp_path):
+    store = tmp_path / "h.duckdb"
+    with serving(tmp_path) as (said, _), Sender(said["feeds"]["lab"]) as sender:
+        good = message("1", "A01", "08:00", "W1^1^A")
+        assert [sender.ask(m)[0] for m in (good, good, good.replace("PID|1||", "PID|1||~"))] == [
+            "AA",
+            "AA",
+            "AA",
+        ]
+        assert sender.ask(message("2", "A01", "25:00", "W1^1^A"))[0] == "AE"
+
+        def seen():
+            listed = json.loads(wardtwin("feed", "list", "--json", store=store).stdout)
+            lab = next(feed for feed in listed if feed["feed"] == "lab")
+            return lab["listener"]["received"], lab
+
+        eventually(lambda: seen()[0], 4)
+        _, lab = seen()
+        assert (lab["accepted"], lab["duplicates"], lab["rejected"]) == (2, 1, 1)
+        assert lab["address"].endswith(f":{said['feeds']['lab']}")
+        assert lab["listener"]["rejects"] == {"102": 1}
+        [connection] = lab["listener"]["open"]
+        assert (connection["messages"], connection["outstanding"]) == (4, 0)
+        shown = wardtwin("feed", "list", store=store)
+        assert shown.returncode == 0
+        assert all(name in shown.stdout for name in ("adt", "lab", "pas2", "learning", "<= "))
+        metrics = urllib.request.urlopen(f"{said['url']}metrics", timeout=20).read().decode()  # noqa: S310
+        assert 'wardtwin_feed_received_total{feed="lab"} 4' in metrics
+    # Without a server the store still tells what it has counted.
+    alone = json.loads(wardtwin("feed", "list", "--json", store=store).stdout)
+    assert [(f["feed"], f["accepted"], f["listener"]) for f in alone if f["accepted"]] == [
+        ("lab", 2, None)
+    ]
+
+
+def test_a_feed_with_client_certificates_and_what_the_doctor_says_of_them(tmp_path):
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server", ends_at=NOW + 10 * DAY)
+    tls = (
+        f'[feeds.lab.tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+        f'client_authority = "{authority.file}"\n'
+    )
+    store, site = tmp_path / "h.duckdb", tmp_path / "site.toml"
+    context = ssl.create_default_context(cafile=authority.file)
+    context.load_cert_chain(*authority.issue("lab", client=True))
+    with serving(tmp_path, SITE + tls) as (said, _):
+        with socket.create_connection(("127.0.0.1", said["feeds"]["lab"]), timeout=20) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as secured:
+                content = message("1", "A01", "08:00", "W1^1^A").encode()
+                secured.sendall(b"\x0b" + content + b"\x1c\r")
+                assert b"MSA|AA|1" in secured.recv(65_536)
+        doctor = wardtwin("doctor", "--config", str(site), "--json", store=store)
+        checks = {check["check"]: check for check in json.loads(doctor.stdout)}
+        assert doctor.returncode == 1
+        assert checks["tls lab"]["verdict"] == "warn"
+        assert "renew it" in checks["tls lab"]["said"]
+    certificate.write_text("no certificate")
+    doctor = wardtwin("doctor", "--config", str(site), "--json", store=store)
+    checks = {check["check"]: check for check in json.loads(doctor.stdout)}
+    assert checks["tls lab"]["verdict"] == "fail"
+    assert checks["pas2 port"]["verdict"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,204 @@
+"""How every feed is doing: who listens, what was counted, how fast it is answered, who is silent.
+
+Counts of messages are those of the store since it was made; what a listener counts begins when the
+server starts.
+"""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from adapters.hl7v2 import DELAY_BOUNDS_S, ListenerStatus
+from api.silence import HeardHour, Rhythm, learned
+from twin_core.settings import Settings
+from twin_core.twin import Twin
+
+FeedState = Literal["ok", "silent", "learning", "never"]
+
+LEARN_AGAIN = timedelta(minutes=10)
+LITTLE_VALIDITY = timedelta(days=30)
+"""A certificate that ends sooner is a warning."""
+
+HOURS = """
+WITH last AS (SELECT feed, max(received_at) AS last_at FROM core.message GROUP BY feed)
+SELECT m.feed, to_timestamp((epoch_us(m.received_at) // 3600000000) * 3600) AS hour,
+       count(*) AS messages, min(m.received_at) AS first_at, max(m.received_at) AS last_at,
+       bool_or(m.format = 'hl7v2') AS continuous
+FROM core.message m JOIN last l ON l.feed = m.feed
+WHERE m.received_at > l.last_at - INTERVAL 29 DAY
+GROUP BY m.feed, hour ORDER BY m.feed, hour
+"""
+SINCE = """
+SELECT feed, max(received_at) AS last_at FROM core.message
+WHERE received_at >= $since GROUP BY feed
+"""
+
+
+class FeedReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One feed: what came, what became of it, and how its listener is doing."""
+
+    feed: str
+    state: FeedState
+    """`silent` is a warning; `learning` means that its usual gaps are not known yet."""
+    warnings: tuple[str, ...] = ()
+    last_message_at: datetime | None = None
+    due_by: datetime | None = None
+    """From here on its silence is too long; null where that is not known."""
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    lag_seconds: float = 0.0
+    """Age of the oldest message, of any feed, that is not applied yet."""
+    address: str | None = None
+    """Where it is listened to; null for a feed without a listener."""
+    tls: bool = False
+    answered_within_p50_s: float | None = None
+    """Half of the first answers took no longer; one of the bounds of `delays`."""
+    answered_within_p99_s: float | None = None
+    listener: ListenerStatus | None = None
+
+
+class Feeds:
+    """Reports on every feed that is configured, is listened to, or was ever heard."""
+
+    def __init__(
+        self,
+        twin: Twin,
+        statuses: Callable[[], Mapping[str, ListenerStatus]] = dict,
+        ports: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        self._twin, self._statuses, self._ports = twin, statuses, ports
+        self._learning = threading.Lock()
+        self._learned_at: datetime | None = None
+        self._rhythms: dict[str, Rhythm | None] = {}
+        self._last: dict[str, datetime] = {}
+
+    def reports(self) -> list[FeedReport]:
+        """Every feed, by name."""
+        now = self._twin.clock.now()
+        statuses, last = self._statuses(), self._heard_last(now)
+        tallies: dict[str, Counter[str]] = defaultdict(Counter)
+        for tally in self._twin.tallies():
+            tallies[tally.feed][tally.outcome] += tally.messages
+        names = {*self._twin.settings.feeds, *statuses, *last, *tallies} - {""}
+        return [
+            self._report(name, now, statuses.get(name), last.get(name), tallies[name])
+            for name in sorted(names)
+        ]
+
+    def _report(
+        self,
+        feed: str,
+        now: datetime,
+        status: ListenerStatus | None,
+        last_at: datetime | None,
+        tally: "Counter[str]",
+    ) -> FeedReport:
+        settings = self._twin.settings
+        heard = [at for at in (last_at, status and status.last_message_at) if at]
+        last_at = max(heard, default=None)
+        due_by = self._due_by(feed, last_at)
+        listens = settings.listeners().get(feed) if status else None
+        state = feed_state(now, last_at, due_by)
+        return FeedReport(
+            feed=feed,
+            state=state,
+            warnings=tuple(_warnings(now, state, last_at, status)),
+            last_message_at=last_at,
+            due_by=due_by,
+            accepted=tally["accepted"],
+            duplicates=tally["duplicate"],
+            rejected=tally["rejected"],
+            lag_seconds=self._twin.lag_seconds(),
+            address=f"{listens.host}:{self._ports().get(feed, listens.port)}" if listens else None,
+            tls=listens is not None and listens.tls is not None,
+            answered_within_p50_s=quantile(status, 0.5),
+            answered_within_p99_s=quantile(status, 0.99),
+            listener=status,
+        )
+
+    def _due_by(self, feed: str, last_at: datetime | None) -> datetime | None:
+        if last_at is None:
+            return None
+        told = self._twin.settings.feed(feed).silent_after_minutes
+        if told is not None:
+            return last_at + timedelta(minutes=told)
+        rhythm = self._rhythms.get(feed)
+        return rhythm.due_by(last_at) if rhythm else None
+
+    def _heard_last(self, now: datetime) -> dict[str, datetime]:
+        with self._learning:
+            if self._learned_at is None or now - self._learned_at > LEARN_AGAIN:
+                self._learn(now)
+            fresh: list[dict[str, Any]] = self._twin.query(SINCE, {"since": self._learned_at})
+            return self._last | {row["feed"]: row["last_at"] for row in fresh}
+
+    def _learn(self, now: datetime) -> None:
+        heard: dict[str, list[HeardHour]] = defaultdict(list)
+        continuous: set[str] = set()
+        rows: list[dict[str, Any]] = self._twin.query(HOURS)
+        for row in rows:
+            hour = HeardHour(row["hour"], row["messages"], row["first_at"], row["last_at"])
+            heard[row["feed"]].append(hour)
+            continuous |= {row["feed"]} if row["continuous"] else set()
+        self._rhythms = {
+            feed: learned(hours, zone_of(self._twin.settings, feed))
+            for feed, hours in heard.items()
+            # Resources and counts are posted when there is reason to: their silence is no fault.
+            if feed in continuous
+        }
+        self._last = {feed: hours[-1].last_at for feed, hours in heard.items()}
+        self._learned_at = now
+
+
+def zone_of(settings: Settings, feed: str) -> ZoneInfo:
+    """The time zone by which a feed's hours are told apart."""
+    return ZoneInfo(settings.feed(feed).time_zone or "UTC")
+
+
+def feed_state(now: datetime, last_at: datetime | None, due_by: datetime | None) -> FeedState:
+    """Whether a feed is silent for too long, as far as that is known."""
+    if last_at is None:
+        return "never"
+    if due_by is None:
+        return "learning"
+    return "silent" if now > due_by else "ok"
+
+
+def quantile(status: ListenerStatus | None, share: float) -> float | None:
+    """The bound within which a share of the first answers went out, or the last one where they
+    took longer; None without answers."""
+    if status is None or not (total := sum(status.delays)):
+        return None
+    so_far = 0
+    for bound, count in zip(DELAY_BOUNDS_S, status.delays, strict=False):
+        so_far += count
+        if so_far >= share * total:
+            return bound
+    return DELAY_BOUNDS_S[-1]
+
+
+def certificate_warning(now: datetime, expires_at: datetime) -> str:
+    """What to say of a certificate that ends then; empty while there is time."""
+    if expires_at <= now:
+        return f"its certificate ended {expires_at:%Y-%m-%d %H:%M}Z: senders are turned away"
+    if expires_at - now < LITTLE_VALIDITY:
+        return f"its certificate ends {expires_at:%Y-%m-%d %H:%M}Z: renew it"
+    return ""
+
+
+def _warnings(
+    now: datetime, state: FeedState, last_at: datetime | None, status: ListenerStatus | None
+) -> list[str]:
+    told = []
+    if state == "silent" and last_at is not None:
+        minutes = int((now - last_at).total_seconds() // 60)
+        told.append(f"silent for {minutes:,} minutes, longer than is usual")
+    if status is not None and status.certificate_expires_at is not None:
+        told.append(certificate_warning(now, status.certificate_expires_at))
+    return [text for text in told if text]
