@@ -5,9 +5,7 @@ As on every other way in, the answer is sent only once what was sent is on disk.
 
 import asyncio
 import hashlib
-import io
 import uuid
-from collections import Counter
 from datetime import datetime
 from typing import Annotated
 
@@ -16,15 +14,13 @@ from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from adapters.files import BATCH, Found, read_batches
 from adapters.hl7v2 import (
-    Acknowledged,
     acknowledge,
-    acknowledge_batch,
     answering_to,
     is_acknowledgement,
     is_batch,
 )
+from api.batches import read_batch, summary, take_batch
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin
 from api.translating import DEFAULT_FEED, Reader, translated_hl7
@@ -171,40 +167,15 @@ async def census(request: Request, twin: AskedTwin) -> Response:
 
 async def _batch(raw: bytes, request: Request, twin: Twin, feed: str) -> Response:
     """Store every message of a batch, and answer with a batch of acknowledgements."""
-    origin = f"http {_peer(request)}"
     reader = Reader(twin.settings, feed, twin.clock.now())
-    found, receipts = await asyncio.to_thread(_read_batch, raw, reader, origin)
-    answers = iter(await submitted(twin, receipts))
-    now, ack_id = twin.clock.now(), uuid.uuid4().hex[:16]
-    became: Counter[str] = Counter()
-    parts: list[Acknowledged] = []
-    taken = iter(receipts)
-    for part in found:
-        if part.format == BATCH:
-            parts.append(Acknowledged(envelope=part.raw, faults=part.faults))
-            if not part.faults:
-                continue
-        answer, outcome = next(answers), next(taken).outcome
-        became[answer.status] += 1
-        if part.format != BATCH:
-            faults = outcome.faults if isinstance(outcome, Rejection) else ()
-            own_id = f"{ack_id}.{became.total()}"
-            told = acknowledge(part.raw, answer.code, faults, now=now, ack_id=own_id)
-            parts.append(Acknowledged(answer=told))
+    parts = await asyncio.to_thread(read_batch, raw, reader, f"http {_peer(request)}")
+    answered = await take_batch(parts, lambda receipts: submitted(twin, receipts), twin.clock)
     return Response(
-        acknowledge_batch(parts, now=now, ack_id=ack_id),
-        status_code=422 if became["rejected"] else 200,
+        answered.batch,
+        status_code=422 if answered.became["rejected"] else 200,
         media_type=ER7,
-        headers={
-            "Cache-Control": "no-store",
-            "X-Wardtwin-Outcome": ", ".join(f"{n} {status}" for status, n in became.items()),
-        },
+        headers=_answered(summary(answered.became)),
     )
-
-
-def _read_batch(raw: bytes, reader: Reader, origin: str) -> tuple[list[Found], list[Receipt]]:
-    found = list(read_batches(io.BytesIO(raw), reader.settings.limits))
-    return found, [receipt for part in found for receipt in reader.receipts(part, origin)]
 
 
 async def body_within(request: Request, limit: int, *, batch: int = 0) -> bytes:

@@ -400,3 +400,14 @@ def test_a_batch_with_a_wrong_count_is_taken_and_told_so(
 def test_a_batch_may_weigh_what_a_body_may(fresh: Any, heard: tuple[bytes, ...]) -> None:
     batch = b"BHS|^~\\&|A|H\r" + heard[0] + b"\r\n" * 20_000 + b"BTS|1\r"
     assert fresh.post("/v1/hl7v2", content=batch).status_code == 200
+
+
+def test_a_batch_is_answered_as_each_message_asks(fresh: Any, heard: tuple[bytes, ...]) -> None:
+    silent = heard[0].replace(b"|P|2.5.1", b"|P|2.5.1|||NE|NE", 1)
+    commit = heard[1].replace(b"|P|2.5.1", b"|P|2.5.1|||AL|NE", 1)
+    acknowledgement = b"MSH|^~\\&|B|H|A|H|20260302||ACK|9|P|2.5.1\rMSA|AA|77"
+    parts = (b"BHS|^~\\&|A|H", silent, commit, acknowledgement, b"BTS|3", b"")
+    answer = fresh.post("/v1/hl7v2", content=b"\r".join(parts))
+    assert (answer.status_code, answer.headers["x-wardtwin-outcome"]) == (200, "2 accepted")
+    assert [line[:6] for line in answer.text.split("\r") if line.startswith("MSA")] == ["MSA|CA"]
+    assert "\rBTS|1\r" in answer.text

@@ -1,6 +1,7 @@
 """Batch files (chapter 2.10.3): envelopes that count right, wrong, or not at all."""
 
 import io
+import json
 import re
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ import pytest
 
 from adapters.files import BATCH, Source, read_batches, read_messages
 from adapters.hl7v2 import Acknowledged, acknowledge_batch, is_batch
+from api.cli import main
 from api.translating import Reader
 from twin_core.settings import LimitSettings, Settings
 
@@ -174,3 +176,20 @@ def test_names_with_delimiters_are_escaped_in_the_answer():
     answer = acknowledge_batch(parts, now=NOW, ack_id="X").decode()
     assert answer.split("|")[4] == "A\\F\\B^C"
     assert re.search(r"\|X\\F\\1\r", answer)
+
+
+def test_ingest_takes_the_messages_and_ends_with_one(tmp_path):
+    night = tmp_path / "night.hl7"
+    night.write_bytes("\r".join([BHS, A, B, "BTS|3"]).encode())
+    out = io.StringIO()
+    words = ["ingest", str(night), "--db", str(tmp_path / "x.duckdb"), "--json"]
+    status = main(words, environ={}, out=out, err=out)
+    counted = json.loads(out.getvalue())
+    assert (status, counted["rejected"]) == (1, 3)  # the envelope, and two A08 without a PID
+    shown = io.StringIO()
+    words = ["quarantine", "list", "--db", str(tmp_path / "x.duckdb"), "--json"]
+    assert main(words, environ={}, out=shown, err=shown) == 0
+    listed = [one for one in json.loads(shown.getvalue()) if one["trigger_event"] == "BHS"]
+    assert [(one["control_id"], one["reason"]) for one in listed] == [
+        ("B1", "BTS^1^1: The count is 3, but 2 messages were found.")
+    ]
