@@ -11,9 +11,11 @@ from api.outbound.journal import Journalled
 from twin_core.errors import ConfigurationError
 from twin_core.settings import OutboundSettings
 
-EXCLUDED, ECHO, UNAPPLIED, OTHER_FORMAT = "excluded", "echo", "unapplied", "other_format"
-"""Why a message is passed over: feed or trigger not asked for; it came from the receiver or from
-this very sender; it is in quarantine (a replay brings it back); it is no HL7 v2 message."""
+EXCLUDED, ECHO, UNAPPLIED, OTHER_KIND = "excluded", "echo", "unapplied", "other_kind"
+"""Why a message is passed over, and counted: feed or trigger not asked for; it came from the
+receiver or from this very sender; it is in quarantine (a replay brings it back); it is of a kind
+that is never told in ADT: FHIR, or HL7 v2 of another type where the bytes are not relayed."""
+ADT = "ADT^"
 GONE = "The bytes as received are not kept any more."
 
 
@@ -29,7 +31,7 @@ class Letter(NamedTuple):
 def passed_over(message: Journalled, settings: OutboundSettings) -> str:
     """Why a destination is not sent a message; empty where it is."""
     if message.format != "hl7v2":
-        return OTHER_FORMAT
+        return OTHER_KIND
     if message.status == "quarantined":
         return UNAPPLIED
     if settings.feeds and message.feed not in settings.feeds:
@@ -39,7 +41,11 @@ def passed_over(message: Journalled, settings: OutboundSettings) -> str:
         return EXCLUDED
     if settings.triggers and trigger not in settings.triggers:
         return EXCLUDED
-    return ECHO if _echoes(message.sender or "", settings) else ""
+    if _echoes(message.sender or "", settings):
+        return ECHO
+    # A feed of measurements would fill a list of parked messages that nobody could work through.
+    relayed = settings.form == "raw" or settings.untold == "raw"
+    return "" if relayed or (message.trigger_event or "").startswith(ADT) else OTHER_KIND
 
 
 def _echoes(sender: str, settings: OutboundSettings) -> bool:

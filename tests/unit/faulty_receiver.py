@@ -6,6 +6,7 @@ Each message takes the next fault of the script; when the script is over, all is
 """
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -94,7 +95,10 @@ def in_turn(*faults: Fault) -> Fault:
 class FaultyReceiver:
     """Listens on a free port of this machine until it is closed."""
 
-    def __init__(self, script: Sequence[Fault] = (), *, port: int = 0) -> None:
+    def __init__(
+        self, script: Sequence[Fault] = (), *, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self.script = list(script)
         self.received: list[bytes] = []
         self.control_ids: list[str] = []
@@ -128,8 +132,12 @@ class FaultyReceiver:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        line, pending = Line(self, connection), b""
+        pending = b""
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._open.append(connection)
+            line = Line(self, connection)
             while part := connection.recv(65_536):
                 pending += part
                 while END in pending:

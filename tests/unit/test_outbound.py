@@ -60,7 +60,7 @@ def message(
 ) -> bytes:
     at = f"{START + timedelta(minutes=number):%Y%m%d%H%M%S}+0000"
     body = f"EVN|{trigger}|{at}\rPID|1||P{number}^^^GENERAL^MR||Thistle^Lake\r"
-    if trigger != "A54":
+    if trigger != "A60":
         body += f"PV1|1|I|W1^1^{number}^GENERAL{'|' * 16}V{number}^^^GENERAL^VN{'|' * 25}{at}\r"
     header = f"MSH|^~\\&|{sender}|||{at}||ADT^{trigger}|C{number}|P|2.5.1|||{conditions}\r"
     return (header + body).encode()
@@ -189,20 +189,20 @@ def test_only_what_is_asked_for_is_sent_and_the_rest_is_counted(tmp_path):
 
 def test_what_cannot_be_told_is_parked_with_the_reason(tmp_path):
     with FaultyReceiver() as receiver, hospital(tmp_path, receiver.port) as twin:
-        received(twin, message(1), message(2, "A54"), message(3))
+        received(twin, message(1), message(2, "A60"), message(3))
         shown = fed(twin, settled)
         assert receiver.control_ids == control_ids(twin, 1, 3)
         [parked] = shown["parked_messages"]
         assert (parked["message_id"], parked["code"], parked["attempts"]) == (2, "", 0)
-        assert "ADT^A54" in parked["reason"]
+        assert "ADT^A60" in parked["reason"]
 
 
 def test_or_it_is_relayed_as_it_was_received(tmp_path):
     with FaultyReceiver() as receiver, hospital(tmp_path, receiver.port, untold="raw") as twin:
-        received(twin, message(1), message(2, "A54"))
+        received(twin, message(1), message(2, "A60"))
         fed(twin, settled)
         assert receiver.control_ids == [*control_ids(twin, 1), "C2"]
-        assert receiver.received[1] == message(2, "A54")
+        assert receiver.received[1] == message(2, "A60")
 
 
 def test_a_replayed_message_is_delivered_though_the_position_is_beyond_it(tmp_path):

@@ -2,10 +2,16 @@
 
 import io
 import json
+import ssl
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -161,3 +167,87 @@ def test_an_acknowledgement_in_other_delimiters_is_read():
 )
 def test_who_asks_for_no_answer_expects_none(conditions, expected):
     assert answers_success(message("1", conditions).encode()) is expected
+
+
+# --- TLS -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory) -> Path:
+    """A folder with an authority, a receiver's certificate and a sender's, as PEM."""
+    folder = tmp_path_factory.mktemp("certificates")
+    key, authority = issued(folder, "authority")
+    for name in ("receiver", "sender"):
+        issued(folder, name, key, authority)
+    issued(folder, "stranger")
+    return folder
+
+
+def issued(folder: Path, name: str, by_key=None, by=None):
+    """Write a certificate and its key; its own issuer where no other is given."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    signing = by_key or key
+    identifier = x509.SubjectKeyIdentifier.from_public_key(signing.public_key())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(by.subject if by else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(f"{name}.example")]), False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), False
+        )
+        .sign(signing, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / f"{name}.pem").write_bytes(certificate.public_bytes(pem))
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / f"{name}.key").write_bytes(key.private_bytes(pem, *plain))
+    return key, certificate
+
+
+def mutual(certificates: Path) -> ssl.SSLContext:
+    """A receiver that asks for a certificate of the authority."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates / "receiver.pem", certificates / "receiver.key")
+    context.load_verify_locations(certificates / "authority.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@pytest.mark.parametrize(
+    ("authority", "name", "shown", "status"),
+    [
+        ("authority", "receiver.example", "sender", 0),
+        ("stranger", "receiver.example", "sender", 4),
+        ("authority", "other.example", "sender", 4),
+        ("authority", "receiver.example", "stranger", 4),
+        ("authority", "receiver.example", "", 4),
+    ],
+)
+def test_tls_knows_the_receiver_and_shows_who_sends(
+    tmp_path, certificates, authority, name, shown, status
+):
+    words = ["--tls-authority", str(certificates / f"{authority}.pem"), "--tls-name", name]
+    if shown:
+        words += ["--tls-certificate", str(certificates / f"{shown}.pem")]
+        words += ["--tls-key", str(certificates / f"{shown}.key")]
+    with FaultyReceiver(tls=mutual(certificates)) as receiver:
+        sent = Sent(tmp_path, receiver.port, [message("A1")], *words)
+        assert sent.status == status, sent.err
+        assert bool(receiver.received) is (status == 0)
+
+
+def test_a_plain_listener_is_not_spoken_to_in_tls(tmp_path, certificates):
+    with FaultyReceiver() as receiver:
+        words = ("--tls-authority", str(certificates / "authority.pem"))
+        sent = Sent(tmp_path, receiver.port, [message("A1")], *words)
+    assert sent.status == 4
+    assert "No connection" in sent.err
