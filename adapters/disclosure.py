@@ -27,6 +27,7 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9}){0,5}", re.ASCII)
 _FLAG = re.compile(r"[YN]|true|false", re.ASCII)
 _PLACE = re.compile(r"[\w .:/#+-]{1,30}")
+_PLACE_OR_UNIT = re.compile(rf"{_PLACE.pattern}|(?a:{_UNIT.pattern})")
 _TERM = re.compile(r"MDC[A-Z0-9_]{1,80}", re.ASCII)
 _PUBLIC_ID = re.compile(r"[a-z][0-9a-f]{24}", re.ASCII)
 
@@ -84,37 +85,45 @@ _PASSES: tuple[tuple[str, re.Pattern[str], str], ...] = (
         " PV1-19.5 CX.4 CX.5 EI.2 EI.3 EI.4",
     ),
     (
-        "events and rows: when it happened, was entered and became known",
+        "events and rows: when it happened, was entered, is expected and became known",
         _INSTANT,
-        "occurred_at entered_at cancelled_at admitted_at discharged_at starts_at ends_at"
-        " effective_at from_at to_at at start end",
+        "occurred_at entered_at cancelled_at admitted_at discharged_at expected_at"
+        " expected_return_at stated_at ended_at booked_at starts_at ends_at effective_at"
+        " reported_at found_at from_at to_at at start end",
     ),
     (
-        "events and rows: where",
-        _PLACE,
+        "events and rows: where; and units of measurement, which have the same name",
+        _PLACE_OR_UNIT,
         "facility unit room bed",
     ),
     (
-        "events and rows: codes of FHIR and HL7 tables, and names of sources",
+        "events and rows: codes of FHIR and HL7 tables, names of sources; not what was measured",
         _UNIT,
         "class service admit_source disposition sex status operational_status kind type milestone"
-        " code code_system birth_date_precision source version resource_type sent census",
+        " code birth_date_precision source version resource_type cancels action role urgency"
+        " appointment_type value_type comparator interpretation priority alarm_type phase state"
+        " inactivation",
+    ),
+    (
+        "events and rows: numbers that count people, parts and minutes",
+        _NUMBER,
+        "census position sub_id duration_minutes offset_minutes",
     ),
     (
         "events and rows: whether",
         _FLAG,
-        "swapped start_inferred staffed deceased active",
+        "swapped start_inferred staffed deceased active temporary standalone status_only withheld",
     ),
     (
         "events and rows: who issued an identifier",
         _AUTHORITY,
-        "system",
+        "system code_system unit_system value_system visit_system",
     ),
     (
         "rows: ids that the twin derives and that say nothing by themselves",
         _PUBLIC_ID,
-        "patient_id encounter_id stay_id location_id device_id appointment_id observation_id"
-        " merged_into part_of parent_id finding_id subject",
+        "patient_id encounter_id stay_id plan_id location_id device_id appointment_id"
+        " observation_id device_event_id merged_into part_of parent_id finding_id subject",
     ),
 )
 

@@ -25,7 +25,7 @@ from twin_core.events import (
     decode_events,
 )
 from twin_core.settings import Settings
-from twin_core.store.touched import RowChange
+from twin_core.store.touched import RowChange, Touched
 from twin_core.twin import Twin
 
 BEGAN, CHANGED, ENDED = "began", "changed", "ended"
@@ -196,7 +196,7 @@ def explain_message(twin: Twin, message_id: int, *, phi: bool, most: int) -> Exp
         events=told(events, phi=phi),
         findings=findings,
         faults=faults,
-        changes=tuple(changed(row, phi=phi) for row in touched.rows) if touched else (),
+        changes=_changed_rows(touched, phi=phi),
         known_at=touched.known_at if touched else None,
         together_with=touched.together_with if touched else 0,
         phi=phi,
@@ -246,9 +246,14 @@ def changed(row: RowChange, *, phi: bool) -> ChangedRow:
         for number, name in enumerate(present)
         if number and unmasked[0].get(name) != unmasked[1].get(name)
     )
-    # The first column is the id of the record, which the twin derived itself.
-    key = str(next(iter(present.values()), ""))
-    return ChangedRow(table=row.table, what=what, key=key, columns=columns)
+    first = (after or before)[next(iter(present))]
+    return ChangedRow(table=row.table, what=what, key=first.value or "", columns=columns)
+
+
+def _changed_rows(touched: Touched | None, *, phi: bool) -> tuple[ChangedRow, ...]:
+    """The rows but for findings, which are told in words of their own."""
+    rows = touched.rows if touched else ()
+    return tuple(changed(row, phi=phi) for row in rows if row.table != "fold_finding")
 
 
 def _by_column(row: dict[str, Any] | None, *, phi: bool) -> dict[str, Word]:
