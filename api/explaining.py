@@ -50,10 +50,6 @@ ORDER BY is_same DESC, m.message_id DESC LIMIT 1
 """
 
 
-class NoSuchMessage(UsageError):
-    """The store has no message of that id."""
-
-
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """Under which id a store knows a message, and whether it is the very same one."""
 
@@ -168,11 +164,11 @@ def explain_bytes(
 
 
 def explain_message(twin: Twin, message_id: int, *, phi: bool, most: int) -> Explanation:
-    """A message of the store. Raises NoSuchMessage where there is none of that id."""
+    """A message of the store. Raises UsageError where there is none of that id."""
     asked = {"message_id": message_id}
     rows: list[dict[str, Any]] = twin.query(_MESSAGE, asked)
     if not rows:
-        raise NoSuchMessage(f"There is no message {message_id}.")
+        raise UsageError(f"There is no message {message_id}.")
     stored = rows[0].pop("faults")
     faults = msgspec.json.decode(stored, type=tuple[Fault, ...]) if stored else ()
     message = msgspec.convert(rows[0], Message)

@@ -9,10 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from adapters.hl7v2.explain import MOST_PARTS
-from api.explaining import Explanation, Finding, Message, NoSuchMessage, explain_message
+from api.explaining import Explanation, Finding, Message, explain_message
 from api.openapi import answers, reply
 from api.operations import quarantine_replay
 from api.routes.asked import AskedTwin, Limit, ShowsPhi
+from twin_core.errors import UsageError
 from twin_core.events import Fault
 from twin_core.twin import Twin
 
@@ -188,5 +189,5 @@ def explanation(twin: Twin, message_id: int, *, phi: bool, most: int = MOST_PART
     """One message explained, or 404; of its content no more than `most` parts."""
     try:
         return explain_message(twin, message_id, phi=phi, most=most)
-    except NoSuchMessage as missing:
+    except UsageError as missing:
         raise HTTPException(404, "The twin knows no such message.") from missing
