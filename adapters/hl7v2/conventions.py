@@ -4,11 +4,15 @@ The same few hundred beds, authorities and hours recur in all messages of a feed
 for is remembered here.
 """
 
+from typing import Any, TypeVar
+
 from adapters.hl7v2.codings import Terms
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.timestamps import Calendar
 from twin_core.identifiers import NOWHERE, Place
 from twin_core.settings import FeedSettings, LimitSettings
+
+Meaning = TypeVar("Meaning")
 
 _REMEMBERED = 20_000
 _OID_CHARACTERS = frozenset("0123456789.")
@@ -30,6 +34,16 @@ class Conventions:
         self.terms = Terms(settings.authorities)
         self._places: dict[tuple[str, str], Place] = {}
         self._systems: dict[str, str] = {}
+        self.meanings: dict[tuple[str, str], Any] = {}
+        """What fields that recur meant before, by what they are and how they were sent."""
+
+    def remember(self, message: Message, of: str, field: str, meaning: Meaning) -> Meaning:
+        """Remember what a field means, if it will mean the same in every message of the feed."""
+        if message.is_standard and "\\" not in field:
+            if len(self.meanings) >= _REMEMBERED:
+                self.meanings.clear()
+            self.meanings[of, field] = meaning
+        return meaning
 
     def place(self, message: Message, location: str) -> Place:
         """The place that a PL field names; NOWHERE where it names none."""

@@ -34,7 +34,7 @@ STANDARD = "|^~\\&" + ABSENT
 _ORDINARY = frozenset(
     f"{name}|"
     for name in "MSH EVN PID PD1 ARV ROL NK1 PV1 PV2 OBX AL1 DG1 GT1 IN1 MRG NPU "
-    "ORC OBR NTE SPM TQ1 PRT".split()
+    "ORC OBR NTE SPM TQ1 PRT SCH RGS AIS AIG AIL AIP".split()
 )
 _EMPTY = [""] * 64
 _FEW_EMPTY = [""] * 8

@@ -66,11 +66,9 @@ def appointment_identifiers(reading: Reading, sch: Segment) -> tuple[Identifier,
     """SCH-1 and SCH-2, of a series with the occurrence (SCH-3); refused where there is neither."""
     occurrence = _occurrence(reading, sch)
     suffix = f"#{occurrence}" if occurrence else ""
-    identifiers = tuple(
-        Identifier(*named, kind)
-        for field, kind in ((sch[1], PLACER), (sch[2], FILLER))
-        if (named := _entity(reading, field, kind, suffix))
-    )
+    placer = _entity(reading, sch[1], PLACER, suffix)
+    filler = _entity(reading, sch[2], FILLER, suffix)
+    identifiers = tuple(named for named in (placer, filler) if named is not None)
     if not identifiers:
         reason = "The appointment is not named; send its placer or filler id in SCH-1 or SCH-2."
         raise content_fault("SCH^1^1", REQUIRED_FIELD, reason)
@@ -78,21 +76,24 @@ def appointment_identifiers(reading: Reading, sch: Segment) -> tuple[Identifier,
 
 
 def _occurrence(reading: Reading, sch: Segment) -> str:
+    if not sch[3]:
+        return ""
     occurrence = reading.message.code(sch[3])
     return "" if occurrence == CLEARED else occurrence
 
 
-def _entity(reading: Reading, field: str, kind: str, suffix: str) -> tuple[str, str] | None:
-    """System and value of an EI: the authority is its second to fourth component."""
+def _entity(reading: Reading, field: str, kind: str, suffix: str) -> Identifier | None:
+    """An EI as an identifier: its authority is the second to fourth component."""
     if not field:
         return None
     message = reading.message
-    value, *authority = message.components(message.first_repetition(field))[:4]
-    value = message.text(value).strip()
-    if not value or value == CLEARED:
-        return None
+    value, *authority = message.first_repetition(field).split(message.delimiters.component, 4)[:4]
+    if not value.isalnum():
+        value = message.text(value).strip()
+        if not value or value == CLEARED:
+            return None
     issuer = message.delimiters.subcomponent.join(authority) if any(authority) else ""
-    return reading.conventions.system(message, issuer, kind), value + suffix
+    return Identifier(reading.conventions.system(message, issuer, kind), value + suffix, kind)
 
 
 def booking(
@@ -105,7 +106,7 @@ def booking(
         reading.note("reversed_period", detail)
         ends_at = UNSET
     located = any(resource.place for resource in resources)
-    status, kind = _status(reading, sch[25], "SCH^1^25"), reading.stated_code(sch[8])
+    status, kind = _status(reading, sch[25], "SCH^1", 25), _worded(reading, sch[8])
     if status is UNSET and isinstance(kind, str) and kind.upper() == "TENTATIVE":  # table 0277
         status = "pending"
     return Booking(
@@ -126,27 +127,27 @@ def booking(
 def _timing(reading: Reading, sch: Segment) -> tuple[Instant, Instant, Minutes, Text]:
     """Start, end, duration and priority: TQ1 (from v2.5 on) before SCH-11 (TQ, up to v2.4)."""
     message = reading.message
-    duration = minutes(reading, sch[9], sch[10], "SCH^1^9")
+    duration = minutes(reading, sch[9], sch[10], "SCH^1", 9)
     tq1 = message.segment("TQ1")
     starts_at: Instant = UNSET
     ends_at: Instant = UNSET
     urgency: Text = UNSET
     if tq1 is not None:
-        starts_at = instant(reading, tq1[7], "TQ1^1^7")
-        ends_at = instant(reading, tq1[8], "TQ1^1^8")
+        starts_at = instant(reading, tq1[7], "TQ1^1", 7)
+        ends_at = instant(reading, tq1[8], "TQ1^1", 8)
         urgency = reading.stated_code(tq1[9])
         if duration is UNSET and tq1[6]:
             amount, units = message.components(message.first_repetition(tq1[6]))[:2]
-            duration = minutes(reading, amount, units, "TQ1^1^6")
+            duration = minutes(reading, amount, units, "TQ1^1", 6)
     if sch[11]:
         quantity = message.components(message.first_repetition(sch[11]))
         if starts_at is UNSET and ends_at is UNSET:
-            starts_at = instant(reading, quantity[3], "SCH^1^11")
-            ends_at = instant(reading, quantity[4], "SCH^1^11")
+            starts_at = instant(reading, quantity[3], "SCH^1", 11)
+            ends_at = instant(reading, quantity[4], "SCH^1", 11)
         if urgency is UNSET:
             urgency = reading.stated_code(quantity[5])
         if duration is UNSET and (found := _TQ_DURATION.fullmatch(quantity[2])):
-            duration = minutes(reading, found[2], found[1], "SCH^1^11")
+            duration = minutes(reading, found[2], found[1], "SCH^1", 11)
     return starts_at, ends_at, duration, urgency
 
 
@@ -174,16 +175,17 @@ def resource(
     """
     fields = reading.split(line)
     name = line[:3]
-    system, code, text, place = _NAMED[name](reading, fields[3])
+    conventions = reading.conventions
+    system, code, text, place = conventions.meanings.get((name, fields[3])) or _NAMED[name](
+        reading, fields[3]
+    )
     if not (code or text):
         reading.note("missing_element", f"A segment {name} names no resource; it is left out.")
         return None
     start = layout.start
     where = f"{name}^{fields[1] if fields[1].isdecimal() else 1}"
     action = _action(reading, fields[2] or group[1], where) or change.action
-    status: Text = UNSET
-    if fields[layout.status]:
-        status = _status(reading, fields[layout.status], f"{where}^{layout.status}")
+    status = _status(reading, fields[layout.status], where, layout.status)
     if change.status and action != "X":
         action, status = "U", change.status
     role = fields[layout.role] if layout.role else ""
@@ -196,13 +198,11 @@ def resource(
         name=text or UNSET,
         role=_worded(reading, role) if role else UNSET,
         place=place,
-        starts_at=instant(reading, fields[start], f"{where}^{start}"),
+        starts_at=instant(reading, fields[start], where, start),
         offset_minutes=minutes(
-            reading, fields[start + 1], fields[start + 2], f"{where}^{start + 1}", signed=True
+            reading, fields[start + 1], fields[start + 2], where, start + 1, signed=True
         ),
-        duration_minutes=minutes(
-            reading, fields[start + 3], fields[start + 4], f"{where}^{start + 3}"
-        ),
+        duration_minutes=minutes(reading, fields[start + 3], fields[start + 4], where, start + 3),
         status=status,
     )
 
@@ -211,8 +211,17 @@ _Named = tuple[str, str, str, Place]
 """System, code, name and place of a resource."""
 
 
+def _service(reading: Reading, field: str) -> _Named:
+    """A service (CWE): coding system, code, text."""
+    return reading.conventions.remember(reading.message, "AIS", field, _coded(reading, field))
+
+
+def _equipment(reading: Reading, field: str) -> _Named:
+    """A general resource (CWE): coding system, code, text."""
+    return reading.conventions.remember(reading.message, "AIG", field, _coded(reading, field))
+
+
 def _coded(reading: Reading, field: str) -> _Named:
-    """A service or a general resource (CWE): code, text, coding system."""
     if field.isalnum():
         return "", field, "", NOWHERE
     message = reading.message
@@ -222,11 +231,16 @@ def _coded(reading: Reading, field: str) -> _Named:
 
 def _located(reading: Reading, field: str) -> _Named:
     """A location (PL), known by its place; as a code the way it was sent."""
+    # The sender's facility is where a location is that names none.
+    sender = f"AIL {reading.message.header[3]}"
+    known: _Named | None = reading.conventions.meanings.get((sender, field))
+    if known is not None:
+        return known
     place = reading.conventions.place(reading.message, field)
     if not place:
         return "", "", "", NOWHERE
-    parts = (place.unit, place.room, place.bed)
-    return "", "-".join(part for part in parts if part), "", place
+    code = "-".join(part for part in (place.unit, place.room, place.bed) if part)
+    return reading.conventions.remember(reading.message, sender, field, ("", code, "", place))
 
 
 def _employed(reading: Reading, field: str) -> _Named:
@@ -239,10 +253,12 @@ def _employed(reading: Reading, field: str) -> _Named:
     given = _said(reading, parts[2])
     code, authority = _said(reading, parts[0]), parts[8]
     system = reading.conventions.system(message, authority, "EI") if code and authority else ""
-    return system, code, f"{family}, {given}" if family and given else family or given, NOWHERE
+    name = f"{family}, {given}" if family and given else family or given
+    named = (system, code, name, NOWHERE)
+    return reading.conventions.remember(message, "AIP", field, named)
 
 
-_NAMED = {"AIS": _coded, "AIG": _coded, "AIL": _located, "AIP": _employed}
+_NAMED = {"AIS": _service, "AIG": _equipment, "AIL": _located, "AIP": _employed}
 
 
 def _action(reading: Reading, field: str, where: str) -> str:
@@ -256,10 +272,13 @@ def _action(reading: Reading, field: str, where: str) -> str:
     return ""
 
 
-def _status(reading: Reading, field: str, where: str) -> Text:
+def _status(reading: Reading, field: str, where: str, number: int) -> Text:
     """A filler status code as FHIR Appointment.status; UNSET where it says nothing of that."""
     if not field:
         return UNSET
+    known: str | None = reading.conventions.meanings.get(("status", field))
+    if known is not None:
+        return known
     code = reading.message.code(field)
     own = reading.conventions.settings.appointment_statuses
     if code in own:
@@ -268,27 +287,37 @@ def _status(reading: Reading, field: str, where: str) -> Text:
         return UNSET
     plain = code.upper().replace(" ", "").replace("-", "").replace("_", "")
     if plain not in APPOINTMENT_STATUSES:
-        reading.note("unknown_code", f"{where} is no code of table 0278.")
-    return APPOINTMENT_STATUSES.get(plain) or UNSET
+        reading.note("unknown_code", f"{where}^{number} is no code of table 0278.")
+    status = APPOINTMENT_STATUSES.get(plain)
+    if status is None:
+        return UNSET
+    return reading.conventions.remember(reading.message, "status", field, status)
 
 
-def instant(reading: Reading, field: str, where: str) -> Instant:
+def instant(reading: Reading, field: str, where: str, number: int) -> Instant:
     """A date and time as an attribute; a coarse one is the start of the unit it names."""
     if not field:
         return UNSET
-    moment = reading.moment(field, where)
+    moment = reading.moment(field, f"{where}^{number}")
     if moment is None:
         return None if field.strip() == CLEARED else UNSET
     return moment.at
 
 
 def minutes(
-    reading: Reading, amount: str, units: str, where: str, *, signed: bool = False
+    reading: Reading, amount: str, units: str, where: str, number: int, *, signed: bool = False
 ) -> Minutes:
     """A duration in minutes; UNSET, with a finding, where it is none or longer than a year."""
     if not amount:
         return UNSET
-    amount = reading.message.code(amount)
+    known: float | None = reading.conventions.meanings.get((amount, units))
+    if known is not None:
+        return known
+    return _minutes(reading, amount, units, f"{where}^{number}", signed=signed)
+
+
+def _minutes(reading: Reading, field: str, units: str, where: str, *, signed: bool) -> Minutes:
+    amount = reading.message.code(field)
     if amount == CLEARED or not amount:
         return None if amount else UNSET
     unit = MINUTES.get(reading.message.code(units).upper())
@@ -299,7 +328,9 @@ def minutes(
     if abs(length) > _LONGEST_MINUTES or (length < 0 and not signed):
         reading.note("invalid_duration", f"{where} is no possible duration.")
         return UNSET
-    return length
+    if length < 0:  # as an offset this may be, as a duration never
+        return length
+    return reading.conventions.remember(reading.message, field, units, length)
 
 
 def _worded(reading: Reading, field: str) -> Text:
@@ -308,11 +339,15 @@ def _worded(reading: Reading, field: str) -> Text:
         return field
     if not field:
         return UNSET
+    known: str | None = reading.conventions.meanings.get(("words", field))
+    if known is not None:
+        return known
     message = reading.message
     code, text = message.components(message.first_repetition(field))[:2]
     if code == CLEARED:
         return None
-    return _said(reading, code) or _said(reading, text) or UNSET
+    words = _said(reading, code) or _said(reading, text)
+    return reading.conventions.remember(message, "words", field, words) if words else UNSET
 
 
 def _said(reading: Reading, part: str) -> str:

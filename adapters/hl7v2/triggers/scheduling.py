@@ -85,6 +85,7 @@ def _appointment(
 ) -> Events:
     sch = aligned(reading, reading.segment("SCH"))
     people, resources = _groups(reading, change)
+    pv1 = people[0][2] if people else None
     return (
         *(described(reading, who) for who, _, _ in people),
         event(
@@ -94,7 +95,7 @@ def _appointment(
                 Attendance(who.identifiers, visit_named(reading, pid, pv1))
                 for who, pid, pv1 in people
             ),
-            booking=booking(reading, sch, resources, reading.pv1()),
+            booking=booking(reading, sch, resources, pv1),
             resources=resources,
         ),
     )
@@ -110,8 +111,9 @@ def _groups(reading: Reading, change: Change) -> tuple[_Patients, tuple[Resource
     group = ("1", "")
     for line in reading.message.lines:
         name = line[:3]
-        if name in LAYOUTS:
-            found = resource(reading, line, LAYOUTS[name], group, change)
+        layout = LAYOUTS.get(name)
+        if layout is not None:
+            found = resource(reading, line, layout, group, change)
             if found is not None:
                 resources.append(found)
         elif name == "RGS":
