@@ -18,6 +18,7 @@ from api.figures import PENDING, figures
 from api.guard import Guard
 from api.live import LiveBoard
 from api.routes import (
+    appointments,
     deltas,
     encounters,
     feeds,
@@ -45,6 +46,8 @@ MODELS = (
     encounters.EncounterPage,
     Explanation,
     FeedReport,
+    appointments.AppointmentDetail,
+    appointments.AppointmentPage,
     health.Health,
     intake.CountedUnit,
     intake.CountsTaken,
@@ -96,7 +99,17 @@ def create_app(
     app.state.feeds = all_feeds or Feeds(twin)
     app.state.folders = tuple(folders)
     problems.install(app, error_page)
-    for module in (state, encounters, kpis, messages, feeds, outbound, intake, deltas):
+    for module in (
+        state,
+        encounters,
+        appointments,
+        kpis,
+        messages,
+        feeds,
+        outbound,
+        intake,
+        deltas,
+    ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
     for module in (health, pages):
         app.include_router(module.router)

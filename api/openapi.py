@@ -27,6 +27,7 @@ TAGS = [
         "description": "The hospital now, or at any instant, as known at any instant",
     },
     {"name": "encounters", "description": "Visits with their stays and histories"},
+    {"name": "appointments", "description": "The schedule, with what every appointment takes"},
     {"name": "kpis", "description": "The KPI catalogue and its figures"},
     {"name": "messages", "description": "What was received, and what became of it"},
     {"name": "feeds", "description": "Listeners, their counts and delays, and who is silent"},
