@@ -4,24 +4,34 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from adt_oracle import Course, Message, Stay
+from adt_plans_oracle import Plan, Track
 from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import asdict
 
 from twin_core.events import (
+    AdmissionPending,
     Admitted,
+    Arrived,
+    AttendingChanged,
     Cancelled,
     ClassChanged,
+    ConsultantsChanged,
+    Departed,
     Discharged,
+    DischargePending,
     EncounterEvent,
     EncounterUpdated,
     EventCancelled,
     LeaveEnded,
     LeaveStarted,
+    Movement,
     Planned,
     Registered,
+    TransferPending,
     Transferred,
     Visit,
+    VisitPurged,
 )
 from twin_core.identifiers import NOWHERE, Identifier, Place
 from twin_core.settings import PrecedenceSettings
@@ -49,8 +59,18 @@ KINDS = (
     EventCancelled,
     EventCancelled,
     EventCancelled,
+    "plan",
+    "plan",
+    "track",
+    "doctor",
 )
-CANCELS = (Cancelled.ADMISSION, Cancelled.TRANSFER, Cancelled.DISCHARGE)
+FURTHER = {
+    "plan": (Planned, AdmissionPending, TransferPending, DischargePending, LeaveStarted),
+    "track": (Departed, Arrived),
+    "doctor": (AttendingChanged, ConsultantsChanged),
+}
+BASIC = (Cancelled.ADMISSION, Cancelled.TRANSFER, Cancelled.DISCHARGE)
+CANCELS = (*BASIC, *BASIC, *Cancelled)
 
 
 def hours(n: float) -> datetime:
@@ -65,15 +85,27 @@ def messages(
     at = hours(draw(st.integers(0, 12)))
     entered = at + timedelta(minutes=draw(st.sampled_from([0, 0, 0, 5, 150])))
     kind = draw(st.sampled_from(KINDS))
+    kind = draw(st.sampled_from(FURTHER[kind])) if isinstance(kind, str) else kind
     stated = draw(st.sampled_from([UNSET, UNSET, hours(0), hours(3)]))
     common = {
         "occurred_at": at,
         "entered_at": entered,
         "encounter": (encounter,),
         "patient": (patient,),
-        "visit": Visit(class_=draw(st.sampled_from([UNSET, "IMP", "EMER"])), admitted_at=stated),
+        "visit": Visit(
+            class_=draw(st.sampled_from([UNSET, "IMP", "EMER"])),
+            admitted_at=stated,
+            attending=draw(st.sampled_from([UNSET, UNSET, "D1", "D2", None])),
+            consulting=draw(st.sampled_from([UNSET, UNSET, UNSET, ("D3", "D4"), None])),
+        ),
         "place": draw(st.sampled_from(PLACES)),
     }
+    if draw(st.integers(0, 40)) == 40:
+        purge = {**common, "occurred_at": entered, "visit": Visit(), "place": NOWHERE}
+        return Message(VisitPurged(**purge), entered, control)
+    if draw(st.integers(0, 5)) == 5:
+        names = draw(st.sampled_from([("M1",), ("M2",), ("M1", "M3"), ("M3",)]))
+        common["movement"] = Movement(identifiers=names, corrects=draw(st.booleans()))
     if kind is EventCancelled:
         common["occurred_at"] = entered
         event: EncounterEvent = EventCancelled(
@@ -86,8 +118,19 @@ def messages(
             **common, origin=draw(st.sampled_from(PLACES)), swapped=draw(st.booleans())
         )
     else:
-        event = kind(**common)
+        event = kind(**common, **draw(further_fields(kind)))
     return Message(event, entered, control)
+
+
+def further_fields(kind: type[EncounterEvent]) -> st.SearchStrategy[dict[str, object]]:
+    """Fields that only some kinds of events have."""
+    of = {
+        TransferPending: {"destination": st.sampled_from(PLACES)},
+        Departed: {"destination": st.sampled_from(PLACES), "temporary": st.booleans()},
+        Arrived: {"destination": st.sampled_from(PLACES), "temporary": st.booleans()},
+        LeaveStarted: {"expected_return_at": st.sampled_from([None, hours(9)])},
+    }
+    return st.fixed_dictionaries(of.get(kind, {}))
 
 
 @st.composite
@@ -114,6 +157,7 @@ RESOLVER = Resolver(
     patient=lambda identifiers: (identifiers[0].value, True) if identifiers else (None, True),
     encounter=lambda identifier: (identifier.value, True),
     location=lambda identifier: (identifier.value, True),
+    device=lambda identifier: identifier.value,
 )
 
 
@@ -142,12 +186,42 @@ def twin_course(said: Sequence[Message]) -> Course:
         for s in rows.get("stay", [])
     ]
     return Course(
+        attending=encounter["attending"],
+        consulting=tuple(row["practitioner"] for row in rows.get("encounter_consultant", [])),
         stays=tuple(sorted(stays, key=lambda s: s.from_at)),
         status=encounter["status"],
         class_=encounter["class"],
         admitted_at=encounter["admitted_at"],
         discharged_at=encounter["discharged_at"],
     )
+
+
+def place_of(row: dict[str, object]) -> Place:
+    """Where a row is, as a place."""
+    return Place(*(str(row[name] or "") for name in ("facility", "unit", "room", "bed")))
+
+
+def twin_plans(said: Sequence[Message]) -> list[Plan]:
+    """The fold's plans in the oracle's words."""
+    found = [
+        Plan(
+            row["kind"],
+            row["stated_at"],
+            place_of(row),
+            row["status"],
+            None if row["status"] == "lapsed" else row["ended_at"],
+        )
+        for row in folded(said).get("encounter_plan", [])
+    ]
+    return sorted(found, key=repr)
+
+
+def twin_tracks(said: Sequence[Message]) -> list[Track]:
+    """The fold's tracking in the oracle's words."""
+    return [
+        Track(row["status"], row["temporary"], place_of(row), row["from_at"], row["to_at"])
+        for row in folded(said).get("encounter_tracking", [])
+    ]
 
 
 def drawn(said: Sequence[Message]) -> str:
@@ -160,7 +234,8 @@ def drawn(said: Sequence[Message]) -> str:
         lines.append(
             f"{order[0]:%d %H:%M} entered {event.entered_at:%d %H:%M} #{number} {what} "
             f"{_spot(event.place)} from {_spot(getattr(event, 'origin', NOWHERE))} "
-            f"{f'EVN-6 {of:%d %H:%M}' if of else ''} {said_of_visit}"
+            f"to {_spot(getattr(event, 'destination', NOWHERE))} "
+            f"{f'EVN-6 {of:%d %H:%M}' if of else ''} {event.movement or ''} {said_of_visit}"
         )
     return "\n".join(lines)
 

@@ -9,45 +9,85 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
 from msgspec import UNSET
 
 from twin_core.events import (
+    AdmissionPending,
     Admitted,
+    Arrived,
+    AttendingChanged,
     Cancelled,
     ClassChanged,
+    ConsultantsChanged,
+    Departed,
     Discharged,
+    DischargePending,
     EncounterEvent,
     EncounterUpdated,
     Event,
     EventCancelled,
     LeaveEnded,
     LeaveStarted,
+    Movement,
     PatientDescribed,
     PatientsMerged,
     Planned,
     Registered,
+    TransferPending,
     Transferred,
+    Visit,
+    VisitPurged,
 )
 from twin_core.identifiers import NOWHERE, Identifier, Place
 
+PLANNING = (Planned, AdmissionPending)
+TOLD = (EncounterUpdated, AttendingChanged, ConsultantsChanged)
+"""What tells of a visit and means no more."""
 RANKS = (
-    (Planned,),
+    PLANNING,
     (Admitted, Registered),
+    (TransferPending, DischargePending),
     (Transferred,),
     (ClassChanged,),
-    (LeaveStarted, LeaveEnded),
+    (LeaveStarted, LeaveEnded, Departed, Arrived),
     (Discharged,),
     (PatientsMerged,),
-    (EventCancelled,),
+    (EventCancelled, VisitPurged),
     (Event,),
 )
 OPENING = (Admitted, Registered)
-KEPT = (Planned, EncounterUpdated, EventCancelled)
-"""What is not a movement: it stands whatever becomes of the admission before it."""
+KEPT = (*PLANNING, *TOLD, EventCancelled)
+"""What does not belong to an admission: it stands whatever becomes of the one before it."""
 UNDOES = {
     Cancelled.ADMISSION: OPENING,
     Cancelled.TRANSFER: (Transferred,),
     Cancelled.DISCHARGE: (Discharged,),
+    Cancelled.CLASS_CHANGE: (ClassChanged,),
+    Cancelled.PRE_ADMISSION: (Planned,),
+    Cancelled.PENDING_ADMISSION: (AdmissionPending,),
+    Cancelled.PENDING_TRANSFER: (TransferPending,),
+    Cancelled.PENDING_DISCHARGE: (DischargePending,),
+    Cancelled.DEPARTURE: (Departed,),
+    Cancelled.ARRIVAL: (Arrived,),
+    Cancelled.LEAVE: (LeaveStarted,),
+    Cancelled.RETURN: (LeaveEnded,),
+    Cancelled.ATTENDING: (AttendingChanged,),
+    Cancelled.CONSULTANTS: (ConsultantsChanged,),
+}
+OF_PLANNING = {Cancelled.PRE_ADMISSION, Cancelled.PENDING_ADMISSION}
+OF_SOMEONE_HERE = {
+    Cancelled.TRANSFER,
+    Cancelled.DISCHARGE,
+    Cancelled.CLASS_CHANGE,
+    Cancelled.LEAVE,
+    Cancelled.RETURN,
+}
+OF_WHAT_IS_TOLD = {
+    Cancelled.PENDING_TRANSFER,
+    Cancelled.PENDING_DISCHARGE,
+    Cancelled.ATTENDING,
+    Cancelled.CONSULTANTS,
 }
 
 
@@ -84,6 +124,8 @@ class Course(NamedTuple):
     class_: str | None
     admitted_at: datetime | None
     discharged_at: datetime | None
+    attending: str | None = None
+    consulting: tuple[str, ...] = ()
 
 
 def in_order(messages: Iterable[Message]) -> list[Event]:
@@ -106,14 +148,14 @@ class Record:
     """
 
     def __init__(self, events: Sequence[EncounterEvent]) -> None:
-        void, found, baseless = _void(events)
+        void, found, baseless, self.undone = _void(events)
         self.said = [event for n, event in enumerate(events) if n not in void]
         void |= _repeated(events, void)
         lines = [found.get(n, e) for n, e in enumerate(events) if n in found or n not in void]
-        implied = _implied(events, void, found, baseless)
+        implied = self.implied = _implied(events, void, found, baseless)
         if implied is not None:
             at = implied.occurred_at
-            before = [(e.occurred_at, not isinstance(e, Planned)) < (at, True) for e in lines]
+            before = [(e.occurred_at, not isinstance(e, PLANNING)) < (at, True) for e in lines]
             lines.insert(before.index(False), implied)
         self.whole = events
         self.lines = lines
@@ -155,9 +197,11 @@ class Record:
         """The encounter's status after line n."""
         for i, line in self._back(n):
             if not self.opened(i):
-                if isinstance(line, Planned):
+                if isinstance(line, PLANNING):
                     return "planned"
-                if isinstance(line, EventCancelled) and line.cancels is Cancelled.ADMISSION:
+                if _cancels(line, {Cancelled.ADMISSION}):
+                    return "cancelled"
+                if _cancels(line, OF_PLANNING) and not self.planned():
                     return "cancelled"
             elif isinstance(line, Discharged):
                 return "finished"
@@ -171,6 +215,21 @@ class Record:
                 placed = self.where(n) or any(map(_admits, self.lines[i : n + 1]))
                 return "in-progress" if placed else "arrived"
         return "unknown"
+
+    def planned(self) -> bool:
+        """Whether anything that plans an admission stands."""
+        return any(isinstance(line, PLANNING) for line in self.lines)
+
+    def counts(self, n: int) -> bool:
+        """Whether line n is of account: nothing is that follows a cancelled admission or an end."""
+        line = self.lines[n]
+        if isinstance(line, (*OPENING, *KEPT)):
+            return True
+        if not self.opened(n):
+            voided = (_cancels(earlier, {Cancelled.ADMISSION}) for earlier in self.lines[:n])
+            return not any(voided)
+        gone = (Transferred, ClassChanged, LeaveStarted, LeaveEnded, Departed, Arrived, Found)
+        return self.here(n) or not isinstance(line, gone)
 
     def opened(self, n: int) -> bool:
         """Whether the encounter had been opened by line n."""
@@ -221,10 +280,26 @@ class Record:
         return ((i, self.lines[i]) for i in range(n, -1, -1))
 
 
+def record_of(messages: Iterable[Message]) -> Record | None:
+    """The record of one encounter as it stands; None of one that was deleted."""
+    events = [e for e in in_order(messages) if isinstance(e, EncounterEvent)]
+    deleted = [e.entered_at for e in events if isinstance(e, VisitPurged)]
+    if not deleted:
+        return Record(_as_corrected(events))
+    # What was entered after the last deletion counts if it begins the visit anew.
+    record = Record(_as_corrected([e for e in events if e.entered_at > max(deleted)]))
+    begun = any(isinstance(e, (*OPENING, *PLANNING)) for e in record.said)
+    return record if begun else None
+
+
 def course(messages: Iterable[Message]) -> Course:
     """What a careful reader makes of the messages about one encounter."""
-    record = Record([e for e in in_order(messages) if isinstance(e, EncounterEvent)])
+    record = record_of(messages)
+    if record is None:
+        return Course((), "entered-in-error", None, None, None)
     return Course(
+        attending=_or_none(record.stated("attending")),
+        consulting=_or_none(record.stated("consulting")) or (),
         stays=record.stays(),
         status=record.status(len(record.lines) - 1),
         class_=record.class_(),
@@ -233,12 +308,65 @@ def course(messages: Iterable[Message]) -> Course:
     )
 
 
+def _or_none(stated: object) -> object:
+    return None if stated is UNSET else stated
+
+
+def _cancels(event: EncounterEvent, kinds: set[Cancelled]) -> bool:
+    return isinstance(event, EventCancelled) and event.cancels in kinds
+
+
+def _as_corrected(events: Sequence[EncounterEvent]) -> list[EncounterEvent]:
+    """The record with every correction in the place of the line that it corrects."""
+    wrong = {_corrects(events, n) for n in range(len(events))}
+    return [_reading(events, n) for n in range(len(events)) if n not in wrong]
+
+
+def _corrects(events: Sequence[EncounterEvent], n: int) -> int | None:
+    """The line that an update corrects: of those of its name the one entered last before it."""
+    movement = events[n].movement
+    if movement is None or not movement.corrects or isinstance(events[n], EventCancelled):
+        return None
+    earlier = [i for i in range(len(events)) if _entered(events, i) < _entered(events, n)]
+    same = [i for i in earlier if set(movement.identifiers) & set(_names(events, i))]
+    return max(same, key=lambda i: _entered(events, i), default=None)
+
+
+def _entered(events: Sequence[EncounterEvent], n: int) -> tuple[datetime, bool, int]:
+    movement = events[n].movement
+    return (events[n].entered_at, movement is not None and movement.corrects, n)
+
+
+def _names(events: Sequence[EncounterEvent], n: int) -> tuple[str, ...]:
+    """Every name that a movement was ever given."""
+    event = events[n]
+    if event.movement is None or isinstance(event, EventCancelled):
+        return ()
+    before = _corrects(events, n)
+    return event.movement.identifiers + (() if before is None else _names(events, before))
+
+
+def _reading(events: Sequence[EncounterEvent], n: int) -> EncounterEvent:
+    """A line, and what a correction leaves out as the corrected line has it."""
+    event, before = events[n], _corrects(events, n)
+    if before is None:
+        return event
+    wrong = _reading(events, before)
+    fields = Visit.__struct_fields__
+    said = {f: getattr(wrong.visit, f) for f in fields}
+    said |= {f: v for f in fields if (v := getattr(event.visit, f)) is not UNSET}
+    named = Movement(identifiers=_names(events, n), corrects=True)
+    place = event.place if event.place else wrong.place
+    return msgspec.structs.replace(event, visit=Visit(**said), place=place, movement=named)
+
+
 def _void(
     events: Sequence[EncounterEvent],
-) -> tuple[set[int], dict[int, Found], set[int]]:
-    """Numbers of the lines that cancels undid, where cancelled discharges find the patient, and
-    the lines that cancel an admission which no message reported."""
+) -> tuple[set[int], dict[int, Found], set[int], dict[int, int]]:
+    """Numbers of the lines that cancels undid, where cancelled discharges find the patient, the
+    lines that cancel an admission which no message reported, and by which line each was undone."""
     void: set[int] = set()
+    undone: dict[int, int] = {}
     baseless: set[int] = set()
     found: dict[int, Found] = {}
     openings = [i for i, event in enumerate(events) if isinstance(event, OPENING)]
@@ -252,11 +380,13 @@ def _void(
             for i in _swept(events, n, target, openings):
                 void.add(i)
                 found.pop(i, None)
+                undone.pop(i, None)
         elif target is not None:
             void.add(target)
+            undone[target] = n
             if cancel.cancels is Cancelled.DISCHARGE:
                 found[target] = _found(events[target], cancel.place)
-    return void, found, baseless
+    return void, found, baseless, undone
 
 
 def _swept(
@@ -279,8 +409,17 @@ def _target(events: Sequence[EncounterEvent], n: int, void: set[int]) -> int | N
     """
     cancel = events[n]
     of_kind = [i for i, event in enumerate(events) if isinstance(event, UNDOES[cancel.cancels])]
+    if not of_kind and cancel.cancels in OF_PLANNING:
+        of_kind = [i for i, event in enumerate(events) if isinstance(event, PLANNING)]
+    if cancel.movement is not None:
+        wanted = set(cancel.movement.identifiers)
+        nameless = [i for i in of_kind if events[i].movement is None]
+        own = {i: events[i].movement for i in of_kind if i not in nameless}
+        of_kind = [i for i in own if wanted & set(own[i].identifiers)] or nameless
     entered = [
-        i for i in of_kind if max(events[i].entered_at, events[i].occurred_at) <= cancel.entered_at
+        i
+        for i in of_kind
+        if events[i].entered_at <= cancel.entered_at and events[i].occurred_at <= cancel.occurred_at
     ]
     for known in (entered, of_kind):
         named = [i for i in known if events[i].occurred_at == cancel.cancelled_at]
@@ -297,10 +436,12 @@ def _implied(
     unseen = range(min(openings, default=len(events)))
     if any(n in baseless for n in unseen):
         return None
+    plans = [n for n, e in enumerate(events) if isinstance(e, PLANNING) and n not in void]
     planned = False
     for n in unseen:
         event = events[n]
-        planned = planned or isinstance(event, Planned)
+        # Someone only planned, or planned no more, is not here because a message names a bed.
+        planned = planned or n in plans or (not plans and _cancels(event, OF_PLANNING))
         if isinstance(event, EventCancelled) and event.cancels is Cancelled.ADMISSION:
             return None
         if n in found and (event.place or found[n].place):
@@ -312,11 +453,12 @@ def _implied(
 
 def _shows_presence(event: EncounterEvent, planned: bool) -> bool:
     """Whether a first message shows that the patient is in the hospital, or was until then."""
-    if isinstance(event, EncounterUpdated):
+    told = isinstance(event, (*TOLD, TransferPending, DischargePending))
+    if told or _cancels(event, OF_WHAT_IS_TOLD):
         return not planned and _takes_up_room(event)
     if isinstance(event, EventCancelled):
-        return event.cancels is not Cancelled.ADMISSION and _takes_up_room(event)
-    return not isinstance(event, Planned)
+        return event.cancels in OF_SOMEONE_HERE and _takes_up_room(event)
+    return not isinstance(event, (*PLANNING, Departed, Arrived))
 
 
 def _admission_before(event: EncounterEvent) -> EncounterEvent:

@@ -19,7 +19,20 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 
 import adt_oracle
-from adt_histories import BEDS, MRN, VISIT, drawn, fact, folded, histories, hours, twin_course
+import adt_plans_oracle
+from adt_histories import (
+    BEDS,
+    MRN,
+    VISIT,
+    drawn,
+    fact,
+    folded,
+    histories,
+    hours,
+    twin_course,
+    twin_plans,
+    twin_tracks,
+)
 from adt_histories import messages as encounter_messages
 from adt_oracle import Message, Stay
 
@@ -27,7 +40,6 @@ from twin_core import Twin
 from twin_core.events import (
     Admitted,
     Cancelled,
-    Discharged,
     EncounterEvent,
     Envelope,
     Event,
@@ -35,7 +47,6 @@ from twin_core.events import (
     PatientDescribed,
     PatientsMerged,
     Registered,
-    Transferred,
     Translation,
 )
 from twin_core.identifiers import NOWHERE, Identifier, Place
@@ -43,6 +54,7 @@ from twin_core.inbox import Receipt
 from twin_core.store.fold.patient import fold_people
 from twin_core.store.tables import BY_NAME
 
+UNDONE_BY = {kind: cancel for cancel, kinds in adt_oracle.UNDOES.items() for kind in kinds}
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]
 MRNS = [Identifier("urn:mrn", str(n), "MR") for n in range(5)]
 VISITS = [Identifier("urn:visit", f"V{n}", "VN") for n in range(4)]
@@ -56,6 +68,22 @@ VISITS = [Identifier("urn:visit", f"V{n}", "VN") for n in range(4)]
 def test_a_history_of_one_encounter_reads_as_the_standard_has_it(said: list[Message]) -> None:
     note(drawn(said))
     assert twin_course(said) == adt_oracle.course(said)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=QUIET)
+@given(histories())
+def test_plans_end_as_the_history_has_it(said: list[Message]) -> None:
+    note(drawn(said))
+    assert twin_plans(said) == adt_plans_oracle.plans(said)
+    reached = {(row["kind"], row["at"]) for row in folded(said).get("encounter_milestone", [])}
+    assert sorted(reached) == adt_plans_oracle.milestones(said)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=QUIET)
+@given(histories())
+def test_a_patient_is_tracked_where_the_last_word_of_it_was(said: list[Message]) -> None:
+    note(drawn(said))
+    assert twin_tracks(said) == adt_plans_oracle.tracks(said)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=QUIET)
@@ -103,7 +131,7 @@ def _overlap(one: dict[str, object], other: dict[str, object]) -> bool:
 @settings(max_examples=150, deadline=None, suppress_health_check=QUIET)
 @given(
     histories(12),
-    st.sampled_from([Admitted, Registered, Transferred, Discharged]),
+    st.sampled_from(list(UNDONE_BY)),
     st.sampled_from([*BEDS, NOWHERE]),
     st.booleans(),
 )
@@ -113,11 +141,10 @@ def test_an_event_and_its_cancel_leave_occupancy_as_it_was(
     at, undone_at = hours(30), hours(31)
     common = {"encounter": (VISIT,), "patient": (MRN,)}
     done = kind(occurred_at=at, entered_at=at, place=place, **common)
-    cancels = {Transferred: Cancelled.TRANSFER, Discharged: Cancelled.DISCHARGE}
     undone = EventCancelled(
         occurred_at=undone_at,
         entered_at=undone_at,
-        cancels=cancels.get(kind, Cancelled.ADMISSION),
+        cancels=UNDONE_BY[kind],
         cancelled_at=at if names_it else None,
         **common,
     )

@@ -35,6 +35,8 @@ INSTANTS = {
     "starts",
     "ends",
     "cancelled",
+    "expected",
+    "moved",
 }
 
 

@@ -265,14 +265,14 @@ def _expected(row: Row) -> list[str]:
     if not row.get("expected"):
         return []
     pv2 = [""] * 48
-    pv2[0], pv2[_EXPECTED[row["event"]]] = "PV2", _ts(instant(row["expected"]))
+    pv2[0], pv2[_EXPECTED[row["event"]]] = "PV2", _ts(row["expected"])
     return ["|".join(pv2)]
 
 
 def _movement(row: Row) -> list[str]:
     if not row.get("movement"):
         return []
-    moved = _ts(instant(row["moved"])) if row.get("moved") else ""
+    moved = _ts(row["moved"]) if row.get("moved") else ""
     action, original = row.get("action") or "INSERT", row.get("original") or ""
     return [f"ZBE|{row['movement']}^PAS|{moved}||{action}|N|{original}"]
 

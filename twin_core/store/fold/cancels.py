@@ -80,30 +80,35 @@ class Undone(NamedTuple):
 class Surviving(NamedTuple):
     """What is left of an encounter's facts after its cancels."""
 
+    known: Sequence[Fact]
+    """What was not deleted, corrections in the place of what they correct."""
     live: list[Fact]
     undone: list[Undone]
     notes: list[Note]
     unseen_until: Order | None
     """Where in the order an admission was first reported; None where none was. What stands before
     may be the first sight of a stay, unless it is of an admission known by its cancel only."""
-    purged: bool = False
-    """Whether the visit was deleted (A23) and nothing began it anew."""
 
 
 def apply_cancels(facts: Sequence[Fact]) -> Surviving:
     """Undo what was cancelled in a course of facts given in order."""
     purges = [fact for fact in facts if isinstance(fact.event, VisitPurged)]
-    if purges:
-        purge = max(purges, key=lambda fact: (_entered_at(fact.event), fact.order))
-        facts = [fact for fact in facts if _entered_at(fact.event) > _entered_at(purge.event)]
-        if not any(isinstance(fact.event, (*OPENINGS, *ADMISSION_PLANS)) for fact in facts):
-            return _deleted(purge, facts)
+    if not purges:
+        return _surviving(facts)
+    purge = max(purges, key=lambda fact: (_entered_at(fact.event), fact.order))
+    later = [fact for fact in facts if _entered_at(fact.event) > _entered_at(purge.event)]
+    anew = _surviving(later)
+    begun = any(isinstance(fact.event, (*OPENINGS, *ADMISSION_PLANS)) for fact in anew.live)
+    return anew if begun else _deleted(purge, later)
+
+
+def _surviving(facts: Sequence[Fact]) -> Surviving:
     if any(fact.event.movement is not None for fact in facts):  # type: ignore[attr-defined]
         facts = corrected(facts)
     cancels = [fact for fact in facts if isinstance(fact.event, EventCancelled)]
     openings = [fact for fact in facts if isinstance(fact.event, OPENINGS)]
     if not cancels:
-        return Surviving(list(facts), [], [], _unseen_until(facts, openings, []))
+        return Surviving(facts, list(facts), [], [], _unseen_until(facts, openings, []))
     dead: set[int] = set()
     undone: list[Undone] = []
     notes: list[Note] = []
@@ -120,7 +125,7 @@ def apply_cancels(facts: Sequence[Fact]) -> Surviving:
             undone = [one for one in undone if id(one.target) not in following]
     live = [fact for fact in facts if id(fact) not in dead]
     baseless = [note.fact for note in notes if note.fact and _cancels_admission(note.fact)]
-    return Surviving(live, undone, notes, _unseen_until(facts, openings, baseless))
+    return Surviving(facts, live, undone, notes, _unseen_until(facts, openings, baseless))
 
 
 def _target(cancel: Fact, facts: Sequence[Fact], dead: set[int]) -> Fact | None:
@@ -168,7 +173,7 @@ def _deleted(purge: Fact, later: Sequence[Fact]) -> Surviving:
         for fact in later
         if isinstance(fact.event, MOVEMENTS)
     ]
-    return Surviving([purge], [], notes, None, purged=True)
+    return Surviving([purge], [purge], [], notes, None)
 
 
 def _following(

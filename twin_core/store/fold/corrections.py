@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
-from twin_core.events import EncounterEvent, EventCancelled, Visit
+from twin_core.events import EncounterEvent, EventCancelled, Movement, Visit
 from twin_core.store.facts import Fact, Order
 
 Entry = tuple[datetime, bool, Order]
@@ -26,11 +26,12 @@ def corrected(facts: Sequence[Fact]) -> list[Fact]:
         event = _event(fact)
         movement = event.movement
         assert movement is not None  # noqa: S101  (narrows the type)
-        before = next((latest[name] for name in movement.identifiers if name in latest), None)
-        if movement.corrects and before is not None:
+        names = movement.identifiers
+        if movement.corrects and any(name in latest for name in names):
+            before = max((latest[name] for name in names if name in latest), key=_entry)
             del stands[before.order]
             fact = stands[fact.order] = fact._replace(event=_completed(event, _event(before)))
-        latest.update(dict.fromkeys(movement.identifiers, fact))
+        latest.update(dict.fromkeys(_names_of(_event(fact)), fact))
     return [stands[fact.order] for fact in facts if fact.order in stands]
 
 
@@ -38,13 +39,22 @@ def _completed(update: EncounterEvent, before: EncounterEvent) -> EncounterEvent
     """An update with what it does not say taken from what it corrects."""
     said = asdict(before.visit)
     said.update({name: value for name, value in asdict(update.visit).items() if value is not UNSET})
-    place = update.place or (before.place if type(before) is type(update) else update.place)
-    return replace(update, visit=Visit(**said), place=place)
+    names = tuple(dict.fromkeys((*_names_of(update), *_names_of(before))))
+    return replace(
+        update,
+        visit=Visit(**said),
+        place=update.place or before.place,
+        movement=Movement(identifiers=names, corrects=True),
+    )
 
 
 def _names_a_movement(fact: Fact) -> bool:
     event = _event(fact)
     return event.movement is not None and not isinstance(event, EventCancelled)
+
+
+def _names_of(event: EncounterEvent) -> tuple[str, ...]:
+    return event.movement.identifiers if event.movement is not None else ()
 
 
 def _entry(fact: Fact) -> Entry:

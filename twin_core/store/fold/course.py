@@ -14,10 +14,12 @@ from msgspec import UNSET
 from twin_core.events import (
     AdmissionPending,
     Admitted,
+    Arrived,
     AttendingChanged,
     Cancelled,
     ClassChanged,
     ConsultantsChanged,
+    Departed,
     Discharged,
     DischargePending,
     EncounterEvent,
@@ -79,11 +81,13 @@ class Course:
         self.classes: list[tuple[datetime, str]] = []
         self.milestones: list[tuple[str, datetime]] = []
         self.notes: list[Note] = []
+        self.known: Sequence[Fact] = ()
         self.live: Sequence[Fact] = ()
         self.standing: Sequence[Fact] = ()
         """What is followed: live facts without repeated discharges, with relocations."""
+        self.ignored: set[Order] = set()
+        """Where in the order facts stand that are of no account where they stand."""
         self.undone: Sequence[Undone] = ()
-        self.purged = False
         self.discharged_at: datetime | None = None
         self.stated = NOWHERE
         """The place as the message that last moved the patient named it."""
@@ -139,6 +143,11 @@ class Course:
         """Remember that something did not fit."""
         self.notes.append(Note(kind, fact, detail))
 
+    def ignore(self, kind: str, fact: Fact, detail: str) -> None:
+        """Take a fact for nothing, and remember why."""
+        self.ignored.add(fact.order)
+        self.note(kind, fact, detail)
+
     def compare(self, fact: Fact, stated: Place, what: str) -> None:
         """Note a drift where a message states another place than the patient is held to be at."""
         if stated and self.open is not None and stated != self.stated:
@@ -152,11 +161,11 @@ def follow(facts: Sequence[Fact], locate: Callable[[Place], ResolvedPlace]) -> C
     course = Course(locate)
     course.notes.extend(surviving.notes)
     course.live, course.unseen_until = surviving.live, surviving.unseen_until
-    course.undone, course.purged = surviving.undone, surviving.purged
+    course.known, course.undone = surviving.known, surviving.undone
     course.standing = _once_discharged(_with_relocations(surviving.live, surviving.undone), course)
     for fact in course.standing:
         if course.cancelled and isinstance(fact.event, _BASELESS):
-            course.note("movement_after_cancel", fact, "a movement of no admission is ignored")
+            course.ignore("movement_after_cancel", fact, "a movement of no admission is ignored")
             continue
         step = _STEPS.get(type(fact.event))
         if step is not None:
@@ -245,9 +254,9 @@ def _planned(course: Course, fact: Fact, event: EncounterEvent) -> None:
 def _transferred(course: Course, fact: Fact, event: EncounterEvent) -> None:
     assert isinstance(event, Transferred)  # noqa: S101  (narrows the type)
     if course.discharged_at is not None:
-        course.note("movement_after_discharge", fact, "a transfer after the discharge is ignored")
+        course.ignore("movement_after_discharge", fact, "a transfer after the discharge is ignored")
         return
-    if course.is_first_sight(fact) and event.origin:
+    if course.is_first_sight(fact):
         _infer_start(course, event, event.origin)
     course.compare(fact, event.origin, "the prior location")
     _be_in_progress(course, event)
@@ -258,6 +267,7 @@ def _transferred(course: Course, fact: Fact, event: EncounterEvent) -> None:
 def _relocated(course: Course, fact: Fact, event: EncounterEvent) -> None:
     assert isinstance(event, Relocated)  # noqa: S101  (narrows the type)
     if course.discharged_at is not None:
+        course.ignored.add(fact.order)
         return
     if course.is_first_sight(fact) and event.origin:
         _infer_start(course, event, event.origin)
@@ -268,7 +278,7 @@ def _relocated(course: Course, fact: Fact, event: EncounterEvent) -> None:
 
 
 def _discharged(course: Course, fact: Fact, event: EncounterEvent) -> None:
-    if course.is_first_sight(fact) and event.place:
+    if course.is_first_sight(fact):
         _infer_start(course, event, event.place)
     course.compare(fact, event.place, "the last location")
     if course.discharged_at is not None and course.stays:
@@ -283,8 +293,10 @@ def _discharged(course: Course, fact: Fact, event: EncounterEvent) -> None:
 
 def _class_changed(course: Course, fact: Fact, event: EncounterEvent) -> None:
     if course.discharged_at is not None:
-        course.note("movement_after_discharge", fact, "a class change after the discharge")
+        course.ignore("movement_after_discharge", fact, "a class change after the discharge")
         return
+    if course.is_first_sight(fact):
+        _infer_start(course, event, NOWHERE, "arrived")
     bedded = event.visit.class_ in BEDDED_CLASSES
     here = course.open
     if event.place and (bedded or here is not None or _takes_a_bed(course, event.place)):
@@ -313,11 +325,13 @@ def _leave_ended(course: Course, fact: Fact, event: EncounterEvent) -> None:
 
 
 def _leave(course: Course, fact: Fact, event: EncounterEvent, status: str) -> None:
-    if course.discharged_at is None:
-        if course.is_first_sight(fact) and _occupies(course, event):
-            _infer_start(course, event, event.place)
-        course.moved = True
-        course.become(status, event.occurred_at)
+    if course.discharged_at is not None:
+        course.ignored.add(fact.order)
+        return
+    if course.is_first_sight(fact):
+        _infer_start(course, event, event.place if _occupies(course, event) else NOWHERE)
+    course.moved = True
+    course.become(status, event.occurred_at)
 
 
 def _cancelled(course: Course, fact: Fact, event: EncounterEvent) -> None:
@@ -338,6 +352,11 @@ def _cancelled(course: Course, fact: Fact, event: EncounterEvent) -> None:
 
 def _plans_admission(fact: Fact) -> bool:
     return isinstance(fact.event, ADMISSION_PLANS)
+
+
+def _tracked(course: Course, fact: Fact, event: EncounterEvent) -> None:
+    if course.discharged_at is not None:
+        course.ignore("movement_after_discharge", fact, "tracked after the discharge")
 
 
 def _purged(course: Course, fact: Fact, event: EncounterEvent) -> None:
@@ -367,14 +386,17 @@ def _milestone(course: Course, fact: Fact, event: EncounterEvent) -> None:
     course.milestones.append((event.milestone, event.occurred_at))
 
 
-def _infer_start(course: Course, event: EncounterEvent, place: Place) -> None:
+def _infer_start(
+    course: Course, event: EncounterEvent, place: Place, status: str = "in-progress"
+) -> None:
     # First sight in the middle of a stay: it began at PV1-44, or at the latest now.
     admitted_at = event.visit.admitted_at
     known = isinstance(admitted_at, datetime) and admitted_at <= event.occurred_at
     start = admitted_at if known and isinstance(admitted_at, datetime) else event.occurred_at
     course.moved = True
-    course.occupy(place, start, inferred=True)
-    course.become("in-progress", start)
+    if place:
+        course.occupy(place, start, inferred=True)
+    course.become(status, start)
 
 
 def _occupies(course: Course, event: EncounterEvent) -> bool:
@@ -396,6 +418,8 @@ _STEPS: dict[type[Event], Callable[[Course, Fact, EncounterEvent], None]] = {
     DischargePending: _updated,
     AttendingChanged: _updated,
     ConsultantsChanged: _updated,
+    Departed: _tracked,
+    Arrived: _tracked,
     VisitPurged: _purged,
     Transferred: _transferred,
     Discharged: _discharged,

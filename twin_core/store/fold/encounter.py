@@ -144,10 +144,7 @@ def _tellings(
 ) -> list[Telling]:
     tellings = []
     if heard:
-        # Of a visit that was wholly cancelled the class is kept; of a deleted one nothing is.
-        classes = stated_classes(course.live)
-        if not classes and not course.purged:
-            classes = stated_classes(heard)
+        classes = stated_classes(course.live) or stated_classes(course.known)
         stays = [Stay(s.place, s.from_at, s.to_at, s.inferred) for s in course.stays]
         tellings.append(Telling("hl7v2", stays, course.statuses, classes, course.discharged_at))
     if statements:

@@ -4,7 +4,7 @@ A plan is active until what it plans happens (done), another plan of its kind ta
 (replaced), it is cancelled, or the patient leaves or the visit ends without it (lapsed).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,12 +14,10 @@ from twin_core.events import (
     ClassChanged,
     Discharged,
     DischargePending,
-    EncounterEvent,
     Event,
     LeaveEnded,
     LeaveStarted,
     Planned,
-    Registered,
     TransferPending,
     Transferred,
 )
@@ -39,6 +37,7 @@ _KINDS: dict[type[Event], str] = {
     LeaveStarted: RETURN,
 }
 _PLACING = (*OPENINGS, Transferred, ClassChanged, Relocated)
+_PRESENT = frozenset({"arrived", "in-progress", "onleave"})
 _OVER = frozenset({"finished", "cancelled", "entered-in-error"})
 """Statuses in which nothing is to come any more."""
 
@@ -50,6 +49,9 @@ MILESTONES: dict[type[Event], tuple[str, ...]] = {
 """What is reached by stating a plan; a plan of a bed also reaches `bed_assigned`."""
 
 
+_Unit = tuple[str, str] | None
+
+
 class Plan(NamedTuple):
     """What is to come, and what became of it: `ended_at` is when it stopped being active."""
 
@@ -57,24 +59,23 @@ class Plan(NamedTuple):
     stated: Fact
     place: Place
     expected_at: datetime | None
-    was_here: bool
-    """Whether the patient was in the hospital when it was planned."""
-    unit: str
-    """The unit that the patient was in then; empty where unknown."""
     status: str = ACTIVE
     ended_at: datetime | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it was planned."""
+        return self.stated.event.occurred_at
 
 
 def plans_of(course: Course) -> list[Plan]:
     """Every plan of an encounter, in the order in which they were made."""
     if not any(type(fact.event) in _KINDS for fact in course.live) and not course.undone:
         return []
-    plans = list(_followed(course))
-    for cancel, target in course.undone:
-        if type(target.event) in _KINDS and (plan := _planned(target, False, "")) is not None:
-            ended_at = max(cancel.event.occurred_at, target.event.occurred_at)
-            plans.append(plan._replace(status=CANCELLED, ended_at=ended_at))
-    return sorted(plans, key=lambda plan: plan.stated.order)
+    followed = [fact for fact in course.standing if fact.order not in course.ignored]
+    plans = [plan for fact in followed if (plan := _planned(fact)) is not None]
+    ended = [_ended(plan, plans, followed, course) for plan in plans]
+    return sorted([*ended, *_cancelled(course)], key=lambda plan: plan.stated.order)
 
 
 def milestones_of(course: Course) -> Iterator[tuple[str, datetime]]:
@@ -82,77 +83,90 @@ def milestones_of(course: Course) -> Iterator[tuple[str, datetime]]:
     for fact in course.live:
         reached = MILESTONES.get(type(fact.event))
         if reached is not None:
-            plan = _planned(fact, False, "")
+            plan = _planned(fact)
             assigned = plan is not None and plan.place.names_a_bed()
             for kind in (*reached, "bed_assigned") if assigned else reached:
                 yield kind, fact.event.occurred_at
 
 
-def _followed(course: Course) -> Iterator[Plan]:
-    active: dict[str, Plan] = {}
-    here, unit = False, ""
-    for fact in course.standing:
-        event = fact.event
-        for plan in [one for one in active.values() if _settles(event, one)]:
-            yield active.pop(plan.kind)._replace(status=DONE, ended_at=event.occurred_at)
-        if isinstance(event, Discharged):
-            for plan in active.values():
-                yield plan._replace(status=LAPSED, ended_at=event.occurred_at)
-            active.clear()
-            here, unit = False, ""
-        elif isinstance(event, _PLACING):
-            here, unit = True, event.place.unit or unit
-        if type(event) in _KINDS:
-            stated = _planned(fact, here, unit)
-            if stated is not None:
-                if stated.kind in active:
-                    held = active[stated.kind]
-                    yield held._replace(status=REPLACED, ended_at=event.occurred_at)
-                active[stated.kind] = stated
-    for plan in active.values():
-        yield _lapsed(plan, course) if course.status in _OVER else plan
+def _cancelled(course: Course) -> Iterator[Plan]:
+    for cancel, target in course.undone:
+        plan = _planned(target)
+        if plan is not None:
+            ended_at = max(cancel.event.occurred_at, plan.at)
+            yield plan._replace(status=CANCELLED, ended_at=ended_at)
 
 
-def _lapsed(plan: Plan, course: Course) -> Plan:
-    ended_at = max(course.statuses[-1][0], plan.stated.event.occurred_at)
-    return plan._replace(status=LAPSED, ended_at=ended_at)
+def _ended(plan: Plan, plans: Sequence[Plan], followed: Sequence[Fact], course: Course) -> Plan:
+    """A plan with what became of it first; at one instant being done goes before the rest."""
+    later = [fact for fact in followed if fact.order > plan.stated.order]
+    next_one = [p.at for p in plans if p.kind == plan.kind and p.stated.order > plan.stated.order]
+    left = [fact.event.occurred_at for fact in later if isinstance(fact.event, Discharged)]
+    over = [max(course.statuses[-1][0], plan.at)] if course.status in _OVER else []
+    ends = [
+        (min(instants), rank, status)
+        for rank, (status, instants) in enumerate(
+            (
+                (DONE, _done_at(plan, later, course)),
+                (REPLACED, next_one),
+                (LAPSED, [*left, *over]),
+            )
+        )
+        if instants
+    ]
+    if not ends:
+        return plan
+    ended_at, _, status = min(ends)
+    return plan._replace(status=status, ended_at=ended_at)
 
 
-def _planned(fact: Fact, here: bool, unit: str) -> Plan | None:
+def _planned(fact: Fact) -> Plan | None:
     event = fact.event
     if isinstance(event, Planned | AdmissionPending):
-        return Plan(ADMISSION, fact, event.place, event.expected_at, here, unit)
+        return Plan(ADMISSION, fact, event.place, event.expected_at)
     if isinstance(event, TransferPending):
-        return Plan(TRANSFER, fact, event.destination, event.expected_at, here, unit)
+        return Plan(TRANSFER, fact, event.destination, event.expected_at)
     if isinstance(event, DischargePending):
-        return Plan(DISCHARGE, fact, NOWHERE, event.expected_at, here, unit)
+        return Plan(DISCHARGE, fact, NOWHERE, event.expected_at)
     if isinstance(event, LeaveStarted) and event.expected_return_at is not None:
-        return Plan(RETURN, fact, NOWHERE, event.expected_return_at, here, unit)
+        return Plan(RETURN, fact, NOWHERE, event.expected_return_at)
     return None
 
 
-def _settles(event: Event, plan: Plan) -> bool:
-    """Whether an event is what was planned."""
-    match plan.kind:
-        case "discharge":
-            return isinstance(event, Discharged)
-        case "return":
-            return isinstance(event, LeaveEnded)
-        case "admission":
-            return _admits(event, plan)
-    return isinstance(event, _PLACING) and _reaches(event, plan)
+def _done_at(plan: Plan, later: Sequence[Fact], course: Course) -> list[datetime]:
+    """When what was planned happened, as often as it did."""
+    before = [code for at, code in course.statuses if at < plan.at]
+    if plan.kind == ADMISSION and (not before or before[-1] not in _PRESENT):
+        return [at for at, code in course.statuses if at >= plan.at and code in _PRESENT]
+    unit = _unit_before(plan.at, course)
+    return [f.event.occurred_at for f in later if _settles(f.event, plan, unit)]
 
 
-def _admits(event: Event, plan: Plan) -> bool:
-    if isinstance(event, Transferred):
+def _settles(event: Event, plan: Plan, unit: _Unit) -> bool:
+    """Whether an event is what was planned for a patient who was in a unit then."""
+    if plan.kind == DISCHARGE:
+        return isinstance(event, Discharged)
+    if plan.kind == RETURN:
+        return isinstance(event, LeaveEnded)
+    if plan.kind == ADMISSION:
         # Who waits in the emergency department may be admitted by a transfer to the ward.
-        return plan.was_here and _reaches(event, plan)
-    if isinstance(event, ClassChanged):
-        return event.visit.class_ in BEDDED_CLASSES
-    return isinstance(event, Admitted) or (isinstance(event, Registered) and not plan.was_here)
+        if isinstance(event, Admitted):
+            return True
+        if isinstance(event, ClassChanged):
+            return event.visit.class_ in BEDDED_CLASSES
+        return isinstance(event, Transferred) and _reaches(event.place, plan, unit)
+    return isinstance(event, _PLACING) and _reaches(event.place, plan, unit)
 
 
-def _reaches(event: EncounterEvent, plan: Plan) -> bool:
-    """Whether an event takes the patient into the unit planned, or into another one if none was."""
-    unit = event.place.unit
-    return bool(unit) and (unit == plan.place.unit if plan.place.unit else unit != plan.unit)
+def _reaches(place: Place, plan: Plan, unit: _Unit) -> bool:
+    """Whether a place is in the unit planned, or in another than before where none was named."""
+    reached = (place.facility, place.unit)
+    if plan.place.unit:
+        return reached == (plan.place.facility, plan.place.unit)
+    return bool(place.unit) and reached != unit
+
+
+def _unit_before(at: datetime, course: Course) -> _Unit:
+    """The facility and unit that the patient was in when an instant came; None where unknown."""
+    held = [s for s in course.stays if s.from_at < at and (s.to_at is None or s.to_at >= at)]
+    return held[-1].place[:2] if held else None

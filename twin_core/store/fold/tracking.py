@@ -38,7 +38,8 @@ def tracked(course: Course) -> list[Tracked]:
     """Where the patient was besides the assigned bed, in order."""
     if not any(isinstance(fact.event, _TRACKED) for fact in course.live):
         return []
-    marks = [mark for fact in course.standing for mark in _mark(fact.event, course)]
+    followed = [fact for fact in course.standing if fact.order not in course.ignored]
+    marks = [mark for fact in followed for mark in _mark(fact.event, course)]
     ends = [*(at for at, _ in marks[1:]), None]
     return [
         Tracked(type(event).__name__.lower(), event.temporary, event.destination, at, end)
