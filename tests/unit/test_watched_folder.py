@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from adapters.files.watch import WatchedFolder, is_being_written, is_unchanged, set_aside
-from api.metrics import exposition, measurements
+from api.exposition import exposition
+from api.metrics import measurements
 from api.watching import FolderFeed, folder_feeds
 from twin_core import Twin
 from twin_core.errors import ConfigurationError
@@ -271,9 +272,15 @@ def test_folders_are_measured(twin: Twin, folder: Path) -> None:
     written(folder / "a.hl7", admission(1), LONG_AGO_NS)
     feed = feed_of(twin, folder)
     feed.look(0.0)
-    text = exposition(
-        measurements(twin, version="1", clients=0, compose_seconds=0, folders=[feed.status()])
+    measured = measurements(
+        twin,
+        version="1",
+        clients=0,
+        compose_seconds=0,
+        feeds=lambda: [],
+        folders=[feed.status()],
     )
+    text = exposition(measured)
     assert 'wardtwin_folder_files_total{feed="lab",outcome="done"} 1\n' in text
     assert 'wardtwin_folder_waiting_files{feed="lab"} 0\n' in text
     assert 'wardtwin_folder_ok{feed="lab"} 1\n' in text
