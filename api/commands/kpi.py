@@ -47,6 +47,10 @@ def run(call: Call) -> int:
     if call.terminal.as_json:
         call.terminal.json(rows)
     else:
+        if not rows and options.kpi in catalogue() and catalogue()[options.kpi].supplied_by:
+            call.terminal.note(
+                f"No rows: {catalogue()[options.kpi].supplied_by} would supply them."
+            )
         shown = [c for c in _COLUMNS if c != "stratum" or any(row.get(c) for row in rows)]
         call.terminal.table(shown, rows)
     return 0

@@ -38,6 +38,8 @@ class KpiEntry(msgspec.Struct, frozen=True, kw_only=True):
     statistics: dict[str, str]
     caveats: list[str]
     source: str
+    supplied_by: str
+    """The feed that would give its inputs, where the twin has none; the KPI has no rows then."""
 
 
 class KpiFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -157,6 +157,54 @@ class Hospital:
                 location_id=bed_id(*place) if place[1] and place[2] else None,
             )
 
+    def appointments(self, drawing: str) -> None:
+        """appointment | status | starts | booked, and cancelled, unit, room, patient, encounter."""
+        for row in table(drawing):
+            self._version(
+                "appointment",
+                row,
+                appointment_id=row["appointment"],
+                patient_id=row.get("patient"),
+                encounter_id=row.get("encounter"),
+                status=row["status"],
+                starts_at=row["starts"],
+                booked_at=row["booked"],
+                cancelled_at=row.get("cancelled"),
+                facility=row.get("facility", "H"),
+                unit=row.get("unit"),
+                room=row.get("room"),
+            )
+
+    def tracked(self, drawing: str) -> None:
+        """encounter | unit | room | from | to: arrived there, besides the assigned bed."""
+        for row in table(drawing):
+            self._version(
+                "encounter_tracking",
+                row,
+                encounter_id=row["encounter"],
+                status=row.get("status", "arrived"),
+                temporary=True,
+                facility="H",
+                unit=row["unit"],
+                room=row["room"],
+                from_at=row["from"],
+                to_at=row["to"],
+            )
+
+    def observations(self, drawing: str) -> None:
+        """encounter | code | value | at, and status."""
+        for n, row in enumerate(table(drawing)):
+            self._version(
+                "observation",
+                row,
+                observation_id=f"O{n:03}",
+                encounter_id=row["encounter"],
+                code=row["code"],
+                value=row["value"],
+                effective_at=row["at"],
+                status=row.get("status", "final"),
+            )
+
     def milestones(self, drawing: str) -> None:
         """encounter | kind | at."""
         for row in table(drawing):

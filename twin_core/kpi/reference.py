@@ -69,6 +69,10 @@ def section(kpi: Definition) -> str:
         f"- Grain: {_codes(kpi.grain)}; by: {_codes(kpi.by)}",
         f"- Source: {kpi.source}",
         f"- Reads: {_codes(kpi.inputs)}",
+        *(
+            [f"- Supplied by: {kpi.supplied_by}; without it there are no rows"]
+            * bool(kpi.supplied_by)
+        ),
         "",
         *_table("Statistic", kpi.statistics),
         *_table("Stratum", kpi.strata),

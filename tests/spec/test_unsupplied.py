@@ -1,0 +1,32 @@
+"""KPIs whose inputs no feed of the twin supplies yet: no rows, never a zero, and a word why."""
+
+import pytest
+
+from twin_core.kpi.catalogue import catalogue
+
+UNSUPPLIED = sorted(k.id for k in catalogue().values() if "kpi_part.no_figures" in k.sql)
+
+
+def test_they_are_those_of_rosters_maintenance_blocks_and_slots():
+    assert UNSUPPLIED == [
+        "dev_avail",
+        "dev_util",
+        "hppd",
+        "mtbf",
+        "mttr",
+        "or_adj",
+        "ratio_now",
+        "tna",
+    ]
+
+
+@pytest.mark.parametrize("kpi_id", UNSUPPLIED)
+def test_no_rows_and_the_feed_that_would_give_them(draw, kpi_id):
+    hospital = draw()
+    hospital.stays("""
+        encounter | unit | bed | from        | to
+        E1        | A    | 1   | 11-01 08:00 | 11-01 12:00
+    """)
+    for grain in ("hour", "day", "all"):
+        assert hospital.kpi(kpi_id, "11-01", "11-02", grain=grain) == []
+    assert len(catalogue()[kpi_id].supplied_by) > 20

@@ -1,0 +1,16 @@
+-- title = "Device operational availability"
+-- question = "How much of the time it was needed was a device able to work?"
+-- unit = "%"
+-- supplied_by = "A maintenance system's feed of work orders: downtime from when to when, planned or not"
+-- grain = ["hour", "day", "week", "month", "all"]
+-- by = ["hospital", "facility", "unit"]
+-- direction = "higher"
+-- numerator = "required hours minus hours of any downtime"
+-- denominator = "required hours"
+-- exclusions = ["retired devices"]
+-- strata = {}
+-- statistics = { share = "share of the required hours" }
+-- source = "Clinical engineering practice, operational availability (2024)"
+-- caveats = ["Downtime as the user sees it, waiting for parts and cleaning included; planned maintenance is shown apart."]
+-- inputs = ["core.batch"]
+FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

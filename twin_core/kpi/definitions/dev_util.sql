@@ -1,0 +1,16 @@
+-- title = "Device utilisation"
+-- question = "How much of the time it could work was a device in use?"
+-- unit = "%"
+-- supplied_by = "FHIR DeviceUseStatement or DeviceUsage, or an IHE PCD-01 feed that states the mode of operation"
+-- grain = ["hour", "day", "week", "month", "all"]
+-- by = ["hospital", "facility", "unit"]
+-- direction = "context"
+-- numerator = "hours in use"
+-- denominator = "available hours minus downtime"
+-- exclusions = ["downtime"]
+-- strata = {}
+-- statistics = { share = "share of the available hours" }
+-- source = "Acta Mechanica Slovaca, managerial availability of devices (2013)"
+-- caveats = ["A device on standby is not in use and not down."]
+-- inputs = ["core.batch"]
+FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

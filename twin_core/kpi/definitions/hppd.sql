@@ -1,0 +1,16 @@
+-- title = "Nursing hours per patient day"
+-- question = "How many hours of nursing does a patient get in a day?"
+-- unit = "h/patient-day"
+-- supplied_by = "A roster import: productive hours with direct care duty, per nurse, unit and shift"
+-- grain = ["hour", "day", "week", "month", "all"]
+-- by = ["hospital", "facility", "unit"]
+-- direction = "context"
+-- numerator = "productive hours of nurses with direct care duty"
+-- denominator = "patient days"
+-- exclusions = ["hours without direct care"]
+-- strata = {}
+-- statistics = { rate = "hours per patient day" }
+-- source = "NQF 0205, nursing hours per patient day (2012)"
+-- caveats = ["How patient days are counted (midnight, several censuses, hourly) must be stated beside the figure."]
+-- inputs = ["core.batch"]
+FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

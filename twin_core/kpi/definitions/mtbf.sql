@@ -1,0 +1,16 @@
+-- title = "Mean time between failures"
+-- question = "How long does a device work until it fails?"
+-- unit = "h"
+-- supplied_by = "A maintenance system's feed of unplanned failures and operating hours"
+-- grain = ["hour", "day", "week", "month", "all"]
+-- by = ["hospital", "facility", "unit"]
+-- direction = "higher"
+-- numerator = "operating hours"
+-- denominator = "unplanned failures"
+-- exclusions = ["planned maintenance"]
+-- strata = {}
+-- statistics = { mean = "hours per failure" }
+-- source = "Reliability engineering practice (2024)"
+-- caveats = ["Without a failure there is a lower bound (three failures' worth in a row are missing), not infinity. Pooled by model."]
+-- inputs = ["core.batch"]
+FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

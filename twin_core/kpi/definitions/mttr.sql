@@ -1,0 +1,16 @@
+-- title = "Mean time to repair"
+-- question = "How long does a repair take?"
+-- unit = "h"
+-- supplied_by = "A maintenance system's feed of repairs, or FHIR Task"
+-- grain = ["hour", "day", "week", "month", "all"]
+-- by = ["hospital", "facility", "unit"]
+-- direction = "lower"
+-- numerator = "hours of finished repairs of unplanned failures"
+-- denominator = "finished repairs"
+-- exclusions = ["planned maintenance"]
+-- strata = {}
+-- statistics = { mean = "hours per repair" }
+-- source = "Reliability engineering practice (2024)"
+-- caveats = ["Repairs that are still open are censored: they are not in the mean, and are shown apart."]
+-- inputs = ["core.batch"]
+FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

@@ -1,0 +1,16 @@
+-- title = "Theatre utilisation, adjusted for blocks"
+-- question = "How much of the theatre time allocated to a service did it use?"
+-- unit = "%"
+-- supplied_by = "The theatre's block schedule: which service holds which room from when to when, and what it released"
+-- grain = ["hour", "day", "week", "month", "all"]
+-- by = ["hospital", "facility", "unit"]
+-- direction = "target 75-85"
+-- numerator = "minutes of cases in the service's own blocks plus turnover credit"
+-- denominator = "allocated block minutes minus released minutes"
+-- exclusions = ["blocks that were released before the cut-off"]
+-- strata = {}
+-- statistics = { share = "share of the allocated minutes" }
+-- source = "AACD Glossary of Times Used for Scheduling and Monitoring of Diagnostic and Therapeutic Procedures (1997)"
+-- caveats = ["May exceed 100. Three months of one low-volume surgeon give confidence intervals of more than ten points: do not judge by them."]
+-- inputs = ["core.batch"]
+FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

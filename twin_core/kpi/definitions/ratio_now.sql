@@ -1,0 +1,16 @@
+-- title = "Patients per nurse"
+-- question = "How many patients does a nurse look after now?"
+-- unit = "patients/nurse"
+-- supplied_by = "A roster import or FHIR PractitionerRole and Schedule: nurses on duty per unit"
+-- grain = ["hour", "day", "week", "month", "all"]
+-- by = ["hospital", "facility", "unit"]
+-- direction = "lower"
+-- numerator = "patients in the unit"
+-- denominator = "nurses on duty in the unit"
+-- exclusions = ["staff without direct care duty"]
+-- strata = {}
+-- statistics = { rate = "patients per nurse" }
+-- source = "Local definition (2026)"
+-- caveats = ["Without a roster the figure is unknown, not infinite."]
+-- inputs = ["core.batch"]
+FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

@@ -1,0 +1,16 @@
+-- title = "Third next available appointment"
+-- question = "In how many days is the third free appointment?"
+-- unit = "days"
+-- supplied_by = "FHIR Schedule and Slot, or an extract of free slots"
+-- grain = ["hour", "day", "week", "month", "all"]
+-- by = ["hospital", "facility", "unit"]
+-- direction = "lower"
+-- numerator = "days from the day of the question to the third open slot of a type"
+-- denominator = "clinicians"
+-- exclusions = ["held and frozen slots"]
+-- strata = {}
+-- statistics = { mean = "mean over clinicians" }
+-- source = "Institute for Healthcare Improvement, third next available appointment (2024)"
+-- caveats = ["Calendar days. With fewer than three free slots within the horizon the figure is more than the horizon, not unknown."]
+-- inputs = ["core.batch"]
+FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)
