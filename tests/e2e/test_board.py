@@ -25,6 +25,14 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+REFUSED = "\r".join(
+    (
+        r"MSH|^~\&|PAS|GEN|TWIN|GEN|20260302080000+0000||ADT^A03|R-1|P|2.5.1",
+        "EVN|A03|20260302080000+0000",
+        "PID|1||P1^^^GEN^MR||QUISENBERRY^ADA",
+        "PV1|1|I|MED^1^1^GEN" + "|" * 16 + "V1^^^GEN^VN" + "|" * 26 + "20260230",
+    )
+)
 START_S = 60.0
 CORRECT_S = 2.0
 
@@ -213,7 +221,9 @@ def test_a_unit_page_follows_its_unit(page: Any, server: Served) -> None:
     page.locator("tbody tr", has_text="1-2").wait_for()
 
 
-@pytest.mark.parametrize("path", ["/", "/units/GEN/MED", "/kpis/occ_midnight", "/messages"])
+@pytest.mark.parametrize(
+    "path", ["/", "/units/GEN/MED", "/kpis/occ_midnight", "/messages", "/messages/1?phi=show"]
+)
 def test_the_pages_fit_a_phone_and_can_be_reached_by_keyboard(
     page: Any, server: Served, path: str
 ) -> None:
@@ -234,6 +244,34 @@ def test_an_empty_board_says_so_and_fills_itself(page: Any, own_server: Served) 
     own_server.send("A01", "V1", "MED^1^1^GEN")
     shows(tile(page, "MED", "1-1"), "1-1: occupied")
     assert not page.locator("#no-units").is_visible()
+
+
+def test_a_refused_message_is_explained_on_the_way_from_the_board(
+    page: Any, own_server: Served
+) -> None:
+    own_server.send("A01", "V1", "MED^1^1^GEN")
+    broken = own_server.http.post("/v1/hl7v2", content=REFUSED.encode())
+    assert "MSA|AE" in broken.text
+    own_server.wait_for("/messages/2")
+    page.goto(own_server.url)
+    page.get_by_role("link", name="In quarantine").click()
+    page.get_by_role("link", name="2", exact=True).click()
+    marked = page.locator("tr.marked.fault")
+    assert marked.count() == 1
+    assert "20260230" in marked.inner_text()
+    assert "Fault 102 at PV1^1^45" in page.locator("tr.mark.fault").inner_text()
+    assert "Discharge date/time" in marked.inner_text()
+    name = page.locator("tr", has_text="Patient name").first
+    assert name.inner_text().split()[-1] == "XXXXXXXXXXX^XXX"
+    page.get_by_role("link", name="Show values about patients").click()
+    assert "QUISENBERRY^ADA" in name.inner_text()
+    page.get_by_role("link", name="Mask them").click()
+    assert "QUISENBERRY" not in page.content()
+    page.get_by_role("link", name="Messages", exact=True).first.click()
+    page.get_by_label("Trigger").fill("adt^a01")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_role("link", name="1", exact=True).click()
+    assert page.locator("tr", has_text="stay began").count() == 1
 
 
 def test_the_server_ends_on_request_although_a_board_is_open(page: Any, own_server: Served) -> None:
