@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from adapters.disclosure import Word
 from adapters.hl7v2.explain import ExplainedField, ExplainedMessage, ExplainedSegment, Mark, Part
-from api.explaining import CHANGED, ENDED, ChangedRow, Explanation, ToldEvent, Verdict
+from api.explaining import (
+    CHANGED,
+    ENDED,
+    ChangedRow,
+    Explanation,
+    ToldEvent,
+    Verdict,
+    together_words,
+)
 
 PLAIN, HEAD, FAULT, FINDING, FAINT = "", "1", "1;31", "33", "2"
 
@@ -180,10 +188,7 @@ def _changes(explanation: Explanation, width: int) -> Iterator[Line]:
     if not explanation.changes:
         yield Line("  No row.")
     if explanation.together_with:
-        text = (
-            f"{explanation.together_with} more messages about the same records were applied at the "
-            "same instant; these are the changes of all of them."
-        )
+        text = together_words(explanation.together_with)
         yield from _wrapped(text, width, indent=2, style=FINDING)
     for row in explanation.changes:
         yield from _changed(row, width)

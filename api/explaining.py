@@ -213,6 +213,19 @@ def find_message(
     return msgspec.convert(found[0], Known) if found else None
 
 
+def together_words(others: int) -> str:
+    """That messages of one batch changed the same records together."""
+    if others == 1:
+        return (
+            "One more message about the same records was applied at the same instant; these are "
+            "the changes of both."
+        )
+    return (
+        f"{others:,} more messages about the same records were applied at the same instant; these "
+        "are the changes of all of them."
+    )
+
+
 def told(events: Iterable[Event], *, phi: bool) -> tuple[ToldEvent, ...]:
     """Events with what they mean and say."""
     return tuple(

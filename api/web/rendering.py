@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from api.board import BedTile, EdRow, FeedRow, Totals, UnitTile
+from api.explaining import together_words
 from api.problems import Problem
 from api.web.chart import line_chart
 from twin_core.state import BedCounts
@@ -93,6 +94,7 @@ def environment() -> Environment:
         tally_words=tally_words,
         total_words=total_words,
         ed_words=ed_words,
+        together_words=together_words,
         blank_unit=BLANK_UNIT,
         blank_patient=BLANK_PATIENT,
         blank_feed=BLANK_FEED,
