@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from adapters.files.read import Found
-from adapters.hl7v2.answers import Acknowledgement, answers_success, control_id_of
+from adapters.hl7v2.answers import (
+    Acknowledgement,
+    answers_success,
+    answers_twice,
+    control_id_of,
+)
 from adapters.hl7v2.conversation import Conversation
-from adapters.hl7v2.header import peek
 from twin_core.errors import FeedError
 
 KEPT_REJECTS = 1_000
@@ -110,7 +114,7 @@ async def _answered(
     timeout_s = target.timeout_s if expected else min(SILENCE_S, target.timeout_s)
     try:
         answer = await conversation.deliver(raw, control_id, timeout_s, sent.stray)
-        if answer.code == "CA" and _wants_application_answer(raw):
+        if answer.code == "CA" and answers_twice(raw):
             sent.answers["CA"] += 1
             answer = await conversation.answer(control_id, timeout_s, sent.stray)
     except FeedError:
@@ -118,12 +122,6 @@ async def _answered(
             raise
         return None
     return answer
-
-
-def _wants_application_answer(raw: bytes) -> bool:
-    header = peek(raw)
-    fields = raw.split(b"\r", 1)[0].decode("iso8859-1").split(header.field) if header else []
-    return len(fields) > 15 and fields[15].strip() == "AL"
 
 
 def _count(sent: Sent, file: str, found: Found, answer: Acknowledgement | None) -> None:

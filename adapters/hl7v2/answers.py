@@ -11,13 +11,12 @@ import msgspec
 
 from adapters.hl7v2.escapes import Escapes
 from adapters.hl7v2.header import peek
+from adapters.hl7v2.modes import answering_to
 
 _LINE_END = re.compile(r"[\r\n]+")
 _PLAIN = re.compile(r"[A-Za-z0-9^. ]{0,40}", re.ASCII)
 CODES = frozenset({"AA", "AE", "AR", "CA", "CE", "CR"})
 """Table 0008: application and commit, accept, error and reject."""
-_SURELY = frozenset({"AL", "SU"})
-"""Table 0155: conditions under which a success is answered."""
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +28,12 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     """Where and why by ERR-2 and ERR-3, codes only: free text may name a patient."""
     text: str = ""
     """MSA-3 or ERR-8, for the operator's eyes only."""
-    accept_ack: str = ""
-    """MSH-15: whether the receiver wants its own answer to be acknowledged."""
+    raw: bytes = b""
+    """The answer as it came."""
+
+    def wants_receipt(self) -> bool:
+        """Whether the receiver wants it acknowledged in turn, as an answer on its own may ask."""
+        return not self.is_commit and bool(answering_to(self.raw, "AA").accept)
 
     @property
     def is_commit(self) -> bool:
@@ -53,13 +56,12 @@ def read_acknowledgement(raw: bytes) -> Acknowledgement | None:
         return None
     err = next((fields for fields in segments if fields[0] == "ERR"), [])
     err += [""] * (9 - len(err))
-    msh = next((fields for fields in segments if fields[0].endswith("MSH")), [])
     return Acknowledgement(
         code=code,
         control_id=meant(msa[2].partition(header.component)[0], raw),
         fault=_fault(err, header.component),
         text=(msa[3] if len(msa) > 3 and msa[3] else err[8])[:200],
-        accept_ack=msh[14].strip() if len(msh) > 14 else "",
+        raw=raw,
     )
 
 
@@ -84,12 +86,13 @@ def answers_success(raw: bytes) -> bool:
     In original mode always. In enhanced mode MSH-15 and MSH-16 decide: NE never, ER only on
     error (table 0155).
     """
-    header = peek(raw)
-    if header is None:
-        return True
-    fields = raw.decode("iso8859-1").lstrip().split("\r", 1)[0].split(header.field)
-    conditions = {field.strip() for field in fields[14:16]}
-    return conditions <= {""} or bool(conditions & _SURELY)
+    expected = answering_to(raw, "AA")
+    return bool(expected.accept or expected.application)
+
+
+def answers_twice(raw: bytes) -> bool:
+    """Whether an application answer follows the one that the message was stored."""
+    return answering_to(raw, "AA").later
 
 
 def _fault(err: list[str], component: str) -> str:

@@ -6,6 +6,7 @@ held against the messages that were committed earlier, and is never taken for th
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import ssl
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import NamedTuple
 
+from adapters.hl7v2.acknowledge import acknowledge
 from adapters.hl7v2.answers import Acknowledgement, answers_success
 from adapters.hl7v2.conversation import Conversation, tls_context
 from adapters.hl7v2.retell import Untellable
@@ -89,6 +91,7 @@ class Courier:
         self._tallies: Counter[str] = Counter()
         self._committed: OrderedDict[str, Journalled] = OrderedDict()
         self._late: list[Acknowledgement] = []
+        self._owed: list[Acknowledgement] = []
         self._told = ("", "")
         self._unsaved, self._saved_at = 0, 0.0
         self._delivered = False
@@ -219,11 +222,17 @@ class Courier:
             timeout_s = min(timeout_s, SILENCE_S)
         self._tallies["sent"] += 1
         try:
-            return await conversation.deliver(letter.raw, letter.control_id, timeout_s, self._stray)
+            await self._give_receipts(conversation)
+            answer = await conversation.deliver(
+                letter.raw, letter.control_id, timeout_s, self._stray
+            )
         except FeedError:
             if expected or conversation.ended:
                 raise
             return None
+        if answer.wants_receipt():
+            self._owed.append(answer)
+        return answer
 
     async def _connected(self) -> Conversation:
         """The connection; opened, with growing pauses, until there is one."""
@@ -274,6 +283,8 @@ class Courier:
 
     def _stray(self, came: Acknowledgement | None) -> None:
         """An answer that is not about the message under way: about a committed one, or none."""
+        if came is not None and came.wants_receipt():
+            self._owed.append(came)
         if came is None or came.is_commit or came.control_id not in self._committed:
             self._tallies["unmatched"] += 1
         elif VERDICTS[came.code] == DELIVERED:
@@ -281,6 +292,14 @@ class Courier:
             self._tallies["applied"] += 1
         else:
             self._late.append(came)
+
+    async def _give_receipts(self, conversation: Conversation) -> None:
+        """Acknowledge answers whose sender asks for that (MSH-15 of an answer on its own)."""
+        while self._owed:
+            came = self._owed.pop(0)
+            now = self._twin.clock.now()
+            receipt = acknowledge(came.raw, "CA", (), now=now, ack_id=f"R{came.control_id}")
+            await conversation.write(receipt, self.settings.ack_timeout_s)
 
     async def _settle_late(self) -> None:
         """Park messages that the receiver's application refused after they were committed."""
@@ -361,6 +380,8 @@ class Courier:
         if conversation is not None:
             for late in conversation.unread():
                 self._stray(late)
+            with contextlib.suppress(FeedError):
+                await self._give_receipts(conversation)
             if conversation.ended:
                 await self._close()
         await self._settle_late()

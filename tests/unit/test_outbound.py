@@ -402,6 +402,34 @@ def test_a_relayed_message_that_asks_for_no_answer_is_not_waited_for(tmp_path, m
         assert receiver.control_ids == ["C1", "C2"]
 
 
+def test_an_answer_that_asks_for_a_receipt_gets_one(tmp_path):
+    """An application acknowledgement on its own may ask for an accept acknowledgement (MSH-15)."""
+
+    def asking(line, control_id):
+        ack = answer("AA", control_id).replace(b"|P|2.5.1", b"|P|2.5.1|||AL|NE")
+        line.send(ack.replace(b"ACK|A1|", b"ACK|THEIR-7|"))
+
+    with FaultyReceiver([asking]) as receiver, hospital(tmp_path, receiver.port) as twin:
+        received(twin, message(1), message(2))
+        shown = fed(twin, settled)
+        assert (shown["delivered"], shown["parked"]) == (2, 0)
+        [receipt] = [raw for raw in receiver.received if b"|ACK" in raw]
+        assert b"\rMSA|CA|THEIR-7\r" in receipt
+
+
+def test_messages_that_are_never_told_in_adt_are_passed_over_and_counted(tmp_path):
+    appointment = (
+        b"MSH|^~\\&|PAS|GENERAL|||20261101080000+0000||SIU^S12|S1|P|2.5.1\r"
+        b"SCH|A1^PAS||||||CHECKUP|||30|min|^^30^20261102090000+0000^20261102093000+0000\r"
+        b"PID|1||P1^^^GENERAL^MR\rRGS|1\rAIL|1||W1^1^A^GENERAL\r"
+    )
+    with FaultyReceiver() as receiver, hospital(tmp_path, receiver.port) as twin:
+        received(twin, appointment, message(2))
+        shown = fed(twin, settled)
+        assert receiver.control_ids == control_ids(twin, 2)
+        assert shown["tallies"]["other_kind"] == 1
+
+
 # --- twin to twin ----------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import msgspec
 from adapters.hl7v2.encode import Segment
 from adapters.hl7v2.retell import segments
 from adapters.hl7v2.retell.fields import cx
+from adapters.hl7v2.retell.tables import UNKNOWN_CLASS
 from adapters.hl7v2.retell.words import Dialect, Said, Untellable
 from adapters.hl7v2.translate import translate
 from twin_core.events import (
@@ -33,6 +34,8 @@ from twin_core.events import (
 from twin_core.identifiers import Identifier
 from twin_core.settings import FeedSettings, LimitSettings
 
+_MOVES = (EncounterMoved, AccountMoved, PatientIdentifiersMoved)
+"""Whose prior owner is known only where the event says so."""
 _FEED, _LIMITS = FeedSettings(), LimitSettings()
 
 TRIGGERS: dict[frozenset[type[Event]], tuple[str, ...]] = {
@@ -117,9 +120,9 @@ class _Set:
     """One PID with its MRG and PV1, filled event by event."""
 
     def __init__(self, who: PatientDescribed | None, dialect: Dialect, number: int = 1) -> None:
-        self._dialect = dialect
+        self._who, self._dialect = who, dialect
         self.pid = segments.patient(who, dialect, number) if who else Segment("PID").put(1, "1")
-        self.pv1 = Segment("PV1").put(1, str(number))
+        self.pv1 = Segment("PV1").put(1, str(number)).put(2, UNKNOWN_CLASS)
         self.prior: dict[int, list[Identifier]] = {}
         self.has_visit = False
         self.of_accounts: set[tuple[Identifier, ...]] = set()
@@ -128,6 +131,9 @@ class _Set:
         """The segments that say what happened."""
         for event in events:
             _FILLED[type(event)](self, event)
+        if self._who is not None and not any(isinstance(e, _MOVES) for e in events):
+            # Above the number that changed, MRG repeats what stayed as it was; MRG-1 is required.
+            self.prior.setdefault(1, [self._who.patient[0]])
         mrg = Segment("MRG")
         for position, numbers in self.prior.items():
             distinct = dict.fromkeys(numbers)

@@ -10,7 +10,7 @@ from adapters.hl7v2.codes import CLASSES
 from adapters.hl7v2.encode import Segment
 from adapters.hl7v2.retell.fields import CLEARED, at, coded, cx, dtm, ei, name, pl, repeated, when
 from adapters.hl7v2.retell.fields import text as stated_text
-from adapters.hl7v2.retell.tables import STATED_BY, STRUCTURES, dates_itself
+from adapters.hl7v2.retell.tables import STATED_BY, STRUCTURES, UNKNOWN_CLASS, dates_itself
 from adapters.hl7v2.retell.words import Dialect, Said, Untellable
 from twin_core.events import (
     AdmissionPending,
@@ -26,6 +26,7 @@ from twin_core.events import (
     Planned,
     TransferPending,
     Transferred,
+    VisitPurged,
 )
 
 _CLASS_CODES = {meant: code for code, meant in reversed(CLASSES.items()) if meant}
@@ -119,6 +120,10 @@ def visit(event: EncounterEvent, dialect: Dialect, number: int = 1) -> Segment:
     return pv1
 
 
+def _purged(pv1: Segment, event: VisitPurged, dialect: Dialect) -> None:
+    pv1.put(2, UNKNOWN_CLASS)
+
+
 def _origin(pv1: Segment, event: Transferred, dialect: Dialect) -> None:
     pv1.put(6, pl(event.origin, dialect))
 
@@ -138,6 +143,7 @@ def _tracked(pv1: Segment, event: Departed | Arrived, dialect: Dialect) -> None:
 
 
 _MORE_OF_VISIT: dict[type[Event], Callable[[Segment, Any, Dialect], None]] = {
+    VisitPurged: _purged,
     Transferred: _origin,
     TransferPending: _pending,
     Departed: _tracked,

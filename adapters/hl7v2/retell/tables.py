@@ -45,6 +45,8 @@ from twin_core.events import (
     VisitPurged,
 )
 
+UNKNOWN_CLASS = "U"
+"""PV1-2 is required; in a message that describes no visit it says nothing."""
 RESTATED = "Z99"
 """The trigger event by which IHE PAM corrects a movement."""
 TRIGGERS: dict[str, tuple[str, ...]] = {
