@@ -1,7 +1,7 @@
 """The API and the board as one ASGI application in front of a twin."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -32,7 +32,6 @@ from api.routes import (
     state,
 )
 from api.routes.asked import only_known_parameters
-from api.watching import FolderFeed
 from api.web.rendering import error_page
 from twin_core.state import HospitalState
 from twin_core.twin import Twin
@@ -66,7 +65,6 @@ def create_app(
     twin: Twin,
     *,
     listeners: Callable[[], list[dict[str, Any]]] = lambda: [],
-    folders: Sequence[FolderFeed] = (),
     all_feeds: Feeds | None = None,
     fhir_router: APIRouter | None = None,
     hosts: Collection[str] = (),
@@ -74,9 +72,9 @@ def create_app(
     """The application; its lifespan follows the twin, which the caller opens and closes.
 
     `listeners` tells which feeds are being listened to (`feed`, `address`, `connections`),
-    `all_feeds` how every feed is doing, `folders` which are watched, and `hosts` which Host names
-    are served besides loopback ones. `app.state.live.end()` ends the open event streams: call it
-    before the web server is asked to stop, which waits for them.
+    `all_feeds` how every feed is doing, and `hosts` which Host names are served besides loopback
+    ones. `app.state.live.end()` ends the open event streams: call it before the web server is asked
+    to stop, which waits for them.
     """
     version = _version()
     composer = Composer(twin, instance=secrets.token_hex(8), version=version, listeners=listeners)
@@ -97,7 +95,6 @@ def create_app(
     )
     app.state.twin = twin
     app.state.feeds = all_feeds or Feeds(twin)
-    app.state.folders = tuple(folders)
     problems.install(app, error_page)
     for module in (
         state,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from adapters.files.watch import FolderStatus
 from adapters.hl7v2 import DELAY_BOUNDS_S, ListenerStatus
 from api.silence import HeardHour, Rhythm, learned
 from twin_core.settings import Settings
@@ -61,6 +62,8 @@ class FeedReport(msgspec.Struct, frozen=True, kw_only=True):
     """Half of the first answers took no longer; one of the bounds of `delays`."""
     answered_within_p99_s: float | None = None
     listener: ListenerStatus | None = None
+    folder: FolderStatus | None = None
+    """The folder that is watched for it, if one is."""
 
 
 class Feeds:
@@ -71,8 +74,10 @@ class Feeds:
         twin: Twin,
         statuses: Callable[[], Mapping[str, ListenerStatus]] = dict,
         ports: Callable[[], Mapping[str, int]] = dict,
+        folders: Callable[[], Mapping[str, FolderStatus]] = dict,
     ) -> None:
         self._twin, self._statuses, self._ports = twin, statuses, ports
+        self._folders = folders
         self._learning = threading.Lock()
         self._learned_at: datetime | None = None
         self._rhythms: dict[str, Rhythm | None] = {}
@@ -105,10 +110,11 @@ class Feeds:
         due_by = self._due_by(feed, last_at)
         listens = settings.listeners().get(feed) if status else None
         state = feed_state(now, last_at, due_by)
+        folder = self._folders().get(feed)
         return FeedReport(
             feed=feed,
             state=state,
-            warnings=tuple(_warnings(now, state, last_at, status)),
+            warnings=tuple(_warnings(now, state, last_at, status, folder)),
             last_message_at=last_at,
             due_by=due_by,
             accepted=tally["accepted"],
@@ -120,6 +126,7 @@ class Feeds:
             answered_within_p50_s=quantile(status, 0.5),
             answered_within_p99_s=quantile(status, 0.99),
             listener=status,
+            folder=folder,
         )
 
     def _due_by(self, feed: str, last_at: datetime | None) -> datetime | None:
@@ -193,7 +200,11 @@ def certificate_warning(now: datetime, expires_at: datetime) -> str:
 
 
 def _warnings(
-    now: datetime, state: FeedState, last_at: datetime | None, status: ListenerStatus | None
+    now: datetime,
+    state: FeedState,
+    last_at: datetime | None,
+    status: ListenerStatus | None,
+    folder: FolderStatus | None,
 ) -> list[str]:
     told = []
     if state == "silent" and last_at is not None:
@@ -201,4 +212,6 @@ def _warnings(
         told.append(f"silent for {minutes:,} minutes, longer than is usual")
     if status is not None and status.certificate_expires_at is not None:
         told.append(certificate_warning(now, status.certificate_expires_at))
+    if folder is not None:
+        told.append(folder.trouble)
     return [text for text in told if text]

@@ -1,6 +1,6 @@
 """What is measured of a running twin."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from api.exposition import Measurement
@@ -22,7 +22,6 @@ def measurements(
     clients: int,
     compose_seconds: float,
     feeds: Callable[[], list[FeedReport]],
-    folders: Sequence[Mapping[str, Any]] = (),
 ) -> list[Measurement]:
     """Everything measured of a running twin."""
     quarantined: list[dict[str, Any]] = twin.query(QUARANTINED)
@@ -44,7 +43,6 @@ def measurements(
         _gauge("wardtwin_batch_seconds", "Time the last batch took to apply", twin.batch_seconds()),
         _gauge("wardtwin_quarantined_messages", "Messages in quarantine", waiting),
         *of_feeds(feeds(), twin.clock.now()),
-        *_of_folders(folders),
         _gauge("wardtwin_live_clients", "Open streams of server-sent events", clients),
         _gauge("wardtwin_board_seconds", "Time the last board took to compose", compose_seconds),
         *_outbound(destinations(twin)),
@@ -83,25 +81,6 @@ def _outbound(fed: list[dict[str, Any]]) -> list[Measurement]:
     ]
     meaning = "What became of messages for a destination"
     return [Measurement("wardtwin_outbound_total", "counter", meaning, counted), *gauges]
-
-
-def _of_folders(folders: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
-    """What watched folders have given; nothing where none is watched."""
-    if not folders:
-        return
-    put_away = tuple(
-        ({"feed": folder["feed"], "outcome": outcome}, float(folder[outcome]))
-        for folder in folders
-        for outcome in ("done", "error")
-    )
-    meaning = "Files of a watched folder put away, by feed and outcome"
-    yield Measurement("wardtwin_folder_files_total", "counter", meaning, put_away)
-    waiting = tuple(({"feed": folder["feed"]}, float(folder["waiting"])) for folder in folders)
-    meaning = "Files in a watched folder that are not put away yet"
-    yield Measurement("wardtwin_folder_waiting_files", "gauge", meaning, waiting)
-    well = tuple(({"feed": folder["feed"]}, float(not folder["trouble"])) for folder in folders)
-    meaning = "Whether files of a watched folder can be read, stored and put away"
-    yield Measurement("wardtwin_folder_ok", "gauge", meaning, well)
 
 
 def _gauge(name: str, meaning: str, number: float) -> Measurement:

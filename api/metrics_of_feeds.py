@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from adapters.files.watch import FolderStatus
 from adapters.hl7v2 import DELAY_BOUNDS_S, ListenerStatus
 from api.exposition import Histogram, Measurement
 from api.feeds import FeedReport
@@ -35,6 +36,12 @@ _OF_LISTENERS: tuple[tuple[str, str, str, Callable[[ListenerStatus], float]], ..
 )
 """Name behind `wardtwin_feed_`, kind, meaning, and where it is in a listener's status."""
 
+_OF_FOLDERS: tuple[tuple[str, str, Callable[[FolderStatus], float]], ...] = (
+    ("waiting_files", "Files in the watched folder that are not put away yet", lambda s: s.waiting),
+    ("ok", "Whether files of the folder can be read, stored and put away", lambda s: not s.trouble),
+)
+"""Name behind `wardtwin_folder_`, meaning, and where it is in a watched folder's status."""
+
 
 def of_feeds(reports: Iterable[FeedReport], now: datetime) -> list[Measurement]:
     """Every measurement of every feed, each labelled with the feed's name."""
@@ -45,7 +52,24 @@ def of_feeds(reports: Iterable[FeedReport], now: datetime) -> list[Measurement]:
         samples = tuple(({"feed": feed}, float(of(status))) for feed, status in listening)
         measured.append(Measurement(f"wardtwin_feed_{name}", kind, meaning, samples))
     measured += _answers(listening)
+    measured += _folders([(report.feed, report.folder) for report in reports if report.folder])
     return [metric for metric in measured if metric.samples]
+
+
+def _folders(watched: list[tuple[str, FolderStatus]]) -> Iterable[Measurement]:
+    yield Measurement(
+        "wardtwin_folder_files_total",
+        "counter",
+        "Files of the watched folder put away since the start, by outcome",
+        tuple(
+            ({"feed": feed, "outcome": outcome}, float(files))
+            for feed, status in watched
+            for outcome, files in (("done", status.done), ("error", status.error))
+        ),
+    )
+    for name, meaning, of in _OF_FOLDERS:
+        samples = tuple(({"feed": feed}, float(of(status))) for feed, status in watched)
+        yield Measurement(f"wardtwin_folder_{name}", "gauge", meaning, samples)
 
 
 def _silence(reports: list[FeedReport], now: datetime) -> Iterable[Measurement]:

@@ -79,15 +79,18 @@ class Server:
             await self._feeding()
             replica = Replica(self.twin)
             self._stack.callback(replica.close)
-            feeds = Feeds(self.twin, self._statuses, lambda: self.ports)
+            folders = [] if self.demo else folder_feeds(self.twin, self.settings)
+            feeds = Feeds(
+                self.twin,
+                self._statuses,
+                lambda: self.ports,
+                lambda: {folder.feed: folder.status() for folder in folders},
+            )
             operator = create_operator(self.twin, replica.query, feeds.reports)
             await self._serve(operator, self._operator_socket())
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
-            folders = [] if self.demo else folder_feeds(self.twin, self.settings)
-            app = create_app(
-                self.twin, listeners=self._board_feeds, all_feeds=feeds, folders=folders
-            )
+            app = create_app(self.twin, listeners=self._board_feeds, all_feeds=feeds)
             await self._serve(app, http)
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())

@@ -13,12 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Generator
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from adapters.files import find_files
-from adapters.files.watch import WatchedFolder, Whole, is_unchanged, set_aside
+from adapters.files.watch import FolderStatus, WatchedFolder, Whole, is_unchanged, set_aside
 from api.ingesting import Chunk, Order, chunks_of
 from api.terminal import to_json
 from api.translating import decode_receipts
@@ -97,17 +96,16 @@ class FolderFeed:
         if self._thread.is_alive():
             self._thread.join(_FAREWELL_S)
 
-    def status(self) -> dict[str, Any]:
-        """What the folder has given since the server started, as JSON words."""
-        return {
-            "feed": self.feed,
-            "path": str(self.folder.settings.path),
-            "done": self.files["done"],
-            "error": self.files["error"],
-            "waiting": self.waiting,
-            "trouble": self.trouble,
-            "last_file_at": self.last_file_at.isoformat() if self.last_file_at else None,
-        }
+    def status(self) -> FolderStatus:
+        """What the folder has given since the server started."""
+        return FolderStatus(
+            path=str(self.folder.settings.path),
+            done=self.files["done"],
+            error=self.files["error"],
+            waiting=self.waiting,
+            trouble=self.trouble,
+            last_file_at=self.last_file_at,
+        )
 
     def look(self, now: float) -> None:
         """Take the files that are whole at `now`, in the order in which they were written."""

@@ -17,6 +17,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from twin_core.settings import FolderSettings
 
 
@@ -43,6 +45,19 @@ class Sight(NamedTuple):
     """In the order in which they were written, then by name."""
     waiting: int
     """Files that may still be written."""
+
+
+class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a watched folder is doing; files are counted from the start of the server."""
+
+    path: str
+    done: int
+    error: int
+    waiting: int
+    """Files that are there and not put away yet."""
+    trouble: str
+    """What keeps files from being taken; empty while all is well."""
+    last_file_at: datetime | None
 
 
 class WatchedFolder:

@@ -69,7 +69,6 @@ async def metrics(request: Request, twin: AskedTwin) -> Response:
         clients=live_board.clients,
         compose_seconds=live_board.compose_seconds,
         feeds=request.app.state.feeds.reports,
-        folders=[folder.status() for folder in request.app.state.folders],
     )
     return Response(exposition(measured), media_type=MEDIA_TYPE)
 

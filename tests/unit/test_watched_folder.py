@@ -9,7 +9,8 @@ import pytest
 
 from adapters.files.watch import WatchedFolder, is_being_written, is_unchanged, set_aside
 from api.exposition import exposition
-from api.metrics import measurements
+from api.feeds import Feeds
+from api.metrics_of_feeds import of_feeds
 from api.watching import FolderFeed, folder_feeds
 from twin_core import Twin
 from twin_core.errors import ConfigurationError
@@ -152,15 +153,8 @@ def test_a_file_is_taken_and_put_away(twin: Twin, folder: Path) -> None:
     feed.look(0.0)
     assert ids(twin) == ["1", "2", "3"]
     assert sorted(path.name for path in (folder / "done").iterdir()) == ["a.hl7", "b.hl7"]
-    assert feed.status() | {"last_file_at": None} == {
-        "feed": "lab",
-        "path": str(folder),
-        "done": 2,
-        "error": 0,
-        "waiting": 0,
-        "trouble": "",
-        "last_file_at": None,
-    }
+    status = feed.status()
+    assert (status.done, status.error, status.waiting, status.trouble) == (2, 0, 0, "")
     assert {tally.feed for tally in twin.tallies()} == {"lab"}
 
 
@@ -216,7 +210,7 @@ def test_a_file_that_cannot_be_put_away_is_not_read_again(twin: Twin, folder: Pa
     feed.look(0.0)
     feed.look(1.0)
     assert "cannot be put into" in feed.trouble
-    assert feed.status()["waiting"] == 1
+    assert feed.status().waiting == 1
     [tally] = twin.tallies()
     assert (tally.outcome, tally.messages) == ("accepted", 1)
     (folder / "done").unlink()
@@ -272,18 +266,20 @@ def test_folders_are_measured(twin: Twin, folder: Path) -> None:
     written(folder / "a.hl7", admission(1), LONG_AGO_NS)
     feed = feed_of(twin, folder)
     feed.look(0.0)
-    measured = measurements(
-        twin,
-        version="1",
-        clients=0,
-        compose_seconds=0,
-        feeds=lambda: [],
-        folders=[feed.status()],
-    )
-    text = exposition(measured)
+    feeds = Feeds(twin, folders=lambda: {feed.feed: feed.status()})
+    text = exposition(of_feeds(feeds.reports(), AT))
     assert 'wardtwin_folder_files_total{feed="lab",outcome="done"} 1\n' in text
     assert 'wardtwin_folder_waiting_files{feed="lab"} 0\n' in text
     assert 'wardtwin_folder_ok{feed="lab"} 1\n' in text
+
+
+def test_what_is_wrong_with_a_folder_is_a_warning_of_its_feed(twin: Twin, folder: Path) -> None:
+    feed = feed_of(twin, folder / "nowhere")
+    feed.look(0.0)
+    settings = Settings.model_validate({"feeds": {"lab": {"folder": {"path": str(folder)}}}})
+    twin.settings = settings
+    [report] = Feeds(twin, folders=lambda: {"lab": feed.status()}).reports()
+    assert report.warnings == ("the folder cannot be read: No such file or directory",)
 
 
 def test_two_feeds_may_not_watch_one_folder(twin: Twin, folder: Path) -> None:
