@@ -45,19 +45,19 @@ class Site:
         for group in ORDERS[order]([self.message(row) for row in rows]):
             self.receives(group)
 
-    def receives(self, group: Sequence[bytes]) -> None:
+    def receives(self, group: Sequence[bytes], feed: str = "adt") -> None:
         receipts = []
         for raw in group:
             outcome = translate(
                 raw,
-                feed="adt",
+                feed=feed,
                 settings=FEED,
                 limits=LimitSettings(),
                 received_at=self.twin.clock.now(),
             )
             assert isinstance(outcome, Translation), outcome
             receipts.append(
-                Receipt(format="hl7v2", feed="adt", raw=raw, outcome=outcome, origin="test")
+                Receipt(format="hl7v2", feed=feed, raw=raw, outcome=outcome, origin="test")
             )
         self.twin.receive(receipts)
         self.twin.wait_applied()
@@ -80,6 +80,8 @@ class Site:
         if row.get("visit") or row.get("bed"):
             unit = "^".join((row.get("bed") or "").split("-"))
             pv1 = ["PV1", "1", "I", unit, *[""] * 15, self._cx(row.get("visit"), "VISIT")]
+            if row.get("admitted"):
+                pv1 += [*[""] * 24, row["admitted"].strftime("%Y%m%d%H%M%S+0000")]
             lines.append("|".join(pv1))
         return "\r".join((*lines, "")).encode()
 
@@ -368,6 +370,21 @@ def test_a_link_follows_a_merge_and_ends_where_both_become_one(told):
     )
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_linked_patients_who_came_at_one_instant_have_a_visit_each(twin, order):
+    site = Site(twin)
+    rows = table("""
+        event | at          | id | other | bed     | admitted
+        A01   | 11-01 08:00 | P1 | -     | OBS-1-A | 11-01 08:00
+        A01   | 11-01 08:05 | P2 | -     | NEO-1-A | 11-01 08:00
+        A24   | 11-01 09:00 | P1 | P2    | -       | -
+    """)
+    site.hears(rows, order)
+    people = site._names("patient")
+    found = [people.get(row["patient_id"]) for row in twin.query("SELECT * FROM twin.encounter")]
+    assert sorted(name for name in found if name) == ["P1", "P2"]
+
+
 # --- accounts ----------------------------------------------------------------------------------
 
 
@@ -550,6 +567,22 @@ def test_a_correction_and_a_partial_date_are_no_clash(told):
         """,
         findings=[],
     )
+
+
+def test_two_feeds_that_state_another_sex_are_a_finding_until_they_agree(twin):
+    site = Site(twin)
+    said = table("""
+        event | at          | id | sex
+        A28   | 11-01 08:00 | P1 | F
+        A28   | 11-01 09:00 | P1 | M
+        A31   | 11-01 10:00 | P1 | M
+    """)
+    for row, feed in zip(said[:2], ("adt", "lab"), strict=True):
+        site.receives([site.message(row)], feed)
+    clash = "demographics_clash: sources or merged records state different administrative sexes"
+    assert site.findings() == [clash]
+    site.receives([site.message(said[2])], "adt")
+    assert site.findings() == []
 
 
 def test_before_an_identity_event_was_known_the_twin_knew_otherwise(twin):

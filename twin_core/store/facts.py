@@ -94,6 +94,7 @@ class Fact(NamedTuple):
     message_id: int
     recorded_at: datetime
     format: str
+    feed: str = ""
 
 
 def order_of(

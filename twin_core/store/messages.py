@@ -45,7 +45,7 @@ def filed_events(entries: Sequence[Entry]) -> list[Filed]:
                 digest=envelope.digest,
                 ordinal=ordinal,
             )
-            fact = Fact(order, event, message_id, entry.received_at, head.format)
+            fact = Fact(order, event, message_id, entry.received_at, head.format, head.feed)
             filed.append(Filed(fact, ordinal, subject_of(event)))
     return filed
 

@@ -123,7 +123,7 @@ def _batch(
 
 
 def _filed(message: tuple[Any, ...], events: Sequence[Event]) -> list[Filed]:
-    message_id, format_, _, sent_at, sequence, control_id, digest, recorded_at, _ = message
+    message_id, format_, feed, sent_at, sequence, control_id, digest, recorded_at, _ = message
     filed = []
     for ordinal, event in enumerate(events):
         order = order_of(
@@ -134,6 +134,6 @@ def _filed(message: tuple[Any, ...], events: Sequence[Event]) -> list[Filed]:
             digest=digest,
             ordinal=ordinal,
         )
-        fact = Fact(order, event, message_id, recorded_at, format_)
+        fact = Fact(order, event, message_id, recorded_at, format_, feed)
         filed.append(Filed(fact, ordinal, subject_of(event)))
     return filed

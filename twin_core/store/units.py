@@ -145,7 +145,7 @@ class Units:
         wanted = pa.table({"node": pa.array(nodes, pa.int64())})  # noqa: F841  (read by name)
         found = self._connection.execute(
             "SELECT e.node, e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at,"
-            " m.sequence, m.control_id, m.digest, m.format"
+            " m.sequence, m.control_id, m.digest, m.format, m.feed"
             " FROM core.event e SEMI JOIN wanted USING (node)"
             " JOIN core.message m ON m.message_id = e.message_id"
         ).fetchall()
@@ -182,7 +182,8 @@ def latest_location_facts(connection: duckdb.DuckDBPyConnection) -> list[Fact]:
     """Every Location statement in the journal, for the hierarchy at start."""
     found = connection.execute(
         "SELECT e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at, m.sequence,"
-        " m.control_id, m.digest, m.format FROM core.event e JOIN core.message m USING (message_id)"
+        " m.control_id, m.digest, m.format, m.feed"
+        " FROM core.event e JOIN core.message m USING (message_id)"
         " WHERE e.event = 'LocationStated' ORDER BY e.event_no"
     ).fetchall()
     return [_fact(*journalled) for journalled in found]
@@ -198,6 +199,7 @@ def _fact(
     control_id: str,
     digest: bytes,
     format_: str,
+    feed: str,
 ) -> Fact:
     # One row of the journal joined with its message, back in its place in the order.
     event: Event = _EVENT.decode(payload)
@@ -209,7 +211,7 @@ def _fact(
         digest=digest,
         ordinal=ordinal,
     )
-    return Fact(order, event, message_id, recorded_at, format_)
+    return Fact(order, event, message_id, recorded_at, format_, feed)
 
 
 def last_known_at(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, datetime | None]:

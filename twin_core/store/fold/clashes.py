@@ -14,12 +14,17 @@ _COMPARED = {"birth_date": "birth dates", "sex": "administrative sexes"}
 
 
 def clashes(facts: Sequence[Fact], people: Records) -> Iterator[Note]:
-    """A note per field of which the last words of two sources or two merged records differ."""
+    """A note per field of which the last words of two sources or two merged records differ.
+
+    What one source says anew of one record is a correction.
+    """
+    if len(people.identifiers) == 1 and all(fact.feed == facts[0].feed for fact in facts):
+        return
     last: dict[tuple[int, str], dict[tuple[int, str], Fact]] = {}
     for fact in facts:
         event = fact.event
         if isinstance(event, PatientDescribed):
-            key, source = event.patient[0].key, fact.format
+            key, source = event.patient[0].key, fact.feed
         elif isinstance(event, PatientStated):
             key, source = event.subject.key, event.source
         else:

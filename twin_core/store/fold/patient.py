@@ -58,7 +58,7 @@ def fold_people(facts: Sequence[Fact], identifiers: Sequence[Identifier]) -> Fol
     rows += dict.fromkeys(_other_identifiers(people, facts, ids))
     if len(identifiers) > 1:
         rows += links(facts, survivors)
-        notes += clashes(facts, people)
+    notes += clashes(facts, people)
     for note in notes:
         rows.append(finding_row(note, _subject(note, survivors), facts[-1].recorded_at))
     return FoldedPeople(rows, survivors)

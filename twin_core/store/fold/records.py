@@ -20,7 +20,9 @@ class Records:
         self.identifiers = {i.key: i for i in identifiers}
         self._record = {key: number for number, key in enumerate(sorted(self.identifiers))}
         self._unused = count(len(self._record))
-        self._merged: dict[int, Key] = {}
+        self._merged: dict[int, tuple[int, Key]] = {}
+        """Of a merged record, how many merges there had been, and into which identifier it went."""
+        self._merges = count()
         self._parted: dict[Key, set[Key]] = {}
         """Of a moved identifier, those it was moved away from."""
 
@@ -37,7 +39,7 @@ class Records:
         """A record, and the records that it was merged into one after another."""
         yield record
         while record in self._merged:
-            record = self._record[self._merged[record]]
+            record = self._record[self._merged[record][1]]
             yield record
 
     def connect(self, identifiers: Sequence[Identifier]) -> bool:
@@ -60,8 +62,9 @@ class Records:
         for key, record in self._record.items():
             if record == gone:
                 self._record[key] = kept
-        if gone in self._merged:
-            self._merged.setdefault(kept, self._merged.pop(gone))
+        merges = [self._merged.pop(record) for record in records if record in self._merged]
+        if merges:
+            self._merged[kept] = max(merges)  # the newest one stands
 
     def merge(self, source: Key, target: Key) -> bool:
         """Merge a record into another; False where they were one record already."""
@@ -71,7 +74,7 @@ class Records:
         if gone in self._merges_of(kept):
             # The target had been merged into the source: the newest merge says who survives.
             self._merged.pop(kept, None)
-        self._merged[gone] = target
+        self._merged[gone] = (next(self._merges), target)
         return True
 
     def move(self, keys: Sequence[Key], target: Key) -> None:
@@ -79,8 +82,9 @@ class Records:
         moving = set(keys)
         record = next(self._unused) if target in moving else self._record[target]
         for key in moving:
-            fellows = {k for k in self._together(self._record[key]) if k not in moving}
-            self._parted[key] = self._parted.get(key, set()) | fellows
+            if self._record[key] != record:
+                fellows = {k for k in self._together(self._record[key]) if k not in moving}
+                self._parted[key] = self._parted.get(key, set()) | fellows
         for key in moving:
             self._record[key] = record
         if record in self._round(record):
@@ -94,7 +98,7 @@ class Records:
         """The records that a record was merged into, up to itself where merges go in a circle."""
         here = record
         while here in self._merged:
-            here = self._record[self._merged[here]]
+            here = self._record[self._merged[here][1]]
             yield here
             if here == record:
                 return
@@ -115,8 +119,3 @@ class Records:
         """The surviving record of a merged one."""
         *_, last = self._merges_of(record)
         return last if record in self._merged else None
-
-    @property
-    def has_merges(self) -> bool:
-        """Whether any record was merged into another."""
-        return bool(self._merged)
