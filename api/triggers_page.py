@@ -17,7 +17,7 @@ import msgspec
 
 from adapters.hl7v2.codes import TRIGGER_EVENTS
 from adapters.hl7v2.names import trigger_name
-from adapters.hl7v2.triggers import TRANSLATORS
+from adapters.hl7v2.triggers import KEPT_BECAUSE, TRANSLATORS
 from twin_core.events import Event, PatientDescribed
 from twin_core.store import subjects
 from twin_core.store.facts import DESCRIPTION, RANKS
@@ -101,7 +101,8 @@ def _row(trigger_event: str, trigger: str) -> str:
     translator = TRANSLATORS.get(trigger_event)
     name = trigger_name(trigger_event)
     if translator is None:
-        return f"| {trigger} | {name} | {_KEPT} | |"
+        why = KEPT_BECAUSE.get(trigger_event)
+        return f"| {trigger} | {name} | {_KEPT}{f': {why}' if why else ''} | |"
     events = ", ".join(f"`{kind.__name__}`" for kind in events_of(translator)) or "none"
     return f"| {trigger} | {name} | {does(translator, trigger)} | {events} |"
 

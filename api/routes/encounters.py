@@ -58,6 +58,12 @@ PARTS = {
     "milestones": """
         SELECT kind, "at" FROM twin.encounter_milestone
         WHERE encounter_id = $encounter_id ORDER BY "at", kind""",
+    "plans": """
+        SELECT kind, status, stated_at, expected_at, ended_at, facility, unit, room, bed
+        FROM twin.encounter_plan WHERE encounter_id = $encounter_id ORDER BY stated_at, plan_id""",
+    "tracking": """
+        SELECT status, temporary, facility, unit, room, bed, from_at, to_at
+        FROM twin.encounter_tracking WHERE encounter_id = $encounter_id ORDER BY from_at""",
     "identifiers": """
         SELECT system, value, type FROM twin.encounter_identifier
         WHERE encounter_id = $encounter_id ORDER BY type, system, value""",
@@ -129,6 +135,33 @@ class Milestone(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None
 
 
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to come: admission, transfer, discharge or return, and what became of it."""
+
+    kind: str
+    status: str
+    stated_at: datetime
+    expected_at: datetime | None
+    ended_at: datetime | None
+    facility: str | None
+    unit: str | None
+    room: str | None
+    bed: str | None
+
+
+class Tracked(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the patient was besides the assigned bed: on the way (departed) or there (arrived)."""
+
+    status: str
+    temporary: bool
+    facility: str | None
+    unit: str | None
+    room: str | None
+    bed: str | None
+    from_at: datetime
+    to_at: datetime | None
+
+
 class KnownAs(msgspec.Struct, frozen=True, kw_only=True):
     """An identifier of the visit."""
 
@@ -168,6 +201,8 @@ class EncounterDetail(msgspec.Struct, frozen=True, kw_only=True):
     statuses: list[Period]
     classes: list[Period]
     milestones: list[Milestone]
+    plans: list[Plan]
+    tracking: list[Tracked]
     identifiers: list[KnownAs]
     messages: list[SaidBy]
 

@@ -411,3 +411,26 @@ def test_a_batch_is_answered_as_each_message_asks(fresh: Any, heard: tuple[bytes
     assert (answer.status_code, answer.headers["x-wardtwin-outcome"]) == (200, "2 accepted")
     assert [line[:6] for line in answer.text.split("\r") if line.startswith("MSA")] == ["MSA|CA"]
     assert "\rBTS|1\r" in answer.text
+
+
+def test_an_encounter_shows_what_is_planned_and_where_the_patient_is(
+    fresh: Any, twin: Twin, heard: tuple[bytes, ...]
+) -> None:
+    def adt(trigger: str, minute: int, further: str) -> bytes:
+        at = f"202603020905{minute:02}+0000"
+        return (
+            f"MSH|^~\\&|PAS|GEN|TWIN|GEN|{at}||ADT^{trigger}|C{minute}|P|2.5.1\rEVN|{trigger}|{at}\r"
+            f"PID|1||PV2^^^GEN^MR\rPV1||I|MED^1^2^GEN||||||||{further}"
+        ).encode()
+
+    visit = "||||||||V2^^^GEN^VN" + "|" * 23
+    transfer, departure = adt("A15", 1, visit + "ICU^1^1^GEN"), adt("A09", 2, "OR^3" + visit)
+    for raw in (heard[1], transfer, departure):
+        assert fresh.post("/v1/hl7v2", content=raw).status_code == 200
+    twin.wait_applied()
+    [listed] = fresh.get("/v1/encounters").json()["encounters"]
+    shown = fresh.get(f"/v1/encounters/{listed['encounter_id']}").json()
+    [plan], [tracked] = shown["plans"], shown["tracking"]
+    assert (plan["kind"], plan["status"], plan["unit"]) == ("transfer", "active", "ICU")
+    assert (tracked["status"], tracked["temporary"]) == ("departed", True)
+    assert (tracked["unit"], tracked["room"], tracked["to_at"]) == ("OR", "3", None)

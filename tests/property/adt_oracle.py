@@ -386,7 +386,26 @@ def _void(
             undone[target] = n
             if cancel.cancels is Cancelled.DISCHARGE:
                 found[target] = _found(events[target], cancel.place)
+                void |= _same_departure(events, n, target, void)
     return void, found, baseless, undone
+
+
+def _same_departure(
+    events: Sequence[EncounterEvent], n: int, target: int, void: set[int]
+) -> set[int]:
+    """Discharges that the one undone at n had repeated: they tell of the same departure."""
+    cancel = events[n]
+    if cancel.movement is not None:
+        return set()
+    opened = [i for i in range(target) if isinstance(events[i], OPENING) and i not in void]
+    since = max(opened, default=-1)
+    return {
+        i
+        for i in range(since + 1, target)
+        if isinstance(events[i], Discharged)
+        and events[i].entered_at <= cancel.entered_at
+        and events[i].occurred_at <= cancel.occurred_at
+    }
 
 
 def _swept(

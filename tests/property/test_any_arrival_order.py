@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from twin_core import Twin
 from twin_core.events import (
+    AdmissionPending,
     Admitted,
+    Arrived,
     BedStatusChanged,
     Cancelled,
     ClassChanged,
     Demographics,
+    Departed,
     Discharged,
+    DischargePending,
     EncounterStated,
     EncounterUpdated,
     Envelope,
@@ -26,15 +30,18 @@ from twin_core.events import (
     LeaveEnded,
     LeaveStarted,
     LocationStated,
+    Movement,
     PatientDescribed,
     PatientsMerged,
     PatientStated,
     Planned,
     Registered,
     StatedPeriod,
+    TransferPending,
     Transferred,
     Translation,
     Visit,
+    VisitPurged,
 )
 from twin_core.identifiers import Identifier, Place
 from twin_core.inbox import Receipt
@@ -51,6 +58,9 @@ VIEWS = (
     "encounter_identifier",
     "encounter_status",
     "encounter_class",
+    "encounter_milestone",
+    "encounter_plan",
+    "encounter_tracking",
     "stay",
     "location",
     "location_status",
@@ -81,8 +91,15 @@ def messages(draw: st.DrawFn) -> tuple[Event, ...]:
         demographics=Demographics(sex=draw(st.sampled_from(["female", "male", None]))),
     )
     simple = [Admitted, Registered, Planned, Discharged, ClassChanged, LeaveStarted, LeaveEnded]
+    simple += [AdmissionPending, DischargePending, VisitPurged]
+    tracked = [TransferPending, Departed, Arrived]
+    names = draw(st.sampled_from([None, None, None, ("M1",), ("M2",)]))
+    if names is not None:
+        common["movement"] = Movement(identifiers=names, corrects=draw(st.booleans()))
     kind = draw(
-        st.sampled_from([*simple, EncounterUpdated, "move", "cancel", "merge", "bed", "fhir"])
+        st.sampled_from(
+            [*simple, *tracked, EncounterUpdated, "move", "cancel", "merge", "bed", "fhir"]
+        )
     )
     if kind == "move":
         origin = draw(st.sampled_from([*PLACES, Place()]))
@@ -100,6 +117,8 @@ def messages(draw: st.DrawFn) -> tuple[Event, ...]:
         return (BedStatusChanged(occurred_at=at, place=PLACES[0], operational_status=code),)
     if kind == "fhir":
         return (draw(resources(at, n)),)
+    if kind in tracked:
+        common["destination"] = draw(st.sampled_from(PLACES))
     return (described, kind(**common))
 
 

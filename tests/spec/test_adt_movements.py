@@ -112,6 +112,39 @@ def test_a_class_change_is_cancelled_by_name_only(ward):
     """)
 
 
+def test_a13_after_two_discharges_leaves_nobody_discharged(ward):
+    ward.hears("""
+        event | at          | evn6 | visit | bed     | admitted    | left
+        A01   | 11-01 08:00 | -    | V1    | MED-7-1 | 11-01 08:00 | -
+        A03   | 11-02 12:00 | -    | V1    | MED-7-1 | -           | 11-02 12:00
+        A03   | 11-02 12:30 | -    | V1    | MED-7-1 | -           | 11-02 12:20
+        A13   | 11-02 13:00 | -    | V1    | MED-7-1 | -           | -
+    """)
+    ward.stays("""
+        visit | bed     | from        | to
+        V1    | MED-7-1 | 11-01 08:00 | -
+    """)
+    ward.visits("""
+        visit | status      | discharged
+        V1    | in-progress | -
+    """)
+    assert ward.findings() == []
+
+
+def test_a13_of_the_first_of_two_discharges_leaves_the_second(ward):
+    ward.hears("""
+        event | at          | evn6        | visit | bed     | admitted    | left
+        A01   | 11-01 08:00 | -           | V1    | MED-7-1 | 11-01 08:00 | -
+        A03   | 11-02 12:00 | -           | V1    | MED-7-1 | -           | 11-02 12:00
+        A03   | 11-02 12:30 | -           | V1    | MED-7-1 | -           | 11-02 12:20
+        A13   | 11-02 13:00 | 11-02 12:00 | V1    | MED-7-1 | -           | -
+    """)
+    ward.visits("""
+        visit | status   | discharged
+        V1    | finished | 11-02 12:20
+    """)
+
+
 # --- doctors and deleted visits ----------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.hl7v2.codes import TRIGGER_EVENTS
 from adapters.hl7v2.names import TRIGGER_NAMES
-from adapters.hl7v2.triggers import TRANSLATORS
+from adapters.hl7v2.triggers import KEPT_BECAUSE, TRANSLATORS
 from api.triggers_page import does, events_of, filed_under, page
 from twin_core import events
 
@@ -34,6 +34,8 @@ def test_every_trigger_event_has_a_row_and_a_name() -> None:
 def test_a_trigger_event_is_either_applied_or_kept() -> None:
     [kept] = {line for line in page().splitlines() if line.startswith("| A19 |")}
     assert "*kept*" in kept
+    assert "a query asks" in kept
+    assert not set(KEPT_BECAUSE) & set(TRANSLATORS)
     [applied] = {line for line in page().splitlines() if line.startswith("| A02 |")}
     assert "PV1-6 to PV1-3" in applied
     assert "`Transferred`" in applied

@@ -53,6 +53,17 @@ TRANSLATORS: dict[str, Translator] = {
 """Translators by message type and trigger event (`ADT^A01`). Any other event that
 `codes.TRIGGER_EVENTS` lists is journalled and not applied."""
 
+_UNDEFINED = "chapter 3 defines no such event"
+KEPT_BECAUSE: dict[str, str] = {
+    "ADT^A19": "a query asks and tells nothing",
+    "ADT^A56": _UNDEFINED,
+    "ADT^A57": _UNDEFINED,
+    "ADT^A58": _UNDEFINED,
+    "ADT^A59": _UNDEFINED,
+    "ADT^A60": "adverse reactions say nothing of beds or of the course of a visit",
+}
+"""Why a trigger event has no translator, where the standard itself gives the reason."""
+
 
 def translator_of(trigger_event: str, reading: Reading) -> Translator | None:
     """What translates a message: what its ZBE says where it has one, else its trigger event."""

@@ -4,7 +4,8 @@ A cancel undoes the event of its kind that occurred at EVN-6; of several, one th
 by the time of the cancel, so that a correction charted for the same instant stands. Where EVN-6 is
 empty or matches nothing, it undoes the latest live one that had occurred and had been entered by
 then. A cancel that names its movement (IHE PAM ZBE-1) undoes that one and no other that has a name.
-A cancelled admission takes along the movements that followed it, up to the next admission.
+A cancelled discharge takes along earlier reports of the same discharge, and a
+cancelled admission the movements that followed it, up to the next admission.
 """
 
 from collections.abc import Sequence
@@ -116,6 +117,7 @@ def _surviving(facts: Sequence[Fact]) -> Surviving:
         target = _target(cancel, facts, dead)
         if target is not None:
             dead.add(id(target))
+            dead |= _repeated(cancel, target, facts, dead)
             undone.append(Undone(cancel, target))
         else:
             notes.append(Note("cancel_without_target", cancel, "nothing of its kind to cancel"))
@@ -174,6 +176,26 @@ def _deleted(purge: Fact, later: Sequence[Fact]) -> Surviving:
         if isinstance(fact.event, MOVEMENTS)
     ]
     return Surviving([purge], [purge], [], notes, None)
+
+
+def _repeated(cancel: Fact, target: Fact, facts: Sequence[Fact], dead: set[int]) -> set[int]:
+    """Earlier reports of the discharge that a cancel undoes: a patient leaves once.
+
+    Whoever cancels a discharge says that the patient is there; an earlier report of it, which the
+    one undone had replaced, does not come back. A cancel that names its movement undoes that only.
+    """
+    event = cancel.event
+    assert isinstance(event, EventCancelled)  # noqa: S101  (narrows the type)
+    if event.cancels is not Cancelled.DISCHARGE or event.movement is not None:
+        return set()
+    repeated: set[int] = set()
+    for fact in reversed(facts):
+        if fact.order < target.order and id(fact) not in dead:
+            if isinstance(fact.event, OPENINGS):
+                break
+            if isinstance(fact.event, Discharged) and _was_known(fact.event, event):
+                repeated.add(id(fact))
+    return repeated
 
 
 def _following(
