@@ -1,0 +1,296 @@
+"""Results and alarms in the twin: whose they are, what corrects them, what they never do."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.hl7v2 import translate
+from twin_core import Twin
+from twin_core.events import (
+    DeviceStated,
+    Envelope,
+    ObservationsReported,
+    Rejection,
+    Translation,
+)
+from twin_core.identifiers import Identifier
+from twin_core.inbox import Receipt
+from twin_core.settings import FeedSettings, LimitSettings
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+FEED = FeedSettings(time_zone="UTC")
+EUI = "ACDE48234567ABCD^^ACDE48234567ABCD^EUI-64"
+PULSE = "147842^MDC_ECG_HEART_RATE^MDC|1.1.1.1|80|264864^MDC_DIM_BEAT_PER_MIN^MDC|||||R"
+SODIUM = "OBX|1|NM|2951-2^Sodium^LN||{value}|mmol/L|135-145||||{status}"
+
+
+def heard(kind: str, sent: str, *segments: str, limits: LimitSettings | None = None) -> Any:
+    header = f"MSH|^~\\&|LAB|H|||202611010{sent}00||{kind}|{kind}-{sent}|P|2.6"
+    return translate(
+        "\r".join([header, *segments]).encode(),
+        feed="lab",
+        settings=FEED,
+        limits=limits or LimitSettings(),
+        received_at=NOON,
+    )
+
+
+def results(*lines: str) -> tuple[Any, ...]:
+    outcome = heard("ORU^R01", "800", "PID|||1^^^H^MR", "OBR|1||F1|||||20261101070000", *lines)
+    assert isinstance(outcome, Translation), outcome
+    [report] = [e for e in outcome.events if isinstance(e, ObservationsReported)]
+    return report.observations
+
+
+def sodium(sent: str, value: object, status: str, patient: str = "1", visit: str = "") -> Any:
+    pv1 = (f"PV1|1|I|ICU^1^A{'|' * 16}{visit}",) if visit else ()
+    line = SODIUM.format(value=value, status=status)
+    identified = (f"PID|||{patient}^^^H^MR", *pv1, "OBR|1||F1^LAB||||20261101070000")
+    return heard("ORU^R01", sent, *identified, line)
+
+
+@pytest.fixture
+def twin(tmp_path: Path) -> Iterator[Twin]:
+    with Twin.open(tmp_path / "twin.duckdb") as opened:
+        yield opened
+
+
+def tell(twin: Twin, *outcomes: Any, format_: str = "hl7v2") -> None:
+    for outcome in outcomes:
+        assert isinstance(outcome, Translation), outcome
+        receipt = Receipt(format=format_, feed="lab", raw=b"", outcome=outcome, origin="test")
+        twin.receive([receipt])
+        twin.wait_applied()
+
+
+def one(twin: Twin, sql: str) -> tuple[Any, ...]:
+    [row] = twin.query(sql)
+    return tuple(row.values())
+
+
+# --- what a result is ------------------------------------------------------------------------
+
+
+def test_a_corrected_result_is_the_same_observation(twin: Twin) -> None:
+    tell(twin, sodium("800", 139, "F"))
+    first = one(twin, "SELECT observation_id, value_number, status FROM twin.observation")
+    tell(twin, sodium("900", 141, "C"))
+    assert first[1:] == (139.0, "final")
+    corrected = one(twin, "SELECT observation_id, value_number, status FROM twin.observation")
+    assert corrected == (first[0], 141.0, "corrected")
+    before = twin.query("SELECT value FROM core.observation_version WHERE known_to < 'infinity'")
+    assert [row["value"] for row in before] == ["139"]
+
+
+def test_a_deleted_result_keeps_its_value_and_is_entered_in_error(twin: Twin) -> None:
+    tell(twin, sodium("800", 139, "F"), sodium("900", "", "D"))
+    found = one(twin, "SELECT value_number, unit, status FROM twin.observation")
+    assert found == (139.0, "mmol/L", "entered-in-error")
+
+
+def test_a_preliminary_result_that_is_sent_again_late_does_not_undo_the_final_one(
+    twin: Twin,
+) -> None:
+    tell(twin, sodium("800", 139, "F"), sodium("900", 120, "P"))
+    assert one(twin, "SELECT value_number, status FROM twin.observation") == (139.0, "final")
+
+
+def test_a_message_sent_twice_changes_nothing(twin: Twin) -> None:
+    tell(twin, sodium("800", 139, "F"), sodium("800", 139, "F"))
+    assert one(twin, "SELECT count(*) FROM core.observation_version") == (1,)
+
+
+def test_a_result_never_moves_anyone_and_makes_no_visit(twin: Twin) -> None:
+    tell(twin, sodium("800", 139, "F", visit="V1"))
+    for table in ("encounter", "stay", "location"):
+        assert twin.query(f"FROM twin.{table}") == []
+    assert one(twin, "SELECT count(encounter_id) FROM twin.observation") == (1,)
+
+
+def test_a_result_leaves_what_is_known_of_a_person_alone(twin: Twin) -> None:
+    person = "PID|||1^^^H^MR||Newname^Ada||19500101|F"
+    stale = "PID|||1^^^H^MR||Oldname^Ada||19500101|F"
+    tell(twin, heard("ADT^A31", "700", "EVN|A31|20261101070000", person))
+    tell(twin, heard("ORU^R01", "800", stale, SODIUM.format(value=1, status="F")))
+    assert one(twin, "SELECT family_name FROM twin.patient") == ("Newname",)
+
+
+# --- whose it is -----------------------------------------------------------------------------
+
+
+def test_a_result_follows_its_patient_through_a_merge(twin: Twin) -> None:
+    merge = heard("ADT^A40", "900", "PID|||2^^^H^MR", "MRG|1^^^H^MR")
+    tell(twin, sodium("800", 139, "P", patient="1"), merge, sodium("910", 140, "F", patient="2"))
+    owner = "SELECT p.patient_id FROM twin.patient p WHERE merged_into IS NULL"
+    found = "SELECT patient_id, value_number, status FROM twin.observation"
+    assert one(twin, found) == (*one(twin, owner), 140.0, "final")
+
+
+def test_a_merge_alone_moves_what_was_reported_before(twin: Twin) -> None:
+    tell(twin, sodium("800", 139, "F", patient="1"))
+    tell(twin, heard("ADT^A40", "900", "PID|||2^^^H^MR", "MRG|1^^^H^MR"))
+    owner = one(twin, "SELECT patient_id FROM twin.patient WHERE merged_into IS NULL")
+    assert one(twin, "SELECT patient_id FROM twin.observation") == owner
+
+
+def test_equal_results_of_two_patients_under_one_order_number_stay_apart(twin: Twin) -> None:
+    tell(twin, sodium("800", 139, "F", patient="1"), sodium("810", 150, "C", patient="2"))
+    rows = twin.query("SELECT value_number FROM twin.observation ORDER BY 1")
+    assert [row["value_number"] for row in rows] == [139.0, 150.0]
+
+
+def test_a_visit_named_before_anyone_described_it_is_the_one_described_later(twin: Twin) -> None:
+    tell(twin, sodium("800", 139, "F", visit="V1^^^H^VN"))
+    pv1 = f"PV1|1|I|ICU^1^A{'|' * 16}V1^^^H^VN{'|' * 25}20261101060000"
+    tell(twin, heard("ADT^A01", "600", "EVN|A01|20261101060000", "PID|||1^^^H^MR", pv1))
+    visit = one(twin, "SELECT encounter_id, patient_id FROM twin.encounter")
+    assert one(twin, "SELECT encounter_id, patient_id FROM twin.observation") == visit
+
+
+def test_a_device_of_reports_is_the_device_that_a_resource_describes(twin: Twin) -> None:
+    tell(twin, heard("ORU^R01", "800", "OBR|1", f"OBX|1|NM|{PULSE}|||||||{EUI}"))
+    assert one(twin, "SELECT name FROM twin.device") == (None,)
+    stated = DeviceStated(
+        occurred_at=NOON,
+        source="ehr",
+        subject=Identifier("ehr", "Device/1", "reference"),
+        identifiers=(
+            # Sorts before the number that the device reports, so that the id changes.
+            Identifier("urn:asset", "M-17"),
+            Identifier("urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680", "AC-DE-48-23-45-67-AB-CD"),
+        ),
+        name="Monitor 17",
+    )
+    envelope = Envelope(
+        feed="ehr",
+        sender="ehr",
+        control_id="1",
+        trigger_event="FHIR Device",
+        sent_at=NOON,
+        digest=b"1" * 16,
+    )
+    tell(twin, Translation(envelope=envelope, events=(stated,)), format_="fhir")
+    device = one(twin, "SELECT device_id FROM twin.device WHERE name = 'Monitor 17'")
+    assert one(twin, "SELECT device_id, patient_id FROM twin.observation") == (*device, None)
+
+
+def test_an_alarm_has_one_id_from_its_start_to_its_end(twin: Twin) -> None:
+    def alarm(sent: str, number: str, phase: str) -> Any:
+        obr = f"OBR|1||{number}^M|196616^MDC_EVT_ALARM^MDC|||202611010{sent}00{'|' * 22}^A1&M"
+        event = "OBX|1|CWE|196616^MDC_EVT_ALARM^MDC|1.0.0.1|196670^MDC_EVT_LO^MDC||||||F"
+        said = f"OBX|2|ST|68481^MDC_ATTR_EVENT_PHASE^MDC|1.0.0.2|{phase}||||||F"
+        return heard("ORU^R40", sent, obr, event, said)
+
+    tell(twin, alarm("810", "A2", "end"), alarm("800", "A1", "start"))
+    rows = twin.query("SELECT alarm_id, phase, code, kind FROM twin.device_event ORDER BY phase")
+    assert [(r["phase"], r["code"], r["kind"]) for r in rows] == [
+        ("end", "196670", "alarm"),
+        ("start", "196670", "alarm"),
+    ]
+    assert len({r["alarm_id"] for r in rows}) == 1
+
+
+# --- what may come ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "number", "comparator", "kind"),
+    [
+        ("5", 5.0, "", "Quantity"),
+        ("-0.5", -0.5, "", "Quantity"),
+        (".5", 0.5, "", "Quantity"),
+        ("5.", 5.0, "", "Quantity"),
+        (" 5 ", 5.0, "", "Quantity"),
+        ("+1.5E2", 150.0, "", "Quantity"),
+        ("<5", 5.0, "<", "Quantity"),
+        (">= 200", 200.0, ">=", "Quantity"),
+        ("1,2", None, "", "string"),
+        ("NaN", None, "", "string"),
+        ("inf", None, "", "string"),
+        ("1e999", None, "", "string"),
+        ("1_000", None, "", "string"),
+        ("0x10", None, "", "string"),
+        ("٣", None, "", "string"),
+        ("9" * 60, None, "", "string"),
+        (".", None, "", "string"),
+        ("--", None, "", "string"),
+        ("see comment", None, "", "string"),
+        ("9" * 400_000, None, "", "string"),
+    ],
+)
+def test_a_number_is_a_number_or_kept_as_text(
+    sent: str, number: float | None, comparator: str, kind: str
+) -> None:
+    [found] = results(f"OBX|1|NM|X^^L||{sent}||||||F")
+    assert (found.value_number, found.comparator, found.value_type) == (number, comparator, kind)
+    if len(sent) <= 200:
+        assert found.value == sent.strip()
+    else:
+        assert (found.value, found.withheld) == ("", "narrative")
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "value", "withheld"),
+    [
+        ("TX", "a" * 201, "", "narrative"),
+        ("ST", "part one~part two", "", "narrative"),
+        ("FT", "short", "", "narrative"),
+        ("PN", "Doe^Jane", "", "person"),
+        ("NA", "1^2^3", "", "waveform"),
+        ("RP", "pointer^app^pdf", "", "attachment"),
+        ("CWE", "A^Alpha^L~B^Beta^L", "Alpha; Beta", ""),
+        ("SN", "^100^-^200", "100-200", ""),
+        ("SN", "^1^:^128", "1:128", ""),
+        ("NM", "1~2", "1; 2", ""),
+        ("ID", "Y", "Y", ""),
+        ("TM", "0815", "0815", ""),
+        ("??", "odd", "odd", ""),
+        ("", "untyped", "untyped", ""),
+        ("ST", '""', "", ""),
+    ],
+)
+def test_values_are_kept_as_text_or_said_to_be_withheld(
+    kind: str, sent: str, value: str, withheld: str
+) -> None:
+    [found] = results(f"OBX|1|{kind}|X^^L||{sent}||||||F")
+    assert (found.value, found.withheld) == (value, withheld)
+
+
+def test_a_message_of_five_thousand_results_is_read(twin: Twin) -> None:
+    lines = [f"OBX|{n}|NM|C{n % 7}^^L|{n % 3}|{n}|mmol/L|||||F" for n in range(4_990)]
+    outcome = heard("ORU^R01", "800", "PID|||1^^^H^MR", "OBR|1||F1", *lines)
+    tell(twin, outcome)
+    found = one(twin, "SELECT count(*), count(DISTINCT observation_id) FROM twin.observation")
+    assert found == (4_990, 4_990)
+
+
+def test_too_many_segments_are_refused_before_they_are_split() -> None:
+    lines = ["OBX|1|NM|X^^L||1||||||F"] * 6_000
+    refused = heard("ORU^R01", "800", *lines)
+    assert isinstance(refused, Rejection)
+    assert refused.faults[0].code == "104"
+
+
+def test_a_result_of_the_future_is_noted() -> None:
+    outcome = heard("ORU^R01", "800", "OBR|1||F1||||20991231000000", "OBX|1|NM|X^^L||1||||||F")
+    assert [finding.kind for finding in outcome.findings] == ["clock_skew"]
+
+
+def test_several_patients_of_one_message_keep_their_results() -> None:
+    first = ("PID|||1^^^H^MR", "OBR|1||F1", "OBX|1|NM|X^^L||1||||||F")
+    second = ("PID|||2^^^H^MR", "OBR|1||F2", "OBX|1|NM|X^^L||2||||||F")
+    outcome = heard("ORU^R01", "800", *first, *second)
+    reports = [e for e in outcome.events if isinstance(e, ObservationsReported)]
+    assert [(r.patient[0].value, r.observations[0].value) for r in reports] == [
+        ("1", "1"),
+        ("2", "2"),
+    ]
+
+
+def test_a_result_without_patient_order_or_time_is_kept(twin: Twin) -> None:
+    tell(twin, heard("ORU^R01", "800", "OBX|1|NM|X^^L||1"))
+    found = one(twin, "SELECT patient_id, filler_order, status, value FROM twin.observation")
+    assert found == (None, None, "unknown", "1")
