@@ -28,6 +28,7 @@ TAGS = [
     },
     {"name": "encounters", "description": "Visits with their stays and histories"},
     {"name": "appointments", "description": "The schedule, with what every appointment takes"},
+    {"name": "observations", "description": "Results, vital signs and device measurements"},
     {"name": "kpis", "description": "The KPI catalogue and its figures"},
     {"name": "messages", "description": "What was received, and what became of it"},
     {"name": "feeds", "description": "Listeners, their counts and delays, and who is silent"},
