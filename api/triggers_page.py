@@ -30,8 +30,9 @@ code: `python -m api.triggers_page > docs/reference/triggers.md`.
 A message of any other type or trigger event is answered AR, with code 200 or 201 of table 0357, and
 kept in quarantine. A trigger event marked *kept* is acknowledged (AA) and kept with status
 `journalled`: it changes nothing in the twin. Every event of a message with a PID comes with a
-`PatientDescribed`, which is not repeated below.
-[How ADT messages are read](../explanation/adt-semantics.md) says more.
+`PatientDescribed`, which is not repeated below; only what devices alone measured comes without it.
+More: [how ADT messages are read](../explanation/adt-semantics.md), and
+[how results are](../explanation/results.md).
 """
 _EVENTS = """## Events
 

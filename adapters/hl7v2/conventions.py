@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from adapters.hl7v2.codings import Terms
 from adapters.hl7v2.er7 import Message
+from adapters.hl7v2.quirks import Sent
 from adapters.hl7v2.timestamps import Calendar
 from twin_core.identifiers import NOWHERE, Place
 from twin_core.settings import FeedSettings, LimitSettings
@@ -32,6 +33,8 @@ class Conventions:
         self.lenient = settings.strictness == "lenient"
         self._beds = {tuple(_padded(sent)): place for sent, place in settings.beds.items()}
         self.terms = Terms(settings.authorities)
+        self.events_sent: dict[str, Sent] = {}
+        """What MSH-9 as sent names, read once."""
         self._places: dict[tuple[str, str], Place] = {}
         self._systems: dict[str, str] = {}
         self.meanings: dict[tuple[str, str], Any] = {}

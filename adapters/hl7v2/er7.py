@@ -231,8 +231,16 @@ def _check_counts(text: str, size: int, delimiters: Delimiters, limits: LimitSet
 
 
 def _check_each_segment(text: str, delimiters: Delimiters, limits: LimitSettings) -> None:
+    lines = text.split("\r")
+    # A report of a hundred results is long without any line of it being so.
+    if (
+        max(map(len, lines)) * 4 <= limits.field_bytes
+        and max([line.count(delimiters.field) for line in lines]) <= limits.fields
+        and max([line.count(delimiters.repetition) for line in lines]) < limits.repetitions
+    ):
+        return
     seen: dict[str, int] = {}
-    for line in text.split("\r"):
+    for line in lines:
         name = line[:3] if _is_name(line[:3]) else "MSH"
         seen[name] = seen.get(name, 0) + 1
         if line.count(delimiters.field) > limits.fields:

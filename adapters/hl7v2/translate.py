@@ -28,6 +28,7 @@ from twin_core.settings import FeedSettings, LimitSettings
 
 _LONGEST_CONTROL_ID = 255
 _LONGEST_EVENT = 20
+_KNOWN_EVENTS = 200
 _KNOWN_FEEDS = 64
 
 
@@ -155,7 +156,14 @@ def _control_id(message: Message, conventions: Conventions) -> str:
 
 def _event_sent(message: Message, conventions: Conventions) -> Sent:
     """MSH-9 as (`ADT`, `A01`); the event from EVN-1 where version 2.2 left it out."""
-    kind, trigger = message.components(message.first_repetition(message.header[8]))[:2]
+    named = message.header[8]
+    known = conventions.events_sent.get(named) if message.is_standard else None
+    if known is not None:
+        return known
+    kind, trigger = message.components(message.first_repetition(named))[:2]
+    if kind and trigger and message.is_standard and len(conventions.events_sent) < _KNOWN_EVENTS:
+        sent = conventions.events_sent[named] = Sent(kind, trigger.upper())
+        return sent
     if not trigger:
         evn = message.segment("EVN")
         trigger = message.code(evn[1]) if evn is not None else ""

@@ -29,15 +29,16 @@ class Order:
         reading: Reading,
         vocabulary: Vocabulary,
         obr: Segment,
-        orc: Segment | None,
+        orc: str | None,
         sequence: int,
     ) -> None:
         self.obr = obr
         self.filler = vocabulary.number(obr[3], FILLER)
         self.placer = vocabulary.number(obr[2], PLACER)
-        if orc is not None:
-            self.filler = self.filler or vocabulary.number(orc[3], FILLER)
-            self.placer = self.placer or vocabulary.number(orc[2], PLACER)
+        if orc is not None and (self.filler is None or self.placer is None):
+            fields = reading.split(orc)
+            self.filler = self.filler or vocabulary.number(fields[3], FILLER)
+            self.placer = self.placer or vocabulary.number(fields[2], PLACER)
         recorded_at = reading.recorded_at
         self.reported_at = recorded_at
         """OBR-22 where it is filled and not ahead of the message, else EVN-2 or MSH-7."""

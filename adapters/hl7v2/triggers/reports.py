@@ -26,22 +26,28 @@ class Groups:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._vocabulary = reading.conventions.terms.of(reading.message)
-        self.orc: Segment | None = None
+        self._codings, self._units = self._vocabulary.codings, self._vocabulary.units
+        self.orc: str | None = None
         self.orders: list[tuple[Order, list[Observation]]] = []
         self._order: Order | None = None
         self._observations: list[Observation] = []
         self._latest = reading.sent_at
         self._repeats: dict[tuple[object, ...], int] = {}
+        self._scopes: dict[Identifier | None, int] = {}
         self._containers: dict[str, Identifier] = {}
+        self._holders: dict[str, Identifier | None] = {}
         self._measured = self._number = 0
 
     def measured_only(self) -> bool:
         """Whether devices measured all of it (MDC codes)."""
+        if not self._measured:
+            return False
         return self._measured == sum(len(observations) for _, observations in self.orders)
 
     def order(self, obr: Segment) -> Order:
         """An OBR opens a group."""
-        self._containers = {}
+        self._containers.clear()
+        self._holders.clear()
         sequence = len(self.orders) + 1
         order = Order(self._reading, self._vocabulary, obr, self.orc, sequence)
         self._latest = max(self._latest, order.effective_at)
@@ -70,7 +76,7 @@ class Groups:
         if len(obx) < _FIELDS:
             obx += [""] * (_FIELDS - len(obx))
         order = self._order or self.order(_NO_OBR)
-        coding = self._vocabulary.coding(obx[3])
+        coding = self._codings.get(obx[3]) or self._vocabulary.coding(obx[3])
         if coding is None:
             detail = "An OBX has no observation identifier (OBX-3) and is left out."
             self._reading.note("missing_identifier", detail)
@@ -80,6 +86,7 @@ class Groups:
             if not obx[2] and not obx[5]:
                 if device is not None:
                     self._containers[obx[4]] = device
+                    self._holders.clear()
                 return
             device = device or self._container(obx[4])
             self._measured += 1
@@ -92,32 +99,31 @@ class Groups:
     def _observation(
         self, order: Order, obx: Segment, coding: Coding, device: Identifier | None
     ) -> Observation:
-        _, _, kind, _, sub_id, sent, unit, reference, flags, _, _, status, *_ = obx
-        number = finite(sent) if kind == "NM" else None
-        measure = self._vocabulary.unit(unit)
+        # By index: unpacking with a star would cost twice as much, for every result of a feed.
+        kind, sent, unit, flags, status = obx[2], obx[5], obx[6], obx[8], obx[11]
+        measure = self._units.get(unit) or self._vocabulary.unit(unit)
         if measure.unknown:
             detail = "OBX-6 holds a unit that is not UCUM; kept as sent."
             self._reading.note("unknown_unit", detail)
-        value = self._value(kind, sent) if number is None else Value(QUANTITY, sent, number)
+        number = finite(sent) if kind == "NM" else None
+        value = None if number is not None else self._value(kind, sent)
         observation = Observation(
             system=coding.system,
             code=coding.code,
             display=coding.display,
-            sub_id=sub_id and self._plain(sub_id),
+            sub_id=obx[4] and self._plain(obx[4]),
             status=RESULT_STATUSES.get(status or order.default_status) or self._status(status),
             effective_at=self._effective_at(obx[14], order) if obx[14] else None,
-            value_type=value.value_type,
-            value=value.value,
-            value_number=value.value_number,
+            value_type=QUANTITY if value is None else value.value_type,
+            value=sent if value is None else value.value,
+            value_number=number if value is None else value.value_number,
             unit=measure.unit,
             unit_system=measure.system,
-            reference_range=reference and self._plain(reference),
+            reference_range=obx[7] and self._plain(obx[7]),
             interpretation=flags if flags.isalnum() else self._flags(flags),
             device=device,
         )
-        if number is None:
-            return _with_rest(observation, value, status)
-        return observation
+        return observation if value is None else _with_rest(observation, value, status)
 
     def _value(self, kind: str, sent: str) -> Value:
         if not sent:
@@ -147,7 +153,10 @@ class Groups:
         """A field's text, at most 200 characters of it; nothing where it is cleared."""
         if field == CLEARED:
             return ""
-        return self._reading.message.text(field).strip()[:_LONGEST]
+        message = self._reading.message
+        if message.delimiters.escape in field:
+            field = message.text(field)
+        return field.strip()[:_LONGEST]
 
     def _flags(self, field: str) -> str:
         """OBX-8: the codes of all repetitions, a blank between them."""
@@ -161,12 +170,13 @@ class Groups:
         """The device that holds a metric: its channel, its module, or the whole (MDS.VMD.CHAN)."""
         if not self._containers:
             return None
-        parts = path.split(".")
-        for depth in (3, 2, 1):
-            held = self._containers.get(".".join([*parts[:depth], *"0000"[depth:]][:4]))
-            if held is not None:
-                return held
-        return None
+        channel = path.rpartition(".")[0]
+        if channel not in self._holders:
+            parts = path.split(".")
+            above = (".".join([*parts[:n], *"0000"[n:]][:4]) for n in (3, 2, 1))
+            found = (self._containers[one] for one in above if one in self._containers)
+            self._holders[channel] = next(found, None)
+        return self._holders[channel]
 
     def _continues(self, one: Observation) -> bool:
         """Whether an OBX only goes on with the text of the one before; then both are narrative."""
@@ -236,9 +246,10 @@ class Groups:
     ) -> list[Observation]:
         """The results, each repeated code and sub-id of one order and instant told apart."""
         repeats = self._repeats
+        scope = self._scopes.setdefault(number, len(self._scopes))
         for place, one in enumerate(group):
             at = one.effective_at or order.effective_at
-            key = (number, one.system, one.code, one.sub_id, at)
+            key = (scope, one.system, one.code, one.sub_id, at)
             if key in repeats:
                 repeats[key] += 1
                 group[place] = replace(one, repeat=repeats[key])

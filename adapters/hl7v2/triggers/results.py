@@ -39,17 +39,23 @@ def patients_with_results(reading: Reading) -> Iterator[tuple[Subject, Groups]]:
         elif name == "OBR":
             groups.order(message.fields(line))
         elif name == "ORC":
-            groups.orc = message.fields(line)
+            groups.orc = line
         elif name == "PRT":
             groups.participant(message.fields(line))
         elif name == "PV1":
-            pv1 = pv1 or message.fields(line)
+            pv1 = pv1 or _leading(line, separator)
         elif name == "PID":
             if groups.orders:
                 yield Subject(reading, pid, pv1), groups
                 groups, pv1 = Groups(reading), None
-            pid = message.fields(line)
+            pid = _leading(line, separator)
     yield Subject(reading, pid, pv1), groups
+
+
+def _leading(line: str, separator: str) -> Segment:
+    """The fields up to the twentieth: what follows says nothing of who and which visit."""
+    fields = line.split(separator, 20)
+    return fields if len(fields) == 21 else fields + [""] * (21 - len(fields))
 
 
 TRANSLATORS: dict[str, Translator] = {

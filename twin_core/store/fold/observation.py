@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from twin_core.events import DeviceEventReported, Observation, ObservationsReported
-from twin_core.identifiers import content_id
+from twin_core.identifiers import Identifier, content_id
 from twin_core.store.facts import Fact
 from twin_core.store.fold.rows import EntityRow, Resolver, text
 
@@ -71,7 +71,40 @@ def fold_results(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
                 results.append(Result(report, one, at, patient_id))
             else:
                 held.add(report, one, at)
-    return [_row(result, resolver) for results in found.values() for result in results]
+    asked = _Asked(resolver)
+    return [_row(result, asked) for results in found.values() for result in results]
+
+
+class _Asked:
+    """What the results of one unit ask again and again, asked once."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._devices: dict[Identifier, str] = {}
+        self._encounters: dict[Identifier, str] = {}
+        self._stamps: dict[datetime, str] = {}
+
+    def device(self, identifier: Identifier | None) -> str | None:
+        if identifier is None:
+            return None
+        found = self._devices.get(identifier)
+        if found is None:
+            found = self._devices[identifier] = self._resolver.device(identifier)
+        return found
+
+    def encounter(self, identifier: Identifier | None) -> str | None:
+        if identifier is None:
+            return None
+        found = self._encounters.get(identifier)
+        if found is None:
+            found = self._encounters[identifier] = self._resolver.encounter(identifier)[0]
+        return found
+
+    def stamp(self, at: datetime) -> str:
+        found = self._stamps.get(at)
+        if found is None:
+            found = self._stamps[at] = at.isoformat()
+        return found
 
 
 def _told_by(report: ObservationsReported, one: Observation) -> str:
@@ -94,52 +127,50 @@ def _meant(results: list[Result], one: Observation, at: datetime, *, alone: bool
     return None
 
 
-def _row(result: Result, resolver: Resolver) -> EntityRow:
+def _row(result: Result, asked: _Asked) -> EntityRow:
     report, latest, valued = result.report, result.latest, result.valued
-    device = valued.device or report.device
-    encounter = result.encounter
     filler = report.order.value if report.order and report.order.type != "PLAC" else None
     placer = report.placer or (report.order if report.order and not filler else None)
     return (
         "observation",
         (
-            _observation_id(result),
+            _observation_id(result, asked),
             result.whose,
-            resolver.encounter(encounter)[0] if encounter else None,
-            resolver.device(device) if device else None,
+            asked.encounter(result.encounter),
+            asked.device(valued.device or report.device),
             latest.system,
             latest.code,
-            text(latest.display or valued.display),
-            text(latest.sub_id),
+            latest.display or valued.display or None,
+            latest.sub_id or None,
             latest.status,
             result.effective_at,
             report.occurred_at,
-            text(valued.value_type),
-            text(valued.value),
+            valued.value_type or None,
+            valued.value or None,
             valued.value_number,
-            text(valued.comparator),
-            text(valued.value_system),
-            text(valued.value_code),
-            text(valued.unit),
-            text(valued.unit_system),
-            text(valued.withheld),
-            text(valued.reference_range),
-            text(valued.interpretation),
-            text(valued.body_site),
+            valued.comparator or None,
+            valued.value_system or None,
+            valued.value_code or None,
+            valued.unit or None,
+            valued.unit_system or None,
+            valued.withheld or None,
+            valued.reference_range or None,
+            valued.interpretation or None,
+            valued.body_site or None,
             filler,
             placer.value if placer else None,
         ),
     )
 
 
-def _observation_id(result: Result) -> str:
+def _observation_id(result: Result, asked: _Asked) -> str:
     """Derived from how the observation was first reported, so that a correction keeps it."""
     report, one, at = result.first
     who = report.patient[0].key if report.patient else ("", "")
     order = ("", "") if report.order is None else report.order.key
-    told = (*order, *who, _told_by(report, one) or ("" if report.order else report.source))
-    what = (one.system, one.code, one.sub_id, str(one.repeat), at.isoformat())
-    return content_id("o", *told, *what)
+    told = _told_by(report, one) or ("" if report.order else report.source)
+    what = (one.system, one.code, one.sub_id, str(one.repeat), asked.stamp(at))
+    return content_id("o", *order, *who, told, *what)
 
 
 def fold_device_events(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
