@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from twin_core.settings import MAIN_FEED, FeedSettings, LimitSettings, MllpSetti
 FORMAT = "hl7v2"
 _SWEEP_S = 0.25
 _CLOSING_S = 5.0
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _REMEMBERED = 10_000
 """Messages that could not be applied, kept until their deferred answers are due."""
 
@@ -76,7 +78,7 @@ class MllpListener:
         self._handshakes: set[Handshake] = set()
         self.counts = Counts()
         self._answers = 0
-        self._started_at = ""
+        self._series = ""
 
     async def start(self) -> None:
         """Bind and listen. FeedError where the port is taken or the host needs an allow-list."""
@@ -96,7 +98,7 @@ class MllpListener:
                 why=f"{error.strerror or error}.",
                 do=f"Stop what uses the port, or set another one with {_port_key(self.feed)}.",
             ) from error
-        self._started_at = f"{self.clock.now():%y%m%d%H%M%S}"
+        self._series = ack_series(self.clock.now(), self.port)
         self._sweeper = loop.create_task(self._sweep())
         LOG.info("feed %s listens on %s port %d", self.feed, host, self.port)
 
@@ -219,7 +221,7 @@ class MllpListener:
     def next_ack_id(self) -> str:
         """A control id for an answer, unique on this listener."""
         self._answers += 1
-        return f"{self._started_at}.{self._answers}"
+        return f"{self._series}.{self._answers}"
 
     def defers(self) -> bool:
         """Whether application answers may wait until their messages have been applied."""
@@ -245,7 +247,7 @@ class MllpListener:
 
     def _take_acknowledgement(self, raw: bytes, peer: str) -> None:
         told = read_acknowledgement(raw)
-        ours = told is not None and told.control_id.startswith(f"{self._started_at}.")
+        ours = told is not None and told.control_id.startswith(f"{self._series}.")
         self.counts.numbers["acknowledgements" if ours else "stray_acknowledgements"] += 1
         if not ours:
             LOG.warning("an acknowledgement from %s answers nothing that was sent", peer)
@@ -267,6 +269,22 @@ class MllpListener:
             now = loop.time()
             for connection in tuple(self._connections):
                 connection.check_deadlines(now)
+
+
+def ack_series(started_at: datetime, port: int) -> str:
+    """What the control ids of a listener's answers begin with: when it started, and its port.
+
+    Twelve characters: up to version 2.6 of HL7 a control id has no more than twenty.
+    """
+    return _base_36(int(started_at.timestamp() * 1000)) + _base_36(port).zfill(4)
+
+
+def _base_36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits
 
 
 def _certificates(feed: str, own: FeedSettings, mllp: MllpSettings) -> Certificates | None:

@@ -192,6 +192,37 @@ def test_a_message_that_cannot_be_applied_is_answered_and_kept(
     assert len(fresh.get("/v1/quarantine").json()["messages"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("conditions", "good", "bad"),
+    [
+        ("", (200, b"AA"), (422, b"AE")),
+        ("|||AL|AL", (200, b"AA"), (422, b"CE")),
+        ("|||AL|NE", (200, b"CA"), (422, b"CE")),
+        ("|||NE|AL", (200, b"AA"), (422, b"AE")),
+        ("|||NE|NE", (204, b""), (422, b"")),
+        ("|||ER|NE", (204, b""), (422, b"CE")),
+        ("|||SU|ER", (200, b"CA"), (422, b"AE")),
+        ("||||ER", (204, b""), (422, b"AE")),
+    ],
+)
+def test_over_http_too_the_sender_says_which_answer_it_wants(
+    fresh: Any, heard: tuple[bytes, ...], broken: bytes, conditions: str, good: Any, bad: Any
+) -> None:
+    for raw, (status, code) in ((heard[0], good), (broken, bad)):
+        asked = raw.replace(b"|2.5.1", b"|2.5.1" + conditions.encode())
+        answer = fresh.post("/v1/hl7v2", content=asked)
+        assert answer.status_code == status
+        assert (b"\rMSA|" + code + b"|" in answer.content) if code else not answer.content
+
+
+def test_an_acknowledgement_that_is_posted_is_not_answered_and_not_kept(fresh: Any) -> None:
+    raw = b"MSH|^~\\&|PAS|GEN|TWIN|GEN|20260302||ACK^A01|9|P|2.5.1\rMSA|AA|1\r"
+    answer = fresh.post("/v1/hl7v2", content=raw)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["x-wardtwin-outcome"] == "acknowledgement"
+    assert fresh.get("/v1/quarantine").json()["messages"] == []
+
+
 def test_a_message_over_the_limit_is_refused_before_it_is_read_whole(fresh: Any) -> None:
     async def endless():
         while True:

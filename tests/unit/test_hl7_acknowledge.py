@@ -32,6 +32,15 @@ def test_a_reject_says_where_and_why():
     ]
 
 
+@pytest.mark.parametrize("version", ["2.1", "2.3", "2.4"])
+def test_an_old_version_is_told_in_the_one_field_it_has_for_it(version):
+    err = answered(HEADER.replace("2.5.1", version), "AE", [FAULT]).split(b"\r")[2].split(b"|")
+    assert err[1] == b"PV1^1^44^102&Data type error&HL70357"
+    no_field = Fault(where="MSH", code="207", reason="No.")
+    err = answered(HEADER.replace("2.5.1", version), "AE", [no_field]).split(b"\r")[2].split(b"|")
+    assert err[1] == b"MSH^^^207&Application internal error&HL70357"
+
+
 def test_every_reason_has_its_own_segment():
     answer = answered(HEADER, "AE", [FAULT, Fault(where="PID^1^3", code="101", reason="No id.")])
     assert answer.count(b"\rERR|") == 2

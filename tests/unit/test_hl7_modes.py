@@ -9,6 +9,7 @@ import contextlib
 import socket
 import struct
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from mllp_peers import Projecting, Sender, run, until
 
-from adapters.hl7v2 import MllpListener, answering_to
-from adapters.hl7v2.dues import DEFERRED
+from adapters.hl7v2 import MllpListener, answering_to, framed
+from adapters.hl7v2.dues import DEFERRED, OUTSTANDING
+from adapters.hl7v2.listener import ack_series
 from twin_core.errors import StoreError
 from twin_core.settings import FeedSettings
 
@@ -294,3 +296,36 @@ def test_who_wants_no_answer_is_disconnected_when_nothing_could_be_stored():
             assert sender.answers == []
 
     run(scenario())
+
+
+def test_a_sender_that_never_reads_its_deferred_answers_is_not_read_either():
+    async def scenario():
+        twin = Projecting()
+        async with connected(twin) as (listener, _):
+            _, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1)
+            writer.transport.pause_reading()
+            some = b"".join(framed(message(n, "good", "AL", "AL")) for n in range(200))
+            with contextlib.suppress(TimeoutError):
+                for _ in range(400):
+                    writer.write(some)
+                    listener.applied(len(twin.receipts))
+                    await asyncio.wait_for(writer.drain(), 0.5)
+            seen = len(twin.receipts)
+            await asyncio.sleep(0.3)
+            listener.applied(seen)
+            assert len(twin.receipts) - seen <= OUTSTANDING
+            assert seen < 400 * 200
+            writer.transport.abort()
+
+    run(scenario())
+
+
+def test_control_ids_of_answers_are_short_and_no_two_listeners_share_them():
+    started = datetime(2026, 11, 1, 8, tzinfo=UTC)
+    series = {
+        ack_series(started + timedelta(milliseconds=n), port)
+        for n in range(20)
+        for port in (1, 65535)
+    }
+    assert len(series) == 40
+    assert {len(one) for one in series} == {12}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import ssl
 import sys
@@ -150,6 +151,21 @@ def test_whoever_has_no_proper_certificate_is_not_heard(site, who, caplog):
     run(scenario())
     assert "SECRETNAME" not in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_every_hostile_case_of_this_group_has_its_test():
+    cases = Path(__file__).parents[2] / "../shared/adversarial/cases.json"
+    if not cases.exists():
+        pytest.skip("the cases are kept beside the project")
+    known = {
+        "plain_to_tls_port": "plain text",
+        "expired_client_cert": "an expired client",
+        "tls10_tls11": "TLS 1.1",
+        "cert_cn_not_in_allow_list": "clients that are not named",
+    }
+    listed = json.loads(cases.read_text())["cases"]
+    hostile = {step for case in listed if case["group"] == "mllps" for step in case["steps"]}
+    assert hostile <= known.keys()
 
 
 def test_only_clients_that_are_named_are_heard(site):
