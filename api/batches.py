@@ -77,8 +77,5 @@ def summary(became: Counter[str]) -> str:
 
 def _to_store(found: Found, reader: Reader, origin: str) -> Receipt | None:
     for receipt in reader.receipts(found, origin):
-        outcome = receipt.outcome
-        if isinstance(outcome, Rejection) and is_acknowledgement(outcome.trigger_event):
-            return None
-        return receipt
+        return None if is_acknowledgement(receipt.outcome) else receipt
     return None

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from adapters.hl7v2.charsets import CODECS
 from adapters.hl7v2.header import Header, peek
-from twin_core.events import Fault
+from twin_core.events import Fault, Rejection, Translation
 
 _OWN_NAME = "WARDTWIN"
 _EVENT = re.compile(r"[A-Z0-9]{3}", re.ASCII)
@@ -22,6 +22,7 @@ _NEWEST_WITHOUT_STRUCTURE = "2.3"
 _NEWEST_WITHOUT_EVENT = "2.2"
 _OLDEST_WITH_ERR_2 = "2.5"
 _LONGEST_ECHO = 1024
+_ANSWERS = ("ACK", "MCF")
 _UNSAFE = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
 _ESCAPED = {"|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "\\": "\\E\\", "&": "\\T\\"}
 _MEANINGS = {"F": "field", "S": "component", "R": "repetition", "E": "escape", "T": "subcomponent"}
@@ -86,9 +87,11 @@ def acknowledgement(
     return ("\r".join(segments) + "\r").encode("iso8859-1", "replace")
 
 
-def is_acknowledgement(trigger_event: str) -> bool:
-    """Whether a message type (MSH-9) is that of an answer, which is never answered itself."""
-    return trigger_event.partition("^")[0] in {"ACK", "MCF"}
+def is_acknowledgement(outcome: Translation | Rejection) -> bool:
+    """Whether a message is an answer itself, by MSH-9: it is never answered."""
+    # A lenient feed translates message types that nothing here knows.
+    said = outcome if isinstance(outcome, Rejection) else outcome.envelope
+    return said.trigger_event.startswith(_ANSWERS) and len(said.trigger_event.split("^")[0]) == 3
 
 
 class Echo:

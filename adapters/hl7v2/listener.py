@@ -203,7 +203,7 @@ class MllpListener:
             reason = "The message met a defect of the receiver and is in quarantine."
             fault = Fault(where="MSH^1", code=INTERNAL_ERROR, reason=reason)
             outcome = rejection(raw, self.feed, "AE", (fault,))
-        if isinstance(outcome, Rejection) and is_acknowledgement(outcome.trigger_event):
+        if is_acknowledgement(outcome):
             self._take_acknowledgement(raw, peer)
             return None
         return self.wrapped(raw, outcome, peer)

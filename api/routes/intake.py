@@ -107,7 +107,7 @@ async def hl7v2(request: Request, twin: AskedTwin, feed: Feed = DEFAULT_FEED) ->
     outcome = await asyncio.to_thread(
         translated_hl7, raw, feed=feed, settings=twin.settings, received_at=received_at
     )
-    if isinstance(outcome, Rejection) and is_acknowledgement(outcome.trigger_event):
+    if is_acknowledgement(outcome):
         return Response(status_code=204, headers=_answered("acknowledgement"))
     receipt = Receipt(
         format="hl7v2", feed=feed, raw=raw, outcome=outcome, origin=f"http {_peer(request)}"
