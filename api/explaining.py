@@ -39,14 +39,15 @@ _FINDINGS = """
 SELECT kind, subject, detail FROM twin.finding WHERE message_id = $message_id ORDER BY finding_id
 """
 _RAW = "SELECT raw FROM core.raw WHERE message_id = $message_id"
-# The very same message first; else the latest under its control id, which says something else.
-_SAME = """
-SELECT m.message_id,
-       coalesce(m.digest = unhex($digest), false)
-       OR coalesce(sha256(r.raw) = $raw_sha256, false) AS is_same
-FROM core.message m LEFT JOIN core.raw r ON r.message_id = m.message_id
-WHERE m.sender = $sender AND m.control_id = $control_id
-ORDER BY is_same DESC, m.message_id DESC LIMIT 1
+_CANDIDATES = """
+SELECT message_id, coalesce(digest = unhex($digest), false) AS is_same FROM core.message
+WHERE sender = $sender AND control_id = $control_id
+ORDER BY is_same DESC, message_id DESC LIMIT 20
+"""
+# What was rejected has no digest: its bytes tell whether it is the same.
+_SAME_BYTES = """
+SELECT max(message_id) AS message_id FROM core.raw
+WHERE list_contains($message_ids, message_id) AND sha256(raw) = $raw_sha256
 """
 
 
@@ -203,14 +204,14 @@ def find_message(
     twin: Twin, *, sender: str, control_id: str, digest: str, raw_sha256: str
 ) -> Known | None:
     """What a store knows of a message; both digests in hexadecimal, of its envelope and bytes."""
-    asked = {
-        "sender": sender,
-        "control_id": control_id,
-        "digest": digest or None,
-        "raw_sha256": raw_sha256,
-    }
-    found = twin.query(_SAME, asked)
-    return msgspec.convert(found[0], Known) if found else None
+    named = {"sender": sender, "control_id": control_id, "digest": digest or None}
+    candidates = msgspec.convert(twin.query(_CANDIDATES, named), list[Known])
+    if not candidates or candidates[0].is_same:
+        return candidates[0] if candidates else None
+    listed = [known.message_id for known in candidates]
+    same = twin.query(_SAME_BYTES, {"message_ids": listed, "raw_sha256": raw_sha256})
+    found = same[0]["message_id"]
+    return candidates[0] if found is None else Known(message_id=int(str(found)), is_same=True)
 
 
 def together_words(others: int) -> str:
