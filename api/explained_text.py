@@ -20,7 +20,6 @@ from api.explaining import (
 PLAIN, HEAD, FAULT, FINDING, FAINT = "", "1", "1;31", "33", "2"
 
 _NAME_WIDTH = 27
-_VALUE_AT = 2 + 5 + _NAME_WIDTH + 2 + 5
 _WORD_WIDTH = 26
 
 
@@ -123,7 +122,7 @@ def _row(
     )
     start = f"  {label:>4} {shown:<{_NAME_WIDTH}}  {datatype[:4]:<4} "
     value = _printable(value)
-    room = max(width - _VALUE_AT, 20)
+    room = max(width - len(start), 20)
     for at in range(0, max(len(value), 1), room):
         lead = start if at == 0 else " " * len(start)
         yield Line((lead + value[at : at + room]).rstrip(), style)
