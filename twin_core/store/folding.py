@@ -18,7 +18,7 @@ from twin_core.store.fold.appointment import attending, fold_appointment
 from twin_core.store.fold.belonging import accounts_named
 from twin_core.store.fold.device import device_id_of, fold_census, fold_device, fold_directory
 from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
-from twin_core.store.fold.locations import Path, fold_location, path_identifier
+from twin_core.store.fold.locations import Path, fold_location, path_at, path_identifier
 from twin_core.store.fold.observation import fold_device_events, fold_results
 from twin_core.store.fold.patient import fold_people
 from twin_core.store.fold.records import Key
@@ -236,7 +236,6 @@ class Folding:
 
     def _touched_owners(self, touched: Touched) -> set[int]:
         wanted = [path_identifier(path) for path in touched.paths]
-        self.places.unseen(touched.paths)
         wanted += [Identifier(*key, "reference") for key in touched.subjects]
         self.nodes.learn([(LOCATION, identifier) for identifier in wanted])
         return {self.nodes.number(LOCATION, identifier) for identifier in wanted}
@@ -250,7 +249,7 @@ class Folding:
             rows = fold_location(own, place[:4], identifier, self.places.hierarchy) if own else []
             self._replace(unit, rows)
             return
-        path = _path_of(identifier)
+        path = path_at(identifier.value)
         references = [Identifier(*key, "reference") for key in subjects.get(path, ())]
         numbers = [self.nodes.number(LOCATION, reference) for reference in references]
         facts = list(unit.facts)
@@ -457,11 +456,6 @@ class Folding:
         self._next_version += 1
         self._opened.append((row, self._next_version, unit.owner))
         return self._next_version
-
-
-def _path_of(identifier: Identifier) -> Path:
-    facility, unit, room, bed = (part.replace("%2F", "/") for part in identifier.value.split("/"))
-    return (facility, unit, room, bed)
 
 
 def _last_version(connection: duckdb.DuckDBPyConnection) -> int:

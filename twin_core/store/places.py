@@ -1,6 +1,6 @@
 """The hospital's map while batches are applied: resources, paths seen, what a change touches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 import duckdb
 
@@ -13,6 +13,7 @@ from twin_core.store.fold.locations import (
     Path,
     location_id_of,
     parent_path,
+    path_at,
     path_identifier,
 )
 from twin_core.store.fold.rows import ResolvedPlace
@@ -46,7 +47,9 @@ class Places:
         rows = self._connection.execute(
             "SELECT value FROM core.node WHERE kind = 'l' AND system = ?", [PATH_SYSTEM]
         ).fetchall()
-        self._known = {value for (value,) in rows}
+        named = {value for (value,) in rows}
+        # A resource may lead to a bed in a room that no message has named yet.
+        self._known = {value for value in named if _within(named, value)}
         self._cache: dict[Place, ResolvedPlace] = {}
 
     def resolve(self, place: Place) -> ResolvedPlace:
@@ -122,3 +125,13 @@ class Places:
         if place.reference is not None:
             return self.hierarchy.resolve(place.reference)
         return ResolvedPlace(place.facility, "", "", "", "", known=False)
+
+
+def _within(named: Set[str], value: str) -> bool:
+    """Whether every place around a place is among those named."""
+    around = parent_path(path_at(value))
+    while around is not None:
+        if path_identifier(around).value not in named:
+            return False
+        around = parent_path(around)
+    return True

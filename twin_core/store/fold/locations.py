@@ -30,6 +30,12 @@ def path_identifier(path: Path) -> Identifier:
     return Identifier(PATH_SYSTEM, "/".join(path), "path")
 
 
+def path_at(value: str) -> Path:
+    """The path that a `path_identifier` has as its value."""
+    facility, unit, room, bed = (part.replace("%2F", "/") for part in value.split("/"))
+    return (facility, unit, room, bed)
+
+
 def location_id_of(path: Path) -> str:
     """The stable id of the location at a path."""
     return content_id("l", PATH_SYSTEM, path_identifier(path).value)
