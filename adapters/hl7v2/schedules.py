@@ -298,6 +298,10 @@ def instant(reading: Reading, field: str, where: str, number: int) -> Instant:
     """A date and time as an attribute; a coarse one is the start of the unit it names."""
     if not field:
         return UNSET
+    calendar = reading.conventions.calendar
+    recent = None if calendar.assumes_utc else calendar.recent.get(field)
+    if recent is not None:  # most times of a message are the same
+        return recent.at
     moment = reading.moment(field, f"{where}^{number}")
     if moment is None:
         return None if field.strip() == CLEARED else UNSET
