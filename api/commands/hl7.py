@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from adapters.files import BATCH, find_files, read_messages
+from adapters.files import BATCH, Source, find_files, read_messages
 from adapters.hl7v2.explain import MOST_PARTS
 from api.commands import Call, Command
 from api.desk import Desk, desk
@@ -85,12 +86,13 @@ def _read(call: Call) -> Iterator[tuple[Explanation, Translation | Rejection, by
     if (number is not None and number < 1) or limit < 1:
         raise UsageError("Messages are counted from 1.")
     settings, feed = call.settings, call.options.feed or DEFAULT_FEED
-    (source,) = find_files([call.options.file], "hl7")
+    source = _source(call.options.file)
     found = (one for one in read_messages(source, settings.limits) if one.format != BATCH)
     start, stop = (0, limit) if number is None else (number - 1, number)
     wanted = list(islice(found, start, stop))
-    if number is not None and not wanted:
-        raise UsageError(f"The file has no message {number}.")
+    if not wanted:
+        what = "no message" if number is None else f"no message {number}"
+        raise UsageError(f"The file has {what}.")
     for one in wanted:
         explanation, outcome = explain_bytes(
             one.raw,
@@ -105,6 +107,14 @@ def _read(call: Call) -> Iterator[tuple[Explanation, Translation | Rejection, by
         call.terminal.note(
             f"The file has more than {limit} messages; --message N explains one, --limit N more."
         )
+
+
+def _source(path: str) -> Source:
+    if Path(path).is_dir():
+        raise UsageError(
+            f"{path} is a folder.", do="Name one file; `wardtwin feed check` reads folders."
+        )
+    return next(find_files([path], "hl7"))
 
 
 def _beside_store(

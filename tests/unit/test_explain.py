@@ -368,6 +368,15 @@ def test_of_a_file_of_many_the_first_or_any_is_explained(tmp_path: Path) -> None
     assert len(listed) == 8
 
 
+def test_what_holds_no_message_is_said_to_hold_none(tmp_path: Path) -> None:
+    (tmp_path / "empty.hl7").touch()
+    status, out = run("hl7", "explain", str(tmp_path / "empty.hl7"))
+    assert (status, "no message" in out) == (2, True)
+    status, out = run("hl7", "explain", str(tmp_path))
+    assert (status, "is a folder" in out) == (2, True)
+    assert run("hl7", "explain", str(tmp_path / "missing.hl7"))[0] == 4
+
+
 def test_what_moves_a_cursor_is_not_printed(tmp_path: Path) -> None:
     file = tmp_path / "hostile.hl7"
     file.write_bytes(said("PID|1||\x1b[31m4711", "NTE|1||\x9b2J").replace(b"|PAS|", b"|P\x07AS|"))
