@@ -1,0 +1,75 @@
+"""The hospital at an instant, as of and as known at: `twin.census_at` and its sisters."""
+
+from drawn import instant
+
+
+def rows(hospital, sql):
+    return [tuple(row.values()) for row in hospital.database.query(sql)]
+
+
+def test_a_census_counts_from_the_first_instant_of_a_stay_until_before_its_last(draw):
+    hospital = draw()
+    hospital.encounters("""
+        encounter | class | admitted    | discharged  | history
+        E1        | IMP   | 11-01 08:00 | 11-01 12:00 | no
+        E2        | IMP   | 11-01 08:00 | -           | no
+    """)
+    hospital.statuses("""
+        encounter | status  | from        | to
+        E2        | onleave | 11-01 09:00 | 11-01 11:00
+    """)
+    hospital.stays("""
+        encounter | unit | bed | from        | to
+        E1        | A    | 1   | 11-01 08:00 | 11-01 12:00
+        E2        | A    | 2   | 11-01 08:00 | -
+    """)
+    asked = "SELECT unit, patients, beds_taken, on_leave FROM twin.census_at('2026-11-01 {}')"
+    assert rows(hospital, asked.format("07:59")) == []
+    assert rows(hospital, asked.format("08:00")) == [("A", 2, 2, 0)]
+    assert rows(hospital, asked.format("10:00")) == [("A", 2, 2, 1)]
+    assert rows(hospital, asked.format("12:00")) == [("A", 1, 1, 0)]
+
+
+def test_a_late_message_changes_the_past_but_not_what_was_known_of_it(draw):
+    hospital = draw()
+    hospital.stays("""
+        encounter | unit | bed | from        | to          | known_from  | known_to
+        E1        | A    | 1   | 11-01 08:00 | -           | 11-01 08:00 | 11-03 00:00
+        E1        | A    | 1   | 11-01 08:00 | 11-02 08:00 | 11-03 00:00 | -
+    """)
+    asked = "SELECT patients FROM twin.census_at('2026-11-02 12:00', known_at := {})"
+    assert rows(hospital, asked.format("NULL")) == []
+    assert rows(hospital, asked.format("'2026-11-02 12:00'")) == [(1,)]
+    known = "SELECT to_at FROM twin.stays_as_known('2026-11-0{}')"
+    assert rows(hospital, known.format("2")) == [(None,)]
+    assert rows(hospital, known.format("4")) == [(instant("11-02 08:00"),)]
+
+
+def test_the_bed_board_says_what_a_bed_was_at_an_instant(draw):
+    hospital = draw()
+    hospital.beds("""
+        unit | bed | staffed | status | from        | to
+        A    | 1   | yes     | -      | -           | -
+        A    | 2   | yes     | H      | 11-01 09:00 | 11-01 10:00
+        A    | 2   | yes     | U      | 11-01 10:00 | -
+        A    | 3   | no      | U      | -           | -
+        A    | 4   | yes     | U      | -           | -
+    """)
+    hospital.encounters("""
+        encounter | class | admitted    | discharged
+        E1        | IMP   | 11-01 08:00 | -
+        E2        | EMER  | 11-01 08:00 | -
+    """)
+    hospital.stays("""
+        encounter | unit | bed | from        | to
+        E1        | A    | 1   | 11-01 08:00 | -
+    """)
+    hospital.plans("""
+        encounter | kind     | status | stated      | ended | unit | bed
+        E2        | transfer | active | 11-01 09:30 | -     | A    | 4
+    """)
+    asked = "SELECT bed, bed_status FROM twin.bed_board('2026-11-01 {}') ORDER BY bed"
+    before = [("1", "occupied"), ("2", "not clean"), ("3", "closed"), ("4", "free")]
+    after = [("1", "occupied"), ("2", "free"), ("3", "closed"), ("4", "reserved")]
+    assert rows(hospital, asked.format("09:00")) == before
+    assert rows(hospital, asked.format("10:00")) == after
