@@ -14,8 +14,14 @@ from twin_core import Twin
 from twin_core.events import (
     AdmissionPending,
     Admitted,
+    AppointmentBooked,
+    AppointmentCancelled,
+    AppointmentModified,
+    AppointmentRescheduled,
     Arrived,
+    Attendance,
     BedStatusChanged,
+    Booking,
     Cancelled,
     ClassChanged,
     Demographics,
@@ -36,6 +42,7 @@ from twin_core.events import (
     PatientStated,
     Planned,
     Registered,
+    ResourceBooked,
     StatedPeriod,
     TransferPending,
     Transferred,
@@ -65,6 +72,10 @@ VIEWS = (
     "location",
     "location_status",
     "location_identifier",
+    "appointment",
+    "appointment_identifier",
+    "appointment_patient",
+    "appointment_resource",
 )
 
 minutes = st.integers(0, 40).map(lambda n: START + timedelta(minutes=30 * n))
@@ -96,11 +107,10 @@ def messages(draw: st.DrawFn) -> tuple[Event, ...]:
     names = draw(st.sampled_from([None, None, None, ("M1",), ("M2",)]))
     if names is not None:
         common["movement"] = Movement(identifiers=names, corrects=draw(st.booleans()))
-    kind = draw(
-        st.sampled_from(
-            [*simple, *tracked, EncounterUpdated, "move", "cancel", "merge", "bed", "fhir"]
-        )
-    )
+    others = ["move", "cancel", "merge", "bed", "fhir", "appointment"]
+    kind = draw(st.sampled_from([*simple, *tracked, EncounterUpdated, *others]))
+    if kind == "appointment":
+        return (described, draw(appointments(entered, patient, visit[0])))
     if kind == "move":
         origin = draw(st.sampled_from([*PLACES, Place()]))
         return (described, Transferred(**common, origin=origin))
@@ -120,6 +130,36 @@ def messages(draw: st.DrawFn) -> tuple[Event, ...]:
     if kind in tracked:
         common["destination"] = draw(st.sampled_from(PLACES))
     return (described, kind(**common))
+
+
+@st.composite
+def appointments(
+    draw: st.DrawFn, at: datetime, patient: tuple[Identifier, ...], visit: Identifier
+) -> Event:
+    """What is said of one of two appointments, or of one nobody had connected with it yet."""
+    placer, filler = (Identifier(f"urn:{kind}", str(draw(st.integers(0, 1)))) for kind in "pf")
+    kinds = [AppointmentBooked, AppointmentRescheduled, AppointmentModified, AppointmentCancelled]
+    return draw(st.sampled_from(kinds))(
+        occurred_at=at,
+        appointment=draw(st.sampled_from([(placer,), (filler,), (placer, filler)])),
+        patients=draw(st.sampled_from([(), (Attendance(patient, visit),), (Attendance(patient),)])),
+        booking=Booking(
+            starts_at=draw(st.sampled_from([START, START + timedelta(hours=1), None])),
+            duration_minutes=draw(st.sampled_from([15.0, 30.0])),
+            reason=draw(st.sampled_from(["HIP", "KNEE", None])),
+        ),
+        resources=draw(st.lists(booked_resources, max_size=3).map(tuple)),
+    )
+
+
+booked_resources = st.builds(
+    ResourceBooked,
+    kind=st.just("location"),
+    action=st.sampled_from(["", "A", "U", "D"]),
+    position=st.sampled_from(["1.1", "1.2"]),
+    code=st.sampled_from(["A", "B"]),
+    place=st.sampled_from(PLACES),
+)
 
 
 def resources(at: datetime, n: int) -> st.SearchStrategy[Event]:
