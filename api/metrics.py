@@ -6,7 +6,7 @@ from typing import Any
 from api.exposition import Measurement
 from api.feeds import FeedReport
 from api.metrics_of_feeds import of_feeds
-from api.outbound.courier import CONNECTED
+from api.outbound.line import CONNECTED
 from api.outbound.status import destinations
 from twin_core.twin import Twin
 

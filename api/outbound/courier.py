@@ -1,70 +1,31 @@
 """One destination's courier: takes the next message, sends it until it is settled, goes on.
 
 At most one message is under way. A message is settled when the receiver accepted it, refused it
-for good, or nothing can be sent for it; only then does the position move. What else comes back is
-held against the messages that were committed earlier, and is never taken for the present one's.
+for good, or nothing can be sent for it; only then does the position move.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
-import ssl
-from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import NamedTuple
 
-from adapters.hl7v2.acknowledge import acknowledge
-from adapters.hl7v2.answers import Acknowledgement, answers_success
-from adapters.hl7v2.conversation import Conversation, tls_context
 from adapters.hl7v2.retell import Untellable
 from api.outbound.journal import Journalled, following, journalled, received, said
 from api.outbound.ledger import Ledger, Parked, Position
-from api.outbound.message import Letter, Writer, passed_over, tls_files
-from twin_core.errors import FeedError, TwinError
+from api.outbound.line import CLOSED, CONNECTED, DELIVERED, STOPPED, WAITING, Line, Settled
+from api.outbound.message import Letter, Writer, passed_over
+from twin_core.errors import StoreMismatch, TwinError
 from twin_core.settings import OutboundSettings
 from twin_core.twin import Twin
 
 LOG = logging.getLogger("wardtwin.outbound")
-CONNECTED, CONNECTING, RETRYING, STOPPED, WAITING, CLOSED = (
-    "connected",
-    "connecting",
-    "retrying",
-    "stopped",
-    "waiting",
-    "closed",
-)
 LOOK_AGAIN_S = 1.0
 """How long a courier with nothing to send sleeps before it looks for what it was asked."""
 SAVE_EVERY, SAVE_AFTER_S = 200, 0.5
 """A position is written down after so many messages or seconds, and whenever there is a pause."""
 CHUNK = {"normalized": 100, "raw": 16}
 """Messages whose content is held at once."""
-REMEMBERED = 10_000
-"""Committed messages whose application acknowledgement may still come."""
-SILENCE_S = 1.0
-"""How long a message that asks for no answer is given for a refusal to come all the same."""
-
-DELIVERED, AGAIN, REFUSED = "delivered", "again", "refused"
-VERDICTS = {
-    # table 0008
-    "AA": DELIVERED,
-    "CA": DELIVERED,
-    "AE": AGAIN,
-    "CE": AGAIN,
-    "AR": REFUSED,
-    "CR": REFUSED,
-}
-
-
-class Settled(NamedTuple):
-    """What became of a message: delivered, or refused for good, with the last answer."""
-
-    delivered: bool
-    code: str = ""
-    reason: str = ""
-    attempts: int = 0
 
 
 class Courier:
@@ -83,20 +44,19 @@ class Courier:
         self.name, self.settings = name, settings
         self.wake = asyncio.Event()
         self._twin, self._ledger, self._writer = twin, ledger, writer
-        self._chance, self._sleep = chance, sleep
-        self._tls: ssl.SSLContext | None = None
-        if settings.tls is not None:
-            self._tls = tls_context(*tls_files(settings))
-        self._conversation: Conversation | None = None
-        self._tallies: Counter[str] = Counter()
-        self._committed: OrderedDict[str, Journalled] = OrderedDict()
-        self._late: list[Acknowledgement] = []
-        self._owed: list[Acknowledgement] = []
+        self._sleep = sleep
+        self._line = Line(settings, twin.clock, chance, sleep, self)
         self._told = ("", "")
         self._unsaved, self._saved_at = 0, 0.0
         self._delivered = False
         last = Position(twin.sequence(), 2**62) if settings.start == "now" else Position(0, 0)
         self._position = ledger.begin(name, last)
+        if self._position.batch_no > twin.sequence():
+            raise StoreMismatch(
+                f"The destination {name} was sent more than the store holds.",
+                why="The store is older than the file that says how far destinations are.",
+                do=f"Restore both from one backup, or remove {ledger.path.name} to begin anew.",
+            )
 
     async def run(self) -> None:
         """Deliver what there is and what will come."""
@@ -112,9 +72,9 @@ class Courier:
                     # The store or the ledger, not the receiver: nothing is lost, so wait.
                     troubles += 1
                     LOG.error("destination %s waits: %s", self.name, error)
-                    await self._sleep(self._pause_s(troubles))
+                    await self._sleep(self._line.pause_s(troubles))
         finally:
-            await self._close()
+            await self._line.close()
             self._save_now()
             self._ledger.tell(self.name, CLOSED, "", self._twin.clock.now(), os.getpid())
 
@@ -171,10 +131,10 @@ class Courier:
         if isinstance(letter, str):
             await self._park(message, Settled(False, reason=letter))
             return
-        settled = await self._settled(letter)
+        settled = await self._line.settled(letter)
         while not settled.delivered and self.settings.on_reject == "stop":
             await self._stopped(settled)
-            settled = await self._settled(letter)
+            settled = await self._line.settled(letter)
         if not settled.delivered:
             await self._park(message, settled)
             return
@@ -182,139 +142,15 @@ class Courier:
         self._pass(message, DELIVERED)
         await self._save_sometimes()
 
-    # --- sending -----------------------------------------------------------------------------
-
-    async def _settled(self, letter: Letter) -> Settled:
-        """Send a message until the receiver has had its last word on it."""
-        rejected = unanswered = 0
-        while True:
-            conversation = await self._connected()
-            try:
-                answer = await self._answer(conversation, letter)
-            except FeedError as error:
-                unanswered += 1
-                await self._close()
-                if unanswered == self.settings.unanswered_attempts:
-                    return Settled(False, "", error.what, unanswered)
-                await self._tell(RETRYING, f"{error.what} {error.why}".strip())
-                await self._pause(unanswered)
-                continue
-            if answer is None:
-                return Settled(True)
-            verdict = VERDICTS[answer.code]
-            if verdict == DELIVERED:
-                self._remember(answer, letter)
-                await self._tell(CONNECTED)
-                return Settled(True)
-            rejected += 1
-            self._tallies["rejected"] += 1
-            reason = f"{answer.code} {answer.fault}".strip()
-            if verdict == REFUSED or rejected >= self.settings.reject_attempts:
-                return Settled(False, answer.code, reason, rejected)
-            await self._tell(RETRYING, reason)
-            await self._pause(rejected)
-
-    async def _answer(self, conversation: Conversation, letter: Letter) -> Acknowledgement | None:
-        """The acknowledgement of a message; None where it asks for none and none came."""
-        expected = answers_success(letter.raw)
-        timeout_s = self.settings.ack_timeout_s
-        if not expected:
-            timeout_s = min(timeout_s, SILENCE_S)
-        self._tallies["sent"] += 1
-        try:
-            await self._give_receipts(conversation)
-            answer = await conversation.deliver(
-                letter.raw, letter.control_id, timeout_s, self._stray
-            )
-        except FeedError:
-            if expected or conversation.ended:
-                raise
-            return None
-        if answer.wants_receipt():
-            self._owed.append(answer)
-        return answer
-
-    async def _connected(self) -> Conversation:
-        """The connection; opened, with growing pauses, until there is one."""
-        attempts = 0
-        while self._conversation is None or self._conversation.ended:
-            await self._close()
-            try:
-                self._conversation = await Conversation.open(
-                    self.settings.host,
-                    self.settings.port,
-                    tls=self._tls,
-                    server_name=(self.settings.tls.name or None) if self.settings.tls else None,
-                    timeout_s=self.settings.connect_timeout_s,
-                )
-            except FeedError as error:
-                attempts += 1
-                await self._tell(CONNECTING, f"{error.what} {error.why}")
-                await self._pause(attempts)
-            else:
-                self._tallies["connections"] += 1
-                await self._tell(CONNECTED)
-        return self._conversation
-
-    async def _close(self) -> None:
-        if self._conversation is not None:
-            conversation, self._conversation = self._conversation, None
-            for late in conversation.unread():
-                self._stray(late)
-            await conversation.close()
-
-    async def _pause(self, attempts: int) -> None:
-        """Wait before another attempt: twice as long each time, and never in step with others."""
-        await self._save()
-        await self._sleep(self._pause_s(attempts))
-
-    def _pause_s(self, attempts: int) -> float:
-        first, longest = self.settings.retry_first_s, self.settings.retry_longest_s
-        whole: float = min(longest, first * 2.0 ** min(attempts - 1, 30))
-        return whole * self._chance.uniform(0.5, 1.0)
-
-    # --- answers that nobody waits for -------------------------------------------------------
-
-    def _remember(self, answer: Acknowledgement, letter: Letter) -> None:
-        if answer.is_commit:
-            self._committed[answer.control_id] = letter.message
-            if len(self._committed) > REMEMBERED:
-                self._committed.popitem(last=False)
-
-    def _stray(self, came: Acknowledgement | None) -> None:
-        """An answer that is not about the message under way: about a committed one, or none."""
-        if came is not None and came.wants_receipt():
-            self._owed.append(came)
-        if came is None or came.is_commit or came.control_id not in self._committed:
-            self._tallies["unmatched"] += 1
-        elif VERDICTS[came.code] == DELIVERED:
-            del self._committed[came.control_id]
-            self._tallies["applied"] += 1
-        else:
-            self._late.append(came)
-
-    async def _give_receipts(self, conversation: Conversation) -> None:
-        """Acknowledge answers whose sender asks for that (MSH-15 of an answer on its own)."""
-        while self._owed:
-            came = self._owed.pop(0)
-            now = self._twin.clock.now()
-            receipt = acknowledge(came.raw, "CA", (), now=now, ack_id=f"R{came.control_id}")
-            await conversation.write(receipt, self.settings.ack_timeout_s)
-
     async def _settle_late(self) -> None:
         """Park messages that the receiver's application refused after they were committed."""
-        while self._late:
-            came = self._late.pop(0)
-            message = self._committed.pop(came.control_id, None)
-            if message is None:
-                continue  # refused twice
-            reason = f"{came.code} {came.fault}".strip() + " (after it was committed)"
-            await self._put_aside(message, Settled(False, came.code, reason, 1), None)
+        for message, settled in self._line.refused_late():
+            await self._put_aside(message, settled, None)
 
     # --- where it stands ---------------------------------------------------------------------
 
     def _pass(self, message: Journalled, outcome: str) -> None:
-        self._tallies[outcome] += 1
+        self._line.tallies[outcome] += 1
         self._position = message.position
         self._unsaved += 1
 
@@ -345,11 +181,12 @@ class Courier:
 
     async def _stopped(self, settled: Settled) -> None:
         """Stand still at a message until somebody asks for another try."""
-        await self._save()
+        await self.save()
         await asyncio.to_thread(self._ledger.released, self.name)  # what was asked before is over
-        await self._tell(STOPPED, settled.reason)
+        await self.tell(STOPPED, settled.reason)
         while not await asyncio.to_thread(self._ledger.released, self.name):
             await self._sleep(LOOK_AGAIN_S)
+        await self.tell(WAITING)
 
     async def _settle_requests(self) -> None:
         """Try parked messages again for which somebody asked."""
@@ -361,9 +198,9 @@ class Courier:
                 [(_, letter)] = await asyncio.to_thread(self._letters, [message])
                 settled = Settled(False, reason=letter) if isinstance(letter, str) else settled
                 if isinstance(letter, Letter):
-                    settled = await self._settled(letter)
+                    settled = await self._line.settled(letter)
             if settled.delivered:
-                self._tallies[DELIVERED] += 1
+                self._line.tallies[DELIVERED] += 1
                 await asyncio.to_thread(self._ledger.unpark, self.name, parked.message_id)
             else:
                 kept = parked._replace(
@@ -376,24 +213,18 @@ class Courier:
 
     async def _rest(self) -> None:
         """Nothing to send: look after the connection, and wait for news."""
-        conversation = self._conversation
-        if conversation is not None:
-            for late in conversation.unread():
-                self._stray(late)
-            with contextlib.suppress(FeedError):
-                await self._give_receipts(conversation)
-            if conversation.ended:
-                await self._close()
+        await self._line.look_after()
         await self._settle_late()
-        await self._save()
-        await self._tell(CONNECTED if self._conversation is not None else WAITING)
+        await self.save()
+        await self.tell(CONNECTED if self._line.is_open else WAITING)
         self.wake.clear()
         try:
             await asyncio.wait_for(self.wake.wait(), LOOK_AGAIN_S)
         except TimeoutError:
             return
 
-    async def _tell(self, state: str, reason: str = "") -> None:
+    async def tell(self, state: str, reason: str = "") -> None:
+        """Write down how the line is doing, where that is news."""
         if (state, reason) != self._told:
             self._told = (state, reason)
             now = self._twin.clock.now()
@@ -402,10 +233,11 @@ class Courier:
     async def _save_sometimes(self) -> None:
         since_s = asyncio.get_running_loop().time() - self._saved_at
         if self._unsaved >= SAVE_EVERY or since_s >= SAVE_AFTER_S:
-            await self._save()
+            await self.save()
 
-    async def _save(self) -> None:
-        if self._unsaved or self._tallies:
+    async def save(self) -> None:
+        """Write down how far the destination has come."""
+        if self._unsaved or self._line.tallies:
             self._saved_at = asyncio.get_running_loop().time()
             await asyncio.to_thread(self._save_now)
 
@@ -415,5 +247,6 @@ class Courier:
         self._ledger.advance(self.name, self._position, self._taken_tallies(), delivered_at)
 
     def _taken_tallies(self) -> dict[str, int]:
-        taken, self._tallies = dict(self._tallies), Counter()
+        taken = dict(self._line.tallies)
+        self._line.tallies.clear()
         return taken

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from api.outbound.courier import DELIVERED
 from api.outbound.dispatch import opened_ledger
 from api.outbound.journal import behind
 from api.outbound.ledger import Ledger, Progress, ledger_path
+from api.outbound.line import DELIVERED
 from twin_core.errors import StoreError, UsageError
 from twin_core.settings import OutboundSettings
 from twin_core.twin import Twin
