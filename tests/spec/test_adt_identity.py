@@ -229,6 +229,54 @@ def test_a_chain_of_merges_ends_at_its_last_target_and_a_circle_at_the_newest(to
     )
 
 
+def test_of_two_merges_of_what_turns_out_to_be_one_record_the_newest_stands(told):
+    told(
+        """
+        event | at          | id    | was | visit
+        A01   | 11-01 08:00 | P1    | -   | V1
+        A40   | 11-01 09:00 | P4    | P2  | -
+        A40   | 11-01 10:00 | P3    | P1  | -
+        A08   | 11-01 11:00 | P1+P2 | -   | -
+        """,
+        visits="visit | patient\n V1 | P3",
+        people="patient | into\n P1+P2 | P3\n P3 | -\n P4 | -",
+    )
+
+
+def test_an_observation_that_names_the_new_number_is_of_the_visit_known_later(twin):
+    site = Site(twin)
+    said = table("""
+        event | at          | id | was | visit | visit was
+        A50   | 11-01 09:00 | P1 | P1  | V2    | V1
+        A01   | 11-01 08:00 | P1 | -   | V1    | -
+    """)
+    at = "20261101093000+0000"
+    oru = "\r".join(
+        (
+            f"MSH|^~\\&|LAB|{site.name}|TWIN||{at}||ORU^R01|{site.name}-O|P|2.5.1",
+            f"PID|1||{site.name}P1^^^MRN",
+            f"PV1|1|I|||||||||||||||||{site.name}V2^^^VISIT",
+            f"OBR|1|||8867-4^Heart rate^LN|||{at}",
+            f"OBX|1|NM|8867-4^Heart rate^LN||72|/min|||||F|||{at}",
+            "",
+        )
+    ).encode()
+    site.receives([site.message(said[0]), oru])
+    visits = (
+        "SELECT v.value FROM twin.observation o JOIN twin.encounter e USING (encounter_id)"
+        " JOIN twin.patient_identifier p ON p.patient_id = o.patient_id"
+        " JOIN twin.encounter_identifier v ON v.encounter_id = e.encounter_id"
+        " WHERE p.value = $patient ORDER BY 1"
+    )
+    patient = {"patient": site.name + "P1"}
+    assert twin.query(visits, patient) == []
+    site.receives([site.message(said[1])])
+    assert [row["value"] for row in twin.query(visits, patient)] == [
+        site.name + "V1",
+        site.name + "V2",
+    ]
+
+
 def test_who_is_registered_again_after_a_merge_is_still_merged(told):
     told(
         """

@@ -15,7 +15,7 @@ from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
 from twin_core.store.fold.account import Accounts, fold_accounts
 from twin_core.store.fold.appointment import attending, fold_appointment
-from twin_core.store.fold.belonging import accounts_named
+from twin_core.store.fold.belonging import accounts_named, is_known
 from twin_core.store.fold.device import device_id_of, fold_census, fold_device, fold_directory
 from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
 from twin_core.store.fold.locations import Path, fold_location, path_at, path_identifier
@@ -135,7 +135,7 @@ class Folding:
 
     def _encounters_before(self) -> dict[int, tuple[str, bool]]:
         return {
-            owner: (encounter_id_of(self.nodes.identifiers(owner)), bool(unit.facts))
+            owner: (encounter_id_of(self.nodes.identifiers(owner)), is_known(unit.facts))
             for owner in self._dirty[ENCOUNTER]
             if not self.nodes.is_new(owner)
             for unit in [self.units.get(owner)]
@@ -352,7 +352,7 @@ class Folding:
 
     def _encounter(self, identifier: Identifier) -> tuple[str, bool]:
         owner = self.nodes.family(self.nodes.number(ENCOUNTER, identifier))
-        described = bool(self.units.fetch(ENCOUNTER, (owner,))[0].facts)
+        described = is_known(self.units.fetch(ENCOUNTER, (owner,))[0].facts)
         return encounter_id_of(self.nodes.identifiers(owner)), described
 
     def _location(self, reference: Identifier) -> tuple[str, bool]:

@@ -16,6 +16,11 @@ NAMING_ONLY = (EncountersMerged, EncounterRenumbered, EncounterMoved)
 """Events that say how a visit is named and whose it is; by themselves they make no visit known."""
 
 
+def is_known(facts: Sequence[Fact]) -> bool:
+    """Whether anything but names was told of an encounter."""
+    return any(not isinstance(fact.event, NAMING_ONLY) for fact in facts)
+
+
 def last_named(facts: Sequence[Fact]) -> Sequence[Identifier]:
     """The patient that an encounter's own facts name last."""
     for fact in reversed(facts):

@@ -14,7 +14,7 @@ from twin_core.events import EncounterEvent, EncounterStated, Visit
 from twin_core.identifiers import Identifier, Place, content_id
 from twin_core.settings import PrecedenceSettings
 from twin_core.store.facts import Fact
-from twin_core.store.fold.belonging import NAMING_ONLY, belonging, last_named
+from twin_core.store.fold.belonging import belonging, is_known, last_named
 from twin_core.store.fold.course import HAS_COURSE, Course, follow, stated_classes
 from twin_core.store.fold.plans import milestones_of, plans_of
 from twin_core.store.fold.rows import (
@@ -64,7 +64,7 @@ def fold_encounter(
     precedence: PrecedenceSettings,
 ) -> list[EntityRow]:
     """The rows of one encounter, given its facts in order and the identifiers it is known by."""
-    if all(isinstance(fact.event, NAMING_ONLY) for fact in facts):
+    if not is_known(facts):
         return []
     encounter_id = encounter_id_of(identifiers)
     heard = [fact for fact in facts if isinstance(fact.event, EncounterEvent)]
