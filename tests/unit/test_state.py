@@ -8,6 +8,7 @@ import pytest
 
 from twin_core.state import Bed, HospitalState, UnitState, bed_status, hospital_state, natural_key
 from twin_core.store.database import Database, install_views, migrate
+from twin_core.store.tables import BY_NAME
 
 DAY = "2026-03-02"
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -97,13 +98,16 @@ def fill(database: Database, entity: str, drawing: str, columns: str) -> None:
     """Insert a drawn table as versions known from the start of the day on."""
     heading, *lines = [line for line in drawing.splitlines() if line.strip()]
     width = len(heading.split("|"))
+    named = [column.name for column in BY_NAME[entity].columns][: len(columns.split(","))]
+    targets = ", ".join(f'"{name}"' for name in named)
     for line in lines:
         cells = [cell.strip() for cell in line.split("|")]
         values = [None if c == "-" else f"{DAY} {c}:00+00" if ":" in c else c for c in cells]
         names = ", ".join(f"c{n}" for n in range(width))
         marks = ", ".join("?" for _ in values)
         database.connection.execute(
-            f"INSERT INTO core.{entity}_version SELECT {columns},"
+            f"INSERT INTO core.{entity}_version"
+            f" ({targets}, version_no, owner, known_from, known_to) SELECT {columns},"
             f" 1, 1, TIMESTAMPTZ '{DAY} 00:00:00+00', 'infinity'"
             f" FROM (VALUES ({marks})) t({names})",
             values,
