@@ -11,6 +11,7 @@ outlives the server that started it.
 
 import asyncio
 import contextlib
+import resource
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -28,6 +29,8 @@ from twin_core.settings import Settings
 
 STATUS_S = 0.5
 SWITCH_S = 0.001
+FILES = 65_536
+"""Open files and sockets that are asked for."""
 HEAVIEST_LINE = 16 * 1024 * 1024
 """Bytes of one line between server and listening process."""
 
@@ -168,9 +171,20 @@ def say(words: Listening | Doing | Failed) -> None:
         sys.stdout.buffer.flush()
 
 
+def _allow_sockets() -> None:
+    # Many systems allow a process 1,024 files unless it asks for more: too few for many feeds.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main() -> int:
     """Run until told to stop, or until the server that started it is gone."""
     log_to(sys.stderr)
+    _allow_sockets()
     # The thread that has just made messages durable must not wait long for the one that reads.
     sys.setswitchinterval(SWITCH_S)
     try:
