@@ -15,6 +15,7 @@ ADMITTED, DISCHARGED = 44, 45
 """The PV1 fields that say when an event happened: admit and discharge date/time."""
 
 _PRIOR_TEMPORARY_LOCATION = 43
+_VISIT_NUMBER = re.compile(r"(?=\D*\d).{4,}", re.ASCII)
 _DISPLACED_TIME = re.compile(r"(?:19|20)(?:\d{6}|\d{10}|\d{12})", re.ASCII)
 
 
@@ -94,14 +95,16 @@ def _aligned(reading: Reading, pv1: Segment) -> Segment:
     """The PV1; one whose sender left out a field before PV1-18 is put right, with a finding.
 
     Such a PV1 has its admission time in PV1-43, where a location belongs, and its visit number in
-    PV1-18. Reading it by position would lose the visit without a word.
+    PV1-18. Reading it by position would lose the visit without a word. A location is never named
+    like a time, so nothing else is mistaken for it; but only what looks like a number is taken from
+    PV1-18, for a patient type there would make one visit of all patients.
     """
     if pv1[ADMITTED] or not _DISPLACED_TIME.fullmatch(pv1[_PRIOR_TEMPORARY_LOCATION]):
         return pv1
     reading.note("displaced_field", "PV1-43 holds a time and PV1-44 nothing; read one field later.")
     right = pv1.copy()
     right[ADMITTED], right[_PRIOR_TEMPORARY_LOCATION] = pv1[_PRIOR_TEMPORARY_LOCATION], ""
-    if not right[19]:
+    if not right[19] and _VISIT_NUMBER.fullmatch(pv1[18]):
         right[19] = pv1[18]
     return right
 

@@ -83,6 +83,8 @@ class Course:
         self.notes: list[Note] = []
         self.known: Sequence[Fact] = ()
         self.live: Sequence[Fact] = ()
+        self.kinds: frozenset[type[Event]] = frozenset()
+        """Which kinds of events are live."""
         self.standing: Sequence[Fact] = ()
         """What is followed: live facts without repeated discharges, with relocations."""
         self.ignored: set[Order] = set()
@@ -162,6 +164,7 @@ def follow(facts: Sequence[Fact], locate: Callable[[Place], ResolvedPlace]) -> C
     course.notes.extend(surviving.notes)
     course.live, course.unseen_until = surviving.live, surviving.unseen_until
     course.known, course.undone = surviving.known, surviving.undone
+    course.kinds = frozenset([type(fact.event) for fact in surviving.live])
     course.standing = _once_discharged(_with_relocations(surviving.live, surviving.undone), course)
     for fact in course.standing:
         if course.cancelled and isinstance(fact.event, _BASELESS):

@@ -23,19 +23,20 @@ from twin_core.events import (
 )
 from twin_core.identifiers import NOWHERE, Place
 from twin_core.store.facts import Fact
-from twin_core.store.fold.cancels import OPENINGS
+from twin_core.store.fold.cancels import ADMISSION_PLANS, OPENINGS
 from twin_core.store.fold.course import BEDDED_CLASSES, Course, Relocated
 
 ADMISSION, TRANSFER, DISCHARGE, RETURN = "admission", "transfer", "discharge", "return"
 ACTIVE, REPLACED, DONE, CANCELLED, LAPSED = "active", "replaced", "done", "cancelled", "lapsed"
 
-_KINDS: dict[type[Event], str] = {
-    Planned: ADMISSION,
-    AdmissionPending: ADMISSION,
-    TransferPending: TRANSFER,
-    DischargePending: DISCHARGE,
-    LeaveStarted: RETURN,
-}
+_PLANNING: tuple[type[Event], ...] = (
+    *ADMISSION_PLANS,
+    TransferPending,
+    DischargePending,
+    LeaveStarted,
+)
+_KINDS = frozenset(_PLANNING)
+"""Kinds of events that may plan something."""
 _PLACING = (*OPENINGS, Transferred, ClassChanged, Relocated)
 _PRESENT = frozenset({"arrived", "in-progress", "onleave"})
 _OVER = frozenset({"finished", "cancelled", "entered-in-error"})
@@ -70,7 +71,7 @@ class Plan(NamedTuple):
 
 def plans_of(course: Course) -> list[Plan]:
     """Every plan of an encounter, in the order in which they were made."""
-    if not any(type(fact.event) in _KINDS for fact in course.live) and not course.undone:
+    if not course.undone and _KINDS.isdisjoint(course.kinds):
         return []
     followed = [fact for fact in course.standing if fact.order not in course.ignored]
     plans = [plan for fact in followed if (plan := _planned(fact)) is not None]
@@ -80,6 +81,8 @@ def plans_of(course: Course) -> list[Plan]:
 
 def milestones_of(course: Course) -> Iterator[tuple[str, datetime]]:
     """(kind, instant) of what was reached by plans that were not cancelled."""
+    if MILESTONES.keys().isdisjoint(course.kinds):
+        return
     for fact in course.live:
         reached = MILESTONES.get(type(fact.event))
         if reached is not None:

@@ -13,6 +13,7 @@ from twin_core.events import (
     Departed,
     Discharged,
     EncounterEvent,
+    Event,
     LeaveStarted,
     Transferred,
 )
@@ -21,7 +22,7 @@ from twin_core.store.fold.cancels import OPENINGS
 from twin_core.store.fold.course import Course, Relocated
 
 _PLACED = (*OPENINGS, Transferred, ClassChanged, Relocated)
-_TRACKED = (Departed, Arrived)
+_TRACKED: frozenset[type[Event]] = frozenset({Departed, Arrived})
 
 
 class Tracked(NamedTuple):
@@ -36,7 +37,7 @@ class Tracked(NamedTuple):
 
 def tracked(course: Course) -> list[Tracked]:
     """Where the patient was besides the assigned bed, in order."""
-    if not any(isinstance(fact.event, _TRACKED) for fact in course.live):
+    if _TRACKED.isdisjoint(course.kinds):
         return []
     followed = [fact for fact in course.standing if fact.order not in course.ignored]
     marks = [mark for fact in followed for mark in _mark(fact.event, course)]
