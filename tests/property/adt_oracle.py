@@ -395,7 +395,7 @@ def _same_departure(
 ) -> set[int]:
     """Discharges that the one undone at n had repeated: they tell of the same departure."""
     cancel = events[n]
-    if cancel.movement is not None:
+    if cancel.movement is not None or not cancel.place:
         return set()
     opened = [i for i in range(target) if isinstance(events[i], OPENING) and i not in void]
     since = max(opened, default=-1)

@@ -181,12 +181,13 @@ def _deleted(purge: Fact, later: Sequence[Fact]) -> Surviving:
 def _repeated(cancel: Fact, target: Fact, facts: Sequence[Fact], dead: set[int]) -> set[int]:
     """Earlier reports of the discharge that a cancel undoes: a patient leaves once.
 
-    Whoever cancels a discharge says that the patient is there; an earlier report of it, which the
-    one undone had replaced, does not come back. A cancel that names its movement undoes that only.
+    An A13 that says where the patient is (PV1-3) leaves nobody discharged: an earlier report, which
+    the one undone had replaced, does not come back. One that says nothing of it, or names its
+    movement, undoes what it means and no more.
     """
     event = cancel.event
     assert isinstance(event, EventCancelled)  # noqa: S101  (narrows the type)
-    if event.cancels is not Cancelled.DISCHARGE or event.movement is not None:
+    if event.cancels is not Cancelled.DISCHARGE or event.movement is not None or not event.place:
         return set()
     repeated: set[int] = set()
     for fact in reversed(facts):
