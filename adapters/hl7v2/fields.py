@@ -89,6 +89,9 @@ class Reading:
                 self.notes["no_time_zone"] = NO_TIME_ZONE
             return recent
         if not field.isalnum():
+            exact = calendar.exact.get(field)
+            if exact is not None:
+                return exact
             field = self.message.first_repetition(field)
             field = field.partition(self.message.delimiters.component)[0].strip()
             if not field or field == CLEARED:

@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 from adapters.hl7v2.refusal import DATA_TYPE, Refused, content_fault
 from twin_core.events import NotedFinding
 
+# Some senders leave out the point before the three digits of the milliseconds.
 _DTM = re.compile(
-    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?",
+    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6})|(\d{3}))?)?)?)?)?)?"
+    r"([+-]\d{4})?",
     re.ASCII,
 )
 _CACHED_OFFSETS = 50_000
@@ -56,6 +58,8 @@ class Calendar:
         self.assumes_utc = time_zone is None
         self.recent: dict[str, Moment] = {}
         """Exact times without an offset that were read lately, and had nothing odd about them."""
+        self.exact: dict[str, Moment] = {}
+        """Times with seconds and an offset that were read lately."""
 
     def moment(self, text: str, where: str, notes: Notes) -> Moment:
         """The instant that a DTM names; `where` is the field, as in `PV1^1^44`.
@@ -63,7 +67,12 @@ class Calendar:
         Raises Refused (AE) for what is no date and time. What was assumed is added to `notes`.
         """
         if len(text) != 14 or not text.isdigit():
-            return self._any(text, where, notes)
+            moment = self._any(text, where, notes)
+            if len(text) == 19 and moment.unit_ends_at is None and text[14] in "+-":
+                if len(self.exact) >= _CACHED_MOMENTS:
+                    self.exact.clear()
+                self.exact[text] = moment
+            return moment
         try:
             moment = Moment(self._plain(text, where, notes))
         except (ValueError, OverflowError):
@@ -91,7 +100,7 @@ class Calendar:
         found = _DTM.fullmatch(text.strip())
         if found is None:
             raise _impossible(where)
-        year, month, day, hour, minute, second, fraction, offset = found.groups()
+        year, month, day, hour, minute, second, fraction, millis, offset = found.groups()
         try:
             local = datetime(  # noqa: DTZ001 (the zone follows)
                 int(year),
@@ -100,7 +109,7 @@ class Calendar:
                 int(hour or 0),
                 int(minute or 0),
                 int(second or 0),
-                int((fraction or "0").ljust(6, "0")),
+                int((fraction or millis or "0").ljust(6, "0")),
             )
             at = self._instant(local, offset, where, notes)
             if minute is not None:
