@@ -266,3 +266,18 @@ def test_a_cancel_that_arrives_before_its_plan_waits_for_it(ward):
         V1    | transfer | cancelled | 11-01 09:00 | 11-01 10:00
     """)
     assert ward.findings() == []
+
+
+@pytest.mark.parametrize("event", ["A01", "A06"])
+def test_who_waits_in_the_emergency_department_is_admitted_by_a01_or_a06(ward, event):
+    ward.hears(f"""
+        event   | at          | visit | bed     | class | admitted
+        A04     | 11-01 08:00 | V1    | ED-B-1  | E     | 11-01 08:00
+        A14     | 11-01 10:00 | V1    | -       | E     | -
+        A04     | 11-01 10:30 | V1    | ED-B-1  | E     | -
+        {event} | 11-01 12:00 | V1    | MED-7-1 | I     | -
+    """)
+    ward.plans("""
+        visit | kind      | status | stated      | ended
+        V1    | admission | done   | 11-01 10:00 | 11-01 12:00
+    """)
