@@ -53,12 +53,16 @@ SELECT n.location_id, n.facility, n.unit, n.room, n.bed, NULL, NULL, false
 FROM named n ANTI JOIN stated l ON l.location_id = n.location_id
 """
 
-# The units of the location hierarchy; units that only stays name are added from the stays.
+# The units of the location hierarchy; units that only stays name are added from the stays. A clinic
+# that only appointments name is a location without a description, where nobody ever lay.
 UNITS = """
-SELECT facility, unit, any_value(kind) AS kind, any_value(name) AS name
-FROM history.location($known_at)
-WHERE unit IS NOT NULL AND room IS NULL AND bed IS NULL AND kind NOT IN ('bd', 'ro')
-GROUP BY facility, unit
+WITH lived_in AS (SELECT DISTINCT facility, unit FROM history.stay($known_at))
+SELECT l.facility, l.unit, any_value(l.kind) AS kind, any_value(l.name) AS name
+FROM history.location($known_at) l
+LEFT JOIN lived_in s ON s.facility IS NOT DISTINCT FROM l.facility AND s.unit = l.unit
+WHERE l.unit IS NOT NULL AND l.room IS NULL AND l.bed IS NULL AND l.kind NOT IN ('bd', 'ro')
+  AND (l.name IS NOT NULL OR s.unit IS NOT NULL)
+GROUP BY l.facility, l.unit
 """
 
 # Who is where at $at; class and leave are those of the encounter's histories at $at.

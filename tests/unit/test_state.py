@@ -18,6 +18,8 @@ NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 LOCATIONS = """
 id | kind | facility | unit | room | bed | name    | code | staffed
 w  | wa   | H        | A    | -    | -   | Ward A  | -    | -
+n  | wa   | H        | NEW  | -    | -   | Ward N  | -    | -
+c  | wa   | H        | EYE  | -    | -   | -       | -    | -
 r  | ro   | H        | A    | 1    | -   | Room 1  | U    | true
 l1 | bd   | H        | A    | 1    | 1   | -       | U    | true
 l2 | bd   | H        | A    | 1    | 2   | -       | -    | -
@@ -263,3 +265,11 @@ def test_the_hospital_is_the_sum_of_its_units(store: Database) -> None:
 
 def test_natural_order() -> None:
     assert sorted(["10", "2", "B1", "A10", "A2"], key=natural_key) == ["2", "10", "A2", "A10", "B1"]
+
+
+def test_a_clinic_that_only_appointments_name_is_no_unit_and_an_empty_new_ward_is(
+    store: Database,
+) -> None:
+    units = {unit.unit: unit.census for unit in at(store, "12:00").units}
+    assert units["NEW"] == 0
+    assert "EYE" not in units

@@ -446,3 +446,9 @@ def test_one_patient_with_two_encounters_in_a_bed_is_no_conflict(tmp_path: Path)
         assert conflict == {"bed": "A", "from_at": at(2)}
         (finding,) = twin.query("FROM twin.finding WHERE kind = 'bed_conflict'")
         assert "two patients" in str(finding["detail"])
+
+
+def test_migrations_are_numbered_without_gaps_and_without_twins() -> None:
+    folder = Path(__file__).parents[2] / "twin_core" / "store" / "schema"
+    numbers = sorted(int(file.name[:4]) for file in folder.glob("*.sql"))
+    assert numbers == list(range(1, len(numbers) + 1))

@@ -181,11 +181,8 @@ def set_rows(
 
 def _migrations() -> dict[int, str]:
     folder = files("twin_core.store") / "schema"
-    return {
-        int(entry.name[:4]): entry.read_text("utf-8")
-        for entry in folder.iterdir()
-        if re.fullmatch(r"\d{4}_\w+\.sql", entry.name)
-    }
+    names = [e.name for e in folder.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", e.name)]
+    return {int(name[:4]): (folder / name).read_text("utf-8") for name in names}
 
 
 def _view_statements() -> list[str]:
