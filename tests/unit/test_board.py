@@ -1,6 +1,7 @@
 """What the board shows of a state, and what it tells of a change."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,8 +17,9 @@ from api.board import (
     unit_key,
     unit_tile,
 )
-from api.figures import last_midnight, shown
+from api.figures import shown
 from api.web.rendering import bed_words, span, tally_words
+from twin_core.kpi import last_midnight
 from twin_core.state import Bed, BedCounts, HospitalState, Occupant, UnitState
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -196,7 +198,8 @@ def test_an_empty_hospital_has_no_occupancy_rather_than_zero() -> None:
     ],
 )
 def test_the_day_begins_at_local_midnight(now: str, zone: str, expected: str) -> None:
-    assert last_midnight(datetime.fromisoformat(now), zone) == datetime.fromisoformat(expected)
+    began = last_midnight(datetime.fromisoformat(now), ZoneInfo(zone))
+    assert began == datetime.fromisoformat(expected)
 
 
 @pytest.mark.parametrize(
