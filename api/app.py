@@ -52,6 +52,7 @@ MODELS = (
     intake.CountedUnit,
     intake.CountsTaken,
     kpis.KpiEntry,
+    kpis.KpiCharts,
     kpis.KpiFigures,
     messages.MessageDetail,
     messages.MessagePage,

@@ -19,6 +19,8 @@ from api.sidecar.rows import plain
 from api.translating import Reader, retranslated
 from twin_core import Twin
 from twin_core.errors import UsageError
+from twin_core.kpi.charting import Baseline
+from twin_core.kpi.control import BASELINE
 
 Parameters = Mapping[str, Any]
 
@@ -34,6 +36,21 @@ def kpi(twin: Twin, asked: Parameters) -> Any:
         known_at=asked.get("known_at"),
     )
     return [_record(row) for row in rows]
+
+
+def kpi_chart(twin: Twin, asked: Parameters) -> Any:
+    """The run charts of one KPI, with control limits and signals."""
+    charts = twin.kpi_charts(
+        asked["kpi"],
+        asked.get("start"),
+        asked.get("end"),
+        grain=asked.get("grain") or "day",
+        by=asked.get("by") or "unit",
+        known_at=asked.get("known_at"),
+        statistic=asked.get("statistic"),
+        baseline=Baseline(int(asked.get("baseline") or BASELINE)),
+    )
+    return msgspec.to_builtins(charts)
 
 
 def state(twin: Twin, asked: Parameters) -> Any:
@@ -118,6 +135,7 @@ def outbound_retry(twin: Twin, asked: Parameters) -> Any:
 
 OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "kpi": kpi,
+    "kpi_chart": kpi_chart,
     "state": state,
     "message_explain": message_explain,
     "message_find": message_find,

@@ -15,6 +15,7 @@ from twin_core.errors import StoreError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
 from twin_core.kpi import catalogue
+from twin_core.kpi.charting import Baseline, KpiChart, charts
 from twin_core.kpi.measuring import Edge, KpiRow, Window, measure, window_of
 from twin_core.settings import Settings
 from twin_core.state import HospitalState, hospital_state
@@ -181,6 +182,33 @@ class Twin:
         """
         window = self.window(start, end)
         return measure(self.query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
+
+    def kpi_charts(
+        self,
+        kpi_id: str,
+        start: Edge | None = None,
+        end: Edge | None = None,
+        *,
+        grain: str = "day",
+        by: str = "unit",
+        known_at: Edge | None = None,
+        statistic: str | None = None,
+        baseline: Baseline | None = None,
+    ) -> list[KpiChart]:
+        """The run charts of a KPI over a window, with control limits and signals, one per place.
+
+        Windows as in `kpi`. Raises UsageError, too, for a statistic that the KPI does not have.
+        """
+        return charts(
+            self.query,
+            kpi_id,
+            self.window(start, end),
+            grain=grain,
+            by=by,
+            known_at=known_at,
+            statistic=statistic,
+            baseline=baseline,
+        )
 
     def window(self, start: Edge | None = None, end: Edge | None = None) -> Window:
         """The window that is meant, by default the last seven whole days of the hospital."""

@@ -2,6 +2,7 @@
 
 import argparse
 
+from api import charted_text
 from api.commands import Call, Command
 from api.desk import desk
 from twin_core.kpi.catalogue import catalogue
@@ -27,6 +28,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grain", metavar="GRAIN", help="hour, day, week, month or all")
     parser.add_argument("--by", metavar="BY", help="unit, class, facility or hospital")
     parser.add_argument("--known-at", metavar="T", help="as was known then (default now)")
+    parser.add_argument("--chart", action="store_true", help="as a run chart with control limits")
+    parser.add_argument("--statistic", metavar="NAME", help="which one to chart (default: first)")
+    parser.add_argument("--baseline", metavar="N", type=int, help="limits from the first N points")
 
 
 def run(call: Call) -> int:
@@ -42,6 +46,8 @@ def run(call: Call) -> int:
         "end": options.end,
         "known_at": options.known_at,
     }
+    if options.chart:
+        return charted_text.run(call, asked)
     with desk(call) as answering:
         rows = answering.ask("kpi", **asked)
     if call.terminal.as_json:
@@ -75,6 +81,7 @@ COMMAND = Command(
         "wardtwin kpi",
         "wardtwin kpi occ_midnight --from 2026-11-01 --to 2026-11-08",
         "wardtwin kpi occ_hourly --grain hour --by facility --json",
+        "wardtwin kpi alos --from 2026-09-01 --to 2026-11-01 --by facility --chart",
     ),
     arguments=_arguments,
     run=run,

@@ -11,8 +11,10 @@ from starlette.responses import Response
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin, Edge, KnownAt
 from twin_core.errors import UsageError
-from twin_core.kpi import KpiRow
+from twin_core.kpi import KpiRow, Window
 from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
+from twin_core.kpi.charting import Baseline, KpiChart
+from twin_core.kpi.control import BASELINE, LEAST, RULES, Rule
 from twin_core.twin import Twin
 
 router = APIRouter(prefix="/v1", tags=["kpis"])
@@ -54,6 +56,18 @@ class KpiFigures(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[KpiRow]
 
 
+class KpiCharts(msgspec.Struct, frozen=True, kw_only=True):
+    """The run charts of a KPI, and what the names of their signals mean."""
+
+    id: str
+    start: datetime
+    end: datetime
+    grain: Literal["hour", "day", "week", "month", "all"]
+    by: Literal["hospital", "facility", "unit", "class"]
+    rules: dict[Rule, str]
+    charts: list[KpiChart]
+
+
 @router.get(
     "/kpis",
     summary="The KPI catalogue",
@@ -83,6 +97,53 @@ def kpi(
     return reply(measured(twin, kpi_id, start, end, grain=grain, by=by, known_at=known_at))
 
 
+@router.get(
+    "/kpis/{kpi_id}/chart",
+    summary="The run charts of one KPI, with control limits and signals",
+    responses=answers(KpiCharts, "One chart per place or class", problems="400 404 422 503"),
+)
+def kpi_chart(
+    kpi_id: str,
+    twin: AskedTwin,
+    start: Annotated[Edge | None, Query(description="Window's first instant or day")] = None,
+    end: Annotated[Edge | None, Query(description="Window's end, exclusive")] = None,
+    grain: Annotated[Grain, Query(description="Length of a period; not `all`")] = "day",
+    by: Annotated[By, Query(description="Grouping")] = "unit",
+    known_at: KnownAt = None,
+    statistic: Annotated[str | None, Query(description="By default the KPI's first")] = None,
+    baseline: Annotated[
+        int, Query(ge=LEAST, le=1000, description="Limits from the first so many known points")
+    ] = BASELINE,
+    baseline_start: Annotated[
+        Edge | None, Query(description="Limits from the periods of this window instead")
+    ] = None,
+    baseline_end: Annotated[Edge | None, Query(description="Its end, exclusive")] = None,
+) -> Response:
+    """XmR, p or u charts, whichever the figure asks for; a chart without limits says why."""
+    found_kpi(kpi_id)
+    if (baseline_start is None) != (baseline_end is None):
+        raise UsageError(
+            "A baseline needs both of its edges.", do="Give baseline_start and baseline_end."
+        )
+    since, until = bounded_window(twin, start, end, grain)
+    window = None if baseline_start is None else twin.window(baseline_start, baseline_end)
+    charts = twin.kpi_charts(
+        kpi_id,
+        since,
+        until,
+        grain=grain,
+        by=by,
+        known_at=known_at,
+        statistic=statistic,
+        baseline=Baseline(baseline, window),
+    )
+    return reply(
+        KpiCharts(
+            id=kpi_id, start=since, end=until, grain=grain, by=by, rules=dict(RULES), charts=charts
+        )
+    )
+
+
 def measured(
     twin: Twin,
     kpi_id: str,
@@ -94,11 +155,7 @@ def measured(
     known_at: datetime | None,
 ) -> KpiFigures:
     """A KPI over a window, by default the last seven whole days in the hospital's time zone."""
-    since, until = twin.window(start, end)
-    if until - since > (LONGEST_HOURLY_WINDOW if grain == "hour" else LONGEST_WINDOW):
-        raise UsageError(
-            "The window is too long for this grain.", do="Shorten it, or use a coarser grain."
-        )
+    since, until = bounded_window(twin, start, end, grain)
     rows = twin.kpi(kpi_id, since, until, grain=grain, by=by, known_at=known_at)
     return KpiFigures(
         id=kpi_id,
@@ -109,6 +166,19 @@ def measured(
         known_at=known_at,
         rows=rows,
     )
+
+
+def bounded_window(
+    twin: Twin, start: date | datetime | None, end: date | datetime | None, grain: Grain
+) -> Window:
+    """The window that is meant; UsageError where it has too many periods to answer."""
+    window = twin.window(start, end)
+    longest = LONGEST_HOURLY_WINDOW if grain == "hour" else LONGEST_WINDOW
+    if window.end - window.start > longest:
+        raise UsageError(
+            "The window is too long for this grain.", do="Shorten it, or use a coarser grain."
+        )
+    return window
 
 
 def found_kpi(kpi_id: str) -> Definition:

@@ -131,6 +131,21 @@ def test_a_parameter_that_does_not_exist_is_refused_and_those_that_do_are_named(
     assert "known_at" in answer.json()["detail"]
 
 
+def test_a_chart_says_what_its_limits_are_or_why_there_are_none(api: Any) -> None:
+    asked = {"start": "2026-02-20", "end": "2026-03-03", "by": "hospital"}
+    shown = api.get("/v1/kpis/adc/chart", params=asked).json()
+    assert shown["rules"]["shift"].startswith("eight points in a row")
+    [chart] = shown["charts"]
+    assert (chart["kind"], chart["centre"]) == ("XmR", None)
+    assert "12 are needed" in chart["why_not"]
+    assert [point["complete"] for point in chart["points"]] == [True] * 10 + [False]
+    assert api.get("/v1/kpis/happiness/chart").status_code == 404
+    assert api.get("/v1/kpis/adc/chart?statistic=median").status_code == 400
+    assert api.get("/v1/kpis/adc/chart?grain=all").status_code == 400
+    assert api.get("/v1/kpis/adc/chart?baseline_start=2026-03-01").status_code == 400
+    assert api.get("/v1/kpis/adc/chart?baseline=3").status_code == 422
+
+
 # --- messages and quarantine -----------------------------------------------------------------
 
 

@@ -171,3 +171,20 @@ def test_a_message_cannot_move_the_cursor_of_a_terminal(wardtwin, tmp_path):
     wardtwin("ingest", str(tmp_path / "feed.hl7"))
     for words in (("sql", "SELECT bed FROM twin.stay"), ("quarantine", "list")):
         assert "\x1b" not in wardtwin(*words)[1]
+
+
+def test_a_chart_is_a_table_of_points_with_their_limits(wardtwin, tmp_path):
+    (tmp_path / "a.hl7").write_text(message(1))
+    ingested(wardtwin, tmp_path / "a.hl7")
+    asked = ("kpi", "adc", "--from", "2026-11-01", "--to", "2026-11-04", "--chart")
+    status, out, _ = wardtwin(*asked)
+    assert status == 0
+    assert "GENERAL W1: mean, XmR chart, " in out
+    assert "12 are needed" in out
+    assert out.count("2026-11-0") == 3
+    [chart] = json.loads(wardtwin(*asked, "--json")[1])
+    assert [point["period_start"][:10] for point in chart["points"]] == [
+        "2026-11-01",
+        "2026-11-02",
+        "2026-11-03",
+    ]

@@ -92,6 +92,9 @@ class FrontMatter(BaseModel):
     strata: dict[str, str]
     """Rows beside the headline, whose stratum is NULL."""
     statistics: dict[str, str] = Field(min_length=1)
+    counts: dict[str, Literal["p", "u"]] = {}
+    """Statistics that count events where the shape does not say so, for their control chart: `p`
+    for a share of what is counted, `u` for a rate per exposure."""
     source: str = Field(pattern=r"\(.*\d{4}\)")
     """Where the definition comes from, with its year."""
     caveats: tuple[str, ...] = Field(min_length=1)

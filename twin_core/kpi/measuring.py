@@ -92,6 +92,15 @@ def window_of(query: Query, start: Edge | None, end: Edge | None, now: datetime)
     return Window(local.replace(tzinfo=zone).astimezone(UTC), until)
 
 
+def instant_of(query: Query, word: str, given: Edge) -> datetime:
+    """An instant as it is meant: without an offset it is in the hospital's time zone.
+
+    Raises UsageError, naming it by `word`, for what is no instant.
+    """
+    [placed] = _placed(query, [_read(word, given)])
+    return placed
+
+
 def hospital_zone(query: Query) -> ZoneInfo:
     """The time zone that the configured facilities share; UTC where they share none."""
     zones = query("SELECT DISTINCT time_zone FROM core.facility", ())

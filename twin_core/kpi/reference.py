@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from twin_core.kpi.catalogue import RESULT_COLUMNS, Definition, catalogue
+from twin_core.kpi.control import BASELINE, LEAST, RULES
 
 _OPENING = """\
 # KPIs
@@ -36,12 +37,39 @@ Every KPI returns the columns {columns}.
 - Unknown is NULL, never zero: a period beyond the latest known instant, a ratio without a known
   denominator. `coverage` is the share of the needed inputs that is known, from 0 to 1.
 - Open stays last until the latest known instant: `known_at`, else the last batch of messages.
+
+## Run charts
+
+`wardtwin kpi ID --chart`, `GET /v1/kpis/ID/chart` and the page of a KPI show its course with
+control limits, one chart per place. A share of counted events is a p chart, a count per exposure a
+u chart (both with the limits of each period's own denominator), anything else an XmR chart
+(mean plus and minus 2.66 mean moving ranges; moving ranges up to 3.267 of them).
+
+- Limits come from the first {baseline} known points, or from the first N, or from a given window.
+  With fewer than {least} there are none, nor where nothing varies; the chart says so.
+- A period that is not known ends every run, and no moving range spans it. A period that the window
+  cuts, or that is not over, is shown and not judged.
+- A p or u chart supposes counts that are independent of each other: successive counts of the same
+  patients (snapshots) vary less than its limits, large departments more.
+
+| Signal | Meaning |
+|---|---|
+{rules}
+
+Formulas and rules are those of Montgomery, Introduction to Statistical Quality Control (7th
+edition, 2012). Eight in a row is his number, and that of the Western Electric handbook (1956); NHS
+England's Making Data Count takes seven.
 """
 
 
 def page() -> str:
     """The whole page as Markdown."""
-    opening = _OPENING.format(columns=", ".join(f"`{name}`" for name in RESULT_COLUMNS))
+    opening = _OPENING.format(
+        columns=", ".join(f"`{name}`" for name in RESULT_COLUMNS),
+        baseline=BASELINE,
+        least=LEAST,
+        rules="\n".join(f"| `{rule}` | {meaning} |" for rule, meaning in RULES.items()),
+    )
     contents = [
         "| KPI | Title | Unit | Better |",
         "|---|---|---|---|",

@@ -9,6 +9,7 @@
 -- exclusions = ["patients who held no bed", "above the unit: emergency departments, their beds and their discharges", "internal transfers, above the unit"]
 -- strata = {}
 -- statistics = { ratio = "departures over mean available beds" }
+-- counts = { ratio = "u" }
 -- source = "Hospital statistics, direct turnover rate (read 2026)"
 -- caveats = ["By class, the denominator is the hospital's mean available beds.", "An ED is a unit where at least half of the stays began as EMER visits."]
 -- inputs = ["history.stay", "history.encounter", "history.encounter_class", "history.encounter_status", "history.location", "history.location_status"]

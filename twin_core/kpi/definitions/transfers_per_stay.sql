@@ -9,6 +9,7 @@
 -- exclusions = ["bed moves within a unit", "visits to theatre or imaging (tracking, A09 and A10)", "moves before the inpatient spell began", "cancelled transfers", "discharges without any recorded stay"]
 -- strata = {}
 -- statistics = { mean = "moves per discharge", share_3_plus = "discharges with three or more moves, in %" }
+-- counts = { mean = "u", share_3_plus = "p" }
 -- source = "Local definition (2026)"
 -- caveats = ["By unit, a discharge and all its moves belong to the unit of the last stay.", "Parts of another inpatient encounter are not discharges of their own."]
 -- inputs = ["history.stay", "history.encounter", "history.encounter_class", "history.encounter_status", "history.location"]
