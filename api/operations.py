@@ -5,7 +5,7 @@ calls the very same functions: that is why both print the same.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from api.sidecar.rows import plain
 from api.translating import Reader, retranslated
 from twin_core import Twin
 from twin_core.errors import UsageError
+from twin_core.kpi import KpiRow
 from twin_core.kpi.charting import Baseline
 from twin_core.kpi.control import BASELINE
 
@@ -27,14 +28,17 @@ Parameters = Mapping[str, Any]
 
 def kpi(twin: Twin, asked: Parameters) -> Any:
     """The rows of one KPI over a window; the last seven whole days where none is given."""
-    rows = twin.kpi(
-        asked["kpi"],
-        asked.get("start"),
-        asked.get("end"),
-        grain=asked.get("grain") or "day",
-        by=asked.get("by") or "unit",
-        known_at=asked.get("known_at"),
-    )
+    window = (asked["kpi"], asked.get("start"), asked.get("end"))
+    how: dict[str, Any] = {
+        "grain": asked.get("grain") or "day",
+        "by": asked.get("by") or "unit",
+        "known_at": asked.get("known_at"),
+    }
+    rows: Sequence[KpiRow]
+    if asked.get("compare"):
+        rows = twin.kpi_compared(*window, **how, compare=asked["compare"])
+    else:
+        rows = twin.kpi(*window, **how)
     return [_record(row) for row in rows]
 
 

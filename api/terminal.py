@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from twin_core.errors import TwinError
+from twin_core.errors import TwinError, UsageError
 
 Advance = Callable[[int, str], None]
 """Report progress: how many are done in all, and a note."""
@@ -46,6 +46,16 @@ class Terminal:
         """One JSON document on one line, at once: for programs that read on while this one runs."""
         self.out.write(msgspec.json.encode(answer).decode() + "\n")
         self.out.flush()
+
+    def document(self, content: bytes, *, text: bool) -> None:
+        """A file as the answer; UsageError for bytes where only text can be shown."""
+        if text:
+            self.out.write(content.decode())
+        elif self.out.isatty() or not hasattr(self.out, "buffer"):
+            raise UsageError("This format is not text.", do="Name a file with --out.")
+        else:
+            self.out.flush()
+            self.out.buffer.write(content)
 
     def table(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         """The answer as an aligned table, with a count below it."""

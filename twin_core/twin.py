@@ -16,7 +16,8 @@ from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
 from twin_core.kpi import catalogue
 from twin_core.kpi.charting import Baseline, KpiChart, charts
-from twin_core.kpi.measuring import Edge, KpiRow, Window, measure, window_of
+from twin_core.kpi.comparing import ComparedRow, compared
+from twin_core.kpi.measuring import Edge, KpiRow, Window, hospital_zone, measure, window_of
 from twin_core.settings import Settings
 from twin_core.state import HospitalState, hospital_state
 from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_rows
@@ -182,6 +183,28 @@ class Twin:
         """
         window = self.window(start, end)
         return measure(self.query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
+
+    def kpi_compared(
+        self,
+        kpi_id: str,
+        start: Edge | None = None,
+        end: Edge | None = None,
+        *,
+        grain: str = "day",
+        by: str = "unit",
+        known_at: Edge | None = None,
+        compare: str = "previous",
+    ) -> list[ComparedRow]:
+        """A KPI over a window, every figure with that of the same period before, or a year ago.
+
+        Windows as in `kpi`. Raises UsageError, too, for another `compare` than previous or year.
+        """
+
+        def measured(window: Window) -> list[KpiRow]:
+            return measure(self.query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
+
+        window, zone = self.window(start, end), hospital_zone(self.query)
+        return compared(measured, window, grain, compare, zone)
 
     def kpi_charts(
         self,

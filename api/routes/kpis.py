@@ -1,19 +1,22 @@
 """`/v1/kpis`: the catalogue, and one KPI over a window."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.exporting import COMPARED, MEDIA_TYPES, Format, accepted, exported
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin, Edge, KnownAt
 from twin_core.errors import UsageError
 from twin_core.kpi import KpiRow, Window
 from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
 from twin_core.kpi.charting import Baseline, KpiChart
+from twin_core.kpi.comparing import Compare
 from twin_core.kpi.control import BASELINE, LEAST, RULES, Rule
 from twin_core.twin import Twin
 
@@ -44,6 +47,14 @@ class KpiEntry(msgspec.Struct, frozen=True, kw_only=True):
     """The feed that would give its inputs, where the twin has none; the KPI has no rows then."""
 
 
+class KpiFigure(KpiRow, frozen=True, kw_only=True):
+    """One figure; beside the period before it only where a comparison was asked for."""
+
+    value_before: float | msgspec.UnsetType | None = msgspec.UNSET
+    change: float | msgspec.UnsetType | None = msgspec.UNSET
+    """value minus value_before, in the unit of the KPI."""
+
+
 class KpiFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A KPI over a window."""
 
@@ -53,7 +64,12 @@ class KpiFigures(msgspec.Struct, frozen=True, kw_only=True):
     grain: Literal["hour", "day", "week", "month", "all"]
     by: Literal["hospital", "facility", "unit", "class"]
     known_at: datetime | None
-    rows: list[KpiRow]
+    compare: Literal["previous", "year"] | None
+    rows: Sequence[KpiFigure]
+
+
+FIGURES = answers(KpiFigures, "Its figures", problems="400 404 406 422 503")
+FIGURES[200]["content"] |= {media_type: {} for media_type in list(MEDIA_TYPES.values())[1:]}
 
 
 class KpiCharts(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,20 +97,48 @@ def kpis() -> Response:
 @router.get(
     "/kpis/{kpi_id}",
     summary="One KPI over a window",
-    responses=answers(KpiFigures, "Its figures", problems="400 404 422 503"),
+    responses=FIGURES,
 )
 def kpi(
     kpi_id: str,
     twin: AskedTwin,
+    request: Request,
     start: Annotated[Edge | None, Query(description="Window's first instant or day")] = None,
     end: Annotated[Edge | None, Query(description="Window's end, exclusive")] = None,
     grain: Annotated[Grain, Query(description="Length of a period")] = "day",
     by: Annotated[By, Query(description="Grouping")] = "unit",
     known_at: KnownAt = None,
+    compare: Annotated[
+        Compare | None, Query(description="Beside the same period before, or a year ago")
+    ] = None,
+    form: Annotated[
+        Format | None, Query(alias="format", description="Else as the Accept header says")
+    ] = None,
 ) -> Response:
     """The figures of a KPI; the last seven whole days where no window is given."""
     found_kpi(kpi_id)
-    return reply(measured(twin, kpi_id, start, end, grain=grain, by=by, known_at=known_at))
+    form = form or accepted(request.headers.get("accept", ""))
+    if form is None:
+        raise HTTPException(406, "Answers are " + ", ".join(MEDIA_TYPES.values()) + ".")
+    figures = measured(
+        twin, kpi_id, start, end, grain=grain, by=by, known_at=known_at, compare=compare
+    )
+    answer = reply(figures) if form == "json" else _file(figures, form)
+    answer.headers["Vary"] = "Accept"
+    return answer
+
+
+def _file(figures: KpiFigures, form: Format) -> Response:
+    rows = [msgspec.structs.asdict(row) for row in figures.rows]
+    ending = "arrows" if form == "arrow" else form
+    return Response(
+        exported(rows, form, COMPARED if figures.compare else ()),
+        media_type=MEDIA_TYPES[form],
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="{figures.id}.{ending}"',
+        },
+    )
 
 
 @router.get(
@@ -153,10 +197,17 @@ def measured(
     grain: Grain,
     by: By,
     known_at: datetime | None,
+    compare: Compare | None = None,
 ) -> KpiFigures:
     """A KPI over a window, by default the last seven whole days in the hospital's time zone."""
     since, until = bounded_window(twin, start, end, grain)
-    rows = twin.kpi(kpi_id, since, until, grain=grain, by=by, known_at=known_at)
+    rows: Sequence[KpiRow]
+    if compare is None:
+        rows = twin.kpi(kpi_id, since, until, grain=grain, by=by, known_at=known_at)
+    else:
+        rows = twin.kpi_compared(
+            kpi_id, since, until, grain=grain, by=by, known_at=known_at, compare=compare
+        )
     return KpiFigures(
         id=kpi_id,
         start=since,
@@ -164,7 +215,9 @@ def measured(
         grain=grain,
         by=by,
         known_at=known_at,
-        rows=rows,
+        compare=compare,
+        # Rows of the core encode to the very same members; only the description differs.
+        rows=cast("Sequence[KpiFigure]", rows),
     )
 
 

@@ -1,7 +1,7 @@
 """The pages people look at: the board, units, KPIs, messages, quarantine, and the API's words."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -206,7 +206,7 @@ def target_band(direction: str) -> Band | None:
 
 
 def _series(
-    rows: list[KpiRow], definition: Definition, grain: str, zone: str
+    rows: Sequence[KpiRow], definition: Definition, grain: str, zone: str
 ) -> list[tuple[str, list[Point]]]:
     """The headline's statistic as one series per place or class; parts shown apart have none."""
     headline = next(iter(definition.statistics))
@@ -221,7 +221,7 @@ def _series(
     return list(grouped.items())
 
 
-def _place_names(rows: list[KpiRow]) -> Callable[[KpiRow], str]:
+def _place_names(rows: Sequence[KpiRow]) -> Callable[[KpiRow], str]:
     """How a row's place is called: the facility goes without saying where there is only one."""
     several = len({row.facility for row in rows}) > 1
 

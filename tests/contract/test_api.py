@@ -1,10 +1,14 @@
 """The API as its callers see it, in front of a real store that heard a few messages."""
 
+import csv
+import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 
 from api.app import create_app
@@ -144,6 +148,53 @@ def test_a_chart_says_what_its_limits_are_or_why_there_are_none(api: Any) -> Non
     assert api.get("/v1/kpis/adc/chart?grain=all").status_code == 400
     assert api.get("/v1/kpis/adc/chart?baseline_start=2026-03-01").status_code == 400
     assert api.get("/v1/kpis/adc/chart?baseline=3").status_code == 422
+
+
+WEEK = {"start": "2026-03-01", "end": "2026-03-03", "by": "unit"}
+
+
+@pytest.mark.parametrize("asked_by", ["format", "accept"])
+def test_figures_come_as_csv_arrow_and_parquet_too(api: Any, asked_by: str) -> None:
+    def ask(form: str, media_type: str) -> Any:
+        if asked_by == "format":
+            return api.get("/v1/kpis/adc", params={**WEEK, "format": form})
+        return api.get("/v1/kpis/adc", params=WEEK, headers={"accept": media_type})
+
+    rows = api.get("/v1/kpis/adc", params=WEEK).json()["rows"]
+    told = ask("csv", "text/csv")
+    assert told.headers["content-type"].startswith("text/csv")
+    assert told.headers["content-disposition"] == 'attachment; filename="adc.csv"'
+    cells = list(csv.DictReader(io.StringIO(told.text)))
+    assert [c["period_start"] for c in cells] == [r["period_start"] for r in rows]
+    known = [None if c["value"] == "" else float(c["value"]) for c in cells]
+    assert known == [r["value"] for r in rows]
+    arrow = ask("arrow", "application/vnd.apache.arrow.stream")
+    assert "Accept" in arrow.headers["vary"].split(", ")
+    table = pyarrow.ipc.open_stream(arrow.content).read_all()
+    assert table["value"].to_pylist() == known
+    parquet = ask("parquet", "application/vnd.apache.parquet").content
+    assert pyarrow.parquet.read_table(io.BytesIO(parquet)).equals(table)
+
+
+def test_a_format_that_there_is_none_of_is_refused(api: Any) -> None:
+    assert api.get("/v1/kpis/adc", params={"format": "xlsx"}).status_code == 422
+    answer = api.get("/v1/kpis/adc", headers={"accept": "application/pdf"})
+    assert answer.status_code == 406
+    assert "text/csv" in answer.json()["detail"]
+
+
+def test_a_figure_stands_beside_the_one_before(api: Any) -> None:
+    asked = {"start": "2026-03-02", "end": "2026-03-03", "by": "hospital"}
+    [row] = api.get("/v1/kpis/adc", params={**asked, "compare": "previous"}).json()["rows"]
+    before = {**asked, "start": "2026-03-01", "end": "2026-03-02"}
+    [earlier] = api.get("/v1/kpis/adc", params=before).json()["rows"]
+    assert row["value_before"] == earlier["value"]
+    assert row["change"] == row["value"] - earlier["value"]
+    [plain] = api.get("/v1/kpis/adc", params=asked).json()["rows"]
+    assert "change" not in plain
+    told = api.get("/v1/kpis/adc", params={**asked, "compare": "year", "format": "csv"}).text
+    assert told.splitlines()[0].endswith("value_before,change")
+    assert api.get("/v1/kpis/adc?compare=decade").status_code == 422
 
 
 # --- messages and quarantine -----------------------------------------------------------------

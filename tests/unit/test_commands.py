@@ -188,3 +188,28 @@ def test_a_chart_is_a_table_of_points_with_their_limits(wardtwin, tmp_path):
         "2026-11-02",
         "2026-11-03",
     ]
+
+
+def test_figures_go_into_files_for_other_tools(wardtwin, tmp_path):
+    (tmp_path / "a.hl7").write_text(message(1))
+    ingested(wardtwin, tmp_path / "a.hl7")
+    asked = ("kpi", "adc", "--from", "2026-11-01", "--to", "2026-11-03", "--compare", "previous")
+    rows = json.loads(wardtwin(*asked, "--json")[1])
+    assert {"value_before", "change"} <= set(rows[0])
+    told = wardtwin(*asked, "--format", "csv")[1]
+    assert told.splitlines()[0].endswith("coverage,value_before,change")
+    assert "GENERAL,W1,2026-11-01T00:00:00Z,2026-11-02T00:00:00Z," in told
+    file = tmp_path / "adc.parquet"
+    status, out, err = wardtwin(*asked, "--format", "parquet", "--out", str(file))
+    assert (status, out, file.read_bytes()[:4]) == (0, "", b"PAR1")
+    assert err.endswith(f"adc.parquet: {len(rows)} rows.\n")
+    assert "value_before" in wardtwin(*asked)[1].splitlines()[0]
+
+
+def test_bytes_are_not_shown_where_only_text_can_be(wardtwin, tmp_path):
+    (tmp_path / "a.hl7").write_text(message(1))
+    ingested(wardtwin, tmp_path / "a.hl7")
+    status, _, err = wardtwin("kpi", "adc", "--format", "arrow")
+    assert (status, "--out" in err) == (2, True)
+    assert wardtwin("kpi", "adc", "--format", "csv", "--out", str(tmp_path))[0] == 2
+    assert "--format" in wardtwin("kpi", "adc", "--out", "x.csv")[2]

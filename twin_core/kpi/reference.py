@@ -38,6 +38,21 @@ Every KPI returns the columns {columns}.
   denominator. `coverage` is the share of the needed inputs that is known, from 0 to 1.
 - Open stays last until the latest known instant: `known_at`, else the last batch of messages.
 
+## Comparison and files
+
+`--compare previous` (`compare=previous` in the API) gives every row `value_before`, the figure of
+the same period before, and `change`, the difference; both are unknown where either figure is.
+Periods are moved by the hospital's calendar: as many local days as the window has, whole weeks for
+grain `week`, whole months for `month`, and a part of a day by its own length. `year` is twelve
+months, or 52 weeks for grain `week`. Where facilities are in different time zones, the calendar is
+that of UTC.
+
+`--format csv|json|parquet|arrow`, with `--out FILE` where it should be a file, and `?format=` or an
+Accept header in the API (`text/csv`, `application/json`, `application/vnd.apache.parquet`,
+`application/vnd.apache.arrow.stream`) give the same columns in the same order. Instants are UTC. In
+CSV an empty cell is unknown, and text that a spreadsheet would take for a formula begins with an
+apostrophe.
+
 ## Run charts
 
 `wardtwin kpi ID --chart`, `GET /v1/kpis/ID/chart` and the page of a KPI show its course with
