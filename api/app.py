@@ -54,6 +54,7 @@ MODELS = (
     kpis.KpiEntry,
     kpis.KpiCharts,
     kpis.KpiFigures,
+    kpis.KpiRows,
     messages.MessageDetail,
     messages.MessagePage,
     messages.Replayed,

@@ -19,9 +19,12 @@ from api.sidecar.rows import plain
 from api.translating import Reader, retranslated
 from twin_core import Twin
 from twin_core.errors import UsageError
-from twin_core.kpi import KpiRow
+from twin_core.kpi import Figure, KpiRow
+from twin_core.kpi.catalogue import definition
 from twin_core.kpi.charting import Baseline
 from twin_core.kpi.control import BASELINE
+from twin_core.kpi.measuring import explained
+from twin_core.kpi.tracing import PAGE
 
 Parameters = Mapping[str, Any]
 
@@ -55,6 +58,40 @@ def kpi_chart(twin: Twin, asked: Parameters) -> Any:
         baseline=Baseline(int(asked.get("baseline") or BASELINE)),
     )
     return msgspec.to_builtins(charts)
+
+
+def kpi_explain(twin: Twin, asked: Parameters) -> Any:
+    """One KPI in words and in SQL, its figures, and the rows behind them with their messages."""
+    meant = Figure(
+        facility=asked.get("facility"),
+        unit=asked.get("unit"),
+        period=asked.get("period"),
+        stratum=asked.get("stratum"),
+        statistic=asked.get("statistic"),
+    )
+    question: dict[str, Any] = {
+        "grain": asked.get("grain") or "day",
+        "by": asked.get("by") or "unit",
+        "known_at": asked.get("known_at"),
+    }
+    kpi_id, limit = str(asked["kpi"]), int(asked.get("limit") or PAGE)
+    told = definition(kpi_id)
+    window = twin.window(asked.get("start"), asked.get("end"))
+    rows = (
+        twin.kpi_rows(kpi_id, *window, **question, figure=meant, limit=limit + 1)
+        if told.behind
+        else []
+    )
+    return {
+        "id": told.id,
+        "words": explained(told),
+        "sql": told.rule,
+        "start": window.start,
+        "end": window.end,
+        **question,
+        "rows": _record(rows[:limit]),
+        "more": len(rows) > limit,
+    }
 
 
 def state(twin: Twin, asked: Parameters) -> Any:
@@ -140,6 +177,7 @@ def outbound_retry(twin: Twin, asked: Parameters) -> Any:
 OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "kpi": kpi,
     "kpi_chart": kpi_chart,
+    "kpi_explain": kpi_explain,
     "state": state,
     "message_explain": message_explain,
     "message_find": message_find,

@@ -18,6 +18,7 @@ from twin_core.kpi import catalogue
 from twin_core.kpi.charting import Baseline, KpiChart, charts
 from twin_core.kpi.comparing import ComparedRow, compared
 from twin_core.kpi.measuring import Edge, KpiRow, Window, hospital_zone, measure, window_of
+from twin_core.kpi.tracing import PAGE, Figure, RowBehind, rows_behind
 from twin_core.settings import Settings
 from twin_core.state import HospitalState, hospital_state
 from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_rows
@@ -231,6 +232,36 @@ class Twin:
             known_at=known_at,
             statistic=statistic,
             baseline=baseline,
+        )
+
+    def kpi_rows(
+        self,
+        kpi_id: str,
+        start: Edge | None = None,
+        end: Edge | None = None,
+        *,
+        grain: str = "day",
+        by: str = "unit",
+        known_at: Edge | None = None,
+        figure: Figure | None = None,
+        limit: int = PAGE,
+        offset: int = 0,
+    ) -> list[RowBehind]:
+        """The rows behind the figures that `kpi` gives for the same question, with their messages.
+
+        `figure` chooses among the figures. Raises UsageError as `kpi` does, and for a KPI whose
+        file tells no rows.
+        """
+        return rows_behind(
+            self.query,
+            kpi_id,
+            *self.window(start, end),
+            grain=grain,
+            by=by,
+            known_at=known_at,
+            figure=figure,
+            limit=limit,
+            offset=offset,
         )
 
     def window(self, start: Edge | None = None, end: Edge | None = None) -> Window:

@@ -1,8 +1,9 @@
-"""`wardtwin kpi`: the catalogue of KPIs, or the rows of one."""
+"""`wardtwin kpi`: the catalogue of KPIs, the figures of one, or how they came about."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from api import charted_text
 from api.commands import Call, Command
@@ -24,6 +25,22 @@ _COLUMNS = (
     "coverage",
 )
 
+_ROW_COLUMNS = (
+    "facility",
+    "unit",
+    "period_start",
+    "stratum",
+    "statistic",
+    "from_at",
+    "to_at",
+    "numerator",
+    "denominator",
+    "about",
+    "messages",
+)
+
+_CHOOSING = ("facility", "unit", "period", "stratum", "limit")
+
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kpi", metavar="ID", nargs="?", help="a KPI; without one, the catalogue")
@@ -36,8 +53,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=tuple(MEDIA_TYPES), help="as a file for other tools")
     parser.add_argument("--out", metavar="FILE", help="where that file goes (default: here)")
     parser.add_argument("--chart", action="store_true", help="as a run chart with control limits")
-    parser.add_argument("--statistic", metavar="NAME", help="which one to chart (default: first)")
+    parser.add_argument("--statistic", metavar="NAME", help="which one to chart or to explain")
     parser.add_argument("--baseline", metavar="N", type=int, help="limits from the first N points")
+    explaining = parser.add_argument_group("how a figure came about")
+    explaining.add_argument(
+        "--explain", action="store_true", help="the meaning, the SQL, and the rows with messages"
+    )
+    explaining.add_argument("--facility", metavar="F", help="only figures of a facility")
+    explaining.add_argument("--unit", metavar="U", help="only figures of a unit")
+    explaining.add_argument("--period", metavar="T", help="only the period with this instant")
+    explaining.add_argument("--stratum", metavar="S", help="only this stratum; - for the headline")
+    explaining.add_argument("--limit", metavar="N", type=int, help="rows at most (default 100)")
 
 
 def run(call: Call) -> int:
@@ -45,7 +71,12 @@ def run(call: Call) -> int:
     options = call.options
     if options.out is not None and options.format is None:
         raise UsageError("--out needs a format.", do="Give --format csv, json, parquet or arrow.")
+    chosen = {name: getattr(options, name) for name in (*_CHOOSING, "statistic")}
+    if any(chosen[name] is not None for name in _CHOOSING) and not options.explain:
+        raise UsageError("A figure is chosen only to explain it.", do="Add --explain.")
     if options.kpi is None:
+        if options.explain:
+            raise UsageError("Explain which KPI?", do="Name one: wardtwin kpi ID --explain.")
         return _catalogue(call)
     asked = {
         "kpi": options.kpi,
@@ -57,6 +88,8 @@ def run(call: Call) -> int:
     }
     if options.chart:
         return charted_text.run(call, asked)
+    if options.explain:
+        return _explain(call, {**asked, **chosen})
     with desk(call) as answering:
         rows = answering.ask("kpi", **asked, compare=options.compare)
     if options.format:
@@ -90,6 +123,29 @@ def _export(call: Call, rows: Sequence[Row]) -> int:
     return 0
 
 
+def _explain(call: Call, asked: Mapping[str, Any]) -> int:
+    with desk(call) as answering:
+        told = answering.ask("kpi_explain", **asked)
+    if call.terminal.as_json:
+        call.terminal.json(told)
+        return 0
+    for line in (*told["words"], "", *told["sql"].splitlines(), ""):
+        call.terminal.line(line)
+    rows = list(_traced(told["rows"]))
+    shown = [c for c in _ROW_COLUMNS if any(row.get(c) is not None for row in rows)]
+    call.terminal.table(shown, rows)
+    if told["more"]:
+        call.terminal.note("There are more rows: choose one figure, or give --limit.")
+    return 0
+
+
+def _traced(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        messages = dict.fromkeys(str(event["message_id"]) for event in row["events"])
+        about = f"{row['subject_type']} {row['subject_id']}" if row["subject_id"] else None
+        yield {**row, "about": about, "messages": " ".join(messages) or None}
+
+
 def _catalogue(call: Call) -> int:
     rows = [
         {"id": kpi.id, "unit": kpi.unit, "title": kpi.title, "question": kpi.question}
@@ -111,6 +167,7 @@ COMMAND = Command(
         "wardtwin kpi occ_hourly --grain hour --by facility --json",
         "wardtwin kpi alos --from 2026-09-01 --to 2026-11-01 --by facility --chart",
         "wardtwin kpi nhs4h --grain week --compare previous --format csv --out nhs4h.csv",
+        "wardtwin kpi alos --explain --unit ICU --period 2026-11-02",
     ),
     arguments=_arguments,
     run=run,

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from api.exporting import COMPARED, MEDIA_TYPES, Format, accepted, exported
 from api.openapi import answers, reply
-from api.routes.asked import AskedTwin, Edge, KnownAt
+from api.routes.asked import AskedTwin, Edge, KnownAt, Limit
 from twin_core.errors import UsageError
-from twin_core.kpi import KpiRow, Window
+from twin_core.kpi import Figure, KpiRow, RowBehind, Window
 from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
 from twin_core.kpi.charting import Baseline, KpiChart
 from twin_core.kpi.comparing import Compare
@@ -82,6 +82,30 @@ class KpiCharts(msgspec.Struct, frozen=True, kw_only=True):
     by: Literal["hospital", "facility", "unit", "class"]
     rules: dict[Rule, str]
     charts: list[KpiChart]
+
+
+class KpiRows(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of what the figures of a KPI were counted from.
+
+    The rows of a figure have its facility, unit, period and stratum, and its statistic or none.
+    `next` goes into `after` for the page that follows, null on the last; give `known_at` where
+    messages may arrive between two pages.
+    """
+
+    id: str
+    start: datetime
+    end: datetime
+    grain: Literal["hour", "day", "week", "month", "all"]
+    by: Literal["hospital", "facility", "unit", "class"]
+    known_at: datetime | None
+    rows: list[RowBehind]
+    next: int | None
+
+
+Chosen = Annotated[
+    str | None,
+    Query(max_length=255, description="Only rows of figures with this; `-` where it is missing"),
+]
 
 
 @router.get(
@@ -185,6 +209,83 @@ def kpi_chart(
         KpiCharts(
             id=kpi_id, start=since, end=until, grain=grain, by=by, rules=dict(RULES), charts=charts
         )
+    )
+
+
+@router.get(
+    "/kpis/{kpi_id}/rows",
+    summary="The rows behind a KPI's figures",
+    responses=answers(KpiRows, "The rows, with their events and messages", problems="400 404 422"),
+)
+def kpi_rows(
+    kpi_id: str,
+    twin: AskedTwin,
+    start: Annotated[Edge | None, Query(description="Window's first instant or day")] = None,
+    end: Annotated[Edge | None, Query(description="Window's end, exclusive")] = None,
+    grain: Annotated[Grain, Query(description="Length of a period")] = "day",
+    by: Annotated[By, Query(description="Grouping")] = "unit",
+    known_at: KnownAt = None,
+    facility: Chosen = None,
+    unit: Chosen = None,
+    stratum: Chosen = None,
+    statistic: Chosen = None,
+    period: Annotated[Edge | None, Query(description="An instant of the period")] = None,
+    limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
+) -> Response:
+    """What each figure was counted from; the rows of a figure add up to it."""
+    found_kpi(kpi_id)
+    figure = Figure(
+        facility=facility, unit=unit, period=period, stratum=stratum, statistic=statistic
+    )
+    window = bounded_window(twin, start, end, grain)
+    return reply(
+        behind(
+            twin,
+            kpi_id,
+            window,
+            grain=grain,
+            by=by,
+            known_at=known_at,
+            figure=figure,
+            limit=limit,
+            after=after,
+        )
+    )
+
+
+def behind(
+    twin: Twin,
+    kpi_id: str,
+    window: Window,
+    *,
+    grain: Grain,
+    by: By,
+    known_at: datetime | None,
+    figure: Figure,
+    limit: int,
+    after: int,
+) -> KpiRows:
+    """A page of the rows behind a KPI's figures."""
+    rows = twin.kpi_rows(
+        kpi_id,
+        *window,
+        grain=grain,
+        by=by,
+        known_at=known_at,
+        figure=figure,
+        limit=limit + 1,
+        offset=after,
+    )
+    return KpiRows(
+        id=kpi_id,
+        start=window.start,
+        end=window.end,
+        grain=grain,
+        by=by,
+        known_at=known_at,
+        rows=rows[:limit],
+        next=after + limit if len(rows) > limit else None,
     )
 
 

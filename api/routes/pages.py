@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -16,12 +17,12 @@ from starlette.staticfiles import StaticFiles
 from api.board import bed_label, short_id, unit_tile
 from api.operations import quarantine_replay
 from api.routes import kpis, messages
-from api.routes.asked import AskedTwin, At, KnownAt, ShowsPhi
+from api.routes.asked import AskedTwin, At, Edge, KnownAt, ShowsPhi
 from api.routes.state import find_unit
 from api.web.chart import Band, Point
 from api.web.rendering import page
 from twin_core.errors import UsageError
-from twin_core.kpi import KpiRow, hospital_zone
+from twin_core.kpi import Figure, KpiRow, hospital_zone
 from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
 from twin_core.twin import Twin
 
@@ -96,8 +97,80 @@ def kpi(
         statistic=shown,
         series=_series(measured.rows, definition, grain, zone)[:CHARTS],
         place=_place_names(measured.rows),
+        rows_of=_rows_of(measured) if definition.behind else None,
         band=target_band(definition.direction),
     )
+
+
+@router.get("/kpis/{kpi_id}/rows")
+def kpi_rows(
+    kpi_id: str,
+    twin: AskedTwin,
+    start: Edge,
+    end: Edge,
+    grain: Grain = "day",
+    by: By = "hospital",
+    facility: kpis.Chosen = None,
+    unit: kpis.Chosen = None,
+    stratum: kpis.Chosen = None,
+    statistic: kpis.Chosen = None,
+    period: Edge | None = None,
+    after: Annotated[int, Query(ge=0)] = 0,
+) -> Response:
+    """What one figure was counted from, row by row, down to the messages."""
+    definition = kpis.found_kpi(kpi_id)
+    window = kpis.bounded_window(twin, start, end, grain)
+    figure = Figure(
+        facility=facility, unit=unit, period=period, stratum=stratum, statistic=statistic
+    )
+    found = kpis.behind(
+        twin,
+        kpi_id,
+        window,
+        grain=grain,
+        by=by,
+        known_at=None,
+        figure=figure,
+        limit=PAGE,
+        after=after,
+    )
+    return page(
+        "kpi_rows.html",
+        **common(twin),
+        here="kpis",
+        definition=definition,
+        found=found,
+        figure=figure,
+        older=rows_link(found, figure, found.next) if found.next is not None else None,
+    )
+
+
+def rows_link(found: kpis.KpiRows | kpis.KpiFigures, figure: Figure, after: int = 0) -> str:
+    """The address of the rows behind a figure of what was asked."""
+    asked = {"start": found.start, "end": found.end, "grain": found.grain, "by": found.by}
+    chosen = msgspec.structs.asdict(figure) | {"after": after or None}
+    words = {
+        name: word.isoformat() if isinstance(word, date) else word
+        for name, word in {**asked, **chosen}.items()
+        if word is not None
+    }
+    return f"/kpis/{found.id}/rows?{urlencode(words)}"
+
+
+def _rows_of(found: kpis.KpiFigures) -> Callable[[KpiRow], str]:
+    """The address of the rows behind one of the figures."""
+
+    def link(row: KpiRow) -> str:
+        figure = Figure(
+            facility=row.facility or "-",
+            unit=row.unit or "-",
+            period=row.period_start,
+            stratum=row.stratum or "-",
+            statistic=row.statistic,
+        )
+        return rows_link(found, figure)
+
+    return link
 
 
 Asked = Annotated[str, Query(max_length=255)]

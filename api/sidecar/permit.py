@@ -15,7 +15,7 @@ import duckdb
 
 HEAVIEST_SQL = 100_000
 
-OWN_SCHEMAS = frozenset({"twin", "history", "kpi", "core"})
+OWN_SCHEMAS = frozenset({"twin", "history", "kpi", "kpi_rows", "core"})
 CATALOGS = frozenset({"", "wardtwin", "system"})
 
 TABLE_FUNCTIONS = frozenset(

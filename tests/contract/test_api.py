@@ -112,6 +112,37 @@ def test_the_catalogue_and_a_figure(api: Any) -> None:
     assert apart["value"] == pytest.approx(3 / 24)
 
 
+def test_the_rows_behind_a_figure_lead_to_the_messages_that_said_so(api: Any) -> None:
+    asked = {"start": "2026-03-02", "end": "2026-03-03", "statistic": "mean"}
+    [row] = api.get("/v1/kpis/alos/rows", params=asked).json()["rows"]
+    assert (row["unit"], row["stratum"], row["numerator"]) == ("MED", "day_case", 3 / 24)
+    assert [event["kind"] for event in row["events"]] == ["Admitted", "Discharged"]
+    for event in row["events"]:
+        told = api.get(f"/v1/messages/{event['message_id']}").json()
+        assert told["message"]["trigger_event"] in {"ADT^A01", "ADT^A03"}
+    assert api.get(f"/v1/encounters/{row['subject_id']}").status_code == 200
+    elsewhere = api.get("/v1/kpis/alos/rows", params={**asked, "unit": "ICU"}).json()
+    assert (elsewhere["rows"], elsewhere["next"]) == ([], None)
+
+
+def test_the_rows_behind_figures_come_in_pages(api: Any) -> None:
+    asked = {"start": "2026-03-02", "end": "2026-03-03", "grain": "all", "by": "hospital"}
+    whole = api.get("/v1/kpis/occ_hourly/rows", params=asked).json()
+    assert whole["next"] is None
+    parts, after = [], 0
+    while after is not None:
+        page = api.get("/v1/kpis/occ_hourly/rows", params={**asked, "limit": 1, "after": after})
+        parts += page.json()["rows"]
+        after = page.json()["next"]
+    assert parts == whole["rows"]
+    assert len(parts) > 1
+
+
+def test_a_kpi_without_inputs_tells_no_rows(api: Any) -> None:
+    assert api.get("/v1/kpis/hppd/rows").status_code == 400
+    assert api.get("/v1/kpis/happiness/rows").status_code == 404
+
+
 def test_an_unknown_kpi_is_not_found_and_an_empty_window_is_refused(api: Any) -> None:
     assert api.get("/v1/kpis/happiness").status_code == 404
     backwards = {"start": "2026-03-02T00:00:00Z", "end": "2026-03-01T00:00:00Z"}

@@ -1,6 +1,7 @@
 """The pages as a browser without scripts gets them."""
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -45,6 +46,17 @@ def test_the_board_is_complete_before_any_script_runs(api: Any) -> None:
     assert med.count('class="bed free"') == 2
     assert "1 here, 1 waiting" in text
     assert re.search(r'id="quarantined"[^>]*>1<', text)
+
+
+def test_a_figure_leads_to_the_rows_behind_it_and_to_their_messages(api: Any) -> None:
+    asked = {"start": "2026-03-02", "end": "2026-03-03", "by": "unit"}
+    text = api.get("/kpis/alos", params=asked).text
+    links = re.findall(r'href="(/kpis/alos/rows[^"]*stratum=day_case[^"]*statistic=mean)"', text)
+    [link] = {unescape(link) for link in links}
+    rows = api.get(link).text
+    assert rows.count("<h1") == 1
+    for message_id in (1, 4):
+        assert f'<a href="/messages/{message_id}">' in rows
 
 
 def test_an_empty_store_says_how_to_fill_it(fresh: Any) -> None:

@@ -10,7 +10,11 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
+from behind import assert_adds_up
+
+from twin_core.kpi.catalogue import definition
 from twin_core.kpi.measuring import KpiRow, measure
+from twin_core.kpi.tracing import RowBehind, rows_behind
 from twin_core.settings import KpiSettings
 from twin_core.store.database import Database, set_rows
 
@@ -284,12 +288,36 @@ class Hospital:
             how["known_at"] = instant(how["known_at"])
         return measure(self.database.query, kpi_id, instant(start), instant(end), **how)
 
+    def rows(self, kpi_id: str, start: str, end: str, **how: Any) -> list[RowBehind]:
+        """The rows behind the KPI's figures over a window."""
+        if how.get("known_at"):
+            how["known_at"] = instant(how["known_at"])
+        how = {"limit": 100_000, **how}
+        return rows_behind(self.database.query, kpi_id, instant(start), instant(end), **how)
+
+    def adds_up(self, kpi_id: str, start: str, end: str, **how: Any) -> None:
+        """The KPI's figures are what the rows behind them make."""
+        kpi = definition(kpi_id)
+        if kpi.behind:
+            figures = self.kpi(kpi_id, start, end, **how)
+            assert_adds_up(kpi_id, figures, self.rows(kpi_id, start, end, **how), self.target(kpi))
+
+    def target(self, kpi: Any) -> float | None:
+        """What a KPI's amounts must not exceed."""
+        if kpi.target == "NULL":
+            return None
+        if not kpi.target.islower():
+            return float(kpi.target)
+        asked = "SELECT value FROM core.kpi_setting WHERE name = ?"
+        return float(self.database.query(asked, [kpi.target])[0]["value"])
+
     def shows(self, kpi_id: str, start: str, end: str, drawing: str, **how: Any) -> None:
-        """The KPI gives these rows and no others, in the columns drawn.
+        """The KPI gives these rows and no others, in the columns drawn; rows behind them add up.
 
         `only` keeps the rows of one statistic (a tuple for more).
         """
         only = how.pop("only", None)
+        self.adds_up(kpi_id, start, end, **how)
         rows = [
             row
             for row in self.kpi(kpi_id, start, end, **how)

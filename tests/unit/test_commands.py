@@ -213,3 +213,25 @@ def test_bytes_are_not_shown_where_only_text_can_be(wardtwin, tmp_path):
     assert (status, "--out" in err) == (2, True)
     assert wardtwin("kpi", "adc", "--format", "csv", "--out", str(tmp_path))[0] == 2
     assert "--format" in wardtwin("kpi", "adc", "--out", "x.csv")[2]
+
+
+def test_a_figure_is_explained_down_to_its_messages(wardtwin, tmp_path):
+    (tmp_path / "feed.hl7").write_text("\r".join(message(number) for number in range(3)))
+    wardtwin("ingest", str(tmp_path / "feed.hl7"))
+    asked = ("kpi", "occ_hourly", "--from", "2026-11-01", "--to", "2026-11-02", "--explain")
+    status, out, err = wardtwin(*asked, "--unit", "W1")
+    assert status == 0, err
+    assert "How full were the beds" in out
+    assert "FROM kpi_part.bed_time" in out
+    assert len([line for line in out.splitlines() if "  encounter e" in line]) == 3
+    told = json.loads(wardtwin(*asked, "--json", "--limit", "2")[1])
+    assert told["more"]
+    assert [row["numerator"] for row in told["rows"]] == [16.0, 16.0]
+    [event, *_] = told["rows"][0]["events"]
+    said = f"SELECT trigger_event FROM twin.message WHERE message_id = {event['message_id']}"
+    assert json.loads(wardtwin("sql", said, "--json")[1]) == [{"trigger_event": "ADT^A01"}]
+
+
+def test_an_explanation_needs_a_kpi_and_a_choice_needs_an_explanation(wardtwin):
+    assert wardtwin("kpi", "--explain")[0] == 2
+    assert wardtwin("kpi", "alos", "--unit", "W1")[0] == 2

@@ -17,6 +17,7 @@ from twin_core.errors import ConfigurationError, UsageError
 Grain = Literal["hour", "day", "week", "month", "all"]
 By = Literal["hospital", "facility", "unit", "class"]
 Shape = Literal["rows", "amounts", "ratios", "shares", "snapshots"]
+Subject = Literal["encounter", "appointment", "location", "message"]
 
 PARTS = (
     "shown",
@@ -41,9 +42,12 @@ PARTS = (
     "bed_segments",
     "bed_steps",
     "bed_time",
+    "beds_behind",
+    "ed_presences",
     "ed_steps",
     "discharges",
     "presences",
+    "departures_behind",
     "bed_departures",
 )
 """Building blocks in the order in which they lean on each other."""
@@ -62,6 +66,30 @@ RESULT_COLUMNS = {
 }
 """What every KPI returns, column by column."""
 
+BEHIND_COLUMNS = {
+    "facility": "VARCHAR",
+    "unit": "VARCHAR",
+    "period_start": "TIMESTAMPTZ",
+    "period_end": "TIMESTAMPTZ",
+    "stratum": "VARCHAR",
+    "statistic": "VARCHAR",
+    "subject_type": "VARCHAR",
+    "subject_id": "VARCHAR",
+    "from_at": "TIMESTAMPTZ",
+    "to_at": "TIMESTAMPTZ",
+    "numerator": "DOUBLE",
+    "denominator": "DOUBLE",
+}
+"""What the rows behind the figures of every KPI are, column by column."""
+
+_COUNTED = {
+    "amounts": ("amount::DOUBLE", "CASE WHEN amount IS NOT NULL THEN 1 END"),
+    "shares": ("counted::INTEGER", "CASE WHEN counted IS NOT NULL THEN 1 END"),
+    "ratios": ("above::DOUBLE", "below::DOUBLE"),
+    "snapshots": ("counted::INTEGER", "CASE WHEN counted IS NOT NULL THEN 1 END"),
+}
+"""What a row of each shape's rule adds to the numerator and to the denominator."""
+
 Text = Field(min_length=1)
 
 
@@ -77,6 +105,8 @@ class FrontMatter(BaseModel):
     shape: Shape = "rows"
     """How its SELECT becomes figures: `rows` are the figures themselves, any other is a file of
     `shapes` that says what the SELECT gives."""
+    subject: Subject = "encounter"
+    """What a row of the SELECT is about: it has a column `<subject>_id`, unless it is `rows`."""
     owes: str = Field("places", pattern=r"[a-z_]+")
     """The building block that lists the groups with a row of their own even where nothing was."""
     target: str = Field("NULL", pattern=r"NULL|[0-9.]+|[a-z_]+")
@@ -108,11 +138,14 @@ class Definition(FrontMatter):
     id: str
     rule: str
     sql: str
+    behind: str = ""
+    """The SQL of the rows behind its figures; empty where nobody wrote any."""
 
 
-def parse(kpi_id: str, text: str) -> Definition:
+def parse(kpi_id: str, text: str, behind: str = "") -> Definition:
     """The definition in the text of `definitions/<kpi_id>.sql`.
 
+    `behind` is the SELECT of the rows behind it for the shape `rows`; the other shapes have one.
     Raises ConfigurationError where the front matter is not TOML, lacks a key or has one too many.
     """
     front, body = _split(text)
@@ -121,7 +154,11 @@ def parse(kpi_id: str, text: str) -> Definition:
         front_matter = FrontMatter.model_validate(stated)
         rule = body.strip()
         return Definition(
-            **front_matter.model_dump(), id=kpi_id, rule=rule, sql=_shaped(front_matter, rule)
+            **front_matter.model_dump(),
+            id=kpi_id,
+            rule=rule,
+            sql=_shaped(front_matter, rule),
+            behind=_behind(front_matter, rule, behind),
         )
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(
@@ -141,11 +178,11 @@ def parse(kpi_id: str, text: str) -> Definition:
 def catalogue() -> dict[str, Definition]:
     """Every KPI by its id, in alphabetical order."""
     folder = files("twin_core.kpi") / "definitions"
-    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    names = sorted(
+        file.name.removesuffix(".sql") for file in folder.iterdir() if file.name.endswith(".sql")
+    )
     return {
-        name.removesuffix(".sql"): parse(
-            name.removesuffix(".sql"), (folder / name).read_text(encoding="utf-8")
-        )
+        name: parse(name, (folder / f"{name}.sql").read_text(encoding="utf-8"), _written(name))
         for name in names
     }
 
@@ -170,8 +207,10 @@ def statements() -> tuple[str, ...]:
     return (
         "CREATE SCHEMA IF NOT EXISTS kpi",
         "CREATE SCHEMA IF NOT EXISTS kpi_part",
+        "CREATE SCHEMA IF NOT EXISTS kpi_rows",
         *((folder / f"{part}.sql").read_text(encoding="utf-8") for part in PARTS),
         *(_macro(kpi) for kpi in catalogue().values()),
+        *(_behind_macro(kpi) for kpi in catalogue().values() if kpi.behind),
     )
 
 
@@ -187,6 +226,23 @@ def _shaped(kpi: FrontMatter, rule: str) -> str:
     return shape.strip()
 
 
+def _behind(kpi: FrontMatter, rule: str, written: str) -> str:
+    if kpi.shape == "rows":
+        return written.strip()
+    form = "snapshots" if kpi.shape == "snapshots" else "events"
+    above, below = _COUNTED[kpi.shape]
+    text = (files("twin_core.kpi") / "behind" / f"{form}.sql").read_text(encoding="utf-8")
+    filling = {"subject": kpi.subject, "numerator": above, "denominator": below, "rule": rule}
+    for slot, words in filling.items():
+        text = text.replace(f"{{{slot}}}", words)
+    return text.strip()
+
+
+def _written(kpi_id: str) -> str:
+    file = files("twin_core.kpi") / "behind" / f"{kpi_id}.sql"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
 def _split(text: str) -> tuple[str, str]:
     lines = text.splitlines()
     front = [line for line in lines if line.startswith("--")]
@@ -199,7 +255,23 @@ def _split(text: str) -> tuple[str, str]:
 
 def _macro(kpi: Definition) -> str:
     columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in RESULT_COLUMNS.items())
+    return f"{_head('kpi', kpi)}\nSELECT {columns}\nFROM (\n{kpi.sql}\n)"
+
+
+def _behind_macro(kpi: Definition) -> str:
+    stated = {
+        "facility": "kpi_part.shown(in_facility)",
+        "unit": "kpi_part.shown(in_unit)",
+        "stratum": "nullif(concat_ws('/', nullif(in_class, '*'), nullif(kind, '')), '')",
+    }
+    columns = ", ".join(
+        f"{stated.get(name, name)}::{kind} AS {name}" for name, kind in BEHIND_COLUMNS.items()
+    )
+    return f"{_head('kpi_rows', kpi)}\nSELECT {columns}\nFROM (\n{kpi.behind}\n)"
+
+
+def _head(schema: str, kpi: Definition) -> str:
     return (
-        f"CREATE OR REPLACE MACRO kpi.{kpi.id}(window_start, window_end, grain := 'day', "
-        f"\"by\" := 'unit', known_at := NULL) AS TABLE\nSELECT {columns}\nFROM (\n{kpi.sql}\n)"
+        f"CREATE OR REPLACE MACRO {schema}.{kpi.id}(window_start, window_end, grain := 'day', "
+        f"\"by\" := 'unit', known_at := NULL) AS TABLE"
     )

@@ -1,6 +1,6 @@
 """Asking a store for a KPI: the question checked, the answer as typed rows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, get_args
 from zoneinfo import ZoneInfo
@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from twin_core.errors import UsageError
-from twin_core.kpi.catalogue import RESULT_COLUMNS, By, Grain, definition
+from twin_core.kpi.catalogue import RESULT_COLUMNS, By, Definition, Grain, definition
 
-Query = Callable[[str, Sequence[object]], list[dict[str, Any]]]
-"""Runs SQL with positional parameters on a store and gives its rows."""
+Query = Callable[[str, Sequence[object] | Mapping[str, object]], list[dict[str, Any]]]
+"""Runs SQL with positional or named parameters on a store and gives its rows."""
 
 
 USUAL_DAYS = 7
@@ -64,16 +64,34 @@ def measure(
 
     Raises UsageError for a KPI, grain or by that does not exist, and for an instant that is none.
     """
+    window, known, _ = asked_for(query, kpi_id, start, end, grain=grain, by=by, known_at=known_at)
+    rows = query(_SELECT.format(kpi_id=kpi_id, grain=grain, by=by), (*window, known))
+    return [KpiRow(**row) for row in rows]
+
+
+def asked_for(
+    query: Query,
+    kpi_id: str,
+    start: Edge,
+    end: Edge,
+    *,
+    grain: str,
+    by: str,
+    known_at: Edge | None,
+    within: Edge | None = None,
+) -> tuple[Window, datetime | None, datetime | None]:
+    """A question with its words checked and its instants placed: window, known_at and `within`.
+
+    Raises UsageError for a KPI, grain or by that does not exist, and for an instant that is none.
+    """
     kpi = definition(kpi_id)
     _checked("grain", grain, kpi.grain)
     _checked("by", by, kpi.by)
-    edges = [_read("start", start), _read("end", end)]
-    if known_at is not None:
-        edges.append(_read("known_at", known_at))
-    placed = _placed(query, edges)
-    window, known = _window(*placed[:2]), placed[2] if known_at is not None else None
-    rows = query(_SELECT.format(kpi_id=kpi.id, grain=grain, by=by), (*window, known))
-    return [KpiRow(**row) for row in rows]
+    given = {"start": start, "end": end, "known_at": known_at, "period": within}
+    edges = {word: _read(word, edge) for word, edge in given.items() if edge is not None}
+    placed = dict(zip(edges, _placed(query, list(edges.values())), strict=True))
+    window = _window(placed["start"], placed["end"])
+    return window, placed.get("known_at"), placed.get("period")
 
 
 def window_of(query: Query, start: Edge | None, end: Edge | None, now: datetime) -> Window:
@@ -116,20 +134,23 @@ def last_midnight(now: datetime, zone: ZoneInfo) -> datetime:
 def explain(kpi_id: str) -> str:
     """What a KPI means and how it is measured: its front matter in words, then its SQL."""
     kpi = definition(kpi_id)
-    return "\n".join(
-        (
-            f"{kpi.id}: {kpi.title} ({kpi.unit})",
-            f"  {kpi.question}",
-            f"  numerator    {kpi.numerator}",
-            f"  denominator  {kpi.denominator}",
-            f"  without      {'; '.join(kpi.exclusions) or 'nothing'}",
-            f"  better       {kpi.direction}",
-            f"  source       {kpi.source}",
-            *(f"  note         {caveat}" for caveat in kpi.caveats),
-            "",
-            kpi.rule,
-        )
-    )
+    return "\n".join((*explained(kpi), "", kpi.rule))
+
+
+def explained(kpi: Definition) -> list[str]:
+    """What a KPI means, line by line."""
+    return [
+        f"{kpi.id}: {kpi.title} ({kpi.unit})",
+        f"  {kpi.question}",
+        f"  numerator    {kpi.numerator}",
+        f"  denominator  {kpi.denominator}",
+        f"  without      {'; '.join(kpi.exclusions) or 'nothing'}",
+        *(f"  apart        {name}: {words}" for name, words in kpi.strata.items()),
+        *(f"  statistic    {name}: {words}" for name, words in kpi.statistics.items()),
+        f"  better       {kpi.direction}",
+        f"  source       {kpi.source}",
+        *(f"  note         {caveat}" for caveat in kpi.caveats),
+    ]
 
 
 # grain and by are words of this module, so they may be literals: DuckDB plans better with them.

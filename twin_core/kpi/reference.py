@@ -36,6 +36,12 @@ Every KPI returns the columns {columns}.
   ratios. For quantiles the denominator is n.
 - Unknown is NULL, never zero: a period beyond the latest known instant, a ratio without a known
   denominator. `coverage` is the share of the needed inputs that is known, from 0 to 1.
+- The rows behind the figures are a macro of the same signature: `FROM kpi_rows.alos(...)` has one
+  row for each thing counted, with the facility, unit, period and stratum of its figure, what it is
+  about (`subject_type`, `subject_id`) and what it adds. They add up to numerator and denominator;
+  for means and quantiles the numerator is the amount of one event and the denominator 1.
+  `statistic` is NULL where a row counts for all of them. `wardtwin kpi ID --explain`, the page of
+  the KPI and `GET /v1/kpis/ID/rows` lead on to the events and messages.
 - Open stays last until the latest known instant: `known_at`, else the last batch of messages.
 
 ## Comparison and files

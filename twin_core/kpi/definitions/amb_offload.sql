@@ -14,7 +14,7 @@
 -- source = "Emergency Medicine International 2012, 838610 (2012)"
 -- caveats = ["The ambulance's clock and the hospital's are two clocks: a feed that is known to run ahead must be corrected before its times are compared. Handovers recorded before the arrival count as 0. Without a feed that states milestones ambulance_arrived and ambulance_handover there are no rows."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
-SELECT facility, unit, NULL AS class, ambulance_at AS happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, NULL AS class, ambulance_at AS happened_at, NULL AS stratum,
        kpi_part.not_negative(60 * kpi_part.hours(ambulance_at, handover_at)) AS amount
 FROM kpi_part.ed_visits(window_start, window_end, known_at)
 WHERE ambulance_at IS NOT NULL

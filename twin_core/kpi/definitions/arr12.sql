@@ -15,13 +15,14 @@
 -- caveats = ["Not the same as 12 hours from the decision to admit (dta12): publish both."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.batch", "core.kpi_setting"]
 WITH visit AS (
-    SELECT v.facility, v.unit, v.departed_at,
+    SELECT v.encounter_id, v.facility, v.unit, v.departed_at,
            coalesce(v.departed_at, v.arrived_at + INTERVAL 12 HOUR) AS happened_at,
            coalesce(v.departed_at, scope.as_of) - v.arrived_at > INTERVAL 12 HOUR AS counted
     FROM kpi_part.ed_visits(window_start, window_end, known_at) v,
          kpi_part.scope(window_start, window_end, grain, "by", known_at) scope
 )
-SELECT facility, unit, NULL AS class, happened_at, NULL AS stratum, counted
+SELECT encounter_id, facility, unit, NULL AS class, happened_at, NULL AS stratum, counted
 FROM visit WHERE departed_at IS NOT NULL OR counted
 UNION ALL
-SELECT facility, unit, NULL, happened_at, 'open', counted FROM visit WHERE departed_at IS NULL AND counted
+SELECT encounter_id, facility, unit, NULL, happened_at, 'open', counted
+FROM visit WHERE departed_at IS NULL AND counted

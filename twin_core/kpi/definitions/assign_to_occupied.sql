@@ -18,8 +18,9 @@ WITH arrival AS (
     SELECT *, 60 * kpi_part.hours(assigned_at, occupied_at) AS minutes
     FROM kpi_part.placements(window_start, window_end, known_at) WHERE occupied_at IS NOT NULL
 )
-SELECT facility, unit, class, occupied_at AS happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, class, occupied_at AS happened_at, NULL AS stratum,
        kpi_part.not_negative(minutes) AS amount
 FROM arrival
 UNION ALL
-SELECT facility, unit, class, occupied_at, 'late_charting', 0 FROM arrival WHERE minutes < 0
+SELECT encounter_id, facility, unit, class, occupied_at, 'late_charting', 0
+FROM arrival WHERE minutes < 0

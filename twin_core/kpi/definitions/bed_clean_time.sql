@@ -2,6 +2,7 @@
 -- question = "How long did it take until a bed that was left could be used again?"
 -- unit = "min"
 -- shape = "amounts"
+-- subject = "location"
 -- owes = "no_places"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -22,7 +23,7 @@ WITH departure AS (
     FROM history.stay(known_at) s WHERE s.bed IS NOT NULL AND s.to_at > s.from_at
 ),
 turned AS (
-    SELECT d.facility, d.unit, d.vacated_at, d.taken_at,
+    SELECT d.location_id, d.facility, d.unit, d.vacated_at, d.taken_at,
            min(b.from_at) FILTER (WHERE b.operational_status = 'U') AS clean_at,
            min(b.from_at) FILTER (WHERE b.operational_status = 'H') AS cleaning_at,
            min(b.from_at) FILTER (WHERE b.operational_status = 'C') AS closed_at
@@ -37,12 +38,14 @@ ready AS (
     FROM turned
     WHERE clean_at IS NOT NULL AND (closed_at IS NULL OR closed_at > clean_at)
 )
-SELECT facility, unit, NULL AS class, clean_at AS happened_at, NULL AS stratum,
+SELECT location_id, facility, unit, NULL AS class, clean_at AS happened_at, NULL AS stratum,
        60 * kpi_part.hours(vacated_at, clean_at) AS amount
 FROM ready
 UNION ALL
-SELECT facility, unit, NULL, clean_at, 'dirty', 60 * kpi_part.hours(vacated_at, began_at)
+SELECT location_id, facility, unit, NULL, clean_at, 'dirty',
+       60 * kpi_part.hours(vacated_at, began_at)
 FROM ready WHERE began_at IS NOT NULL
 UNION ALL
-SELECT facility, unit, NULL, clean_at, 'cleaning', 60 * kpi_part.hours(began_at, clean_at)
+SELECT location_id, facility, unit, NULL, clean_at, 'cleaning',
+       60 * kpi_part.hours(began_at, clean_at)
 FROM ready WHERE began_at IS NOT NULL

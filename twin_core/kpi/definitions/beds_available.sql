@@ -2,6 +2,7 @@
 -- question = "How many staffed beds are free, clean and not promised to anyone?"
 -- unit = "beds"
 -- shape = "shares"
+-- subject = "location"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "higher"
@@ -43,13 +44,14 @@ sorted AS (
     SELECT *, staffed AND status <> 'C' AND NOT taken AS free FROM judged
     WHERE staffed IS NULL OR (staffed AND status <> 'C')
 )
-SELECT facility, unit, NULL AS class, period_start AS happened_at, NULL AS stratum,
+SELECT location_id, facility, unit, NULL AS class, period_start AS happened_at, NULL AS stratum,
        CASE WHEN staffed THEN free AND status NOT IN ('H', 'K', 'I') AND NOT reserved END AS counted
 FROM sorted
 UNION ALL
-SELECT facility, unit, NULL, period_start, 'reserved', CASE WHEN staffed THEN free AND reserved END
+SELECT location_id, facility, unit, NULL, period_start, 'reserved',
+       CASE WHEN staffed THEN free AND reserved END
 FROM sorted
 UNION ALL
-SELECT facility, unit, NULL, period_start, 'not_clean',
+SELECT location_id, facility, unit, NULL, period_start, 'not_clean',
        CASE WHEN staffed THEN free AND NOT reserved AND status IN ('H', 'K', 'I') END
 FROM sorted

@@ -17,7 +17,7 @@
 --     "A decision that was recorded after the departure is late charting; it counts as no time at all and lowers nothing below zero.",
 -- ]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
-SELECT v.facility, v.unit, NULL AS class, v.departed_at AS happened_at,
+SELECT v.encounter_id, v.facility, v.unit, NULL AS class, v.departed_at AS happened_at,
        CASE WHEN v.psychiatric THEN 'psychiatric' END AS stratum,
        kpi_part.not_negative(60 * kpi_part.hours(v.decided_at, v.departed_at)) AS amount
 FROM kpi_part.ed_visits(window_start, window_end, known_at) v

@@ -15,12 +15,14 @@
 -- caveats = ["A triage nurse is no provider. The contact is milestone seen_by_provider; a finished visit without one is unknown and lowers coverage."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
 WITH visit AS (
-    SELECT facility, unit, arrived_at, 60 * kpi_part.hours(arrived_at, seen_at) AS minutes
+    SELECT encounter_id, facility, unit, arrived_at,
+           60 * kpi_part.hours(arrived_at, seen_at) AS minutes
     FROM kpi_part.ed_visits(window_start, window_end, known_at)
     WHERE outcome <> 'left_unseen' AND (seen_at IS NOT NULL OR departed_at IS NOT NULL)
 )
-SELECT facility, unit, NULL AS class, arrived_at AS happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, NULL AS class, arrived_at AS happened_at, NULL AS stratum,
        kpi_part.not_negative(minutes) AS amount
 FROM visit
 UNION ALL
-SELECT facility, unit, NULL, arrived_at, 'before_arrival', 0 FROM visit WHERE minutes < 0
+SELECT encounter_id, facility, unit, NULL, arrived_at, 'before_arrival', 0
+FROM visit WHERE minutes < 0

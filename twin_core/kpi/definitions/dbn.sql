@@ -13,7 +13,7 @@
 -- source = "American Journal of Managed Care, discharge before noon (2020)"
 -- caveats = ["The departure counts, not the order. Discharge before noon is linked to longer stays of medical patients: always show it beside alos."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_status", "history.stay", "core.facility", "core.kpi_setting"]
-SELECT d.facility, d.unit, d.class, d.discharged_at AS happened_at, NULL AS stratum,
+SELECT d.encounter_id, d.facility, d.unit, d.class, d.discharged_at AS happened_at, NULL AS stratum,
        hour(timezone(z.zone, d.discharged_at)) < 12 AS counted
 FROM kpi_part.discharges(window_start, window_end, known_at) d
 JOIN kpi_part.zones(known_at) z ON z.facility = d.facility

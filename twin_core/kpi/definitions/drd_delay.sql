@@ -26,7 +26,7 @@ ready AS (
     FROM history.encounter_milestone(known_at) m
     WHERE m.kind = 'discharge_ready' GROUP BY ALL
 )
-SELECT d.facility, d.unit, d.class, d.discharged_at AS happened_at, NULL AS stratum,
+SELECT d.encounter_id, d.facility, d.unit, d.class, d.discharged_at AS happened_at, NULL AS stratum,
        kpi_part.not_negative(
            date_diff('day', timezone(d.zone, r.ready_at)::DATE, d.left_on)) AS amount
 FROM discharge d LEFT JOIN ready r ON r.encounter_id = d.encounter_id

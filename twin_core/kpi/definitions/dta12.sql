@@ -15,14 +15,15 @@
 -- caveats = ["Not the same as 12 hours from arrival (arr12): publish both. A visit without a recorded decision is unknown and lowers coverage."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
 WITH admitted AS (
-    SELECT facility, unit, departed_at AS happened_at, departed_at - decided_at AS waited
+    SELECT encounter_id, facility, unit, departed_at AS happened_at,
+           departed_at - decided_at AS waited
     FROM kpi_part.ed_visits(window_start, window_end, known_at)
     WHERE outcome = 'admitted' AND departed_at IS NOT NULL
 )
-SELECT facility, unit, NULL AS class, happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, NULL AS class, happened_at, NULL AS stratum,
        waited > INTERVAL 12 HOUR AS counted
 FROM admitted
 UNION ALL
-SELECT facility, unit, NULL, happened_at, '4_to_12',
+SELECT encounter_id, facility, unit, NULL, happened_at, '4_to_12',
        waited > INTERVAL 4 HOUR AND waited <= INTERVAL 12 HOUR
 FROM admitted

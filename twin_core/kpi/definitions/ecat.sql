@@ -19,7 +19,7 @@
 -- ]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting", "history.patient"]
 WITH visit AS (
-    SELECT v.facility, v.unit, v.departed_at AS happened_at, v.psychiatric,
+    SELECT v.encounter_id, v.facility, v.unit, v.departed_at AS happened_at, v.psychiatric,
            date_sub('year', p.birth_date, timezone(z.zone, v.arrived_at)::DATE) AS age,
            coalesce(v.roomed_at - v.arrived_at > INTERVAL 60 MINUTE, false) AS over_60_to_room,
            v.outcome = 'left_unseen' AS left_unseen,
@@ -37,7 +37,7 @@ judged AS (
     FROM visit
 ),
 shown AS (
-    SELECT facility, unit, happened_at, unnest([
+    SELECT encounter_id, facility, unit, happened_at, unnest([
         {'stratum': NULL, 'counted': failed},
         {'stratum': 'over_60_to_room', 'counted': over_60_to_room},
         {'stratum': 'left_unseen', 'counted': left_unseen},
@@ -49,5 +49,6 @@ shown AS (
     ]) AS row
     FROM judged
 )
-SELECT facility, unit, NULL AS class, happened_at, row.stratum AS stratum, row.counted AS counted
+SELECT encounter_id, facility, unit, NULL AS class, happened_at, row.stratum AS stratum,
+       row.counted AS counted
 FROM shown WHERE row.stratum IS DISTINCT FROM '-'

@@ -17,7 +17,7 @@
 --     "Departure is when the patient left the ED for a ward, not when the admission was decided.",
 -- ]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
-SELECT v.facility, v.unit, NULL AS class, v.departed_at AS happened_at,
+SELECT v.encounter_id, v.facility, v.unit, NULL AS class, v.departed_at AS happened_at,
        CASE WHEN v.psychiatric THEN 'psychiatric' END AS stratum,
        60 * kpi_part.hours(v.arrived_at, v.departed_at) AS amount
 FROM kpi_part.ed_visits(window_start, window_end, known_at) v

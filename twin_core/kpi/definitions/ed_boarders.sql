@@ -15,14 +15,14 @@
 -- caveats = ["A patient who has become an inpatient while still in the ED boards from then on, also where no decision was recorded."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
 WITH visit AS (
-    SELECT facility, unit, arrived_at, departed_at,
+    SELECT encounter_id, facility, unit, arrived_at, departed_at,
            CASE WHEN NOT observed THEN greatest(arrived_at, least(
                coalesce(decided_at, 'infinity'), coalesce(inpatient_at, 'infinity'))) END AS boards_at
     FROM kpi_part.ed_visits(window_start, window_end, known_at)
 )
-SELECT facility, unit, NULL AS class, arrived_at AS from_at,
+SELECT encounter_id, facility, unit, NULL AS class, arrived_at AS from_at,
        least(departed_at, boards_at) AS to_at, NULL AS stratum, false AS counted
 FROM visit
 UNION ALL
-SELECT facility, unit, NULL, boards_at, departed_at, NULL, true
+SELECT encounter_id, facility, unit, NULL, boards_at, departed_at, NULL, true
 FROM visit WHERE boards_at < coalesce(departed_at, 'infinity')

@@ -2,6 +2,7 @@
 -- question = "How many first operations of the day began on time?"
 -- unit = "%"
 -- shape = "shares"
+-- subject = "appointment"
 -- owes = "no_places"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -19,21 +20,22 @@ WITH planned AS (
     WHERE booked_at IS NULL OR booked_at < freeze_at
 ),
 first_case AS (
-    SELECT facility, unit, room, planned_on, patient_id AS patient, starts_at, status
+    SELECT appointment_id, facility, unit, room, planned_on, patient_id AS patient, starts_at,
+           status
     FROM planned
     QUALIFY row_number() OVER (PARTITION BY facility, unit, room, planned_on
                                ORDER BY starts_at, appointment_id) = 1
 ),
 began AS (
-    SELECT f.facility, f.unit, f.starts_at, min(c.in_at) AS in_at
+    SELECT f.appointment_id, f.facility, f.unit, f.starts_at, min(c.in_at) AS in_at
     FROM first_case f
     LEFT JOIN kpi_part.theatre_cases(known_at) c
       ON c.facility = f.facility AND c.unit = f.unit AND c.patient = f.patient
      AND c.operated_on = f.planned_on
     WHERE f.status <> 'cancelled'
-    GROUP BY f.facility, f.unit, f.room, f.planned_on, f.starts_at
+    GROUP BY f.appointment_id, f.facility, f.unit, f.room, f.planned_on, f.starts_at
 )
-SELECT facility, unit, NULL AS class, starts_at AS happened_at, NULL AS stratum,
+SELECT appointment_id, facility, unit, NULL AS class, starts_at AS happened_at, NULL AS stratum,
        in_at <= starts_at
            + kpi_part.setting('first_case_grace_minutes')::DOUBLE * INTERVAL 1 MINUTE AS counted
 FROM began

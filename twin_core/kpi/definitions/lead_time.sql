@@ -2,6 +2,7 @@
 -- question = "How long before their appointment do patients book it?"
 -- unit = "days"
 -- shape = "amounts"
+-- subject = "appointment"
 -- owes = "no_places"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -14,8 +15,8 @@
 -- source = "American Journal of Managed Care, appointment lead times (2013)"
 -- caveats = ["A rescheduled appointment keeps the instant of its first booking. One whose booking the twin never heard of is unknown and lowers coverage."]
 -- inputs = ["core.kpi_setting", "history.appointment"]
-SELECT coalesce(facility, '') AS facility, unit, NULL AS class, starts_at AS happened_at,
-       NULL AS stratum,
+SELECT appointment_id, coalesce(facility, '') AS facility, unit, NULL AS class,
+       starts_at AS happened_at, NULL AS stratum,
        kpi_part.not_negative(kpi_part.hours(booked_at, starts_at) / 24) AS amount
 FROM history.appointment(known_at)
 WHERE status NOT IN ('cancelled', 'entered-in-error', 'proposed', 'pending', 'waitlist')

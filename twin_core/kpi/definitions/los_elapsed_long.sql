@@ -21,7 +21,8 @@ WITH spell AS (
     WHERE class IN ('IMP', 'ACUTE', 'NONAC') GROUP BY ALL
 ),
 present AS (
-    SELECT p.facility, p.unit, p.class, p.from_at, nullif(p.to_at, 'infinity') AS to_at, s.began_at
+    SELECT p.encounter_id, p.facility, p.unit, p.class, p.from_at,
+           nullif(p.to_at, 'infinity') AS to_at, s.began_at
     FROM kpi_part.stay_pieces(window_start, window_end, known_at) p
     JOIN spell s ON s.encounter_id = p.encounter_id
     WHERE kpi_part.patient_group(p.class) = 'inpatient'
@@ -33,9 +34,10 @@ split AS (
     SELECT p.*, t.stratum, p.began_at + t.days * INTERVAL 24 HOUR AS long_at
     FROM present p, threshold t
 )
-SELECT facility, unit, class, from_at, least(coalesce(to_at, 'infinity'), long_at) AS to_at, stratum,
+SELECT encounter_id, facility, unit, class, from_at,
+       least(coalesce(to_at, 'infinity'), long_at) AS to_at, stratum,
        false AS counted
 FROM split WHERE from_at < long_at
 UNION ALL
-SELECT facility, unit, class, greatest(from_at, long_at), to_at, stratum, true
+SELECT encounter_id, facility, unit, class, greatest(from_at, long_at), to_at, stratum, true
 FROM split WHERE to_at IS NULL OR to_at > long_at

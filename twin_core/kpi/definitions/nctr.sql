@@ -26,14 +26,14 @@ present AS (
     SELECT * FROM kpi_part.stay_pieces(window_start, window_end, known_at)
     WHERE kpi_part.patient_group(class) = 'inpatient' AND kpi_part.setting('reside_code') <> ''
 )
-SELECT p.facility, p.unit, p.class, greatest(p.from_at, a.from_at) AS from_at,
+SELECT p.encounter_id, p.facility, p.unit, p.class, greatest(p.from_at, a.from_at) AS from_at,
        nullif(least(p.to_at, coalesce(a.to_at, 'infinity')), 'infinity') AS to_at,
        NULL AS stratum, a.not_met AS counted
 FROM present p
 JOIN assessed a ON a.encounter_id = p.encounter_id
  AND a.from_at < p.to_at AND coalesce(a.to_at, 'infinity') > p.from_at
 UNION ALL
-SELECT p.facility, p.unit, p.class, p.from_at,
+SELECT p.encounter_id, p.facility, p.unit, p.class, p.from_at,
        nullif(least(p.to_at, coalesce(f.first_at, 'infinity')), 'infinity'), NULL, NULL
 FROM present p
 LEFT JOIN (SELECT encounter_id, min(from_at) AS first_at FROM assessed GROUP BY ALL) f

@@ -18,15 +18,15 @@
 -- ]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting", "core.batch"]
 WITH visit AS (
-    SELECT v.facility, v.unit, v.outcome, v.departed_at,
+    SELECT v.encounter_id, v.facility, v.unit, v.outcome, v.departed_at,
            coalesce(v.departed_at, v.arrived_at + INTERVAL 4 HOUR) AS happened_at,
            coalesce(v.departed_at, scope.as_of) - v.arrived_at <= INTERVAL 4 HOUR AS counted
     FROM kpi_part.ed_visits(window_start, window_end, known_at) v,
          kpi_part.scope(window_start, window_end, grain, "by", known_at) scope
 )
-SELECT facility, unit, NULL AS class, happened_at, NULL AS stratum, counted
+SELECT encounter_id, facility, unit, NULL AS class, happened_at, NULL AS stratum, counted
 FROM visit WHERE departed_at IS NOT NULL OR NOT counted
 UNION ALL
-SELECT facility, unit, NULL, happened_at,
+SELECT encounter_id, facility, unit, NULL, happened_at,
        CASE WHEN outcome = 'admitted' THEN 'admitted' ELSE 'not_admitted' END, counted
 FROM visit WHERE departed_at IS NOT NULL

@@ -2,6 +2,7 @@
 -- question = "How many outpatients did not come to their appointment?"
 -- unit = "%"
 -- shape = "shares"
+-- subject = "appointment"
 -- owes = "no_places"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -15,7 +16,8 @@
 -- caveats = ["England publishes missed over booked (7.6 % in 2021/22): compare with of_all_booked only. An appointment that is over and of which nobody said whether the patient came is unknown and lowers coverage."]
 -- inputs = ["core.facility", "core.kpi_setting", "history.appointment", "history.patient"]
 WITH booked AS (
-    SELECT coalesce(a.facility, '') AS facility, a.unit, a.starts_at AS happened_at, a.status,
+    SELECT a.appointment_id, coalesce(a.facility, '') AS facility, a.unit,
+           a.starts_at AS happened_at, a.status,
            CASE WHEN a.status = 'noshow' THEN true
                 WHEN a.status IN ('arrived', 'checked-in', 'fulfilled') THEN false END AS missed,
            coalesce(timezone(z.zone, a.cancelled_at)::DATE = timezone(z.zone, a.starts_at)::DATE
@@ -27,12 +29,14 @@ WITH booked AS (
     WHERE a.status NOT IN ('entered-in-error', 'proposed', 'pending', 'waitlist')
       AND NOT kpi_part.listed('theatres', a.unit)
 )
-SELECT facility, unit, NULL AS class, happened_at, NULL AS stratum, missed AS counted
+SELECT appointment_id, facility, unit, NULL AS class, happened_at, NULL AS stratum,
+       missed AS counted
 FROM booked WHERE status <> 'cancelled'
 UNION ALL
-SELECT facility, unit, NULL, happened_at, 'child', missed
+SELECT appointment_id, facility, unit, NULL, happened_at, 'child', missed
 FROM booked WHERE status <> 'cancelled' AND child
 UNION ALL
-SELECT facility, unit, NULL, happened_at, 'of_all_booked', coalesce(missed, false) FROM booked
+SELECT appointment_id, facility, unit, NULL, happened_at, 'of_all_booked', coalesce(missed, false)
+FROM booked
 UNION ALL
-SELECT facility, unit, NULL, happened_at, 'late_cancel', late_cancel FROM booked
+SELECT appointment_id, facility, unit, NULL, happened_at, 'late_cancel', late_cancel FROM booked

@@ -14,7 +14,7 @@
 -- source = "CMS Hospital Outpatient Quality Reporting, OP-18 (2024)"
 -- caveats = ["Patients who left against advice after they were seen count as discharged."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
-SELECT facility, unit, NULL AS class, departed_at AS happened_at,
+SELECT encounter_id, facility, unit, NULL AS class, departed_at AS happened_at,
        CASE WHEN outcome = 'transferred' THEN 'transferred'
             WHEN psychiatric THEN 'psychiatric' END AS stratum,
        60 * kpi_part.hours(arrived_at, departed_at) AS amount

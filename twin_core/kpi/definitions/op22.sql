@@ -15,11 +15,12 @@
 -- caveats = ["Which dispositions mean it is set in [kpi] left_unseen and left_against_advice: HL7 table 0112 has a code for the second only, and sites use their own for the first. Leaving after triage and leaving after being seen are different things; only the first is counted."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
 WITH visit AS (
-    SELECT facility, unit, departed_at AS happened_at, outcome
+    SELECT encounter_id, facility, unit, departed_at AS happened_at, outcome
     FROM kpi_part.ed_visits(window_start, window_end, known_at) WHERE departed_at IS NOT NULL
 )
-SELECT facility, unit, NULL AS class, happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, NULL AS class, happened_at, NULL AS stratum,
        outcome = 'left_unseen' AS counted
 FROM visit
 UNION ALL
-SELECT facility, unit, NULL, happened_at, 'against_advice', outcome = 'against_advice' FROM visit
+SELECT encounter_id, facility, unit, NULL, happened_at, 'against_advice', outcome = 'against_advice'
+FROM visit

@@ -34,6 +34,6 @@ seen AS (
                        AND s.from_at >= v.arrived_at)) AS seen_at
     FROM visit v
 )
-SELECT facility, unit, NULL AS class, starts_at AS happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, NULL AS class, starts_at AS happened_at, NULL AS stratum,
        kpi_part.not_negative(60 * kpi_part.hours(greatest(starts_at, arrived_at), seen_at)) AS amount
 FROM seen WHERE arrived_at IS NOT NULL

@@ -2,6 +2,7 @@
 -- question = "How many operations were cancelled on the day they were planned for?"
 -- unit = "%"
 -- shape = "shares"
+-- subject = "appointment"
 -- owes = "no_places"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
@@ -14,7 +15,7 @@
 -- source = "Local definition (2026)"
 -- caveats = ["The list is fixed at local midnight. An operation moved to another day before it began is on that day's list. Theatres are set in [kpi] theatres; without a feed of appointments there are no rows."]
 -- inputs = ["core.facility", "core.kpi_setting", "history.appointment"]
-SELECT facility, unit, NULL AS class, starts_at AS happened_at, NULL AS stratum,
+SELECT appointment_id, facility, unit, NULL AS class, starts_at AS happened_at, NULL AS stratum,
        status = 'cancelled' AS counted
 FROM kpi_part.theatre_bookings(known_at)
 WHERE (booked_at IS NULL OR booked_at < freeze_at)

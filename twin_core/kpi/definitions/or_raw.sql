@@ -37,24 +37,29 @@ opened AS (
     SELECT *, least(closes_at, seen_to) AS until FROM open_day WHERE opens_at < seen_to
 ),
 used AS (
-    SELECT o.facility, o.unit, o.room, o.opens_at, o.until,
-           coalesce(sum(60 * kpi_part.hours(greatest(c.in_at, o.opens_at),
-                        least(coalesce(c.out_at, o.until), o.until)))
-                    FILTER (WHERE c.in_at < o.until AND coalesce(c.out_at, o.until) > o.opens_at), 0)
-               AS within,
-           coalesce(sum(60 * kpi_part.hours(greatest(c.in_at, o.closes_at),
-                        least(coalesce(c.out_at, o.seen_to), o.seen_to)))
-                    FILTER (WHERE coalesce(c.out_at, o.seen_to) > o.closes_at
-                            AND o.seen_to > o.closes_at), 0) AS over
+    SELECT c.encounter_id, o.facility, o.unit, o.opens_at,
+           CASE WHEN coalesce(c.out_at, o.until) > o.opens_at AND c.in_at < o.until
+                THEN 60 * kpi_part.hours(greatest(c.in_at, o.opens_at),
+                                         least(coalesce(c.out_at, o.until), o.until)) END AS within,
+           CASE WHEN coalesce(c.out_at, o.seen_to) > o.closes_at AND o.seen_to > o.closes_at
+                THEN 60 * kpi_part.hours(greatest(c.in_at, o.closes_at),
+                                         least(coalesce(c.out_at, o.seen_to), o.seen_to))
+           END AS over
     FROM opened o
-    LEFT JOIN kpi_part.theatre_cases(known_at) c
+    JOIN kpi_part.theatre_cases(known_at) c
       ON c.facility = o.facility AND c.unit = o.unit AND c.room = o.room
      AND c.operated_on = timezone(c.zone, o.opens_at)::DATE
-    GROUP BY ALL
 )
-SELECT facility, unit, NULL AS class, opens_at AS happened_at, NULL AS stratum, within AS above,
-       60 * kpi_part.hours(opens_at, until) AS below
-FROM used
+-- A day of a theatre gives its opening minutes, and each of its cases the minutes it took of them.
+SELECT NULL AS encounter_id, facility, unit, NULL AS class, opens_at AS happened_at,
+       NULL AS stratum, 0 AS above, 60 * kpi_part.hours(opens_at, until) AS below
+FROM opened
 UNION ALL
-SELECT facility, unit, NULL, opens_at, 'over_run', over, 60 * kpi_part.hours(opens_at, until)
-FROM used
+SELECT encounter_id, facility, unit, NULL, opens_at, NULL, within, 0
+FROM used WHERE within IS NOT NULL
+UNION ALL
+SELECT NULL, facility, unit, NULL, opens_at, 'over_run', 0, 60 * kpi_part.hours(opens_at, until)
+FROM opened
+UNION ALL
+SELECT encounter_id, facility, unit, NULL, opens_at, 'over_run', over, 0
+FROM used WHERE over IS NOT NULL

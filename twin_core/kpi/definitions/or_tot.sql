@@ -15,11 +15,12 @@
 -- caveats = ["The cap, 90 minutes unless set, cuts off lunch and unused time: a figure without its cap says nothing. Theatres are set in [kpi] theatres."]
 -- inputs = ["core.facility", "core.kpi_setting", "history.encounter", "history.encounter_tracking", "history.stay"]
 WITH following AS (
-    SELECT facility, unit, in_at,
+    SELECT encounter_id, facility, unit, in_at,
            60 * kpi_part.hours(lag(out_at) OVER list, in_at) AS gap
     FROM kpi_part.theatre_cases(known_at)
     WINDOW list AS (PARTITION BY facility, unit, room, operated_on ORDER BY in_at, encounter_id)
 )
-SELECT facility, unit, NULL AS class, in_at AS happened_at, NULL AS stratum, gap AS amount
+SELECT encounter_id, facility, unit, NULL AS class, in_at AS happened_at, NULL AS stratum,
+       gap AS amount
 FROM following
 WHERE gap BETWEEN 0 AND kpi_part.setting('turnover_cap_minutes')::DOUBLE

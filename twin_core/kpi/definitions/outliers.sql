@@ -13,7 +13,7 @@
 -- source = "NHS practice, medical outliers (2024)"
 -- caveats = ["A unit that is not listed treats every specialty: assessment and critical care are exempt by leaving them out. The service is the latest one known of the visit."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_status", "history.stay", "core.batch", "core.kpi_setting"]
-SELECT p.facility, p.unit, p.class, p.from_at, nullif(p.to_at, 'infinity') AS to_at,
+SELECT p.encounter_id, p.facility, p.unit, p.class, p.from_at, nullif(p.to_at, 'infinity') AS to_at,
        NULL AS stratum,
        CASE WHEN NOT EXISTS (FROM core.kpi_setting s WHERE s.name = 'specialties' AND s.key = p.unit)
             THEN false

@@ -37,7 +37,7 @@ index_discharge AS (
       AND NOT kpi_part.listed('transferred_out', d.disposition)
       AND NOT kpi_part.listed('left_against_advice', d.disposition)
 )
-SELECT d.facility, d.unit, d.class, d.discharged_at AS happened_at,
+SELECT d.encounter_id, d.facility, d.unit, d.class, d.discharged_at AS happened_at,
        CASE WHEN d.immature THEN 'provisional' END AS stratum,
        EXISTS (FROM admission a
                WHERE a.patient_id = d.patient_id AND a.encounter_id <> d.encounter_id

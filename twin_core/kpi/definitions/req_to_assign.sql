@@ -18,14 +18,15 @@ WITH placement AS (
     SELECT *, coalesce(least(assigned_at, occupied_at), assigned_at, occupied_at) AS given_at
     FROM kpi_part.placements(window_start, window_end, known_at)
 )
-SELECT facility, unit, class, given_at AS happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, class, given_at AS happened_at, NULL AS stratum,
        60 * kpi_part.hours(requested_at, given_at) AS amount
 FROM placement WHERE given_at IS NOT NULL AND outcome <> 'cancelled'
 UNION ALL
-SELECT facility, unit, class, given_at, 'first_request',
+SELECT encounter_id, facility, unit, class, given_at, 'first_request',
        60 * kpi_part.hours(first_requested_at, given_at)
 FROM placement
 WHERE given_at IS NOT NULL AND outcome <> 'cancelled' AND first_requested_at < requested_at
 UNION ALL
-SELECT facility, unit, class, ended_at, 'cancelled', 60 * kpi_part.hours(requested_at, ended_at)
+SELECT encounter_id, facility, unit, class, ended_at, 'cancelled',
+       60 * kpi_part.hours(requested_at, ended_at)
 FROM placement WHERE outcome = 'cancelled'

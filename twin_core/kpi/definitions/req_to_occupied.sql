@@ -19,10 +19,10 @@ WITH arrival AS (
     SELECT * FROM kpi_part.placements(window_start, window_end, known_at)
     WHERE occupied_at IS NOT NULL
 )
-SELECT facility, unit, class, occupied_at AS happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, class, occupied_at AS happened_at, NULL AS stratum,
        60 * kpi_part.hours(requested_at, occupied_at) AS amount
 FROM arrival
 UNION ALL
-SELECT facility, unit, class, occupied_at, 'first_request',
+SELECT encounter_id, facility, unit, class, occupied_at, 'first_request',
        60 * kpi_part.hours(first_requested_at, occupied_at)
 FROM arrival WHERE first_requested_at < requested_at

@@ -14,7 +14,7 @@
 -- source = "Emergency Medicine International 2012, 838610 (2012)"
 -- caveats = ["More than 5 minutes is one of that consensus' marks of a crowded department. A finished visit without milestone triaged is unknown and lowers coverage; triage before the arrival was registered counts as 0."]
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
-SELECT facility, unit, NULL AS class, arrived_at AS happened_at, NULL AS stratum,
+SELECT encounter_id, facility, unit, NULL AS class, arrived_at AS happened_at, NULL AS stratum,
        kpi_part.not_negative(60 * kpi_part.hours(arrived_at, triaged_at)) AS amount
 FROM kpi_part.ed_visits(window_start, window_end, known_at)
 WHERE triaged_at IS NOT NULL OR departed_at IS NOT NULL

@@ -41,7 +41,8 @@ neighbour AS (
       ON o.patient = v.patient AND (o.facility, o.unit, o.class) <> (v.facility, v.unit, v.class)
     GROUP BY ALL
 )
-SELECT v.patient, v.facility, v.unit, v.class, v.from_at, v.to_at, v.held_bed, v.last_encounter,
+SELECT v.patient, v.facility, v.unit, v.class, v.from_at, v.to_at, v.held_bed, v.first_encounter,
+       v.last_encounter,
        CASE WHEN coalesce(n.before, false) OR f.from_at < v.from_at
             THEN 'transfer_in' ELSE 'admission' END AS came,
        CASE WHEN v.to_at = 'infinity' THEN NULL
