@@ -218,10 +218,12 @@ class Twin:
         known_at: Edge | None = None,
         statistic: str | None = None,
         baseline: Baseline | None = None,
+        rows: Sequence[KpiRow] | None = None,
     ) -> list[KpiChart]:
         """The run charts of a KPI over a window, with control limits and signals, one per place.
 
-        Windows as in `kpi`. Raises UsageError, too, for a statistic that the KPI does not have.
+        Windows as in `kpi`, whose rows may be given where they have been measured already. Raises
+        UsageError, too, for a statistic that the KPI does not have.
         """
         return charts(
             self.query,
@@ -232,6 +234,7 @@ class Twin:
             known_at=known_at,
             statistic=statistic,
             baseline=baseline,
+            rows=rows,
         )
 
     def kpi_rows(

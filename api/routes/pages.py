@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -19,11 +19,13 @@ from api.operations import quarantine_replay
 from api.routes import kpis, messages
 from api.routes.asked import AskedTwin, At, Edge, KnownAt, ShowsPhi
 from api.routes.state import find_unit
-from api.web.chart import Band, Point
+from api.web.chart import Band, Control, Point
 from api.web.rendering import page
 from twin_core.errors import UsageError
 from twin_core.kpi import Figure, KpiRow, hospital_zone
 from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
+from twin_core.kpi.charting import KpiChart
+from twin_core.kpi.control import RULES
 from twin_core.twin import Twin
 
 router = APIRouter(include_in_schema=False)
@@ -95,10 +97,11 @@ def kpi(
         definition=definition,
         measured=measured,
         statistic=shown,
-        series=_series(measured.rows, definition, grain, zone)[:CHARTS],
+        series=_series(twin, measured, definition, zone)[:CHARTS],
         place=_place_names(measured.rows),
         rows_of=_rows_of(measured) if definition.behind else None,
         band=target_band(definition.direction),
+        rules=RULES,
     )
 
 
@@ -278,27 +281,59 @@ def target_band(direction: str) -> Band | None:
     return Band(float(found[1]), float(found[2])) if found else None
 
 
+class Course(NamedTuple):
+    """One place's course on the page: the line, its control limits, and the chart behind them."""
+
+    name: str
+    points: list[Point]
+    control: Control | None
+    chart: KpiChart
+
+
 def _series(
-    rows: Sequence[KpiRow], definition: Definition, grain: str, zone: str
-) -> list[tuple[str, list[Point]]]:
-    """The headline's statistic as one series per place or class; parts shown apart have none."""
-    headline = next(iter(definition.statistics))
-    grouped: dict[str, list[Point]] = {}
-    place = _place_names(rows)
-    for row in rows:
-        apart = (row.stratum or "").split("/")[-1] in definition.strata
-        if row.statistic == headline and not apart:
-            name = " ".join(part for part in (place(row), row.stratum) if part)
-            label = _period(row.period_start, grain, zone)
-            grouped.setdefault(name or "Hospital", []).append(Point(label, row.value))
-    return list(grouped.items())
+    twin: Twin, measured: kpis.KpiFigures, definition: Definition, zone: str
+) -> list[Course]:
+    """The headline's statistic as one course per place or class; parts shown apart have none."""
+    if measured.grain == "all":
+        return []
+    charts = twin.kpi_charts(
+        definition.id,
+        measured.start,
+        measured.end,
+        grain=measured.grain,
+        by=measured.by,
+        rows=measured.rows,
+    )
+    place = _place_names(measured.rows)
+    return [
+        Course(
+            " ".join(part for part in (place(chart), chart.stratum) if part) or "Hospital",
+            [Point(_period(p.period_start, measured.grain, zone), p.value) for p in chart.points],
+            _control(chart),
+            chart,
+        )
+        for chart in charts
+    ]
 
 
-def _place_names(rows: Sequence[KpiRow]) -> Callable[[KpiRow], str]:
+def _control(chart: KpiChart) -> Control | None:
+    if chart.centre is None:
+        return None
+    return Control(
+        chart.centre,
+        [
+            None if p.lower is None or p.upper is None else Band(p.lower, p.upper)
+            for p in chart.points
+        ],
+        [[RULES[rule] for rule in p.signals] for p in chart.points],
+    )
+
+
+def _place_names(rows: Sequence[KpiRow]) -> Callable[[KpiRow | KpiChart], str]:
     """How a row's place is called: the facility goes without saying where there is only one."""
     several = len({row.facility for row in rows}) > 1
 
-    def name(row: KpiRow) -> str:
+    def name(row: KpiRow | KpiChart) -> str:
         named = (row.facility if several or not row.unit else None, row.unit)
         return " ".join(part for part in named if part)
 

@@ -31,6 +31,14 @@ class Band(NamedTuple):
     high: float
 
 
+class Control(NamedTuple):
+    """A control chart's lines: its centre, and per period the limits and the rules it broke."""
+
+    centre: float
+    limits: Sequence[Band | None]
+    signals: Sequence[Sequence[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Where values and periods are on the chart: from data to the picture's own units."""
@@ -60,19 +68,26 @@ def line_chart(
     title: str,
     unit: str = "",
     band: Band | None = None,
+    control: Control | None = None,
     small: bool = False,
 ) -> Markup:
-    """A line over periods with a target band, or nothing where no period has a value."""
+    """A line over periods with a target band and control limits, or nothing where no period has a
+    value. A period that is a signal is a diamond with its rules in words.
+    """
     values = [p.value for p in points if p.value is not None]
     if not values:
         return Markup("")
-    frame = Frame(*(SMALL if small else LARGE), len(points), *scale([*values, *(band or ())]))
+    ends = scale([*values, *(band or ()), *_control_values(control)])
+    frame = Frame(*(SMALL if small else LARGE), len(points), *ends)
+    words = _summary(points, unit) + _control_words(control, unit)
     parts = [
         f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img">'
-        f"<title>{escape(title)}</title><desc>{escape(_summary(points, unit))}</desc>",
+        f"<title>{escape(title)}</title><desc>{escape(words)}</desc>",
         *_band(frame, band),
         *_axes(frame, points),
+        *_control_lines(frame, control),
         *_line(frame, points),
+        *_signals(frame, points, control),
         "</svg>",
     ]
     return Markup("".join(parts))  # noqa: S704 - every text in it is escaped
@@ -105,6 +120,48 @@ def _line(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
         yield f'<polyline class="line" points="{" ".join(f"{x},{y}" for x, y in places)}"/>'
         if len(points) <= MOST_DOTS:
             yield from (f'<circle class="dot" cx="{x}" cy="{y}" r="3"/>' for x, y in places)
+
+
+def _control_values(control: Control | None) -> Iterator[float]:
+    if control is not None:
+        yield control.centre
+        for limits in control.limits:
+            yield from limits or ()
+
+
+def _control_lines(frame: Frame, control: Control | None) -> Iterator[str]:
+    if control is None:
+        return
+    y = frame.y(control.centre)
+    yield f'<line class="centre" x1="{LEFT}" x2="{frame.width - RIGHT}" y1="{y}" y2="{y}"/>'
+    # Each period has limits of its own: drawn as steps, since nothing holds between two periods.
+    half = (frame.width - LEFT - RIGHT) / max(1, frame.periods - 1) / 2
+    for edge in ("high", "low"):
+        steps = [
+            f"M{max(LEFT, frame.x(at) - half):.1f} {frame.y(getattr(limits, edge))}"
+            f"H{min(frame.width - RIGHT, frame.x(at) + half):.1f}"
+            for at, limits in enumerate(control.limits)
+            if limits is not None
+        ]
+        yield f'<path class="limit" d="{"".join(steps)}"/>'
+
+
+def _signals(frame: Frame, points: Sequence[Point], control: Control | None) -> Iterator[str]:
+    for at, rules in enumerate(control.signals if control is not None else ()):
+        value = points[at].value
+        if rules and value is not None:
+            x, y = frame.x(at), frame.y(value)
+            yield (
+                f'<path class="signal" d="M{x} {y - 6}L{x + 6} {y}L{x} {y + 6}L{x - 6} {y}Z">'
+                f"<title>{escape(points[at].label)}: {escape('; '.join(rules))}</title></path>"
+            )
+
+
+def _control_words(control: Control | None, unit: str) -> str:
+    if control is None:
+        return ""
+    count = sum(bool(rules) for rules in control.signals)
+    return f" Centre line {control.centre:.4g} {unit}, signals in {count} periods."
 
 
 def scale(values: Sequence[float]) -> tuple[float, float, float]:

@@ -91,6 +91,34 @@ def test_a_kpi_page_has_the_figures_and_how_they_are_counted(api: Any) -> None:
     assert api.get("/kpis/alos?start=2026-02-31").status_code == 400
 
 
+def test_a_kpi_page_shows_limits_and_signals_as_a_table_or_says_why_there_are_none(
+    api: Any,
+) -> None:
+    asked = "/kpis/adc?start=2026-02-01&end=2026-03-03&by=hospital"
+    assert "No control limits: The baseline does not vary." in api.get(asked).text
+    few = "/kpis/adc?start=2026-03-01&end=2026-03-03&by=hospital"
+    assert "are too few for limits" in api.get(few).text
+    assert "<svg" not in api.get(few + "&grain=all").text
+    assert "<style" not in api.get(few).text
+
+
+def test_a_kpi_page_draws_the_limits_and_names_the_signals(
+    fresh: Any, twin: Twin, heard: tuple[bytes, ...]
+) -> None:
+    for day in range(1, 15):  # one patient more on every day: the census only rises
+        raw = heard[0].replace(b"20260302", b"202602%02d" % day).replace(b"V1^", b"D%d^" % day)
+        raw = raw.replace(b"|1|P|", b"|C%d|P|" % day).replace(b"MED^1^1", b"MED^1^%d" % day)
+        fresh.post("/v1/hl7v2", content=raw)
+    fresh.post("/v1/hl7v2", content=heard[0])
+    twin.wait_applied()
+    text = fresh.get("/kpis/adc?start=2026-02-01&end=2026-02-16&by=hospital").text
+    assert "XmR chart, limits from 15 periods, 15 periods part of a signal" in text
+    assert text.count('class="limit"') == 2
+    assert text.count('class="signal"') == 15
+    assert "<td>one point beyond a control limit (3 sigma); " in text
+    assert "each higher than the one before" in text
+
+
 def test_messages_can_be_filtered(api: Any) -> None:
     assert api.get("/messages").text.count("ADT^A0") == 6
     assert api.get("/messages?status=quarantined").text.count("ADT^A0") == 1

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from api.web.chart import Band, Point, line_chart, runs, scale, ticks
+from api.web.chart import Band, Control, Point, line_chart, runs, scale, ticks
 
 WEEK = [Point("Mon", 80.0), Point("Tue", 90.0), Point("Wed", None), Point("Thu", 85.0)]
 
@@ -71,3 +71,29 @@ def test_texts_are_escaped_and_no_style_is_needed() -> None:
     assert "<script" not in drawn
     assert "<b>" not in drawn
     assert not re.search(r"\bstyle=", drawn)
+
+
+CONTROL = Control(
+    85, [Band(75, 95), Band(70, 100), None, Band(75, 95)], [[], ["beyond & above"], [], []]
+)
+
+
+def test_limits_are_steps_within_the_scale_and_have_the_gaps_of_their_periods() -> None:
+    drawn = drawn_from(line_chart(WEEK, title="Occupancy", control=CONTROL))
+    upper, lower = (path.attrib["d"] for path in drawn.findall("path[@class='limit']"))
+    assert upper.count("M") == lower.count("M") == 3
+    heights = [float(y) for y in re.findall(r"M[\d.]+ ([\d.]+)", upper)]
+    assert heights[1] < heights[0] == heights[2]  # the second period has the widest limits
+    assert min(heights) >= 14
+    assert len(drawn.findall("line[@class='centre']")) == 1
+
+
+def test_a_signal_is_told_by_shape_and_in_words() -> None:
+    drawn = drawn_from(line_chart(WEEK, title="Occupancy", control=CONTROL))
+    [signal] = drawn.findall("path[@class='signal']")
+    assert signal.findtext("title") == "Tue: beyond & above"
+    assert "signals in 1 periods" in (drawn.findtext("desc") or "")
+
+
+def test_without_limits_none_are_drawn() -> None:
+    assert "limit" not in line_chart(WEEK, title="Occupancy")

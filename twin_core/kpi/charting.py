@@ -84,16 +84,19 @@ def charts(
     known_at: Edge | None = None,
     statistic: str | None = None,
     baseline: Baseline | None = None,
+    rows: Sequence[KpiRow] | None = None,
 ) -> list[KpiChart]:
     """A chart per place or class, in the order of the KPI's rows; its first statistic by default.
 
+    `rows` are those of the KPI for the same question, where they have been measured already.
     Parts shown beside the KPI (its strata) have no chart of their own. Raises UsageError for a
     statistic that the KPI does not have, and for grain `all`, which has nothing to run over.
     """
     kpi = definition(kpi_id)
     shown = statistic or next(iter(kpi.statistics))
     _checked(kpi, shown, grain)
-    rows = measure(query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
+    if rows is None:
+        rows = measure(query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
     known = None if known_at is None else instant_of(query, "known_at", known_at)
     whole = _whole_periods(query, window, grain, by, known)
     return [
