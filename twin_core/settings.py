@@ -464,10 +464,20 @@ class KpiSettings(Section):
     """A longer gap between two operations was not turnover."""
     bed_request_target_minutes: float = 240.0
     """How long a patient may wait from the bed request to the bed."""
+    shifts: tuple[str, ...] = ("07:00", "15:00", "23:00")
+    """When shifts begin, in local time; each lasts until the next."""
     reside_code: str = ""
     """Code of the observation (OBX-3) that says whether a patient meets the criteria to reside."""
     not_residing_values: tuple[str, ...] = ("N", "no", "false", "NCTR")
     """Its values that mean the patient no longer does."""
+
+    @field_validator("shifts")
+    @classmethod
+    def _times_of_a_day(cls, shifts: tuple[str, ...]) -> tuple[str, ...]:
+        well_formed = all(re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", shift) for shift in shifts)
+        if not shifts or not well_formed or list(shifts) != sorted(set(shifts)):
+            raise ValueError("shifts are times of a day like 07:00, from early to late")
+        return shifts
 
     def rows(self) -> list[tuple[str, str, str]]:
         """The settings as (name, key, value); a list has one row per item, its key is empty."""

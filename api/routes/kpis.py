@@ -23,7 +23,7 @@ from twin_core.twin import Twin
 router = APIRouter(prefix="/v1", tags=["kpis"])
 
 LONGEST_WINDOW = timedelta(days=3700)
-LONGEST_HOURLY_WINDOW = timedelta(days=100)
+LONGEST_FINE_WINDOW = {"hour": timedelta(days=100), "shift": timedelta(days=1200)}
 
 
 class KpiEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class KpiFigures(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     start: datetime
     end: datetime
-    grain: Literal["hour", "day", "week", "month", "all"]
+    grain: Grain
     by: Literal["hospital", "facility", "unit", "class"]
     known_at: datetime | None
     compare: Literal["previous", "year"] | None
@@ -78,7 +78,7 @@ class KpiCharts(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     start: datetime
     end: datetime
-    grain: Literal["hour", "day", "week", "month", "all"]
+    grain: Grain
     by: Literal["hospital", "facility", "unit", "class"]
     rules: dict[Rule, str]
     charts: list[KpiChart]
@@ -95,7 +95,7 @@ class KpiRows(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     start: datetime
     end: datetime
-    grain: Literal["hour", "day", "week", "month", "all"]
+    grain: Grain
     by: Literal["hospital", "facility", "unit", "class"]
     known_at: datetime | None
     rows: list[RowBehind]
@@ -327,7 +327,7 @@ def bounded_window(
 ) -> Window:
     """The window that is meant; UsageError where it has too many periods to answer."""
     window = twin.window(start, end)
-    longest = LONGEST_HOURLY_WINDOW if grain == "hour" else LONGEST_WINDOW
+    longest = LONGEST_FINE_WINDOW.get(grain, LONGEST_WINDOW)
     if window.end - window.start > longest:
         raise UsageError(
             "The window is too long for this grain.", do="Shorten it, or use a coarser grain."

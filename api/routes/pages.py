@@ -342,7 +342,7 @@ def _place_names(rows: Sequence[KpiRow]) -> Callable[[KpiRow | KpiChart], str]:
 
 def _period(start: datetime, grain: str, zone: str) -> str:
     local = start.astimezone(ZoneInfo(zone))
-    return f"{local.day} {local:%b}" + (f" {local:%H:%M}" if grain == "hour" else "")
+    return f"{local.day} {local:%b}" + (f" {local:%H:%M}" if grain in {"hour", "shift"} else "")
 
 
 def _local_midnight(date: str, zone: str) -> datetime | None:

@@ -10,11 +10,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from twin_core.errors import ConfigurationError, UsageError
 
-Grain = Literal["hour", "day", "week", "month", "all"]
+Grain = Literal["hour", "shift", "day", "week", "month", "all"]
 By = Literal["hospital", "facility", "unit", "class"]
 Shape = Literal["rows", "amounts", "ratios", "shares", "snapshots"]
 Subject = Literal["encounter", "appointment", "location", "message"]
@@ -130,6 +130,15 @@ class FrontMatter(BaseModel):
     caveats: tuple[str, ...] = Field(min_length=1)
     inputs: tuple[str, ...] = Field(min_length=1)
     """The tables it reads."""
+
+    @field_validator("grain")
+    @classmethod
+    def _shifts_where_hours(cls, grain: tuple[Grain, ...]) -> tuple[Grain, ...]:
+        # Shifts are stretches of hours: what can be said of an hour can be said of a shift.
+        if "hour" not in grain or "shift" in grain:
+            return grain
+        after = grain.index("hour") + 1
+        return (*grain[:after], "shift", *grain[after:])
 
 
 class Definition(FrontMatter):

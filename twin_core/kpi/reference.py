@@ -21,8 +21,9 @@ FROM kpi.occ_hourly('2026-11-01', '2026-11-02', grain := 'hour', "by" := 'unit')
 |---|---|
 | `window_start`, `window_end` | The window, half-open. Timestamps or ISO text; \
 text without an offset is UTC. |
-| `grain` | `hour`, `day` (default), `week` (from Monday), `month`, or `all` for one \
-period. Periods are local to the facility and cut to the window; a day has 23, 24 or 25 hours. |
+| `grain` | `hour`, `shift`, `day` (default), `week` (from Monday), `month`, or `all` for one \
+period. Periods are local to the facility and cut to the window; a day has 23, 24 or 25 hours. \
+Shifts begin at the times of `[kpi] shifts`; a KPI that is defined per hour is defined per shift. |
 | `by` | `hospital`, `facility`, `unit` (default) or `class`. Quote it in SQL: \
 `"by" := 'class'`. Across facilities in different time zones, `hospital` and `class` use UTC. |
 | `known_at` | What was known at that instant; NULL (default) is now. |

@@ -1,6 +1,7 @@
 -- Local boundaries of a grain around the window (one to spare on either side) as UTC instants, per
 -- time zone.
 -- Hours are counted in elapsed time from each local midnight, so that a day has 23, 24 or 25.
+-- Shifts begin at the local times of [kpi] shifts, however long that makes them when clocks change.
 CREATE OR REPLACE MACRO kpi_part.boundaries(window_start, window_end, grain, "by", known_at) AS TABLE
 WITH scope AS (FROM kpi_part.scope(window_start, window_end, grain, "by", known_at)),
 step AS (
@@ -16,7 +17,13 @@ local_start AS (
     FROM (SELECT DISTINCT zone FROM kpi_part.zones(known_at)) z, scope, step
     WHERE grain <> 'all'
 ),
-started AS (SELECT DISTINCT zone, timezone(zone, wall) AS starts_at FROM local_start),
+shift AS (SELECT value::TIME AS begins FROM core.kpi_setting WHERE name = 'shifts'),
+wall_start AS (
+    SELECT zone, wall FROM local_start WHERE grain <> 'shift'
+    UNION ALL
+    SELECT zone, wall::DATE + begins FROM local_start, shift WHERE grain = 'shift'
+),
+started AS (SELECT DISTINCT zone, timezone(zone, wall) AS starts_at FROM wall_start),
 ended AS (
     SELECT zone, starts_at,
            lead(starts_at) OVER (PARTITION BY zone ORDER BY starts_at) AS ends_at

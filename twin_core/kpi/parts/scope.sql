@@ -5,9 +5,9 @@ CREATE OR REPLACE MACRO kpi_part.latest_known() AS (SELECT max(known_at) FROM co
 CREATE OR REPLACE MACRO kpi_part.scope(window_start, window_end, grain, "by", known_at) AS TABLE
 WITH asked AS (
     SELECT CASE
-               WHEN grain IS NULL OR grain NOT IN ('hour', 'day', 'week', 'month', 'all')
+               WHEN grain IS NULL OR grain NOT IN ('hour', 'shift', 'day', 'week', 'month', 'all')
                THEN error('Unknown grain ' || coalesce(grain, 'NULL')
-                          || ': use hour, day, week, month or all.')
+                          || ': use hour, shift, day, week, month or all.')
                WHEN "by" IS NULL OR "by" NOT IN ('hospital', 'facility', 'unit', 'class')
                THEN error('Unknown by ' || coalesce("by", 'NULL')
                           || ': use hospital, facility, unit or class.')
