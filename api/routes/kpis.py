@@ -62,7 +62,7 @@ class KpiFigures(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     grain: Grain
-    by: Literal["hospital", "facility", "unit", "class"]
+    by: By
     known_at: datetime | None
     compare: Literal["previous", "year"] | None
     rows: Sequence[KpiFigure]
@@ -79,7 +79,7 @@ class KpiCharts(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     grain: Grain
-    by: Literal["hospital", "facility", "unit", "class"]
+    by: By
     rules: dict[Rule, str]
     charts: list[KpiChart]
 
@@ -96,7 +96,7 @@ class KpiRows(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     grain: Grain
-    by: Literal["hospital", "facility", "unit", "class"]
+    by: By
     known_at: datetime | None
     rows: list[RowBehind]
     next: int | None

@@ -434,7 +434,7 @@ def test_hospitals_in_two_zones_keep_their_own_days_and_share_utc_together(draw)
 
 def test_unknown_words_are_refused_with_the_known_ones(draw):
     hospital = draw()
-    with pytest.raises(UsageError, match="hour, day, week, month, all"):
+    with pytest.raises(UsageError, match="hour, shift, day, week, month, all"):
         hospital.kpi("occ_hourly", "11-01", "11-02", grain="minute")
     with pytest.raises(UsageError, match="hospital, facility, unit, class"):
         hospital.kpi("occ_hourly", "11-01", "11-02", by="bed")
@@ -445,7 +445,7 @@ def test_unknown_words_are_refused_with_the_known_ones(draw):
         "\"by\" := 'bed'",
         "grain := NULL",
     ):
-        with pytest.raises(QueryFailed, match=r"use (hour, day|hospital, facility)"):
+        with pytest.raises(QueryFailed, match=r"use (hour, shift, day|hospital, facility)"):
             hospital.database.query(f"FROM kpi.occ_hourly('2026-11-01', '2026-11-02', {asked})")
     with pytest.raises(QueryFailed, match="ends at or before its start"):
         hospital.database.query("FROM kpi.occ_hourly('2026-11-02', '2026-11-02')")

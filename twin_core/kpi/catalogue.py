@@ -8,15 +8,18 @@ definitions share. Nothing here touches a database: `statements` is text for the
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from twin_core.errors import ConfigurationError, UsageError
 
 Grain = Literal["hour", "shift", "day", "week", "month", "all"]
-By = Literal["hospital", "facility", "unit", "class"]
+By = Literal["hospital", "facility", "unit", "class", "service", "age_band"]
 Shape = Literal["rows", "amounts", "ratios", "shares", "snapshots"]
+BY_PATIENT: tuple[By, ...] = ("service", "age_band")
+"""What is told apart by the visit or its patient, in every KPI whose shape knows the visit."""
+
 Subject = Literal["encounter", "appointment", "location", "message"]
 
 PARTS = (
@@ -24,6 +27,7 @@ PARTS = (
     "site",
     "scope",
     "zones",
+    "patients_by",
     "boundaries",
     "periods",
     "midnights",
@@ -140,6 +144,16 @@ class FrontMatter(BaseModel):
         after = grain.index("hour") + 1
         return (*grain[:after], "shift", *grain[after:])
 
+    @model_validator(mode="before")
+    @classmethod
+    def _patients_where_encounters(cls, stated: dict[str, Any]) -> dict[str, Any]:
+        # The shapes know the visit behind every row, and so its service and its patient.
+        by = stated.get("by")
+        rows = stated.get("shape", "rows") == "rows"
+        if rows or stated.get("subject", "encounter") != "encounter" or not isinstance(by, list):
+            return stated
+        return {**stated, "by": [*by, *(word for word in BY_PATIENT if word not in by)]}
+
 
 class Definition(FrontMatter):
     """One KPI: what it means, the SELECT of its file, and the SQL that measures it."""
@@ -229,10 +243,24 @@ def _shaped(kpi: FrontMatter, rule: str) -> str:
     shape = (files("twin_core.kpi") / "shapes" / f"{kpi.shape}.sql").read_text(encoding="utf-8")
     statistics = ", ".join(f"'{name}'" for name in kpi.statistics)
     target = f"kpi_part.setting('{kpi.target}')::DOUBLE" if kpi.target.islower() else kpi.target
-    filling = {"rule": rule, "owes": kpi.owes, "statistics": statistics, "target": target}
+    filling = {"owes": kpi.owes, "statistics": statistics, "target": target}
+    filling |= {**_grouping(kpi), "rule": rule}
     for slot, text in filling.items():
         shape = shape.replace(f"{{{slot}}}", text)
     return shape.strip()
+
+
+def _grouping(kpi: FrontMatter) -> dict[str, str]:
+    """What a row of a rule is grouped by beside its place: its class, or what its visit is."""
+    by_class = 'kpi_part.group_class("by", class::VARCHAR)'
+    if kpi.subject != "encounter":
+        return {"in_class": by_class, "described": ""}
+    return {
+        "in_class": "CASE WHEN kpi_part.by_patient(\"by\") THEN coalesce(described_as, 'unknown')"
+        f" ELSE {by_class} END",
+        "described": 'LEFT JOIN kpi_part.patients_by("by", known_at)'
+        " ON described_id = rule.encounter_id",
+    }
 
 
 def _behind(kpi: FrontMatter, rule: str, written: str) -> str:
@@ -241,7 +269,8 @@ def _behind(kpi: FrontMatter, rule: str, written: str) -> str:
     form = "snapshots" if kpi.shape == "snapshots" else "events"
     above, below = _COUNTED[kpi.shape]
     text = (files("twin_core.kpi") / "behind" / f"{form}.sql").read_text(encoding="utf-8")
-    filling = {"subject": kpi.subject, "numerator": above, "denominator": below, "rule": rule}
+    filling = {"subject": kpi.subject, "numerator": above, "denominator": below}
+    filling |= {**_grouping(kpi), "rule": rule}
     for slot, words in filling.items():
         text = text.replace(f"{{{slot}}}", words)
     return text.strip()

@@ -24,15 +24,19 @@ text without an offset is UTC. |
 | `grain` | `hour`, `shift`, `day` (default), `week` (from Monday), `month`, or `all` for one \
 period. Periods are local to the facility and cut to the window; a day has 23, 24 or 25 hours. \
 Shifts begin at the times of `[kpi] shifts`; a KPI that is defined per hour is defined per shift. |
-| `by` | `hospital`, `facility`, `unit` (default) or `class`. Quote it in SQL: \
-`"by" := 'class'`. Across facilities in different time zones, `hospital` and `class` use UTC. |
+| `by` | `hospital`, `facility`, `unit` (default), `class`, `service` (PV1-10, the last one \
+stated) or `age_band` (at the start of the visit: 0-17, 18-64, 65-74, 75-84, 85+). Quote it in \
+SQL: `"by" := 'class'`. Across facilities in different time zones, all but `facility` and `unit` \
+use UTC. |
 | `known_at` | What was known at that instant; NULL (default) is now. |
 
 Every KPI returns the columns {columns}.
 
 - `facility` and `unit` are NULL where they were aggregated away or never named.
 - `stratum` is NULL for the KPI itself (the headline); other rows are parts shown beside it, only
-  where there is something to show. By class it names the class, as in `IMP` or `IMP/on_leave`.
+  where there is something to show. By class it names the class, as in `IMP` or `IMP/on_leave`;
+  likewise by service and age band, of which only those have rows to which something happened in
+  the window.
 - `value` is numerator over denominator (times 100 for shares), a ratio of sums, never a mean of
   ratios. For quantiles the denominator is n.
 - Unknown is NULL, never zero: a period beyond the latest known instant, a ratio without a known

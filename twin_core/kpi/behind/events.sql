@@ -5,10 +5,10 @@ WITH rule AS (
 event AS (
     SELECT kpi_part.group_facility("by", facility::VARCHAR) AS in_facility,
            kpi_part.group_unit("by", unit::VARCHAR) AS in_unit,
-           kpi_part.group_class("by", class::VARCHAR) AS in_class,
+           {in_class} AS in_class,
            coalesce(stratum::VARCHAR, '') AS kind, happened_at,
            {subject}_id::VARCHAR AS subject_id, {numerator} AS numerator, {denominator} AS denominator
-    FROM rule
+    FROM rule {described}
 )
 SELECT e.in_facility, e.in_unit, e.in_class, e.kind, NULL AS statistic, p.period_start,
        p.period_end, CASE WHEN e.subject_id IS NOT NULL THEN '{subject}' END AS subject_type,

@@ -9,8 +9,9 @@ WITH asked AS (
                THEN error('Unknown grain ' || coalesce(grain, 'NULL')
                           || ': use hour, shift, day, week, month or all.')
                WHEN "by" IS NULL OR "by" NOT IN ('hospital', 'facility', 'unit', 'class')
+                    AND NOT kpi_part.by_patient("by")
                THEN error('Unknown by ' || coalesce("by", 'NULL')
-                          || ': use hospital, facility, unit or class.')
+                          || ': use hospital, facility, unit, class, service or age_band.')
                WHEN window_start IS NULL OR window_end IS NULL
                THEN error('The window needs a start and an end.')
                WHEN window_start::TIMESTAMPTZ >= window_end::TIMESTAMPTZ

@@ -6,6 +6,8 @@ CREATE OR REPLACE MACRO kpi_part.group_unit("by", place) AS
     CASE WHEN "by" = 'unit' THEN coalesce(place, '') ELSE '*' END;
 CREATE OR REPLACE MACRO kpi_part.group_class("by", code) AS
     CASE WHEN "by" = 'class' THEN coalesce(code, 'unknown') ELSE '*' END;
+-- Whether rows are told apart by what belongs to the visit or its patient; see patients_by.
+CREATE OR REPLACE MACRO kpi_part.by_patient("by") AS "by" IN ('service', 'age_band');
 -- How a group is shown: NULL where it was aggregated away or never named.
 CREATE OR REPLACE MACRO kpi_part.shown(place) AS nullif(nullif(place, '*'), '');
 -- Ratios are sums over sums; without a known, positive denominator there is no ratio.

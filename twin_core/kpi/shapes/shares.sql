@@ -7,9 +7,9 @@ WITH rule AS (
 event AS (
     SELECT kpi_part.group_facility("by", facility::VARCHAR) AS in_facility,
            kpi_part.group_unit("by", unit::VARCHAR) AS in_unit,
-           kpi_part.group_class("by", class::VARCHAR) AS in_class,
+           {in_class} AS in_class,
            coalesce(stratum::VARCHAR, '') AS kind, happened_at, counted
-    FROM rule
+    FROM rule {described}
 ),
 owed AS (
     SELECT in_facility, in_unit, in_class, '' AS kind

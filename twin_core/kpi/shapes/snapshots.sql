@@ -8,10 +8,10 @@ WITH rule AS (
 presence AS (
     SELECT kpi_part.group_facility("by", facility::VARCHAR) AS in_facility,
            kpi_part.group_unit("by", unit::VARCHAR) AS in_unit,
-           kpi_part.group_class("by", class::VARCHAR) AS in_class,
+           {in_class} AS in_class,
            coalesce(stratum::VARCHAR, '') AS kind, from_at,
            coalesce(to_at, 'infinity'::TIMESTAMPTZ) AS to_at, counted
-    FROM rule WHERE to_at IS NULL OR to_at > from_at
+    FROM rule {described} WHERE to_at IS NULL OR to_at > from_at
 ),
 owed AS (
     SELECT in_facility, in_unit, in_class, '' AS kind
