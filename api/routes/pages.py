@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.board import bed_label, short_id, unit_tile
+from api.exporting import MEDIA_TYPES
 from api.operations import quarantine_replay
 from api.routes import kpis, messages
 from api.routes.asked import AskedTwin, At, Edge, KnownAt, ShowsPhi
@@ -102,6 +103,7 @@ def kpi(
         rows_of=_rows_of(measured) if definition.behind else None,
         band=target_band(definition.direction),
         rules=RULES,
+        file_links=_file_links(measured),
     )
 
 
@@ -158,6 +160,20 @@ def rows_link(found: kpis.KpiRows | kpis.KpiFigures, figure: Figure, after: int 
         if word is not None
     }
     return f"/kpis/{found.id}/rows?{urlencode(words)}"
+
+
+def _file_links(measured: kpis.KpiFigures) -> dict[str, str]:
+    """The addresses of the same figures as files, by format."""
+    asked = {
+        "start": measured.start.isoformat(),
+        "end": measured.end.isoformat(),
+        "grain": measured.grain,
+        "by": measured.by,
+    }
+    return {
+        form: f"/v1/kpis/{measured.id}?{urlencode({**asked, 'format': form})}"
+        for form in MEDIA_TYPES
+    }
 
 
 def _rows_of(found: kpis.KpiFigures) -> Callable[[KpiRow], str]:

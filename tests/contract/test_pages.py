@@ -102,6 +102,15 @@ def test_a_kpi_page_shows_limits_and_signals_as_a_table_or_says_why_there_are_no
     assert "<style" not in api.get(few).text
 
 
+def test_a_kpi_page_leads_to_its_figures_as_files(api: Any) -> None:
+    text = api.get("/kpis/adc?start=2026-03-01&end=2026-03-03&by=unit&grain=shift").text
+    found = re.findall(r'href="(/v1/kpis/adc[^"]*)">(\w+)<', text)
+    assert [form for _, form in found] == ["json", "csv", "arrow", "parquet"]
+    told = api.get(unescape(dict(map(reversed, found))["csv"]))
+    assert told.headers["content-type"].startswith("text/csv")
+    assert "MED,2026-03-01T23:00:00Z,2026-03-02T07:00:00Z" in told.text
+
+
 def test_a_kpi_page_draws_the_limits_and_names_the_signals(
     fresh: Any, twin: Twin, heard: tuple[bytes, ...]
 ) -> None:
