@@ -78,7 +78,7 @@ def _device_event(
             attributes.setdefault(name, one)
     said = next((one for one in observations if _is_event(one)), None)
     coding = _event_code(reading, order, said)
-    flags = said.interpretation.split() if said else []
+    flags = _flags(observations, said)
     alarm, report = _numbers(reading, order, subject, coding)
     return DeviceEventReported(
         occurred_at=_occurred_at(order, said),
@@ -99,6 +99,13 @@ def _device_event(
         state=_said(attributes, "state").lower() or _participation(reading, order),
         inactivation=_said(attributes, "inactivation").lower(),
     )
+
+
+def _flags(observations: list[Observation], said: Observation | None) -> list[str]:
+    """OBX-8 of the event, else of the first facet of it that has flags (PCD-04, OBX-8)."""
+    told = (one for one in ((said,) if said else ()) + tuple(observations) if one.interpretation)
+    first = next(told, None)
+    return first.interpretation.split() if first else []
 
 
 def _attribute(one: Observation) -> str:
