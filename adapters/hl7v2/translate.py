@@ -231,12 +231,29 @@ def _sequence(field: str) -> int:
 
 
 def _digest(message: Message) -> bytes:
-    """What the message says, whenever and in whatever line ends it was sent."""
+    """What the message says, whenever and in whatever line ends it was sent.
+
+    Of results without a time MSH-7 is the time: the same value at another one is another result.
+    """
     header = message.header.copy()
-    header[6] = header[12] = ""  # MSH-7 and MSH-13 differ when a message is sent again
+    header[12] = ""  # MSH-13 and MSH-7 differ when a message is sent again
+    if not header[8].startswith("ORU") or _says_when(message):
+        header[6] = ""
     separator = message.delimiters.field
     body = "\r".join((separator.join(header), *message.lines[1:]))
     return hashlib.sha256(body.encode()).digest()[:16]
+
+
+def _says_when(message: Message) -> bool:
+    """Whether results have a time of their own (OBR-7, OBR-22 or OBX-14)."""
+    separator = message.delimiters.field
+    for name, last, fields in (("OBR", 22, (7, 22)), ("OBX", 14, (14,))):
+        for line in message.lines:
+            if line.startswith(name):
+                sent = line.split(separator, last + 1)
+                if any(sent[at].strip(' "') for at in fields if at < len(sent)):
+                    return True
+    return False
 
 
 def _judged(raw: bytes, translation: Translation, profile: Path | None) -> Translation | Rejection:
