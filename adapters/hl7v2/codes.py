@@ -88,7 +88,6 @@ MINUTES: dict[str, float] = {
 RESULT_STATUSES: dict[str, str] = {
     # Table 0085 (OBX-11), and 0123 (OBR-25) where OBX-11 is empty -> FHIR Observation.status, as
     # the v2-to-FHIR guide maps it.
-    "": "unknown",
     "F": "final",
     "C": "corrected",
     "P": "preliminary",

@@ -10,6 +10,7 @@ import pytest
 from adapters.hl7v2 import translate
 from twin_core import Twin
 from twin_core.events import (
+    DeviceEventReported,
     DeviceStated,
     Envelope,
     ObservationsReported,
@@ -27,8 +28,15 @@ PULSE = "147842^MDC_ECG_HEART_RATE^MDC|1.1.1.1|80|264864^MDC_DIM_BEAT_PER_MIN^MD
 SODIUM = "OBX|1|NM|2951-2^Sodium^LN||{value}|mmol/L|135-145||||{status}"
 
 
-def heard(kind: str, sent: str, *segments: str, limits: LimitSettings | None = None) -> Any:
-    header = f"MSH|^~\\&|LAB|H|||202611010{sent}00||{kind}|{kind}-{sent}|P|2.6"
+def heard(
+    kind: str,
+    sent: str,
+    *segments: str,
+    limits: LimitSettings | None = None,
+    control_id: str = "",
+) -> Any:
+    named = control_id or f"{kind}-{sent}"
+    header = f"MSH|^~\\&|LAB|H|||202611010{sent}00||{kind}|{named}|P|2.6"
     return translate(
         "\r".join([header, *segments]).encode(),
         feed="lab",
@@ -294,3 +302,60 @@ def test_a_result_without_patient_order_or_time_is_kept(twin: Twin) -> None:
     tell(twin, heard("ORU^R01", "800", "OBX|1|NM|X^^L||1"))
     found = one(twin, "SELECT patient_id, filler_order, status, value FROM twin.observation")
     assert found == (None, None, "unknown", "1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "value_type"),
+    [
+        ("DT", "20260228", "dateTime"),
+        ("TS", "202602281200-0500", "dateTime"),
+        ("DT", "20260230", "string"),
+        ("TS", "202602301200", "string"),
+        ("DTM", "tomorrow", "string"),
+        ("TM", "2360", "string"),
+        ("TM", "235959.5+0100", "time"),
+    ],
+)
+def test_what_is_called_a_time_and_is_none_is_text_and_noted(
+    kind: str, sent: str, value_type: str
+) -> None:
+    outcome = heard("ORU^R01", "800", "OBR|1||F1", f"OBX|1|{kind}|X^^L||{sent}||||||F")
+    [found] = outcome.events[-1].observations
+    assert (found.value_type, found.value) == (value_type, sent)
+    noted = ["invalid_time"] if value_type == "string" else []
+    assert [finding.kind for finding in outcome.findings] == noted
+
+
+@pytest.mark.parametrize(("obr", "obx", "noted"), [("F", "", 0), ("", "F", 0), ("", "", 1)])
+def test_a_result_whose_status_nobody_says_is_noted(obr: str, obx: str, noted: int) -> None:
+    order = f"OBR|1||F1{'|' * 22}{obr}"
+    outcome = heard("ORU^R01", "800", order, f"OBX|1|ST|X^^L||a||||||{obx}")
+    assert [finding.kind for finding in outcome.findings] == ["unknown_code"] * noted
+    assert outcome.events[-1].observations[0].status == ("unknown" if noted else "final")
+
+
+def test_flags_of_an_alarm_may_stand_in_any_facet_of_it() -> None:
+    event = "OBX|1|CWE|196670^MDC_EVT_LO^MDC|1.1.1.1|150456^MDC_PULS_OXIM_SAT_O2^MDC||||||F"
+    value = "OBX|2|NM|150456^MDC_PULS_OXIM_SAT_O2^MDC|1.1.1.2|85||90-100|L~PH~SP|||F"
+    outcome = heard("ORU^R40", "800", "OBR|1||A1^M", event, value)
+    said = next(one for one in outcome.events if isinstance(one, DeviceEventReported))
+    assert (said.priority, said.alarm_type) == ("high", "physiological")
+
+
+@pytest.mark.parametrize(
+    ("times", "same"),
+    [
+        ("OBR|1||||||20261101070000@OBX|1|ST|X^^L||a||||||F", True),
+        ("OBR|1@OBX|1|ST|X^^L||a||||||F|||20261101070000", True),
+        (f"OBR|1{'|' * 21}20261101070000@OBX|1|ST|X^^L||a||||||F", True),
+        ("OBR|1@OBX|1|ST|X^^L||a||||||F", False),
+        ('OBR|1||||||""@OBX|1|ST|X^^L||a||||||F|||""', False),
+    ],
+)
+def test_the_same_results_sent_at_another_time_are_new_where_only_msh_7_says_when(
+    times: str, same: bool
+) -> None:
+    first, second = (
+        heard("ORU^R01", at, *times.split("@"), control_id="1") for at in ("800", "810")
+    )
+    assert (first.envelope.digest == second.envelope.digest) is same

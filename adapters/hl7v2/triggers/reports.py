@@ -112,7 +112,8 @@ class Groups:
             code=coding.code,
             display=coding.display,
             sub_id=obx[4] and self._plain(obx[4]),
-            status=RESULT_STATUSES.get(status or order.default_status) or self._status(status),
+            status=RESULT_STATUSES.get(status or order.default_status)
+            or self._status(status or order.default_status),
             effective_at=self._effective_at(obx[14], order) if obx[14] else None,
             value_type=QUANTITY if value is None else value.value_type,
             value=sent if value is None else value.value,
@@ -134,8 +135,10 @@ class Groups:
         status = RESULT_STATUSES.get(code.strip().upper())
         if status is None:
             status = "unknown"
-            if code != CLEARED:
-                self._reading.note("unknown_code", "OBX-11 is no code of table 0085.")
+            detail = "OBX-11 is no code of table 0085."
+            if not code or code == CLEARED:
+                detail = "Neither OBX-11 nor OBR-25 says what the status of a result is."
+            self._reading.note("unknown_code", detail)
         return status
 
     def _effective_at(self, field: str, order: Order) -> datetime | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from adapters.hl7v2.codings import Vocabulary
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.fields import CLEARED, Reading
+from adapters.hl7v2.refusal import Refused
 
 LONGEST_TEXT = 200
 """Longer texts are narrative; it is about what the standard allowed an ST (199, chapter 2A)."""
@@ -19,6 +20,9 @@ LONGEST_VALUE = 2000
 QUANTITY, CODED, TEXT = "Quantity", "CodeableConcept", "string"
 _LIMIT = re.compile(r"(<=|>=|<|>)\s*(.*)", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_TIME_OF_DAY = re.compile(
+    r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?(?:[+-]\d{4})?", re.ASCII
+)
 _COMPARATORS = frozenset({"<", "<=", ">=", ">"})
 
 
@@ -157,13 +161,28 @@ def _waveform(reading: Reading, terms: Vocabulary, field: str) -> Value:
 def _time(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """DT, DTM and TS: the text as sent; a value is not an instant of the hospital's course."""
     sent = reading.message.code(field)
-    return Value("dateTime", sent[:LONGEST_TEXT]) if sent else NO_VALUE
+    if not sent:
+        return NO_VALUE
+    try:
+        reading.conventions.calendar.moment(sent, "OBX-5", {})
+    except Refused:
+        return _no_time(reading, terms, field)
+    return Value("dateTime", sent[:LONGEST_TEXT])
 
 
 def _clock_time(reading: Reading, terms: Vocabulary, field: str) -> Value:
     """TM: a time of day as sent."""
     sent = reading.message.code(field)
-    return Value("time", sent[:LONGEST_TEXT]) if sent else NO_VALUE
+    if not sent:
+        return NO_VALUE
+    if _TIME_OF_DAY.fullmatch(sent) is None:
+        return _no_time(reading, terms, field)
+    return Value("time", sent[:LONGEST_TEXT])
+
+
+def _no_time(reading: Reading, terms: Vocabulary, field: str) -> Value:
+    reading.note("invalid_time", "OBX-5 is no date or time of the type in OBX-2; kept as text.")
+    return _text(reading, terms, field)
 
 
 def _identifier(reading: Reading, terms: Vocabulary, field: str) -> Value:
