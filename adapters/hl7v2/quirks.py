@@ -74,14 +74,43 @@ def _components(
 def _holds(message: Message, rule: TriggerRule) -> bool:
     if rule.field is None:
         return True
-    found = _text(message, rule.field)
     against = rule.against
-    expected = _text(message, against) if isinstance(against, FieldPath) else against
-    return (found == expected) is not rule.differs
+    if isinstance(against, FieldPath):
+        return _compared(message, rule.field, against, differs=rule.differs)
+    return (_text(message, rule.field) == against) is not rule.differs
+
+
+def _compared(message: Message, one: FieldPath, other: FieldPath, *, differs: bool) -> bool:
+    """Whether two fields differ, or are equal, in the components that both of them fill.
+
+    An empty field says nothing that another could differ from; a location without its facility is
+    the same location.
+    """
+    pair = _components_of(message, one), _components_of(message, other)
+    filled = [any(parts) for parts in pair]
+    if not all(filled):
+        return not differs and not any(filled)
+    agree = all(a == b for a, b in zip(*pair, strict=False) if a and b)
+    return agree is not differs
+
+
+def _components_of(message: Message, path: FieldPath) -> list[str]:
+    """The components of a field as texts, the first subcomponent of each; cleared ones empty."""
+    marks = message.delimiters
+    parts = (
+        part.partition(marks.subcomponent)[0]
+        for part in _sent(message, path).split(marks.component)
+    )
+    return ["" if part == _CLEARED else message.text(part).strip() for part in parts]
 
 
 def _text(message: Message, path: FieldPath) -> str:
     """A field or component of the first segment of its name and its first repetition, as text."""
+    return message.text(_sent(message, path)).strip().rstrip(message.delimiters.component)
+
+
+def _sent(message: Message, path: FieldPath) -> str:
+    """A field or component of the first segment of its name and its first repetition, as sent."""
     fields = message.header if path.segment == "MSH" else message.segment(path.segment)
     at = path.field - (path.segment == "MSH")
     if fields is None or at >= len(fields):
@@ -90,4 +119,4 @@ def _text(message: Message, path: FieldPath) -> str:
     if path.component:
         parts = message.components(field)
         field = parts[path.component - 1] if path.component <= len(parts) else ""
-    return message.text(field).strip().rstrip(message.delimiters.component)
+    return field

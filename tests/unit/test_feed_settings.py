@@ -82,6 +82,8 @@ def test_identifiers_without_an_authority_have_the_system_of_their_type():
 
 MOVED = message(place="ICU^2", origin="ICU^1")
 STAYED = message(place="ICU^2", origin="ICU^2")
+UNPLACED = message(place='""', origin="ICU^2")
+SHORTER = message(place="ICU^2^A^HOSP&1.2.3&ISO", origin="ICU^2^^HOSP")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,11 @@ STAYED = message(place="ICU^2", origin="ICU^2")
         ({"ADT^A08": "ADT^A02"}, MOVED, Transferred, ["site_trigger"]),
         ({"A08 PV1-6!=PV1-3": "A02"}, MOVED, Transferred, ["site_trigger"]),
         ({"A08 PV1-6!=PV1-3": "A02"}, STAYED, EncounterUpdated, []),
+        ({"A08 PV1-6!=PV1-3": "A02"}, message(place="ICU^2"), EncounterUpdated, []),
+        ({"A08 PV1-6!=PV1-3": "A02"}, UNPLACED, EncounterUpdated, []),
+        ({"A08 PV1-6!=PV1-3": "A02"}, SHORTER, EncounterUpdated, []),
+        ({"A08 PV1-6=PV1-3": "A02"}, SHORTER, Transferred, ["site_trigger"]),
+        ({"A08 PV1-6=PV1-3": "A02"}, UNPLACED, EncounterUpdated, []),
         ({"A08 PV1-6.2=1": "A02"}, MOVED, Transferred, ["site_trigger"]),
         ({"A08 PV1-6.2 = 1": "A02"}, STAYED, EncounterUpdated, []),
         ({"A08 PV1-6": "A02"}, message(), EncounterUpdated, []),
