@@ -9,7 +9,13 @@ from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
 
-from adapters.hl7v2.fields import Reading, Segment, demographics, patient_identifiers
+from adapters.hl7v2.fields import (
+    CLEARED,
+    Reading,
+    Segment,
+    demographics,
+    patient_identifiers,
+)
 from adapters.hl7v2.refusal import (
     REQUIRED_FIELD,
     SEGMENT_SEQUENCE,
@@ -69,8 +75,15 @@ class IdentitySet(NamedTuple):
         return _numbers(self.reading, segment[level.position], level) if segment else ()
 
     def prior(self, level: Level) -> Identifiers:
-        """The prior numbers, the primary one first; of accounts and visits at most one."""
-        return _numbers(self.reading, self.mrg[level.prior_position], level)
+        """The prior numbers, the primary one first; of accounts and visits at most one.
+
+        A prior number without an authority was given by whoever gave the one that holds.
+        """
+        field = self.mrg[level.prior_position]
+        segment = self.pid if level.segment == "PID" else self.pv1
+        if field and segment and segment[level.position]:
+            field = _with_authority(self.reading, field, segment[level.position], level.untyped)
+        return _numbers(self.reading, field, level)
 
     def states_prior(self, level: Level) -> bool:
         """Whether the field of the prior number holds anything."""
@@ -91,6 +104,30 @@ def _numbers(reading: Reading, field: str, level: Level) -> Identifiers:
         return patient_identifiers(reading, field, level.untyped)[0]
     number = numbered(reading, field, level.untyped)
     return () if number is None else (number,)
+
+
+def _with_authority(reading: Reading, prior: str, present: str, untyped: str) -> str:
+    """A field of prior numbers; each without an authority gets the one of its type that holds.
+
+    Where no type is given either, that of the usual type, else of the first. What a feed's
+    `systems` says of a type goes before.
+    """
+    message, marks = reading.message, reading.message.delimiters
+    held = [message.components(sent) for sent in present.split(marks.repetition)]
+    held = [parts for parts in held if parts[0] not in ("", CLEARED)]
+    completed = []
+    for sent in prior.split(marks.repetition):
+        parts = message.components(sent)
+        kind = parts[4]
+        usual = [h for h in held if (h[4] or untyped) == (kind or untyped)] or (
+            [] if kind else held[:1]
+        )
+        systems = reading.conventions.settings.systems
+        if usual and not parts[3] and (kind or usual[0][4] or untyped) not in systems:
+            parts[3:5] = usual[0][3:5]
+            sent = marks.component.join(parts)
+        completed.append(sent)
+    return marks.repetition.join(completed)
 
 
 def new_and_old(one: IdentitySet, level: Level) -> tuple[Identifiers, Identifiers]:
