@@ -107,6 +107,7 @@ class Site:
                 "visit": names[row["encounter_id"]],
                 "patient": people.get(row["patient_id"]),
                 "account": self._short(row["account"]),
+                "since": at and f"{at.astimezone(UTC):%H:%M}",
                 "beds": " ".join(
                     f"{s['unit']}-{s['bed']}"
                     for s in stays
@@ -114,6 +115,7 @@ class Site:
                 ),
             }
             for row in rows
+            for at in [row["admitted_at"]]
             if row["encounter_id"] in names
         ]
 
@@ -573,6 +575,20 @@ def test_a42_makes_two_visits_one(told):
         A02   | 11-01 10:00 | P1 | -   | V2    | -         | MED-7-1
         """,
         visits="visit | patient | beds\n V1+V2 | P1 | ICU-A MED-1",
+    )
+
+
+@pytest.mark.parametrize("kept", ["V1", "V2"])
+def test_merged_visits_began_when_the_first_of_them_did(told, kept):
+    told(
+        f"""
+        event | at          | id | was | visit  | visit was             | bed     | admitted
+        A01   | 11-01 08:00 | P1 | -   | V1     | -                     | ICU-1-A | 11-01 08:00
+        A01   | 11-01 08:30 | P1 | -   | V2     | -                     | MED-7-1 | 11-01 08:30
+        A42   | 11-01 09:00 | P1 | P1  | {kept} | {"V2" if kept == "V1" else "V1"} | - | -
+        A08   | 11-01 10:00 | P1 | -   | V2     | -                     | MED-7-1 | 11-01 08:30
+        """,
+        visits="visit | patient | since\n V1+V2 | P1 | 08:00",
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
-from twin_core.events import EncounterEvent, EncounterStated, Visit
+from twin_core.events import EncounterEvent, EncountersMerged, EncounterStated, Visit
 from twin_core.identifiers import Identifier, Place, content_id
 from twin_core.settings import PrecedenceSettings
 from twin_core.store.facts import Fact
@@ -80,6 +80,9 @@ def fold_encounter(
         *_unresolved(statements, resolver),
     ]
     visit = _visit(course.live or heard, statements)
+    admitted_at = _admitted_at(visit, movement, status)
+    if len(identifiers) > 1:
+        admitted_at = _not_after_beginning(admitted_at, movement, status, facts)
     patient, account = belonging(facts, resolver.account)
     patient_id, _ = resolver.patient(patient)
     stays = () if status.status in VOID_STATUSES else movement.stays
@@ -94,7 +97,7 @@ def fold_encounter(
                 text(_facility(visit, movement.stays)),
                 classes[-1][1] if classes else None,
                 status.status or "unknown",
-                _admitted_at(visit, movement, status),
+                admitted_at,
                 movement.discharged_at,
                 text(visit["service"]),
                 text(visit["admit_source"]),
@@ -245,10 +248,26 @@ def _admitted_at(visit: dict[str, object], movement: Telling, status: Telling) -
     stated = visit["admitted_at"]
     if isinstance(stated, datetime):
         return stated
+    return _began_at(movement, status)
+
+
+def _began_at(movement: Telling, status: Telling) -> datetime | None:
     if movement.stays:
         return movement.stays[0].from_at
     began = [at for at, code in status.statuses if code not in {*VOID_STATUSES, "unknown"}]
     return began[0] if began else None
+
+
+def _not_after_beginning(
+    admitted_at: datetime | None, movement: Telling, status: Telling, facts: Sequence[Fact]
+) -> datetime | None:
+    # Of visits that were merged each goes on stating its own admission; the whole began with the
+    # first of them.
+    began = _began_at(movement, status)
+    if admitted_at is None or began is None or began >= admitted_at:
+        return admitted_at
+    merged = any(isinstance(fact.event, EncountersMerged) for fact in facts)
+    return began if merged else admitted_at
 
 
 def _part_of(statements: Sequence[Fact], resolver: Resolver) -> str | None:
