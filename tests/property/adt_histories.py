@@ -84,6 +84,7 @@ def messages(
     """One message of an encounter, sensible or not."""
     at = hours(draw(st.integers(0, 12)))
     entered = at + timedelta(minutes=draw(st.sampled_from([0, 0, 0, 5, 150])))
+    sent = entered + timedelta(seconds=draw(st.sampled_from([0, 0, 20])))
     kind = draw(st.sampled_from(KINDS))
     kind = draw(st.sampled_from(FURTHER[kind])) if isinstance(kind, str) else kind
     stated = draw(st.sampled_from([UNSET, UNSET, hours(0), hours(3)]))
@@ -102,7 +103,7 @@ def messages(
     }
     if draw(st.integers(0, 40)) == 40:
         purge = {**common, "occurred_at": entered, "visit": Visit(), "place": NOWHERE}
-        return Message(VisitPurged(**purge), entered, control)
+        return Message(VisitPurged(**purge), sent, control)
     if draw(st.integers(0, 5)) == 5:
         names = draw(st.sampled_from([("M1",), ("M2",), ("M1", "M3"), ("M3",)]))
         common["movement"] = Movement(identifiers=names, corrects=draw(st.booleans()))
@@ -119,7 +120,7 @@ def messages(
         )
     else:
         event = kind(**common, **draw(further_fields(kind)))
-    return Message(event, entered, control)
+    return Message(event, sent, control)
 
 
 def further_fields(kind: type[EncounterEvent]) -> st.SearchStrategy[dict[str, object]]:

@@ -128,7 +128,7 @@ class Course(NamedTuple):
     consulting: tuple[str, ...] = ()
 
 
-def in_order(messages: Iterable[Message]) -> list[Event]:
+def in_order(messages: Iterable[Message]) -> list[Message]:
     """The record as it is read: by instant, then by what comes first at one instant."""
 
     def position(message: Message) -> tuple[datetime, int, datetime, int, int]:
@@ -136,7 +136,14 @@ def in_order(messages: Iterable[Message]) -> list[Event]:
         at = message.event.occurred_at
         return (at, rank, message.sent_at, message.control, message.ordinal)
 
-    return [message.event for message in sorted(messages, key=position)]
+    return sorted(messages, key=position)
+
+
+def written(message: Message) -> tuple[datetime, datetime, int, int]:
+    """When a message was written: as its event was entered, and then as it was sent."""
+    event = message.event
+    at = event.entered_at if isinstance(event, EncounterEvent) else event.occurred_at
+    return (at, message.sent_at, message.control, message.ordinal)
 
 
 class Record:
@@ -147,8 +154,9 @@ class Record:
     middle of a stay is opened by the admission it implies.
     """
 
-    def __init__(self, events: Sequence[EncounterEvent]) -> None:
-        void, found, baseless, self.undone = _void(events)
+    def __init__(self, told: Sequence[Message]) -> None:
+        events = [message.event for message in told]
+        void, found, baseless, self.undone = _void(told)
         self.said = [event for n, event in enumerate(events) if n not in void]
         void |= _repeated(events, void)
         lines = [found.get(n, e) for n, e in enumerate(events) if n in found or n not in void]
@@ -282,12 +290,12 @@ class Record:
 
 def record_of(messages: Iterable[Message]) -> Record | None:
     """The record of one encounter as it stands; None of one that was deleted."""
-    events = [e for e in in_order(messages) if isinstance(e, EncounterEvent)]
-    deleted = [e.entered_at for e in events if isinstance(e, VisitPurged)]
+    told = [m for m in in_order(messages) if isinstance(m.event, EncounterEvent)]
+    deleted = [written(m) for m in told if isinstance(m.event, VisitPurged)]
     if not deleted:
-        return Record(_as_corrected(events))
-    # What was entered after the last deletion counts if it begins the visit anew.
-    record = Record(_as_corrected([e for e in events if e.entered_at > max(deleted)]))
+        return Record(_as_corrected(told))
+    # What was written after the last deletion counts if it begins the visit anew.
+    record = Record(_as_corrected([m for m in told if written(m) > max(deleted)]))
     begun = any(isinstance(e, (*OPENING, *PLANNING)) for e in record.said)
     return record if begun else None
 
@@ -316,10 +324,15 @@ def _cancels(event: EncounterEvent, kinds: set[Cancelled]) -> bool:
     return isinstance(event, EventCancelled) and event.cancels in kinds
 
 
-def _as_corrected(events: Sequence[EncounterEvent]) -> list[EncounterEvent]:
+def _as_corrected(told: Sequence[Message]) -> list[Message]:
     """The record with every correction in the place of the line that it corrects."""
+    events = [message.event for message in told]
     wrong = {_corrects(events, n) for n in range(len(events))}
-    return [_reading(events, n) for n in range(len(events)) if n not in wrong]
+    return [
+        message._replace(event=_reading(events, n))
+        for n, message in enumerate(told)
+        if n not in wrong
+    ]
 
 
 def _corrects(events: Sequence[EncounterEvent], n: int) -> int | None:
@@ -361,10 +374,11 @@ def _reading(events: Sequence[EncounterEvent], n: int) -> EncounterEvent:
 
 
 def _void(
-    events: Sequence[EncounterEvent],
+    told: Sequence[Message],
 ) -> tuple[set[int], dict[int, Found], set[int], dict[int, int]]:
     """Numbers of the lines that cancels undid, where cancelled discharges find the patient, the
     lines that cancel an admission which no message reported, and by which line each was undone."""
+    events = [message.event for message in told]
     void: set[int] = set()
     undone: dict[int, int] = {}
     baseless: set[int] = set()
@@ -373,7 +387,7 @@ def _void(
     for n, cancel in enumerate(events):
         if not isinstance(cancel, EventCancelled):
             continue
-        target = _target(events, n, void)
+        target = _target(told, n, void)
         if cancel.cancels is Cancelled.ADMISSION:
             if target is None:
                 baseless.add(n)
@@ -386,14 +400,13 @@ def _void(
             undone[target] = n
             if cancel.cancels is Cancelled.DISCHARGE:
                 found[target] = _found(events[target], cancel.place)
-                void |= _same_departure(events, n, target, void)
+                void |= _same_departure(told, n, target, void)
     return void, found, baseless, undone
 
 
-def _same_departure(
-    events: Sequence[EncounterEvent], n: int, target: int, void: set[int]
-) -> set[int]:
+def _same_departure(told: Sequence[Message], n: int, target: int, void: set[int]) -> set[int]:
     """Discharges that the one undone at n had repeated: they tell of the same departure."""
+    events = [message.event for message in told]
     cancel = events[n]
     if cancel.movement is not None or not cancel.place:
         return set()
@@ -403,7 +416,7 @@ def _same_departure(
         i
         for i in range(since + 1, target)
         if isinstance(events[i], Discharged)
-        and events[i].entered_at <= cancel.entered_at
+        and written(told[i]) < written(told[n])
         and events[i].occurred_at <= cancel.occurred_at
     }
 
@@ -420,12 +433,13 @@ def _swept(
     return [target, *(i for i in range(target, end) if not isinstance(events[i], KEPT))]
 
 
-def _target(events: Sequence[EncounterEvent], n: int, void: set[int]) -> int | None:
+def _target(told: Sequence[Message], n: int, void: set[int]) -> int | None:
     """The line that the cancel at n undoes.
 
-    EVN-6 names it; among several that occurred then, one that had been entered by the time of the
-    cancel, and nothing where it was undone before. Else it is the latest one before the cancel.
+    EVN-6 names it; among several that occurred then, one that had been written before the cancel,
+    and nothing where it was undone before. Else it is the latest one before the cancel.
     """
+    events = [message.event for message in told]
     cancel = events[n]
     of_kind = [i for i, event in enumerate(events) if isinstance(event, UNDOES[cancel.cancels])]
     if not of_kind and cancel.cancels in OF_PLANNING:
@@ -438,7 +452,7 @@ def _target(events: Sequence[EncounterEvent], n: int, void: set[int]) -> int | N
     entered = [
         i
         for i in of_kind
-        if events[i].entered_at <= cancel.entered_at and events[i].occurred_at <= cancel.occurred_at
+        if written(told[i]) < written(told[n]) and events[i].occurred_at <= cancel.occurred_at
     ]
     for known in (entered, of_kind):
         named = [i for i in known if events[i].occurred_at == cancel.cancelled_at]
@@ -549,7 +563,7 @@ def survivors(
     messages: Iterable[Message], identifiers: Sequence[Identifier]
 ) -> dict[Identifier, Identifier]:
     """For each identifier, one of the record that survived all merges."""
-    events = in_order(messages)
+    events = [message.event for message in in_order(messages)]
     lists = [set(e.patient) for e in events if isinstance(e, PatientDescribed)]
     record = {one: _record(one, lists) for one in identifiers}
     merges = [(record[e.source], record[e.target]) for e in events if isinstance(e, PatientsMerged)]

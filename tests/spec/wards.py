@@ -1,6 +1,7 @@
 """A ward that hears drawn ADT messages: real HL7 v2 through the real translator into a real store.
 
-Columns of the messages: `event` trigger, `at` EVN-2 and MSH-7, `evn6`, `evn3`, `patient` PID-3,
+Columns of the messages: `event` trigger, `at` EVN-2 and MSH-7, `sent` MSH-7 where it is
+another, `evn6`, `evn3`, `patient` PID-3,
 `visit` PV1-19, `bed` PV1-3 as UNIT-ROOM-BED, `prior` PV1-6, `temporary` PV1-11, `pending` PV1-42,
 `class` PV1-2, `attending` PV1-7, `consulting` PV1-9, `admitted` PV1-44, `left` PV1-45, `expected`
 the PV2 field that is the event's own; `movement` ZBE-1, `action` ZBE-4, `moved` ZBE-2, `original`
@@ -79,7 +80,8 @@ class Ward:
         """One ER7 message for a drawn row, with further segments behind it."""
         control, at = f"{self.facility}-{next(self._controls)}", _ts(row["at"])
         event, evn6 = row["event"], row.get("evn6")
-        msh = f"MSH|^~\\&|ADT|{self.facility}|TWIN||{at}||ADT^{event}|{control}|P|2.5.1"
+        sent = _ts(instant(row["sent"])) if row.get("sent") else at
+        msh = f"MSH|^~\\&|ADT|{self.facility}|TWIN||{sent}||ADT^{event}|{control}|P|2.5.1"
         planned = _ts(instant(row["evn3"])) if row.get("evn3") else ""
         evn = f"EVN|{event}|{at}|{planned}|||{_ts(instant(evn6)) if evn6 else ''}"
         segments = (msh, evn, *self._patient_and_visit(row), *_expected(row), *_movement(row))

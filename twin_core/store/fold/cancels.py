@@ -1,11 +1,12 @@
 """Cancels: which earlier event a cancel undoes, and what falls with it.
 
-A cancel undoes the event of its kind that occurred at EVN-6; of several, one that had been entered
-by the time of the cancel, so that a correction charted for the same instant stands. Where EVN-6 is
-empty or matches nothing, it undoes the latest live one that had occurred and had been entered by
-then. A cancel that names its movement (IHE PAM ZBE-1) undoes that one and no other that has a name.
-A cancelled discharge takes along earlier reports of the same discharge, and a
-cancelled admission the movements that followed it, up to the next admission.
+A cancel undoes the event of its kind that occurred at EVN-6; of several, one that had been stated
+before the cancel, so that a correction charted for the same instant stands. Where EVN-6 is empty or
+matches nothing, it undoes the latest live one that had occurred and had been stated by then. What
+was entered in one minute (EVN-2) was stated in the order of MSH-7, MSH-13 and MSH-10. A cancel that
+names its movement (IHE PAM ZBE-1) undoes that one and no other that has a name. A cancelled
+discharge takes along earlier reports of it, and a cancelled admission the movements that
+followed it, up to the next admission.
 """
 
 from collections.abc import Sequence
@@ -96,8 +97,8 @@ def apply_cancels(facts: Sequence[Fact]) -> Surviving:
     purges = [fact for fact in facts if isinstance(fact.event, VisitPurged)]
     if not purges:
         return _surviving(facts)
-    purge = max(purges, key=lambda fact: (_entered_at(fact.event), fact.order))
-    later = [fact for fact in facts if _entered_at(fact.event) > _entered_at(purge.event)]
+    purge = max(purges, key=_stated)
+    later = [fact for fact in facts if _stated(fact) > _stated(purge)]
     anew = _surviving(later)
     begun = any(isinstance(fact.event, (*OPENINGS, *ADMISSION_PLANS)) for fact in anew.live)
     return anew if begun else _deleted(purge, later)
@@ -138,7 +139,7 @@ def _target(cancel: Fact, facts: Sequence[Fact], dead: set[int]) -> Fact | None:
         of_kind = [f for f in facts if isinstance(f.event, OTHERWISE[event.cancels])]
     if event.movement is not None:
         of_kind = _named(of_kind, event.movement)
-    known = [f for f in of_kind if _was_known(f.event, event)]
+    known = [f for f in of_kind if _was_known(f, cancel)]
     if event.cancelled_at is not None:
         for among in (known, of_kind):
             exact = [f for f in among if f.event.occurred_at == event.cancelled_at]
@@ -160,13 +161,16 @@ def _last_alive(facts: Sequence[Fact], dead: set[int]) -> Fact | None:
     return next((fact for fact in reversed(facts) if id(fact) not in dead), None)
 
 
-def _was_known(event: Event, cancel: EventCancelled) -> bool:
-    occurred = event.occurred_at <= cancel.occurred_at
-    return occurred and _entered_at(event) <= cancel.entered_at
+def _was_known(fact: Fact, cancel: Fact) -> bool:
+    occurred = fact.event.occurred_at <= cancel.event.occurred_at
+    return occurred and _stated(fact) <= _stated(cancel)
 
 
-def _entered_at(event: Event) -> datetime:
-    return event.entered_at if isinstance(event, EncounterEvent) else event.occurred_at
+def _stated(fact: Fact) -> tuple[datetime, *tuple[object, ...]]:
+    """Where a fact stands among all that was said: entered at, then what tells messages apart."""
+    event = fact.event
+    entered_at = event.entered_at if isinstance(event, EncounterEvent) else event.occurred_at
+    return (entered_at, *fact.order[2:])
 
 
 def _deleted(purge: Fact, later: Sequence[Fact]) -> Surviving:
@@ -194,7 +198,7 @@ def _repeated(cancel: Fact, target: Fact, facts: Sequence[Fact], dead: set[int])
         if fact.order < target.order and id(fact) not in dead:
             if isinstance(fact.event, OPENINGS):
                 break
-            if isinstance(fact.event, Discharged) and _was_known(fact.event, event):
+            if isinstance(fact.event, Discharged) and _was_known(fact, cancel):
                 repeated.add(id(fact))
     return repeated
 
