@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from api.board import KpiCard
 from twin_core.kpi import KpiRow, hospital_zone, last_midnight
-from twin_core.kpi.catalogue import catalogue
 from twin_core.twin import Twin
 
 DASH = "\u2013"
@@ -45,7 +44,7 @@ def figures(twin: Twin) -> tuple[KpiCard, ...]:
         "last 7 days": (midnight - WEEK, midnight),
         "since midnight": (midnight, max(now, midnight + timedelta(minutes=1))),
     }
-    known = catalogue()
+    known = twin.kpis
     return tuple(
         _card(twin, figure, *windows[figure.window]) for figure in FIGURES if figure.kpi_id in known
     )

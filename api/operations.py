@@ -28,6 +28,9 @@ from twin_core.kpi.tracing import PAGE
 
 Parameters = Mapping[str, Any]
 
+LISTED = ("id", "title", "question", "unit", "origin", "replaces", "supplied_by")
+"""What a list of KPIs says of each."""
+
 
 def kpi(twin: Twin, asked: Parameters) -> Any:
     """The rows of one KPI over a window; the last seven whole days where none is given."""
@@ -60,6 +63,11 @@ def kpi_chart(twin: Twin, asked: Parameters) -> Any:
     return msgspec.to_builtins(charts)
 
 
+def kpis(twin: Twin, asked: Parameters) -> Any:
+    """The catalogue: the built-in KPIs and the site's own."""
+    return [told.model_dump(mode="json", include=set(LISTED)) for told in twin.kpis.values()]
+
+
 def kpi_explain(twin: Twin, asked: Parameters) -> Any:
     """One KPI in words and in SQL, its figures, and the rows behind them with their messages."""
     meant = Figure(
@@ -75,7 +83,7 @@ def kpi_explain(twin: Twin, asked: Parameters) -> Any:
         "known_at": asked.get("known_at"),
     }
     kpi_id, limit = str(asked["kpi"]), int(asked.get("limit") or PAGE)
-    told = definition(kpi_id)
+    told = definition(kpi_id, twin.kpis)
     window = twin.window(asked.get("start"), asked.get("end"))
     rows = (
         twin.kpi_rows(kpi_id, *window, **question, figure=meant, limit=limit + 1)
@@ -178,6 +186,7 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "kpi": kpi,
     "kpi_chart": kpi_chart,
     "kpi_explain": kpi_explain,
+    "kpis": kpis,
     "state": state,
     "message_explain": message_explain,
     "message_find": message_find,

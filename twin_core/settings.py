@@ -442,6 +442,8 @@ class PrecedenceSettings(Section):
 class KpiSettings(Section):
     """What the KPIs must know of a site that no message says."""
 
+    folder: Path | None = None
+    """Where the site keeps KPIs of its own, one SQL file each; none where not given."""
     died: tuple[str, ...] = ("20", "40", "41", "42", "exp")
     """Discharge dispositions (PV1-36, dischargeDisposition) of patients who died."""
     transferred_out: tuple[str, ...] = ("02", "05", "other-hcf")
@@ -482,7 +484,7 @@ class KpiSettings(Section):
     def rows(self) -> list[tuple[str, str, str]]:
         """The settings as (name, key, value); a list has one row per item, its key is empty."""
         rows = []
-        for name, setting in self.model_dump().items():
+        for name, setting in self.model_dump(exclude={"folder"}).items():
             if isinstance(setting, dict):
                 rows += [(name, key, item) for key, items in setting.items() for item in items]
             else:

@@ -18,6 +18,7 @@ from twin_core.kpi import catalogue
 from twin_core.kpi.charting import Baseline, KpiChart, charts
 from twin_core.kpi.comparing import ComparedRow, compared
 from twin_core.kpi.measuring import Edge, KpiRow, Window, hospital_zone, measure, window_of
+from twin_core.kpi.site import judge, known_kpis
 from twin_core.kpi.tracing import PAGE, Figure, RowBehind, rows_behind
 from twin_core.settings import Settings
 from twin_core.state import HospitalState, hospital_state
@@ -59,9 +60,11 @@ class Twin:
         self, path: Path, settings: Settings, clock: Clock, *, demo: bool, create: bool
     ) -> None:
         self.path, self.settings, self.clock = path, settings, clock
-        self._macros = tuple(catalogue.statements())
+        self.kpis = known_kpis(settings.kpi.folder)
+        """The KPIs by id: the built-in ones and the site's own."""
+        self._macros = catalogue.statements(self.kpis)
         self._database, self._inbox = open_store(
-            path, settings, clock, macros=self._macros, demo=demo, create=create
+            path, settings, clock, macros=self._macros, judge=self._judge, demo=demo, create=create
         )
         set_rows(self._database.connection, "facility", _facility_rows(settings))
         set_rows(self._database.connection, "kpi_setting", settings.kpi.rows())
@@ -182,8 +185,8 @@ class Twin:
         A date, or an instant without an offset, is local to the hospital; without a window it is
         the last seven whole days. Raises UsageError for an unknown KPI, grain or grouping.
         """
-        window = self.window(start, end)
-        return measure(self.query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
+        window, kpi = self.window(start, end), catalogue.definition(kpi_id, self.kpis)
+        return measure(self.query, kpi, *window, grain=grain, by=by, known_at=known_at)
 
     def kpi_compared(
         self,
@@ -200,9 +203,10 @@ class Twin:
 
         Windows as in `kpi`. Raises UsageError, too, for another `compare` than previous or year.
         """
+        kpi = catalogue.definition(kpi_id, self.kpis)
 
         def measured(window: Window) -> list[KpiRow]:
-            return measure(self.query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
+            return measure(self.query, kpi, *window, grain=grain, by=by, known_at=known_at)
 
         window, zone = self.window(start, end), hospital_zone(self.query)
         return compared(measured, window, grain, compare, zone)
@@ -227,7 +231,7 @@ class Twin:
         """
         return charts(
             self.query,
-            kpi_id,
+            catalogue.definition(kpi_id, self.kpis),
             self.window(start, end),
             grain=grain,
             by=by,
@@ -257,7 +261,7 @@ class Twin:
         """
         return rows_behind(
             self.query,
-            kpi_id,
+            catalogue.definition(kpi_id, self.kpis),
             *self.window(start, end),
             grain=grain,
             by=by,
@@ -400,6 +404,9 @@ class Twin:
             self._inbox.copy_to(inbox)
         self._furnish(database)
         return [database, inbox]
+
+    def _judge(self) -> None:
+        judge(self.kpis, self.settings.kpi.folder)
 
     def _furnish(self, path: Path) -> None:
         copy = connect(path)

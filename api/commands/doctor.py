@@ -65,6 +65,19 @@ def _settings(call: Call) -> Iterator[Check]:
         yield Check("settings", "warn", f"feeds without time_zone, read as UTC: {unzoned}")
 
 
+def _kpis(call: Call) -> Iterator[Check]:
+    # Loaded here for the same reason as the store below.
+    from twin_core.kpi.site import judge, known_kpis
+
+    folder = call.settings.kpi.folder
+    known = known_kpis(folder)
+    judge(known, folder)
+    own = [kpi for kpi in known.values() if kpi.origin == "site"]
+    taken = sum(bool(kpi.replaces) for kpi in own)
+    said = f"; {len(own)} of the site's own, {taken} in place of built-in ones" if own else ""
+    yield Check("kpis", "ok", f"{len(known)} are defined{said}")
+
+
 def _python(call: Call) -> Iterator[Check]:
     found = ".".join(map(str, sys.version_info[:3]))
     verdict: Verdict = "ok" if sys.version_info >= OLDEST_PYTHON else "fail"
@@ -241,6 +254,7 @@ CHECKS: tuple[Look, ...] = (
     _settings,
     _python,
     _packages,
+    _kpis,
     _disk,
     _clock,
     _store,

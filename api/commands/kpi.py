@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ from api import charted_text
 from api.commands import Call, Command
 from api.desk import desk
 from api.exporting import COMPARED, MEDIA_TYPES, TEXT_FORMATS, Row, exported
+from api.holder import reach
+from api.operations import LISTED
 from twin_core.errors import UsageError
-from twin_core.kpi.catalogue import catalogue
+from twin_core.kpi.catalogue import Definition
+from twin_core.kpi.site import known_kpis
 
 _COLUMNS = (
     "facility",
@@ -99,10 +103,8 @@ def run(call: Call) -> int:
     if call.terminal.as_json:
         call.terminal.json(rows)
     else:
-        if not rows and options.kpi in catalogue() and catalogue()[options.kpi].supplied_by:
-            call.terminal.note(
-                f"No rows: {catalogue()[options.kpi].supplied_by} would supply them."
-            )
+        if not rows and (told := _known(call).get(options.kpi)) and told.supplied_by:
+            call.terminal.note(f"No rows: {told.supplied_by} would supply them.")
         columns = (*_COLUMNS, *(COMPARED if options.compare else ()))
         shown = [c for c in columns if c != "stratum" or any(row.get(c) for row in rows)]
         call.terminal.table(shown, rows)
@@ -148,15 +150,23 @@ def _traced(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {**row, "about": about, "messages": " ".join(messages) or None}
 
 
+def _known(call: Call) -> dict[str, Definition]:
+    """The KPIs by the settings of this call."""
+    return known_kpis(call.settings.kpi.folder)
+
+
 def _catalogue(call: Call) -> int:
-    rows = [
-        {"id": kpi.id, "unit": kpi.unit, "title": kpi.title, "question": kpi.question}
-        for kpi in catalogue().values()
-    ]
+    holder = reach(call.path, call.environ)
+    if holder is None:
+        rows = [kpi.model_dump(mode="json", include=set(LISTED)) for kpi in _known(call).values()]
+    else:
+        with closing(holder):
+            rows = holder.ask("kpis")
     if call.terminal.as_json:
         call.terminal.json(rows)
     else:
-        call.terminal.table(("id", "unit", "title"), rows)
+        own = any(row["origin"] == "site" for row in rows)
+        call.terminal.table(("id", "unit", "title", *(("origin", "replaces") * own)), rows)
     return 0
 
 

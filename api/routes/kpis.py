@@ -14,7 +14,7 @@ from api.openapi import answers, reply
 from api.routes.asked import AskedTwin, Edge, KnownAt, Limit
 from twin_core.errors import UsageError
 from twin_core.kpi import Figure, KpiRow, RowBehind, Window
-from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
+from twin_core.kpi.catalogue import By, Definition, Grain
 from twin_core.kpi.charting import Baseline, KpiChart
 from twin_core.kpi.comparing import Compare
 from twin_core.kpi.control import BASELINE, LEAST, RULES, Rule
@@ -45,6 +45,9 @@ class KpiEntry(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     supplied_by: str
     """The feed that would give its inputs, where the twin has none; the KPI has no rows then."""
+    origin: Literal["built-in", "site"]
+    replaces: str
+    """The title of the built-in KPI whose place a site's own has taken; empty otherwise."""
 
 
 class KpiFigure(KpiRow, frozen=True, kw_only=True):
@@ -113,9 +116,9 @@ Chosen = Annotated[
     summary="The KPI catalogue",
     responses=answers(list[KpiEntry], "Every KPI, by id"),
 )
-def kpis() -> Response:
-    """What each KPI asks and how it is counted."""
-    return reply([entry(definition) for definition in catalogue().values()])
+def kpis(twin: AskedTwin) -> Response:
+    """What each KPI asks and how it is counted; the site's own stand among the built-in ones."""
+    return reply([entry(definition) for definition in twin.kpis.values()])
 
 
 @router.get(
@@ -140,7 +143,7 @@ def kpi(
     ] = None,
 ) -> Response:
     """The figures of a KPI; the last seven whole days where no window is given."""
-    found_kpi(kpi_id)
+    found_kpi(twin, kpi_id)
     form = form or accepted(request.headers.get("accept", ""))
     if form is None:
         raise HTTPException(406, "Answers are " + ", ".join(MEDIA_TYPES.values()) + ".")
@@ -188,7 +191,7 @@ def kpi_chart(
     baseline_end: Annotated[Edge | None, Query(description="Its end, exclusive")] = None,
 ) -> Response:
     """XmR, p or u charts, whichever the figure asks for; a chart without limits says why."""
-    found_kpi(kpi_id)
+    found_kpi(twin, kpi_id)
     if (baseline_start is None) != (baseline_end is None):
         raise UsageError(
             "A baseline needs both of its edges.", do="Give baseline_start and baseline_end."
@@ -234,7 +237,7 @@ def kpi_rows(
     after: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
 ) -> Response:
     """What each figure was counted from; the rows of a figure add up to it."""
-    found_kpi(kpi_id)
+    found_kpi(twin, kpi_id)
     figure = Figure(
         facility=facility, unit=unit, period=period, stratum=stratum, statistic=statistic
     )
@@ -335,9 +338,9 @@ def bounded_window(
     return window
 
 
-def found_kpi(kpi_id: str) -> Definition:
+def found_kpi(twin: Twin, kpi_id: str) -> Definition:
     """A KPI of the catalogue, or 404."""
-    definition = catalogue().get(kpi_id)
+    definition = twin.kpis.get(kpi_id)
     if definition is None:
         raise HTTPException(404, "There is no such KPI; /v1/kpis lists those there are.")
     return definition

@@ -24,7 +24,7 @@ from api.web.chart import Band, Control, Point
 from api.web.rendering import page
 from twin_core.errors import UsageError
 from twin_core.kpi import Figure, KpiRow, hospital_zone
-from twin_core.kpi.catalogue import By, Definition, Grain, catalogue
+from twin_core.kpi.catalogue import By, Definition, Grain
 from twin_core.kpi.charting import KpiChart
 from twin_core.kpi.control import RULES
 from twin_core.twin import Twin
@@ -66,7 +66,7 @@ def unit(
 @router.get("/kpis")
 def kpi_list(twin: AskedTwin) -> Response:
     """The catalogue."""
-    return page("kpis.html", **common(twin), here="kpis", definitions=catalogue().values())
+    return page("kpis.html", **common(twin), here="kpis", definitions=twin.kpis.values())
 
 
 @router.get("/kpis/{kpi_id}")
@@ -79,7 +79,7 @@ def kpi(
     by: By = "hospital",
 ) -> Response:
     """One KPI: what it means, its course as a chart, and the same as a table."""
-    definition = kpis.found_kpi(kpi_id)
+    definition = kpis.found_kpi(twin, kpi_id)
     zone = hospital_zone(twin.query).key
     measured = kpis.measured(
         twin,
@@ -123,7 +123,7 @@ def kpi_rows(
     after: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     """What one figure was counted from, row by row, down to the messages."""
-    definition = kpis.found_kpi(kpi_id)
+    definition = kpis.found_kpi(twin, kpi_id)
     window = kpis.bounded_window(twin, start, end, grain)
     figure = Figure(
         facility=facility, unit=unit, period=period, stratum=stratum, statistic=statistic

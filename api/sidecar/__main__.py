@@ -19,9 +19,9 @@ import duckdb
 import msgspec
 
 from api.frames import read_frame, write_frame
-from api.sidecar.permit import Refused, permit
 from api.sidecar.rows import distinct, encode_rows
 from api.sidecar.words import Ask, Reply
+from twin_core.store.permit import Refused, permit
 
 ADDRESS_SPACE_BYTES = 2 * 1024**3
 HEAVIEST_ANSWER = 64 * 1024 * 1024

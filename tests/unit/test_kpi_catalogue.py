@@ -13,7 +13,7 @@ from twin_core.kpi.reference import page, section
 
 ROOT = Path(__file__).parents[2]
 KPIS = ROOT.parent / "shared" / "kpis.csv"
-SCHEMAS = 3
+SCHEMAS = 5
 """Statements that make the schemas, before those of the parts."""
 FRONT = """\
 -- title = "Beds"

@@ -6,6 +6,7 @@ definitions share. Nothing here touches a database: `statements` is text for the
 """
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -86,6 +87,14 @@ BEHIND_COLUMNS = {
 }
 """What the rows behind the figures of every KPI are, column by column."""
 
+STATISTICS = {
+    "amounts": ("median", "p90", "mean", "total", "share_within"),
+    "shares": ("share", "count"),
+    "ratios": ("share", "rate"),
+    "snapshots": ("count", "share"),
+}
+"""What each shape can make of its rule's rows; `rows` names its own."""
+
 _COUNTED = {
     "amounts": ("amount::DOUBLE", "CASE WHEN amount IS NOT NULL THEN 1 END"),
     "shares": ("counted::INTEGER", "CASE WHEN counted IS NOT NULL THEN 1 END"),
@@ -161,6 +170,9 @@ class Definition(FrontMatter):
     id: str
     rule: str
     sql: str
+    origin: Literal["built-in", "site"] = "built-in"
+    replaces: str = ""
+    """The title of the built-in KPI that a site's own takes the place of."""
     behind: str = ""
     """The SQL of the rows behind its figures; empty where nobody wrote any."""
 
@@ -175,7 +187,7 @@ def parse(kpi_id: str, text: str, behind: str = "") -> Definition:
     try:
         stated = tomllib.loads(front)
         front_matter = FrontMatter.model_validate(stated)
-        rule = body.strip()
+        rule = body.strip().rstrip(";")
         return Definition(
             **front_matter.model_dump(),
             id=kpi_id,
@@ -210,31 +222,47 @@ def catalogue() -> dict[str, Definition]:
     }
 
 
-def definition(kpi_id: str) -> Definition:
-    """The KPI of this id; UsageError lists the ones that exist."""
+def definition(kpi: str | Definition, kpis: Mapping[str, Definition] | None = None) -> Definition:
+    """The KPI of this id, among the built-in ones or those given; UsageError lists them."""
+    if isinstance(kpi, Definition):
+        return kpi
+    known = catalogue() if kpis is None else kpis
     try:
-        return catalogue()[kpi_id]
+        return known[kpi]
     except KeyError:
         raise UsageError(
-            f"There is no KPI {kpi_id!r}.", do="Choose one of: " + ", ".join(catalogue()) + "."
+            f"There is no KPI {kpi!r}.", do="Choose one of: " + ", ".join(known) + "."
         ) from None
 
 
-def statements() -> tuple[str, ...]:
+def statements(kpis: Mapping[str, Definition] | None = None) -> tuple[str, ...]:
     """The SQL that installs every KPI as a table macro `kpi.<id>`, one statement per item.
 
     Needs schema `core` and the table macros of schema `history`; running it again replaces what
     is there.
     """
     folder = files("twin_core.kpi") / "parts"
+    known = catalogue() if kpis is None else kpis
     return (
-        "CREATE SCHEMA IF NOT EXISTS kpi",
+        # What a site has taken out of its folder goes from its stores, too.
+        "DROP SCHEMA IF EXISTS kpi CASCADE",
+        "DROP SCHEMA IF EXISTS kpi_rows CASCADE",
+        "CREATE SCHEMA kpi",
+        "CREATE SCHEMA kpi_rows",
         "CREATE SCHEMA IF NOT EXISTS kpi_part",
-        "CREATE SCHEMA IF NOT EXISTS kpi_rows",
         *((folder / f"{part}.sql").read_text(encoding="utf-8") for part in PARTS),
-        *(_macro(kpi) for kpi in catalogue().values()),
-        *(_behind_macro(kpi) for kpi in catalogue().values() if kpi.behind),
+        *(statement for kpi in known.values() for statement in macros(kpi)),
     )
+
+
+def macros(kpi: Definition) -> tuple[str, ...]:
+    """The SQL that installs one KPI: its figures, and the rows behind them where there are any."""
+    return (_macro(kpi), _behind_macro(kpi)) if kpi.behind else (_macro(kpi),)
+
+
+def trial_macro(kpi: Definition) -> str:
+    """The SQL that installs what a KPI's own SELECT gives, as `kpi.trial`, to look at it."""
+    return f"{_head('kpi', 'trial')}\nFROM (\n{kpi.rule}\n)"
 
 
 def _shaped(kpi: FrontMatter, rule: str) -> str:
@@ -293,7 +321,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def _macro(kpi: Definition) -> str:
     columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in RESULT_COLUMNS.items())
-    return f"{_head('kpi', kpi)}\nSELECT {columns}\nFROM (\n{kpi.sql}\n)"
+    return f"{_head('kpi', kpi.id)}\nSELECT {columns}\nFROM (\n{kpi.sql}\n)"
 
 
 def _behind_macro(kpi: Definition) -> str:
@@ -305,11 +333,11 @@ def _behind_macro(kpi: Definition) -> str:
     columns = ", ".join(
         f"{stated.get(name, name)}::{kind} AS {name}" for name, kind in BEHIND_COLUMNS.items()
     )
-    return f"{_head('kpi_rows', kpi)}\nSELECT {columns}\nFROM (\n{kpi.behind}\n)"
+    return f"{_head('kpi_rows', kpi.id)}\nSELECT {columns}\nFROM (\n{kpi.behind}\n)"
 
 
-def _head(schema: str, kpi: Definition) -> str:
+def _head(schema: str, name: str) -> str:
     return (
-        f"CREATE OR REPLACE MACRO {schema}.{kpi.id}(window_start, window_end, grain := 'day', "
+        f"CREATE OR REPLACE MACRO {schema}.{name}(window_start, window_end, grain := 'day', "
         f"\"by\" := 'unit', known_at := NULL) AS TABLE"
     )

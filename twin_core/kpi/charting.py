@@ -76,7 +76,7 @@ def kind_of(kpi: Definition, statistic: str) -> Kind:
 
 def charts(
     query: Query,
-    kpi_id: str,
+    asked: str | Definition,
     window: Window,
     *,
     grain: str = "day",
@@ -92,11 +92,11 @@ def charts(
     Parts shown beside the KPI (its strata) have no chart of their own. Raises UsageError for a
     statistic that the KPI does not have, and for grain `all`, which has nothing to run over.
     """
-    kpi = definition(kpi_id)
+    kpi = definition(asked)
     shown = statistic or next(iter(kpi.statistics))
     _checked(kpi, shown, grain)
     if rows is None:
-        rows = measure(query, kpi_id, *window, grain=grain, by=by, known_at=known_at)
+        rows = measure(query, kpi, *window, grain=grain, by=by, known_at=known_at)
     known = None if known_at is None else instant_of(query, "known_at", known_at)
     whole = _whole_periods(query, window, grain, by, known)
     return [

@@ -52,7 +52,7 @@ class KpiRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def measure(
     query: Query,
-    kpi_id: str,
+    kpi: str | Definition,
     start: Edge,
     end: Edge,
     *,
@@ -64,14 +64,14 @@ def measure(
 
     Raises UsageError for a KPI, grain or by that does not exist, and for an instant that is none.
     """
-    window, known, _ = asked_for(query, kpi_id, start, end, grain=grain, by=by, known_at=known_at)
-    rows = query(_SELECT.format(kpi_id=kpi_id, grain=grain, by=by), (*window, known))
+    window, known, _ = asked_for(query, kpi, start, end, grain=grain, by=by, known_at=known_at)
+    rows = query(_SELECT.format(kpi_id=definition(kpi).id, grain=grain, by=by), (*window, known))
     return [KpiRow(**row) for row in rows]
 
 
 def asked_for(
     query: Query,
-    kpi_id: str,
+    kpi: str | Definition,
     start: Edge,
     end: Edge,
     *,
@@ -84,9 +84,9 @@ def asked_for(
 
     Raises UsageError for a KPI, grain or by that does not exist, and for an instant that is none.
     """
-    kpi = definition(kpi_id)
-    _checked("grain", grain, kpi.grain)
-    _checked("by", by, kpi.by)
+    told = definition(kpi)
+    _checked("grain", grain, told.grain)
+    _checked("by", by, told.by)
     given = {"start": start, "end": end, "known_at": known_at, "period": within}
     edges = {word: _read(word, edge) for word, edge in given.items() if edge is not None}
     placed = dict(zip(edges, _placed(query, list(edges.values())), strict=True))

@@ -20,7 +20,8 @@ FROM kpi.occ_hourly('2026-11-01', '2026-11-02', grain := 'hour', "by" := 'unit')
 | Parameter | Meaning |
 |---|---|
 | `window_start`, `window_end` | The window, half-open. Timestamps or ISO text; \
-text without an offset is UTC. |
+text without an offset is UTC, so that `'2026-11-01'` is midnight in UTC; the command line, \
+Python and the API read a date as the hospital's own midnight. |
 | `grain` | `hour`, `shift`, `day` (default), `week` (from Monday), `month`, or `all` for one \
 period. Periods are local to the facility and cut to the window; a day has 23, 24 or 25 hours. \
 Shifts begin at the times of `[kpi] shifts`; a KPI that is defined per hour is defined per shift. |

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from twin_core.errors import UsageError
-from twin_core.kpi.catalogue import BEHIND_COLUMNS, definition
+from twin_core.kpi.catalogue import BEHIND_COLUMNS, Definition, definition
 from twin_core.kpi.measuring import Edge, Query, asked_for
 
 Row = dict[str, Any]
@@ -64,7 +64,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows_behind(
     query: Query,
-    kpi_id: str,
+    kpi: str | Definition,
     start: Edge,
     end: Edge,
     *,
@@ -79,17 +79,19 @@ def rows_behind(
 
     Raises UsageError as `measure` does, and for a KPI that has no rows behind it.
     """
-    if not definition(kpi_id).behind:
+    told = definition(kpi)
+    if not told.behind:
         raise UsageError(
-            f"No rows are told behind {kpi_id}.", why="Its file gives figures, not what they count."
+            f"No rows are told behind {told.id}.",
+            why="Its file gives figures, not what they count.",
         )
     meant = figure or Figure()
     window, known, period = asked_for(
-        query, kpi_id, start, end, grain=grain, by=by, known_at=known_at, within=meant.period
+        query, told, start, end, grain=grain, by=by, known_at=known_at, within=meant.period
     )
     clauses, parameters = _meant(meant, period)
     rows = query(
-        _SELECT.format(kpi_id=kpi_id, grain=grain, by=by, clauses=clauses),
+        _SELECT.format(kpi_id=told.id, grain=grain, by=by, clauses=clauses),
         [*window, known, *parameters, limit, offset],
     )
     said = _said(query, rows, known)

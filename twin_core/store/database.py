@@ -7,7 +7,7 @@ one of its own schemas would break name resolution.
 import hashlib
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -145,15 +145,21 @@ def put_meta(connection: duckdb.DuckDBPyConnection, key: str, value: str) -> Non
     connection.execute("INSERT INTO core.meta VALUES (?, ?)", [key, value])
 
 
-def install_views(connection: duckdb.DuckDBPyConnection, macros: Sequence[str] = ()) -> None:
+def install_views(
+    connection: duckdb.DuckDBPyConnection,
+    macros: Sequence[str] = (),
+    judge: Callable[[], None] = lambda: None,
+) -> None:
     """Create the analysts' views and macros, unless this very version of them is there.
 
-    `macros` are further statements (the KPI catalogue's), installed after the views.
+    `macros` are further statements (the KPI catalogue's), installed after the views. `judge` is
+    asked before they are, and raises where they must not be.
     """
     statements = [*_view_statements(), *macros]
     fingerprint = hashlib.sha256("\n".join(statements).encode()).hexdigest()
     if get_meta(connection, "views") == fingerprint:
         return
+    judge()
     connection.execute("BEGIN")
     for schema in ("twin", "history", "kpi"):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")

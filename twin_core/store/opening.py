@@ -1,6 +1,7 @@
 """Opening a store: two files that belong together, or a clear refusal."""
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from twin_core.clock import Clock
@@ -22,6 +23,7 @@ def open_store(
     clock: Clock,
     *,
     macros: tuple[str, ...],
+    judge: Callable[[], None],
     demo: bool,
     create: bool,
 ) -> tuple[Database, Inbox]:
@@ -52,7 +54,7 @@ def open_store(
             # Whose patients they are is nobody else's business.
             file.chmod(0o600)
     try:
-        install_views(database.connection, macros)
+        install_views(database.connection, macros, judge)
     except BaseException:
         inbox.close()
         database.close()

@@ -1,4 +1,4 @@
-"""Which statements an analyst may run: one SELECT that stays inside the store.
+"""Which SQL an analyst or a site may have run: one SELECT that stays inside the store.
 
 DuckDB parses the statement and hands over its syntax tree; whatever the tree says is checked
 against lists, and what is in no list is refused. Table functions must be on the allow-list,
@@ -8,7 +8,7 @@ unless they read the process, its settings or its log, or run SQL of their own.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 import duckdb
@@ -72,15 +72,20 @@ class Refused(Exception):
     """The statement is not one that may run; the text says what is wrong with it."""
 
 
-def permit(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise Refused unless `sql` is one SELECT statement that reads nothing but the store."""
+def permit(
+    connection: duckdb.DuckDBPyConnection, sql: str, schemas: Set[str] = OWN_SCHEMAS
+) -> None:
+    """Raise Refused unless `sql` is one SELECT statement that reads nothing but the store.
+
+    `schemas` are those whose table macros it may use.
+    """
     if len(sql) > HEAVIEST_SQL:
         raise Refused(f"The statement is longer than {HEAVIEST_SQL:,} characters.")
     for node in _nodes(_tree(connection, sql)):
         if "function_name" in node:
             _check_scalar(node)
         if node.get("type") == "TABLE_FUNCTION":
-            _check_table_function(node["function"])
+            _check_table_function(node["function"], schemas)
         elif node.get("type") == "BASE_TABLE":
             _check_table(node)
 
@@ -112,9 +117,9 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(node)
 
 
-def _check_table_function(function: dict[str, Any]) -> None:
+def _check_table_function(function: dict[str, Any], schemas: Set[str]) -> None:
     name, schema = _name_of(function)
-    if schema in OWN_SCHEMAS:
+    if schema in schemas:
         return
     if name not in TABLE_FUNCTIONS or schema not in {"", "main", "pg_catalog"}:
         raise Refused(f"The table function {name} may not be used here.")
