@@ -8,7 +8,7 @@ field of a time is masked all the same.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -20,25 +20,58 @@ from twin_core.identifiers import Identifier, Place
 
 _HEADER = re.compile(r"[\x20-\x7e\xa0-\xff]{1,227}")
 _CODE = re.compile(r"[\w.:/+*#%-]{1,20}", re.ASCII)
-_UNIT = re.compile(r"[\w.:/+*#%'{}()\[\]-]{1,30}", re.ASCII)
+_WORD = re.compile(r"[\w.:/+*#%'{}()\[\]-]{1,30}", re.ASCII)
+_ENCODING_CHARACTERS = re.compile(r"[!-/:-@\[-`{-~]{1,5}", re.ASCII)
 _AUTHORITY = re.compile(r"[\w.:/%-]{1,199}", re.ASCII)
 _TIME = re.compile(r"\d{4}(?:\d\d){0,5}(?:\.\d{1,6})?(?:[+-]\d{4})?", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z", re.ASCII)
-_NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9}){0,5}", re.ASCII)
+_COUNT = re.compile(r"[+-]?\d{1,4}", re.ASCII)
+# A small integer, or the place of a metric in its device: 1.1.2.1. `37.5` is what was measured, and
+# `12.08.1964` a date.
+_SUB_ID = re.compile(
+    r"\d{1,2}|(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){2}"
+    r"|(?:0|[1-9]\d{0,5})(?:\.(?:0|[1-9]\d{0,5})){3,5}",
+    re.ASCII,
+)
 _FLAG = re.compile(r"[YN]|true|false", re.ASCII)
 _PLACE = re.compile(r"[\w .:/#+-]{1,30}")
-_PLACE_OR_UNIT = re.compile(rf"{_PLACE.pattern}|(?a:{_UNIT.pattern})")
 _TERM = re.compile(r"MDC[A-Z0-9_]{1,80}", re.ASCII)
 _PUBLIC_ID = re.compile(r"[a-z][0-9a-f]{24}", re.ASCII)
+
+Form = re.Pattern[str] | Callable[[str], bool]
+
+
+def _is_unit(text: str) -> bool:
+    """Whether it is a unit: of UCUM without words or numbers of the sender's own, or of MDC.
+
+    UCUM takes any number for a unit, and any text in braces.
+    """
+    # The package `adapters.hl7v2` needs this module to be imported.
+    from adapters.hl7v2.unit_codes import ucum_of_mdc, valid_ucum
+
+    if ucum_of_mdc(text, text):
+        return True
+    bare = _ANNOTATION.sub(lambda found: "" if found[1].lower() in _COUNTED else "?", text)
+    if not bare or bare == "1":
+        return True
+    return valid_ucum(bare) and not any(part.isdecimal() for part in re.split("[./()]", bare))
+
+
+_ANNOTATION = re.compile(r"\{([^{}]*)\}")
+_COUNTED = frozenset(
+    "beat beats breath breaths pulse pulses resp count counts cells cell rbc wbc score drops drop"
+    " copies ratio events index".split()
+)
+
 
 # What passes, in which form, and why. `PV1-3` is a field with all that is in it, `PID-3.4` one
 # component, `CX.4` a component of that data type wherever it stands (never in OBX-5, which may be
 # anything), and a word alone is a field of an event or a column of a table.
-_PASSES: tuple[tuple[str, re.Pattern[str], str], ...] = (
+_PASSES: tuple[tuple[str, Form, str], ...] = (
     (
         "who sent which kind of message to whom: about systems, and needed to find the message",
         _HEADER,
-        "MSH-1 MSH-2 MSH-3 MSH-4 MSH-5 MSH-6 MSH-7 MSH-9 MSH-10 MSH-11 MSH-12 MSH-13 MSH-15 MSH-16"
+        "MSH-3 MSH-4 MSH-5 MSH-6 MSH-7 MSH-9 MSH-10 MSH-11 MSH-12 MSH-13 MSH-15 MSH-16"
         " MSH-17 MSH-18 MSH-19 MSH-20 MSH-21 MSA-1 MSA-2 ERR-2 ERR-3.1 ERR-4",
     ),
     (
@@ -69,14 +102,24 @@ _PASSES: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ),
     (
         "units of measurement, without what was measured",
-        _UNIT,
-        "OBX-6.1 OBX-6.3 OBX-6.4 OBX-6.6 SCH-10.1 AIS-8.1 AIG-12.1 AIL-10.1 AIP-10.1",
+        _is_unit,
+        "OBX-6.1 OBX-6.4",
+    ),
+    (
+        "units of time, and whose units they are",
+        _WORD,
+        "OBX-6.3 OBX-6.6 SCH-10.1 AIS-8.1 AIG-12.1 AIL-10.1 AIP-10.1",
     ),
     (
         "numbers that count segments, lines and minutes",
-        _NUMBER,
-        "PID-1 PV1-1 NK1-1 OBR-1 OBX-1 OBX-4 AL1-1 DG1-1 GT1-1 IN1-1 PR1-1 NTE-1 RGS-1 AIS-1 AIG-1"
+        _COUNT,
+        "PID-1 PV1-1 NK1-1 OBR-1 OBX-1 AL1-1 DG1-1 GT1-1 IN1-1 PR1-1 NTE-1 RGS-1 AIS-1 AIG-1"
         " AIL-1 AIP-1 SCH-9 AIS-5 AIS-7 AIG-9 AIG-11 AIL-7 AIL-9 AIP-7 AIP-9 TQ1-1",
+    ),
+    (
+        "which part of a result or device an observation is of",
+        _SUB_ID,
+        "OBX-4 sub_id",
     ),
     (
         "who issued an identifier and of which type it is: the number itself is masked",
@@ -92,13 +135,18 @@ _PASSES: tuple[tuple[str, re.Pattern[str], str], ...] = (
         " reported_at found_at from_at to_at at start end",
     ),
     (
-        "events and rows: where; and units of measurement, which have the same name",
-        _PLACE_OR_UNIT,
-        "facility unit room bed",
+        "events and rows: where",
+        _PLACE,
+        "facility Place.unit room bed",
+    ),
+    (
+        "events and rows: units of measurement, which have the same name as units of a hospital",
+        _is_unit,
+        "unit",
     ),
     (
         "events and rows: codes of FHIR and HL7 tables, names of sources; not what was measured",
-        _UNIT,
+        _WORD,
         "class service admit_source disposition sex status operational_status kind type milestone"
         " code birth_date_precision source version resource_type cancels action role urgency"
         " appointment_type value_type comparator interpretation priority alarm_type phase state"
@@ -106,8 +154,8 @@ _PASSES: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ),
     (
         "events and rows: numbers that count people, parts and minutes",
-        _NUMBER,
-        "census position sub_id duration_minutes offset_minutes",
+        _COUNT,
+        "census position duration_minutes offset_minutes",
     ),
     (
         "events and rows: whether",
@@ -131,8 +179,14 @@ _PASSES: tuple[tuple[str, re.Pattern[str], str], ...] = (
 class Pass(NamedTuple):
     """A line of the list: in which form a value passes, and why it may."""
 
-    form: re.Pattern[str]
+    form: Form
     reason: str
+
+    def takes(self, text: str) -> bool:
+        """Whether the value has the form."""
+        if isinstance(self.form, re.Pattern):
+            return self.form.fullmatch(text) is not None
+        return self.form(text)
 
 
 PASSES: dict[str, Pass] = {
@@ -181,42 +235,50 @@ def passes(text: str, *names: str) -> bool:
     """Whether a value may be shown under any of the names by which the list could know it."""
     if not text or text == CLEARED:
         return True
-    return any(
-        found.form.fullmatch(text) for name in names if (found := PASSES.get(name)) is not None
-    )
+    return any(found.takes(text) for name in names if (found := PASSES.get(name)) is not None)
+
+
+def is_encoding(text: str) -> bool:
+    """Whether it can be MSH-1 or MSH-2, which separate and so have no letters."""
+    return _ENCODING_CHARACTERS.fullmatch(text) is not None
 
 
 def words(said: Any, *, phi: bool) -> tuple[Word, ...]:
     """What an event says, in order; what the list does not pass is masked unless `phi`."""
-    return tuple(word if phi else disclosed(word) for word in _words("", said))
+    return tuple(word if phi else disclosed(word, key) for word, key in _words("", said))
 
 
 def row_words(row: dict[str, Any], *, phi: bool) -> tuple[Word, ...]:
     """What a row says, column by column; what the list does not pass is masked unless `phi`."""
-    found = (Word(name=name, value=_text(value)) for name, value in row.items())
-    return tuple(word if phi else disclosed(word) for word in found)
+    where = "Place." if "facility" in row else ""
+    return tuple(
+        word if phi else disclosed(word, f"{where}{word.name}")
+        for word in (Word(name=name, value=_text(value)) for name, value in row.items())
+    )
 
 
-def disclosed(word: Word) -> Word:
-    """The word itself where it passes, else its shape."""
-    if word.value is None or passes(word.value, word.name.rpartition(".")[2]):
+def disclosed(word: Word, key: str) -> Word:
+    """The word itself where it passes, else its shape; `key` is `Place.unit` in a place."""
+    name = word.name.rpartition(".")[2]
+    if word.value is None or passes(word.value, key if key in PASSES else name):
         return word
     return Word(name=word.name, value=masked(word.value), masked=True)
 
 
-def _words(name: str, said: Any) -> Iterator[Word]:
+def _words(name: str, said: Any, key: str = "") -> Iterator[tuple[Word, str]]:
     if isinstance(said, msgspec.Struct):
         for field in msgspec.structs.fields(said):
             value = getattr(said, field.name)
             # An Identifier and a Place say nothing where they are empty.
             silent = value is UNSET or (isinstance(said, Identifier | Place) and not value)
             if not silent and value != field.default:
-                yield from _words(f"{name}.{field.encode_name}" if name else field.name, value)
+                key = f"{type(said).__name__}.{field.encode_name}"
+                yield from _words(f"{name}.{field.encode_name}" if name else field.name, value, key)
     elif isinstance(said, list | tuple):
         for number, one in enumerate(said, start=1):
-            yield from _words(f"{name}.{number}" if len(said) > 1 else name, one)
+            yield from _words(f"{name}.{number}" if len(said) > 1 else name, one, key)
     else:
-        yield Word(name=name, value=_text(said))
+        yield Word(name=name, value=_text(said)), key
 
 
 def _text(value: Any) -> str | None:

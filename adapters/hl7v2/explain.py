@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from adapters.disclosure import masked, passes
+from adapters.disclosure import is_encoding, masked, passes
 from adapters.hl7v2.charsets import CODECS, FALLBACK
 from adapters.hl7v2.header import Header, peek
 from adapters.hl7v2.names import (
@@ -109,11 +109,16 @@ class _Place(NamedTuple):
 class _Knife:
     """How a message is taken apart: by its own delimiters, into no more parts than agreed."""
 
-    __slots__ = ("cut", "header", "left", "phi", "version")
+    __slots__ = ("cut", "escape", "header", "left", "phi", "version")
 
     def __init__(self, header: Header, version: str, phi: bool, most_parts: int) -> None:
         self.header, self.version, self.phi = header, version, phi
         self.left, self.cut = most_parts, False
+        self.escape = header.escape if is_encoding(header.escape) else ""
+
+    def joined(self, separator: str, parts: Iterable[Part]) -> str:
+        """The parts as one; a letter that separates could be one of a name."""
+        return (separator if self.phi else masked(separator)).join(part.value for part in parts)
 
     def split(self, text: str, separator: str) -> list[str]:
         """The parts of a text; the last holds the rest where there would be too many."""
@@ -242,7 +247,8 @@ def _field(
 ) -> ExplainedField:
     if segment in ("MSH", "FHS", "BHS") and at <= 2:
         repetitions: tuple[Part, ...] = ()
-        value, hidden = text, False
+        hidden = not (knife.phi or is_encoding(text))
+        value = masked(text) if hidden else text
     else:
         where = f"{segment}-{at}" if segment else ""
         typed = "" if (segment, at) == _UNTYPED else named.datatype
@@ -250,7 +256,7 @@ def _field(
             _repetition(one, number, where, named, typed, knife)
             for number, one in enumerate(knife.split(text, knife.header.repetition), start=1)
         )
-        value = knife.header.repetition.join(part.value for part in repetitions)
+        value = knife.joined(knife.header.repetition, repetitions)
         hidden = any(map(_is_masked, repetitions))
     return ExplainedField(
         number=at,
@@ -273,7 +279,7 @@ def _repetition(
         parts.append(_component(component, at, named.part(at), keys, knife))
     return Part(
         number=number,
-        value=header.component.join(part.value for part in parts),
+        value=knife.joined(header.component, parts),
         masked=any(map(_is_masked, parts)),
         parts=tuple(part for part in parts if part.value),
     )
@@ -291,7 +297,7 @@ def _component(text: str, at: int, named: Named, keys: tuple[str, ...], knife: _
         number=at,
         name=named.name,
         datatype=named.datatype,
-        value=header.subcomponent.join(leaf.value for leaf in leaves),
+        value=knife.joined(header.subcomponent, leaves),
         masked=any(map(_is_masked, leaves)),
         parts=tuple(leaf for leaf in leaves if leaf.value),
     )
@@ -303,7 +309,7 @@ def _leaf(text: str, at: int, named: Named, keys: tuple[str, ...], knife: _Knife
         number=at,
         name=named.name,
         datatype=named.datatype,
-        value=masked(text, knife.header.escape) if hidden else text,
+        value=masked(text, knife.escape) if hidden else text,
         masked=hidden,
     )
 
