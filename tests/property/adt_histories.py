@@ -125,8 +125,10 @@ def messages(
 
 def further_fields(kind: type[EncounterEvent]) -> st.SearchStrategy[dict[str, object]]:
     """Fields that only some kinds of events have."""
+    expected = {"expected_at": st.sampled_from([None, hours(5), hours(9)])}
     of = {
-        TransferPending: {"destination": st.sampled_from(PLACES)},
+        **dict.fromkeys((Planned, AdmissionPending, DischargePending), expected),
+        TransferPending: {"destination": st.sampled_from(PLACES), **expected},
         Departed: {"destination": st.sampled_from(PLACES), "temporary": st.booleans()},
         Arrived: {"destination": st.sampled_from(PLACES), "temporary": st.booleans()},
         LeaveStarted: {"expected_return_at": st.sampled_from([None, hours(9)])},

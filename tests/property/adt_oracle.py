@@ -455,10 +455,17 @@ def _target(told: Sequence[Message], n: int, void: set[int]) -> int | None:
         if written(told[i]) < written(told[n]) and events[i].occurred_at <= cancel.occurred_at
     ]
     for known in (entered, of_kind):
-        named = [i for i in known if events[i].occurred_at == cancel.cancelled_at]
+        named = [i for i in known if _is_named_by(cancel.cancelled_at, events[i])]
         if named:
             return max((i for i in named if i not in void), default=None)
     return max((i for i in entered if i not in void), default=None)
+
+
+def _is_named_by(at: datetime | None, event: EncounterEvent) -> bool:
+    """Whether an EVN-6 is that of an event: when it occurred, or what a plan plans for."""
+    if at is None:
+        return False
+    return at == event.occurred_at or at == getattr(event, "expected_at", None)
 
 
 def _implied(

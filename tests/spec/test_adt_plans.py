@@ -281,3 +281,69 @@ def test_who_waits_in_the_emergency_department_is_admitted_by_a01_or_a06(ward, e
         visit | kind      | status | stated      | ended
         V1    | admission | done   | 11-01 10:00 | 11-01 12:00
     """)
+
+
+def test_a_plan_is_made_when_it_is_recorded_and_zbe_2_to_come_is_what_it_plans(ward):
+    ward.hears("""
+        event | at          | visit | bed     | pending | movement | moved       | admitted
+        A14   | 11-01 08:00 | V1    | MED-1-A | -       | m1       | 11-05 08:00 | -
+        A01   | 11-04 09:00 | V1    | MED-1-A | -       | m2       | 11-04 09:00 | 11-04 09:00
+        A01   | 11-01 08:00 | V2    | MED-1-B | -       | m3       | 11-01 08:00 | 11-01 08:00
+        A15   | 11-01 09:00 | V2    | MED-1-B | SUR-1-A | m4       | 11-01 18:00 | -
+        A02   | 11-01 12:00 | V2    | SUR-1-A | -       | m5       | 11-01 12:00 | -
+        A16   | 11-01 13:00 | V2    | SUR-1-A | -       | m6       | 11-02 18:00 | -
+    """)
+    ward.plans("""
+        visit | kind      | status | stated      | expected    | ended
+        V1    | admission | done   | 11-01 08:00 | 11-05 08:00 | 11-04 09:00
+        V2    | transfer  | done   | 11-01 09:00 | 11-01 18:00 | 11-01 12:00
+        V2    | discharge | active | 11-01 13:00 | 11-02 18:00 | -
+    """)
+    ward.milestones("""
+        visit | kind              | at
+        V1    | decision_to_admit | 11-01 08:00
+        V1    | bed_requested     | 11-01 08:00
+        V1    | bed_assigned      | 11-01 08:00
+        V2    | bed_requested     | 11-01 09:00
+        V2    | bed_assigned      | 11-01 09:00
+        V2    | discharge_planned | 11-01 13:00
+    """)
+    ward.hears("""
+        event | at          | visit | bed     | movement | action | original | moved
+        A25   | 11-01 14:00 | V2    | SUR-1-A | m6       | CANCEL | A16      | 11-02 18:00
+    """)
+    ward.plans("""
+        visit | kind      | status    | stated      | ended
+        V1    | admission | done      | 11-01 08:00 | 11-04 09:00
+        V2    | transfer  | done      | 11-01 09:00 | 11-01 12:00
+        V2    | discharge | cancelled | 11-01 13:00 | 11-01 14:00
+    """)
+    assert ward.findings() == []
+
+
+def test_a38_cancels_a_plan_whose_evn_6_is_still_to_come(ward):
+    ward.hears("""
+        event | at          | evn6        | visit | class
+        A05   | 11-01 08:00 | 11-09 08:00 | V1    | P
+        A38   | 11-01 09:00 | -           | V1    | P
+    """)
+    ward.visits("""
+        visit | status
+        V1    | cancelled
+    """)
+    assert ward.findings() == []
+
+
+def test_a_cancel_may_name_a_plan_by_the_time_that_was_planned(ward):
+    ward.hears("""
+        event | at          | evn6        | visit | bed     | pending | admitted
+        A01   | 11-01 08:00 | -           | V1    | ICU-1-A | -       | 11-01 08:00
+        A15   | 11-01 09:00 | 11-02 09:00 | V1    | ICU-1-A | MED-7-1 | -
+        A15   | 11-01 10:00 | 11-02 10:00 | V1    | ICU-1-A | SUR--   | -
+        A26   | 11-01 11:00 | 11-02 09:00 | V1    | ICU-1-A | -       | -
+    """)
+    ward.plans("""
+        visit | kind     | status    | ended       | bed
+        V1    | transfer | cancelled | 11-01 11:00 | MED-7-1
+        V1    | transfer | active    | -           | SUR
+    """)

@@ -198,6 +198,7 @@ movements = st.builds(
 )
 somewhere = st.one_of(st.just(NOWHERE), places)
 sometime = st.one_of(st.none(), instants)
+PLANS = (Planned, AdmissionPending, DischargePending, TransferPending)
 
 
 @st.composite
@@ -232,6 +233,8 @@ def said_of_a_visit(draw: st.DrawFn) -> Said:
     recorded_at, occurred_at = draw(instants), draw(instants)
     if kind in SAME_AS_RECORDED:
         occurred_at = recorded_at
+    elif kind in PLANS:
+        occurred_at = min(occurred_at, recorded_at)  # what is still to come is what is planned
     who = (draw(patient_numbers),)
     movement = None if kind in NO_MOVEMENTS else draw(st.one_of(st.none(), movements))
     place = NOWHERE if kind is VisitPurged else draw(somewhere)
@@ -240,7 +243,7 @@ def said_of_a_visit(draw: st.DrawFn) -> Said:
     more: dict[str, object] = {}
     if kind is Transferred:
         more["origin"] = draw(somewhere)
-    elif kind in (Planned, AdmissionPending, DischargePending, TransferPending):
+    elif kind in PLANS:
         more["expected_at"] = draw(sometime)
     elif kind is LeaveStarted:
         more["expected_return_at"] = draw(sometime)

@@ -159,7 +159,7 @@ ENTITIES: tuple[Entity, ...] = (
                 "lapsed where the visit ended without it",
             ),
             Column("stated_at", _AT, "When it was planned or requested"),
-            Column("expected_at", _AT, "When it is expected (PV2-8, PV2-9, PV2-47, EVN-3)"),
+            Column("expected_at", _AT, "When it is expected (PV2-8, PV2-9, PV2-47, EVN-3, ZBE-2)"),
             Column("ended_at", _AT, "When it stopped being active; NULL while active"),
             _FACILITY,
             Column("unit", _TEXT, "Unit the patient is to go to; NULL where none was named"),

@@ -142,11 +142,16 @@ def _target(cancel: Fact, facts: Sequence[Fact], dead: set[int]) -> Fact | None:
     known = [f for f in of_kind if _was_known(f, cancel)]
     if event.cancelled_at is not None:
         for among in (known, of_kind):
-            exact = [f for f in among if f.event.occurred_at == event.cancelled_at]
+            exact = [f for f in among if event.cancelled_at in _times_of(f.event)]
             if exact:
                 # One that was undone before is named again: there is nothing more to undo.
                 return _last_alive(exact, dead)
     return _last_alive(known, dead)
+
+
+def _times_of(event: Event) -> tuple[datetime | None, ...]:
+    """By which times a cancel may name an event: of a plan also the one that is planned."""
+    return (event.occurred_at, getattr(event, "expected_at", None))
 
 
 def _named(facts: Sequence[Fact], movement: Movement) -> list[Fact]:
