@@ -6,7 +6,6 @@ messages, answers to those under way, the projection brought up to date, the sto
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
@@ -34,7 +33,7 @@ from api.translating import DEFAULT_FEED
 from api.watching import folder_feeds
 from twin_core import Twin
 from twin_core.clock import Clock
-from twin_core.errors import ConfigurationError, FeedError, StoreError
+from twin_core.errors import FeedError, StoreError
 from twin_core.settings import Settings
 from twin_core.store.opening import inbox_path
 from twin_core.twin import BatchApplied
@@ -70,10 +69,9 @@ class Server:
     async def start(self) -> None:
         """Open the store and every door to it.
 
-        Raises ConfigurationError for an address that other machines reach, FeedError for a
-        port that is in use, StoreError for a store that cannot be opened.
+        Raises ConfigurationError for settings that name files or folders that cannot be used,
+        FeedError for a port that is in use, StoreError for a store that cannot be opened.
         """
-        refuse_other_hosts(self.settings)
         try:
             self.twin = await self._opened_twin()
             await self._feeding()
@@ -256,24 +254,6 @@ def _announce(call: Call, server: Server) -> None:
         call.terminal.line(f"Board  {server.url}")
         call.terminal.line(f"API    {server.url}docs")
     call.terminal.out.flush()
-
-
-def refuse_other_hosts(settings: Settings) -> None:
-    """Raise ConfigurationError where the API would be served to other machines."""
-    host = settings.http.host
-    if host != "localhost" and not _is_loopback(host):
-        raise ConfigurationError(
-            f"http.host is {host}, which other machines can reach.",
-            why="The API and the board are for this machine only until access control exists.",
-            do="Set http.host to 127.0.0.1, and reach it through a tunnel.",
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -6,10 +6,13 @@ underscores. `load` returns the settings and, for every value that is not a defa
 came from.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
 from functools import cached_property
+from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
@@ -24,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from twin_core import charsets
 from twin_core.errors import ConfigurationError
 
 PREFIX = "WARDTWIN_"
@@ -120,6 +124,16 @@ class HttpSettings(Section):
     """The address to listen on; one of this machine's own."""
     port: int = Field(default=8080, ge=0, le=65535)
     """0 takes a free one."""
+
+    @field_validator("host")
+    @classmethod
+    def _this_machine(cls, host: str) -> str:
+        if not is_loopback(host):
+            raise ValueError(
+                f"http.host is {host}, which other machines can reach; set it to 127.0.0.1 and "
+                "reach it through a tunnel, until access control exists"
+            )
+        return host
 
 
 class LimitSettings(Section):
@@ -283,6 +297,23 @@ class FeedSettings(Section):
     def _known_zone(cls, zone: str | None) -> str | None:
         return _checked_zone(zone)
 
+    @field_validator("charset")
+    @classmethod
+    def _known_charset(cls, charset: str) -> str:
+        return _checked_charset(charset, charsets.is_known(charset))
+
+    @field_validator("peers")
+    @classmethod
+    def _networks(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
+        for peer in peers:
+            try:
+                ip_network(peer, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"{peer!r} is no address or network, such as 10.1.2.3 or 10.1.0.0/16"
+                ) from None
+        return peers
+
     @model_validator(mode="after")
     def _usable(self) -> Self:
         for sent, place in self.beds.items():
@@ -423,6 +454,20 @@ class OutboundSettings(Section):
     def _known_zone(cls, zone: str) -> str:
         return _checked_zone(zone) or "UTC"
 
+    @field_validator("charset")
+    @classmethod
+    def _known_charset(cls, charset: str) -> str:
+        # Sent as it is written here, so that only the table's own way to write it will do.
+        return _checked_charset(charset, charset in charsets.BY_NAME)
+
+    @field_validator("triggers")
+    @classmethod
+    def _trigger_events(cls, triggers: tuple[str, ...]) -> tuple[str, ...]:
+        for trigger in triggers:
+            if not re.fullmatch(r"[A-Z][A-Z0-9]{2}", trigger, re.ASCII):
+                raise ValueError(f"{trigger!r} is no trigger event, such as A01")
+        return triggers
+
 
 class PrecedenceSettings(Section):
     """Which kind of source wins per field group where two describe one encounter or person."""
@@ -501,6 +546,7 @@ class SecretSettings(Section):
 
 
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104  (compared with, never bound)
+_LOCAL = "127.0.0.1"
 
 
 class Settings(Section):
@@ -537,12 +583,52 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _one_listener_per_port(self) -> "Settings":
-        taken: dict[int, list[tuple[str, str]]] = {}
+        bound = [
+            (f"{'mllp' if name == MAIN_FEED else f'feeds.{name}'}.port", f"feed {name}", mllp)
+            for name, mllp in self.listeners().items()
+        ]
+        for (_, one, at), (key, other, there) in combinations(bound, 2):
+            if _collide(at, there):
+                raise ValueError(f"{key}: {one} and {other} both listen on port {at.port}")
+        for key, feed, at in bound:
+            if _collide(self.http, at):
+                raise ValueError(f"http.port, {key}: the board and {feed} share port {at.port}")
+        return self
+
+    @model_validator(mode="after")
+    def _peers_where_others_reach(self) -> "Settings":
         for name, mllp in self.listeners().items():
-            for other, host in taken.get(mllp.port, ()) if mllp.port else ():
-                if host == mllp.host or _EVERY_ADDRESS & {host, mllp.host}:
-                    raise ValueError(f"feeds {other} and {name} both listen on port {mllp.port}")
-            taken.setdefault(mllp.port, []).append((name, mllp.host))
+            if not self.feed(name).peers and not is_loopback(mllp.host):
+                raise ValueError(
+                    f"feeds.{name}.peers: feed {name} listens on {mllp.host}, and without a list "
+                    "of peers only this machine may connect; set it, or listen on 127.0.0.1"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_feed_per_folder(self) -> "Settings":
+        owners: dict[str, str] = {}
+        for name, feed in self.feeds.items():
+            if feed.folder is None:
+                continue
+            owner = owners.setdefault(os.path.normpath(feed.folder.path), name)
+            if owner != name:
+                raise ValueError(
+                    f"feeds.{name}.folder.path: the feeds {owner} and {name} watch the same folder"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _feeds_that_exist(self) -> "Settings":
+        known = {MAIN_FEED, *self.feeds}
+        for name, outbound in self.outbound.items():
+            for key in ("feeds", "excluded_feeds"):
+                for feed in getattr(outbound, key):
+                    if feed not in known:
+                        raise ValueError(
+                            f"outbound.{name}.{key}: there is no [feeds.{feed}]; "
+                            f"configured are {', '.join(sorted(known))}"
+                        )
         return self
 
 
@@ -581,6 +667,34 @@ def load(
         raise _explained(error, origins) from None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on a host."""
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _collide(one: MllpSettings | HttpSettings, other: MllpSettings | HttpSettings) -> bool:
+    """Whether two cannot listen at the same time; port 0 is always a free one."""
+    hosts = {_LOCAL if host == "localhost" else host for host in (one.host, other.host)}
+    same_host = len(hosts) == 1 or bool(_EVERY_ADDRESS & hosts)
+    return one.port == other.port != 0 and same_host
+
+
+def _checked_charset(charset: str, is_known: bool) -> str:
+    if not is_known:
+        raise ValueError(
+            f"{charset!r} is no character set of HL7 table 0211 known here, such as "
+            "UNICODE UTF-8, 8859/1 or ASCII"
+        )
+    return charset
+
+
 def _checked_zone(zone: str | None) -> str | None:
     if zone is not None:
         try:
@@ -604,7 +718,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
 def _flatten(table: Mapping[str, Any], at: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     flat: dict[tuple[str, ...], Any] = {}
     for key, setting in table.items():
-        if isinstance(setting, dict):
+        # An empty table says something, too: [feeds.lab] configures a feed by its name alone.
+        if isinstance(setting, dict) and setting:
             flat.update(_flatten(setting, (*at, key)))
         else:
             flat[(*at, key)] = setting

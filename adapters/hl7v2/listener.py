@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Protocol
 
 from adapters.hl7v2.acknowledge import is_acknowledgement
@@ -20,7 +20,14 @@ from twin_core.clock import Clock
 from twin_core.errors import ConfigurationError, FeedError
 from twin_core.events import Fault, Rejection, Translation
 from twin_core.inbox import Answer, Receipt
-from twin_core.settings import MAIN_FEED, FeedSettings, LimitSettings, MllpSettings, Settings
+from twin_core.settings import (
+    MAIN_FEED,
+    FeedSettings,
+    LimitSettings,
+    MllpSettings,
+    Settings,
+    is_loopback,
+)
 
 FORMAT = "hl7v2"
 _SWEEP_S = 0.25
@@ -49,7 +56,7 @@ class MllpListener:
     keyword arguments take their place. Whoever projects messages tells `applied`; until then, and
     where the feed's `acknowledgement` is immediate, no answer is deferred.
 
-    Raises ConfigurationError for peers that are no addresses and for unusable certificates.
+    Raises ConfigurationError for unusable certificates.
     """
 
     def __init__(
@@ -67,7 +74,7 @@ class MllpListener:
         self.limits = limits or twin.settings.limits
         settings = feed_settings or twin.settings.feed(feed)
         self._translator = FeedTranslator(feed, settings, self.limits)
-        self._peers = _networks(feed, settings.peers)
+        self._peers = tuple(ip_network(peer, strict=False) for peer in settings.peers)
         self._certificates = _certificates(feed, settings, self.mllp)
         self._immediate = settings.acknowledgement == "immediate"
         self._applied: int | None = None
@@ -81,10 +88,13 @@ class MllpListener:
         self._series = ""
 
     async def start(self) -> None:
-        """Bind and listen. FeedError where the port is taken or the host needs an allow-list."""
+        """Bind and listen. FeedError where the port is taken.
+
+        Raises ConfigurationError where the host needs a list of peers.
+        """
         host, port = self.mllp.host, self.mllp.port
-        if not self._peers and not _is_loopback(host):
-            raise FeedError(
+        if not self._peers and not is_loopback(host):
+            raise ConfigurationError(
                 f"Feed {self.feed} may not listen on {host}.",
                 why="It has no list of peers, and without one only this machine may connect.",
                 do=f"Set feeds.{self.feed}.peers, or listen on 127.0.0.1.",
@@ -296,26 +306,6 @@ def _certificates(feed: str, own: FeedSettings, mllp: MllpSettings) -> Certifica
 
 def _port_key(feed: str) -> str:
     return "mllp.port" if feed == MAIN_FEED else f"feeds.{feed}.port"
-
-
-def _networks(feed: str, peers: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(peer, strict=False) for peer in peers)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"The setting feeds.{feed}.peers is not usable.",
-            why=f"{error}.",
-            do="Give addresses or networks, such as 10.1.2.3 or 10.1.0.0/16.",
-        ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return _plain(ip_address(host)).is_loopback
-    except ValueError:
-        return False
 
 
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

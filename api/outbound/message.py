@@ -5,10 +5,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from adapters.hl7v2.answers import control_id_of
-from adapters.hl7v2.charsets import CODECS
 from adapters.hl7v2.retell import Dialect, Said, Untellable, retell
 from api.outbound.journal import Journalled
-from twin_core.errors import ConfigurationError
 from twin_core.settings import OutboundSettings
 
 EXCLUDED, ECHO, UNAPPLIED, OTHER_KIND = "excluded", "echo", "unapplied", "other_kind"
@@ -61,12 +59,6 @@ class Writer:
     """Writes one destination's messages."""
 
     def __init__(self, name: str, settings: OutboundSettings, store_id: str) -> None:
-        if settings.charset not in CODECS:
-            raise ConfigurationError(
-                f"The setting outbound.{name}.charset is not usable.",
-                why=f"{settings.charset} is no character set of HL7 table 0211 known here.",
-                do="Write UNICODE UTF-8, 8859/1 or another of the table.",
-            )
         self._settings = settings
         # Unique also where several twins, or one made anew, feed the same receiver.
         self._series = store_id[:6]

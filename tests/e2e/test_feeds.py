@@ -293,10 +293,18 @@ def test_a_feed_with_client_certificates_and_what_the_doctor_says_of_them(tmp_pa
 @pytest.mark.parametrize(
     ("site", "status", "told"),
     [
-        ("[feeds.a]\nport = 7001\n[feeds.b]\nport = 7001\n", 3, "a and b both listen on port 7001"),
-        ("[mllp]\nport = 7002\n[feeds.b]\nport = 7002\n", 3, "adt and b both listen"),
-        ('[feeds.b]\nport = 7003\nhost = "0.0.0.0"\n[feeds.c]\nport = 7003\n', 3, "b and c both"),
-        ('[feeds.b]\nport = 0\nhost = "0.0.0.0"\n', 4, "feeds.b.peers"),
+        (
+            "[feeds.a]\nport = 7001\n[feeds.b]\nport = 7001\n",
+            3,
+            "feed a and feed b both listen",
+        ),
+        ("[mllp]\nport = 7002\n[feeds.b]\nport = 7002\n", 3, "feed adt and feed b both listen"),
+        (
+            '[feeds.b]\nport = 7003\nhost = "0.0.0.0"\n[feeds.c]\nport = 7003\n',
+            3,
+            "feed b and feed c",
+        ),
+        ('[feeds.b]\nport = 0\nhost = "0.0.0.0"\n', 3, "feeds.b.peers"),
         ('[feeds.b]\nport = 0\npeers = ["ward-pc"]\n', 3, "feeds.b.peers"),
         ('[mllp.tls]\ncertificate = "none.pem"\n', 3, "mllp.tls.certificate"),
     ],

@@ -269,16 +269,11 @@ def test_only_peers_may_connect(peers, admitted):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "hospital.example"])  # noqa: S104
 def test_without_peers_only_loopback_is_bound(host):
     async def scenario():
-        with pytest.raises(FeedError, match="peers"):
-            async with listening(Recorder(host=host)):
+        with pytest.raises(ConfigurationError, match="peers"):
+            async with listening(Recorder(), mllp=MllpSettings(port=0, host=host)):
                 pass
 
     run(scenario())
-
-
-def test_a_peer_that_is_no_address_is_a_matter_of_configuration():
-    with pytest.raises(ConfigurationError, match="peers"):
-        MllpListener(Recorder(), "main", feed_settings=FeedSettings(peers=("ward-pc",)))
 
 
 def test_a_port_in_use_is_named():

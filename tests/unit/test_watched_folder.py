@@ -296,9 +296,11 @@ def test_what_is_wrong_with_a_folder_is_a_warning_of_its_feed(twin: Twin, folder
 
 
 def test_two_feeds_may_not_watch_one_folder(twin: Twin, folder: Path) -> None:
+    link = folder.with_name("link")
+    link.symlink_to(folder)
     feeds = {
         "a": {"folder": {"path": str(folder)}},
-        "b": {"folder": {"path": str(folder / "x" / "..")}},
+        "b": {"folder": {"path": str(link)}},
     }
     with pytest.raises(ConfigurationError, match="same folder"):
         folder_feeds(twin, Settings.model_validate({"feeds": feeds}))
