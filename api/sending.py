@@ -88,11 +88,24 @@ async def send_files(
             except FeedError:
                 await conversation.close()
                 conversation = await _opened(target)
-                answer = await _answered(conversation, found.raw, target, sent)
+                try:
+                    answer = await _answered(conversation, found.raw, target, sent)
+                except FeedError as error:
+                    raise _given_up(error, file, found) from error
             _count(sent, file, found, answer)
             told(sent)
     finally:
         await conversation.close()
+
+
+def _given_up(error: FeedError, file: str, found: Found) -> FeedError:
+    return FeedError(
+        error.what,
+        why=f"The message at offset {found.offset} of {file} was sent twice without an answer, and "
+        "nothing behind it was sent. Whether it was stored is not known.",
+        do="Look at the receiver, then send it and those behind it again: under the same control "
+        "ids, what was stored before can be told as a duplicate.",
+    )
 
 
 async def _opened(target: Target) -> Conversation:

@@ -113,7 +113,7 @@ class Conversation:
             except TimeoutError:
                 raise FeedError(
                     f"{self.peer} did not acknowledge within {timeout_s:g} s.",
-                    do="The message is sent again under the same control id.",
+                    do="Whether it was stored is not known; send it again under its control id.",
                 ) from None
 
     def unread(self) -> list[Acknowledgement | None]:
@@ -158,7 +158,7 @@ class Conversation:
         return FeedError(
             f"The connection to {self.peer} ended before the acknowledgement came.",
             why=f"{self._ended}.",
-            do="The message is sent again under the same control id.",
+            do="Whether it was stored is not known; send it again under its control id.",
         )
 
 

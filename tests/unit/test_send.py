@@ -115,6 +115,8 @@ def test_no_answer_twice_is_a_feed_that_does_not_work(tmp_path):
     assert sent.status == 4
     assert sent.json["sent"] == 1
     assert "did not acknowledge" in sent.err
+    assert "was sent twice without an answer" in sent.err
+    assert "is sent again" not in sent.err
 
 
 def test_nobody_there(tmp_path):
