@@ -45,7 +45,8 @@ class FeedReport(msgspec.Struct, frozen=True, kw_only=True):
 
     feed: str
     state: FeedState
-    """`silent` is a warning; `learning` means that its usual gaps are not known yet."""
+    """`silent` is a warning; `learning` means that its usual gaps are not known yet; `never` that
+    nothing came and no limit has passed since the server started."""
     warnings: tuple[str, ...] = ()
     last_message_at: datetime | None = None
     due_by: datetime | None = None
@@ -78,6 +79,7 @@ class Feeds:
     ) -> None:
         self._twin, self._statuses, self._ports = twin, statuses, ports
         self._folders = folders
+        self._started_at = twin.clock.now()
         self._learning = threading.Lock()
         self._learned_at: datetime | None = None
         self._rhythms: dict[str, Rhythm | None] = {}
@@ -114,7 +116,9 @@ class Feeds:
         return FeedReport(
             feed=feed,
             state=state,
-            warnings=tuple(_warnings(now, state, last_at, status, folder)),
+            warnings=tuple(
+                _warnings(now, self._silence(feed, now, state, last_at), status, folder)
+            ),
             last_message_at=last_at,
             due_by=due_by,
             accepted=tally["accepted"],
@@ -130,13 +134,23 @@ class Feeds:
         )
 
     def _due_by(self, feed: str, last_at: datetime | None) -> datetime | None:
-        if last_at is None:
-            return None
         told = self._twin.settings.feed(feed).silent_after_minutes
         if told is not None:
-            return last_at + timedelta(minutes=told)
+            return (last_at or self._started_at) + timedelta(minutes=told)
+        if last_at is None:
+            return None
         rhythm = self._rhythms.get(feed)
         return rhythm.due_by(last_at) if rhythm else None
+
+    def _silence(self, feed: str, now: datetime, state: FeedState, last_at: datetime | None) -> str:
+        """What to say of a feed that is silent for too long; empty for any other."""
+        if state != "silent":
+            return ""
+        told = self._twin.settings.feed(feed).silent_after_minutes
+        since = last_at or self._started_at
+        usual = "is usual" if told is None else f"the {told:g} minutes that its settings allow"
+        said = "silent" if last_at else "never heard, and silent since the start of the server"
+        return f"{said} for {_lasting(now - since)}, longer than {usual}"
 
     def _heard_last(self, now: datetime) -> dict[str, datetime]:
         with self._learning:
@@ -170,11 +184,11 @@ def zone_of(settings: Settings, feed: str) -> ZoneInfo:
 
 def feed_state(now: datetime, last_at: datetime | None, due_by: datetime | None) -> FeedState:
     """Whether a feed is silent for too long, as far as that is known."""
+    if due_by is not None and now > due_by:
+        return "silent"
     if last_at is None:
         return "never"
-    if due_by is None:
-        return "learning"
-    return "silent" if now > due_by else "ok"
+    return "learning" if due_by is None else "ok"
 
 
 def quantile(status: ListenerStatus | None, share: float) -> float | None:
@@ -199,17 +213,18 @@ def certificate_warning(now: datetime, expires_at: datetime) -> str:
     return ""
 
 
+def _lasting(duration: timedelta) -> str:
+    seconds = duration.total_seconds()
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{int(seconds // 60):,} minutes"
+
+
 def _warnings(
     now: datetime,
-    state: FeedState,
-    last_at: datetime | None,
+    silence: str,
     status: ListenerStatus | None,
     folder: FolderStatus | None,
 ) -> list[str]:
-    told = []
-    if state == "silent" and last_at is not None:
-        minutes = int((now - last_at).total_seconds() // 60)
-        told.append(f"silent for {minutes:,} minutes, longer than is usual")
+    told = [silence]
     if status is not None and status.certificate_expires_at is not None:
         told.append(certificate_warning(now, status.certificate_expires_at))
     if folder is not None:

@@ -89,11 +89,9 @@ def _silence(reports: list[FeedReport], now: datetime) -> Iterable[Measurement]:
     yield Measurement(
         "wardtwin_feed_silent",
         "gauge",
-        "1 where a feed is silent for longer than is usual for it",
+        "1 where a feed is silent for longer than its settings allow, or than is usual for it",
         tuple(
-            ({"feed": r.feed}, float(r.state == "silent"))
-            for r in reports
-            if r.state in {"ok", "silent"}
+            ({"feed": r.feed}, float(r.state == "silent")) for r in reports if r.due_by is not None
         ),
     )
 

@@ -96,8 +96,34 @@ def test_a_silence_longer_than_the_site_allows_is_a_warning(api: Any, clock: Set
     clock.at = NOON + timedelta(minutes=11)
     adt = _by_name(api)["adt"]
     assert adt["state"] == "silent"
-    assert adt["warnings"][0] == "silent for 31 minutes, longer than is usual"
+    assert adt["warnings"][0] == (
+        "silent for 31 minutes, longer than the 30 minutes that its settings allow"
+    )
     assert 'wardtwin_feed_silent{feed="adt"} 1' in api.get("/metrics").text.splitlines()
+
+
+def test_a_feed_that_never_spoke_is_missed_from_the_start_of_the_server(
+    tmp_path: Path, clock: SetClock, serve: Callable[[Any], Any]
+) -> None:
+    limits = {"adt": 0.5, "lab": 30, "new": None}
+    feeds = {
+        name: FeedSettings(time_zone="UTC", silent_after_minutes=limit)
+        for name, limit in limits.items()
+    }
+    with Twin.open(tmp_path / "f.duckdb", settings=Settings(feeds=feeds), clock=clock) as twin:
+        api = serve(create_app(twin, all_feeds=Feeds(twin)))
+        clock.at = NOON + timedelta(seconds=45)
+        assert {name: feed["state"] for name, feed in _by_name(api).items()} == {
+            "adt": "silent",
+            "lab": "never",
+            "new": "never",
+        }
+        [warning] = _by_name(api)["adt"]["warnings"]
+        assert "for 45 seconds, longer than the 0.5 minutes" in warning
+        lines = api.get("/metrics").text.splitlines()
+        assert 'wardtwin_feed_silent{feed="adt"} 1' in lines
+        assert 'wardtwin_feed_silent{feed="lab"} 0' in lines
+        assert not any(line.startswith('wardtwin_feed_silent{feed="new"}') for line in lines)
 
 
 def test_a_feed_that_keeps_its_usual_gap_is_learned_from_the_store(
