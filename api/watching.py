@@ -240,6 +240,11 @@ class FolderFeed:
 
 def folder_feeds(twin: Twin, settings: Settings) -> list[FolderFeed]:
     """The feeds that watch a folder. Raises ConfigurationError where two watch the same one."""
+    return [FolderFeed(twin, name, folder) for name, folder in watched_folders(settings).items()]
+
+
+def watched_folders(settings: Settings) -> dict[str, FolderSettings]:
+    """Each watched folder by its feed. Raises ConfigurationError where two are the same one."""
     watched = {
         name: feed.folder for name, feed in settings.feeds.items() if feed.folder is not None
     }
@@ -253,7 +258,7 @@ def folder_feeds(twin: Twin, settings: Settings) -> list[FolderFeed]:
                 do=f"Set feeds.{name}.folder.path to a folder of its own.",
             )
         owners[path] = name
-    return [FolderFeed(twin, name, folder) for name, folder in watched.items()]
+    return watched
 
 
 def _count(taken: Taken, receipts: list[Receipt], answers: list[Answer]) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from api.terminal import Terminal
 from twin_core.errors import UsageError
-from twin_core.settings import Loaded, Settings, load
+from twin_core.settings import MAIN_FEED, Loaded, Settings, load
 
 COMMANDS = (
     "demo",
@@ -91,6 +91,20 @@ def instant(text: str) -> datetime:
             do="Write it as 2026-11-01, 2026-11-01T08:00Z or 2026-11-01T09:00+01:00.",
         ) from None
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def feed_named(call: Call, name: str | None) -> str:
+    """The feed that was asked for, the main one where none was.
+
+    Raises UsageError for a name that is not among the feeds, where settings configure any.
+    """
+    feeds = call.settings.feeds
+    if name is None or name == MAIN_FEED or not feeds or name in feeds:
+        return name or MAIN_FEED
+    raise UsageError(
+        f"There is no feed {name!r} in the settings.",
+        do=f"Configured are {', '.join(sorted({MAIN_FEED, *feeds}))}.",
+    )
 
 
 def address(text: str) -> tuple[str, int]:

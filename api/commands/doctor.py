@@ -1,6 +1,7 @@
 """`wardtwin doctor`: is this machine, this configuration and this store fit to run?"""
 
 import importlib.metadata
+import os
 import re
 import shutil
 import socket
@@ -14,7 +15,7 @@ from api.commands import Call, Command
 from twin_core.errors import StoreBusy, TwinError
 from twin_core.settings import MAIN_FEED
 
-Verdict = Literal["ok", "warn", "fail"]
+Verdict = Literal["ok", "warn", "fail", "skipped"]
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_SPACE, NO_SPACE = 5 * 1024**3, 512 * 1024**2
@@ -24,7 +25,7 @@ NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _ILL = {"stopped", "retrying", "connecting", "not configured"}
 """States of a destination that need somebody's attention."""
-_COLORS = {"ok": "32", "warn": "33", "fail": "31"}
+_COLORS = {"ok": "32", "warn": "33", "fail": "31", "skipped": "2"}
 
 
 class Check(NamedTuple):
@@ -37,7 +38,7 @@ class Check(NamedTuple):
 
 def run(call: Call) -> int:
     """Print every check; findings (exit 1) where one failed or warns."""
-    checks = [check for look in CHECKS for check in _guarded(look, call)]
+    checks = list(_checks(call))
     if call.terminal.as_json:
         call.terminal.json([check._asdict() for check in checks])
     else:
@@ -49,11 +50,26 @@ def run(call: Call) -> int:
     return 1 if any(check.verdict != "ok" for check in checks) else 0
 
 
+def _checks(call: Call) -> Iterator[Check]:
+    readable = True
+    for look in CHECKS:
+        if readable or look in WITHOUT_SETTINGS:
+            told = list(_guarded(look, call))
+            yield from told
+            readable = readable and not (look is _settings and told[0].verdict == "fail")
+        else:
+            yield Check(_name(look), "skipped", "not looked at: the settings are not usable")
+
+
 def _guarded(look: "Look", call: Call) -> Iterator[Check]:
     try:
         yield from look(call)
     except TwinError as error:
-        yield Check(look.__name__.strip("_"), "fail", str(error))
+        yield Check(_name(look), "fail", str(error))
+
+
+def _name(look: "Look") -> str:
+    return look.__name__.strip("_")
 
 
 def _settings(call: Call) -> Iterator[Check]:
@@ -213,6 +229,33 @@ def _certificates(call: Call) -> Iterator[Check]:
         yield Check(f"tls {feed}", verdict, said)
 
 
+def _folders(call: Call) -> Iterator[Check]:
+    """Folders that are watched: the server waits for one that is not there, and files with it."""
+    from api.watching import watched_folders
+
+    for feed, folder in watched_folders(call.settings).items():
+        usable = os.access(folder.path, os.R_OK | os.W_OK | os.X_OK) and folder.path.is_dir()
+        said = (
+            "is there"
+            if usable
+            else f"is no folder to read and move files in; see feeds.{feed}.folder.path"
+        )
+        yield Check(f"folder {feed}", "ok" if usable else "fail", f"{folder.path} {said}")
+
+
+def _destinations(call: Call) -> Iterator[Check]:
+    """The files that connections to destinations are secured with."""
+    from api.outbound.message import secured
+
+    for name, settings in call.settings.outbound.items():
+        if settings.tls is None:
+            continue
+        try:
+            secured(name, settings)
+        except TwinError as error:
+            yield Check(f"outbound {name}", "fail", str(error))
+
+
 def _feeds(call: Call) -> Iterator[Check]:
     from api.holder import reach
 
@@ -260,9 +303,12 @@ CHECKS: tuple[Look, ...] = (
     _store,
     _ports,
     _certificates,
+    _folders,
+    _destinations,
     _feeds,
     _outbound,
 )
+WITHOUT_SETTINGS = {_settings, _python, _packages}
 
 COMMAND = Command(
     name="doctor",

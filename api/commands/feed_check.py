@@ -8,7 +8,7 @@ import msgspec
 
 from adapters.files import find_files
 from api.checking import Counted, Path, Report, check
-from api.commands import Call, Command
+from api.commands import Call, Command, feed_named
 from api.desk import desk
 from api.terminal import Terminal
 from api.translating import DEFAULT_FEED
@@ -23,10 +23,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Report on the files; exit 1 where there is anything to look at."""
+    feed = feed_named(call, call.options.feed)
     known = _known_places(call) if hasattr(call.options, "db") else None
     report = check(
         tuple(find_files(call.options.paths)),
-        feed=call.options.feed,
+        feed=feed,
         settings=call.settings,
         received_at=datetime.now(UTC),
         known_places=known,

@@ -13,11 +13,10 @@ import msgspec
 
 from adapters.files import BATCH, Source, find_files, read_messages
 from adapters.hl7v2.explain import MOST_PARTS
-from api.commands import Call, Command
+from api.commands import Call, Command, feed_named
 from api.desk import Desk, desk
 from api.explained_text import explanation_lines
 from api.explaining import Explanation, Known, explain_bytes
-from api.translating import DEFAULT_FEED
 from twin_core.errors import UsageError
 from twin_core.events import Rejection, Translation
 
@@ -85,7 +84,7 @@ def _read(call: Call) -> Iterator[tuple[Explanation, Translation | Rejection, by
     number, limit = call.options.message, call.options.limit
     if (number is not None and number < 1) or limit < 1:
         raise UsageError("Messages are counted from 1.")
-    settings, feed = call.settings, call.options.feed or DEFAULT_FEED
+    settings, feed = call.settings, feed_named(call, call.options.feed)
     source = _source(call.options.file)
     found = (one for one in read_messages(source, settings.limits) if one.format != BATCH)
     start, stop = (0, limit) if number is None else (number - 1, number)

@@ -5,6 +5,7 @@ from typing import Any
 
 from api.commands import Call, Command
 from api.desk import desk
+from twin_core.errors import UsageError
 
 _COLUMNS = ("message_id", "feed", "trigger_event", "received_at", "code", "reason")
 
@@ -25,6 +26,8 @@ def _some(parser: argparse.ArgumentParser) -> None:
 
 def list_all(call: Call) -> int:
     """Print what is in quarantine, newest first."""
+    if call.options.limit is not None and call.options.limit < 1:
+        raise UsageError("--limit is 1 or more.", do="Leave it out for the newest hundred.")
     with desk(call) as answering:
         rows = answering.ask("quarantine_list", limit=call.options.limit)
     if call.terminal.as_json:

@@ -14,7 +14,7 @@ from adapters.hl7v2.retell import Untellable
 from api.outbound.journal import Journalled, following, journalled, received, said
 from api.outbound.ledger import Ledger, Parked, Position
 from api.outbound.line import CLOSED, CONNECTED, DELIVERED, STOPPED, WAITING, Line, Settled
-from api.outbound.message import Letter, Writer, passed_over
+from api.outbound.message import Letter, Writer, passed_over, secured
 from twin_core.errors import StoreMismatch, TwinError
 from twin_core.settings import OutboundSettings
 from twin_core.twin import Twin
@@ -45,7 +45,7 @@ class Courier:
         self.wake = asyncio.Event()
         self._twin, self._ledger, self._writer = twin, ledger, writer
         self._sleep = sleep
-        self._line = Line(settings, twin.clock, chance, sleep, self)
+        self._line = Line(settings, twin.clock, chance, sleep, self, secured(name, settings))
         self._told = ("", "")
         self._unsaved, self._saved_at = 0, 0.0
         self._delivered = False

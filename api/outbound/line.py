@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 
 from adapters.hl7v2.acknowledge import acknowledge
 from adapters.hl7v2.answers import Acknowledgement, answers_success
-from adapters.hl7v2.conversation import Conversation, tls_context
+from adapters.hl7v2.conversation import Conversation
 from api.outbound.journal import Journalled
-from api.outbound.message import Letter, tls_files
+from api.outbound.message import Letter
 from twin_core.clock import Clock
 from twin_core.errors import FeedError
 from twin_core.settings import OutboundSettings
@@ -76,14 +76,13 @@ class Line:
         chance: Random,
         sleep: Callable[[float], Awaitable[None]],
         watcher: Watcher,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.tallies: Counter[str] = Counter()
         """What happened since somebody took note of it."""
         self._settings, self._clock, self._watcher = settings, clock, watcher
         self._chance, self._sleep = chance, sleep
-        self._tls: ssl.SSLContext | None = None
-        if settings.tls is not None:
-            self._tls = tls_context(*tls_files(settings))
+        self._tls = tls
         self._conversation: Conversation | None = None
         self._committed: OrderedDict[str, Journalled] = OrderedDict()
         self._late: list[Acknowledgement] = []

@@ -1,12 +1,15 @@
 """What a destination is sent for a message of the journal: bytes and control id, or why nothing."""
 
+import ssl
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from adapters.hl7v2.answers import control_id_of
+from adapters.hl7v2.conversation import tls_context
 from adapters.hl7v2.retell import Dialect, Said, Untellable, retell
 from api.outbound.journal import Journalled
+from twin_core.errors import ConfigurationError, FeedError
 from twin_core.settings import OutboundSettings
 
 EXCLUDED, ECHO, UNAPPLIED, OTHER_KIND = "excluded", "echo", "unapplied", "other_kind"
@@ -100,6 +103,18 @@ class Writer:
         if raw is None:
             raise Untellable(GONE)
         return Letter(message, raw, control_id_of(raw))
+
+
+def secured(name: str, settings: OutboundSettings) -> ssl.SSLContext | None:
+    """TLS of a destination. ConfigurationError where a file of its settings is unusable."""
+    if settings.tls is None:
+        return None
+    try:
+        return tls_context(*tls_files(settings))
+    except FeedError as error:
+        raise ConfigurationError(
+            f"The setting outbound.{name}.tls is not usable.", why=error.why, do=error.do
+        ) from error
 
 
 def tls_files(settings: OutboundSettings) -> tuple[str | None, str | None, str | None]:

@@ -181,6 +181,53 @@ def test_doctor_reports_findings(tmp_path, monkeypatch):
     assert ran.status == 1
 
 
+def test_doctor_says_once_what_is_wrong_with_the_settings():
+    ran = Ran("doctor", "--json", environ={"WARDTWIN_HTTP__PORT": "seven"})
+    told = [
+        check["check"] for check in ran.json if "WARDTWIN" in str(check) or "http" in str(check)
+    ]
+    verdicts = {check["check"]: check["verdict"] for check in ran.json}
+    assert told == ["settings"]
+    assert (verdicts["settings"], verdicts["ports"], verdicts["python"]) == (
+        "fail",
+        "skipped",
+        "ok",
+    )
+
+
+def test_doctor_looks_at_folders_and_tls_as_the_server_does(tmp_path):
+    site = tmp_path / "site.toml"
+    (tmp_path / "there").mkdir()
+    site.write_text(
+        f'[feeds.a.folder]\npath = "{tmp_path}/none"\n[feeds.b.folder]\npath = "{tmp_path}/there"\n'
+        f'[outbound.ris]\nhost = "h"\nport = 1\n[outbound.ris.tls]\n'
+        f'authority = "{tmp_path}/no.pem"\n'
+    )
+    ran = Ran("doctor", "--json", "--config", str(site), "--db", str(tmp_path / "w.duckdb"))
+    checks = {check["check"]: check for check in ran.json}
+    assert checks["folder a"]["verdict"] == "fail"
+    assert checks["folder b"]["verdict"] == "ok"
+    assert checks["outbound ris"]["verdict"] == "fail"
+    assert "outbound.ris.tls" in checks["outbound ris"]["said"]
+
+
+@pytest.mark.parametrize("words", [("feed", "check"), ("hl7", "explain")])
+def test_a_feed_that_is_not_configured_is_named(tmp_path, words):
+    (tmp_path / "site.toml").write_text("[feeds.lab]\nport = 0\n")
+    (tmp_path / "a.hl7").write_bytes(b"MSH|^~\\&|A\r")
+    named = ("--config", str(tmp_path / "site.toml"), "--feed")
+    ran = Ran(*words, str(tmp_path / "a.hl7"), *named, "nosuch")
+    assert ran.status == 2
+    assert "adt, lab" in ran.err
+    assert Ran(*words, str(tmp_path / "a.hl7"), *named, "lab").status != 2
+
+
+def test_a_limit_below_one_is_no_limit():
+    ran = Ran("quarantine", "list", "--limit", "-1")
+    assert ran.status == 2
+    assert "--limit is 1 or more" in ran.err
+
+
 def test_doctor_says_that_the_settings_are_broken():
     ran = Ran("doctor", "--config", "/nowhere.toml", "--json")
     checks = {check["check"]: check for check in ran.json}
