@@ -19,7 +19,6 @@ from msgspec import UNSET
 from twin_core.identifiers import Identifier, Place
 
 _HEADER = re.compile(r"[\x20-\x7e\xa0-\xff]{1,227}")
-_CODE = re.compile(r"[\w.:/+*#%-]{1,20}", re.ASCII)
 _WORD = re.compile(r"[\w.:/+*#%'{}()\[\]-]{1,30}", re.ASCII)
 _ENCODING_CHARACTERS = re.compile(r"[!-/:-@\[-`{-~]{1,5}", re.ASCII)
 _AUTHORITY = re.compile(r"[\w.:/%-]{1,199}", re.ASCII)
@@ -34,14 +33,64 @@ _SUB_ID = re.compile(
     re.ASCII,
 )
 _FLAG = re.compile(r"[YN]|true|false", re.ASCII)
-_PLACE = re.compile(r"[\w .:/#+-]{1,30}")
 _TERM = re.compile(r"MDC[A-Z0-9_]{1,80}", re.ASCII)
 _PUBLIC_ID = re.compile(r"[a-z][0-9a-f]{24}", re.ASCII)
 
-Form = re.Pattern[str] | Callable[[str], bool]
+Form = re.Pattern[str] | Callable[[str, str, frozenset[str]], bool]
+"""A pattern, or whether a text passes under a name where a site's own words are known."""
+
+_SHORT = re.compile(r"[\w.:/+#-]{1,8}", re.ASCII)
+_DATE = re.compile(r"\d{8,}|\d{1,2}\.\d{1,2}\.\d{2,4}|\d{4}-\d\d-\d\d.*", re.ASCII)
+_TERM_CODE = re.compile(r"(?=.*\d)[\w.:/+*#%-]{1,20}|MDC_[A-Z0-9_]{1,80}", re.ASCII)
+_FHIR_CODE = re.compile(r"[a-z]+(?:-[a-z]+)*", re.ASCII)
+_ISSUER = re.compile(r"[0-2](?:\.\d{1,20}){2,30}|[0-9A-F]{16}|https?://[\w.:/%-]{1,190}", re.ASCII)
 
 
-def _is_unit(text: str) -> bool:
+def is_code_like(text: str) -> bool:
+    """Whether it reads as a code and not as a name: short, with a digit or all in capitals."""
+    if not _SHORT.fullmatch(text) or _DATE.fullmatch(text):
+        return False
+    return text.isupper() or any(map(str.isdigit, text))
+
+
+def is_of_table(text: str, name: str, known: frozenset[str] = frozenset()) -> bool:
+    """Whether it is a code of the HL7 table of the field `name`; one character tells nothing."""
+    from adapters.hl7v2.names import codes_of
+
+    return len(text) == 1 or text in known or text.upper() in codes_of(name)
+
+
+def is_place(text: str, name: str = "", known: frozenset[str] = frozenset()) -> bool:
+    """Whether it is a place or service: configured, known to the store, or like a code."""
+    return text in known or is_code_like(text)
+
+
+def is_issuer(text: str, name: str = "", known: frozenset[str] = frozenset()) -> bool:
+    """Whether it is an authority or the URI of one, derived from nothing that is masked."""
+    if text in known or is_code_like(text) or _ISSUER.fullmatch(text):
+        return True
+    if text.startswith("urn:oid:"):
+        return _ISSUER.fullmatch(text[8:]) is not None
+    if text.startswith("urn:wardtwin:authority:"):
+        return is_issuer(text.removeprefix("urn:wardtwin:authority:"), "", known)
+    if text.startswith("urn:wardtwin:sender:"):
+        tail = text.rpartition(":")[2]
+        is_coding = ":code:" in text and is_code_like(tail)
+        return is_coding or is_of_table(tail, "CX.5", known)
+    return text.startswith(("urn:wardtwin:", "urn:uuid:")) and bool(_AUTHORITY.fullmatch(text))
+
+
+def _is_term_code(text: str, name: str = "", known: frozenset[str] = frozenset()) -> bool:
+    if text in known or is_code_like(text):
+        return True
+    return bool(_TERM_CODE.fullmatch(text)) and not _DATE.fullmatch(text)
+
+
+def _is_status(text: str, name: str = "", known: frozenset[str] = frozenset()) -> bool:
+    return _is_term_code(text, name, known) or bool(_FHIR_CODE.fullmatch(text))
+
+
+def _is_unit(text: str, name: str = "", known: frozenset[str] = frozenset()) -> bool:
     """Whether it is a unit: of UCUM without words or numbers of the sender's own, or of MDC.
 
     UCUM takes any number for a unit, and any text in braces.
@@ -82,18 +131,25 @@ _PASSES: tuple[tuple[str, Form, str], ...] = (
     ),
     (
         "where a patient is or was: places of the hospital, and where its work is seen",
-        _PLACE,
-        "PV1-3 PV1-6 PV1-11 PV1-42 PV1-43 PV1-39 PV2-1 NPU-1 AIL-3 EVN-7 PID-34 ZBE-7.10 ZBE-8.10",
+        is_place,
+        "PV1-10 PV1-3 PV1-6 PV1-11 PV1-42 PV1-43 PV1-39 PV2-1 NPU-1 AIL-3 EVN-7 PID-34 ZBE-7.10"
+        " ZBE-8.10",
     ),
     (
         "codes of tables: what kind of event, visit, status, observation or service it is",
-        _CODE,
-        "EVN-1 EVN-4 PID-8 PID-30 PID-31 PV1-2 PV1-4 PV1-10 PV1-14 PV1-15 PV1-16 PV1-18 PV1-36"
-        " PV1-37.1 PV1-40 PV1-41 PV1-51 PV2-7 NPU-2 ZBE-4 ZBE-5 ZBE-6 ZBE-9.1 OBR-4.1 OBR-4.3"
-        " OBR-24 OBR-25 OBX-2 OBX-3.1 OBX-3.3 OBX-3.4 OBX-3.6 OBX-8 OBX-11 SCH-6.1 SCH-6.3 SCH-7.1"
-        " SCH-7.3 SCH-8.1 SCH-8.3 SCH-25.1 SCH-25.3 RGS-2 AIS-2 AIS-3.1 AIS-3.3 AIS-10 AIG-2"
-        " AIG-4.1 AIG-4.3 AIG-14 AIL-2 AIL-4.1 AIL-12 AIP-2 AIP-4.1 AIP-12 ORC-1 ORC-5 ROL-2"
-        " ROL-3.1 ROL-3.3 PRT-2 PRT-4.1 PRT-4.3",
+        is_of_table,
+        "EVN-1 EVN-4 PID-8 PID-30 PID-31 PV1-2 PV1-4 PV1-14 PV1-15 PV1-16 PV1-18 PV1-36"
+        " PV1-37.1 PV1-40 PV1-41 PV1-51 PV2-7 NPU-2 ZBE-4 ZBE-5 ZBE-6 ZBE-9.1"
+        " OBR-24 OBR-25 OBX-2 OBX-8 OBX-11 SCH-25.1 RGS-2 AIS-2 AIS-10 AIG-2 AIG-14 AIL-2 AIL-12"
+        " AIP-2 AIP-12 ORC-1 ORC-5 ROL-2 ROL-3.1 PRT-2 PRT-4.1 PID-2.5 PID-3.5 PID-4.5 PID-18.5"
+        " MRG-1.5 PV1-19.5 CX.5 class sex admit_source disposition type",
+    ),
+    (
+        "codes of nomenclatures, and which nomenclature it is",
+        _is_term_code,
+        "OBR-4.1 OBR-4.3 OBX-3.1 OBX-3.3 OBX-3.4 OBX-3.6 SCH-6.1 SCH-6.3 SCH-7.1 SCH-7.3 SCH-8.1"
+        " SCH-8.3 SCH-25.3 AIS-3.1 AIS-3.3 AIG-4.1 AIG-4.3 AIL-4.1 AIP-4.1 ROL-3.3 PRT-4.3"
+        " OBX-6.3 OBX-6.6 code",
     ),
     (
         "names of observations in the nomenclature of devices (ISO/IEEE 11073-10101)",
@@ -106,9 +162,9 @@ _PASSES: tuple[tuple[str, Form, str], ...] = (
         "OBX-6.1 OBX-6.4",
     ),
     (
-        "units of time, and whose units they are",
-        _WORD,
-        "OBX-6.3 OBX-6.6 SCH-10.1 AIS-8.1 AIG-12.1 AIL-10.1 AIP-10.1",
+        "units of time",
+        _is_status,
+        "SCH-10.1 AIS-8.1 AIG-12.1 AIL-10.1 AIP-10.1",
     ),
     (
         "numbers that count segments, lines and minutes",
@@ -123,9 +179,8 @@ _PASSES: tuple[tuple[str, Form, str], ...] = (
     ),
     (
         "who issued an identifier and of which type it is: the number itself is masked",
-        _AUTHORITY,
-        "PID-2.4 PID-2.5 PID-3.4 PID-3.5 PID-4.4 PID-4.5 PID-18.4 PID-18.5 MRG-1.4 MRG-1.5 PV1-19.4"
-        " PV1-19.5 CX.4 CX.5 EI.2 EI.3 EI.4",
+        is_issuer,
+        "PID-2.4 PID-3.4 PID-4.4 PID-18.4 MRG-1.4 PV1-19.4 CX.4 EI.2 EI.3 EI.4",
     ),
     (
         "events and rows: when it happened, was entered, is expected and became known",
@@ -136,8 +191,8 @@ _PASSES: tuple[tuple[str, Form, str], ...] = (
     ),
     (
         "events and rows: where",
-        _PLACE,
-        "facility Place.unit room bed",
+        is_place,
+        "facility Place.unit room bed service",
     ),
     (
         "events and rows: units of measurement, which have the same name as units of a hospital",
@@ -145,12 +200,16 @@ _PASSES: tuple[tuple[str, Form, str], ...] = (
         "unit",
     ),
     (
-        "events and rows: codes of FHIR and HL7 tables, names of sources; not what was measured",
+        "events and rows: what the twin itself calls things, and names of sources",
         _WORD,
-        "class service admit_source disposition sex status operational_status kind type milestone"
-        " code birth_date_precision source version resource_type cancels action role urgency"
-        " appointment_type value_type comparator interpretation priority alarm_type phase state"
-        " inactivation",
+        "kind milestone birth_date_precision source version resource_type cancels action"
+        " value_type comparator inactivation",
+    ),
+    (
+        "events and rows: codes of FHIR and HL7 tables; not what was measured",
+        _is_status,
+        "status operational_status role urgency appointment_type interpretation priority"
+        " alarm_type phase state",
     ),
     (
         "events and rows: numbers that count people, parts and minutes",
@@ -164,7 +223,7 @@ _PASSES: tuple[tuple[str, Form, str], ...] = (
     ),
     (
         "events and rows: who issued an identifier",
-        _AUTHORITY,
+        is_issuer,
         "system code_system unit_system value_system visit_system",
     ),
     (
@@ -182,11 +241,11 @@ class Pass(NamedTuple):
     form: Form
     reason: str
 
-    def takes(self, text: str) -> bool:
+    def takes(self, text: str, name: str, known: frozenset[str]) -> bool:
         """Whether the value has the form."""
         if isinstance(self.form, re.Pattern):
             return self.form.fullmatch(text) is not None
-        return self.form(text)
+        return self.form(text, name, known)
 
 
 PASSES: dict[str, Pass] = {
@@ -231,11 +290,13 @@ def _shape(character: str) -> str:
     return " " if unicodedata.category(character) == "Zs" else "?"
 
 
-def passes(text: str, *names: str) -> bool:
+def passes(text: str, *names: str, known: frozenset[str] = frozenset()) -> bool:
     """Whether a value may be shown under any of the names by which the list could know it."""
     if not text or text == CLEARED:
         return True
-    return any(found.takes(text) for name in names if (found := PASSES.get(name)) is not None)
+    return any(
+        found.takes(text, name, known) for name in names if (found := PASSES.get(name)) is not None
+    )
 
 
 def is_encoding(text: str) -> bool:
@@ -243,24 +304,26 @@ def is_encoding(text: str) -> bool:
     return _ENCODING_CHARACTERS.fullmatch(text) is not None
 
 
-def words(said: Any, *, phi: bool) -> tuple[Word, ...]:
+def words(said: Any, *, phi: bool, known: frozenset[str] = frozenset()) -> tuple[Word, ...]:
     """What an event says, in order; what the list does not pass is masked unless `phi`."""
-    return tuple(word if phi else disclosed(word, key) for word, key in _words("", said))
+    return tuple(word if phi else disclosed(word, key, known) for word, key in _words("", said))
 
 
-def row_words(row: dict[str, Any], *, phi: bool) -> tuple[Word, ...]:
+def row_words(
+    row: dict[str, Any], *, phi: bool, known: frozenset[str] = frozenset()
+) -> tuple[Word, ...]:
     """What a row says, column by column; what the list does not pass is masked unless `phi`."""
     where = "Place." if "facility" in row else ""
     return tuple(
-        word if phi else disclosed(word, f"{where}{word.name}")
+        word if phi else disclosed(word, f"{where}{word.name}", known)
         for word in (Word(name=name, value=_text(value)) for name, value in row.items())
     )
 
 
-def disclosed(word: Word, key: str) -> Word:
+def disclosed(word: Word, key: str, known: frozenset[str] = frozenset()) -> Word:
     """The word itself where it passes, else its shape; `key` is `Place.unit` in a place."""
     name = word.name.rpartition(".")[2]
-    if word.value is None or passes(word.value, key if key in PASSES else name):
+    if word.value is None or passes(word.value, key if key in PASSES else name, known=known):
         return word
     return Word(name=word.name, value=masked(word.value), masked=True)
 

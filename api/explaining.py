@@ -24,7 +24,7 @@ from twin_core.events import (
     Translation,
     decode_events,
 )
-from twin_core.settings import Settings
+from twin_core.settings import FeedSettings, Settings
 from twin_core.store.touched import RowChange, Touched
 from twin_core.twin import Twin
 
@@ -48,6 +48,15 @@ ORDER BY is_same DESC, message_id DESC LIMIT 20
 _SAME_BYTES = """
 SELECT max(message_id) AS message_id FROM core.raw
 WHERE list_contains($message_ids, message_id) AND sha256(raw) = $raw_sha256
+"""
+
+
+# A word that one patient alone has may be that patient's name in the wrong field.
+_SITE_WORDS = """
+SELECT word FROM (
+    SELECT unnest([facility, unit, room, bed]) AS word, patient_id FROM twin.stay
+    UNION ALL SELECT unnest([facility, service]), patient_id FROM twin.encounter
+) WHERE word <> '' GROUP BY word HAVING count(DISTINCT patient_id) > 1
 """
 
 
@@ -144,13 +153,16 @@ def explain_bytes(
     """An HL7 v2 message that need be in no store, by the settings of now."""
     outcome = retranslated(raw, "hl7v2", Reader(settings, feed, received_at))
     events, findings, faults = _parts(outcome)
-    content = explain_content(raw, faults=faults, findings=findings, phi=phi, most_parts=most)
+    known = site_words(settings.feed(feed))
+    content = explain_content(
+        raw, faults=faults, findings=findings, phi=phi, most_parts=most, known=known
+    )
     return (
         Explanation(
             message=None,
             verdict=_verdict(outcome),
             content=content,
-            events=told(events, phi=phi),
+            events=told(events, phi=phi, known=known),
             findings=tuple(
                 Finding(kind=noted.kind, subject=None, detail=noted.detail) for noted in findings
             ),
@@ -182,18 +194,21 @@ def explain_message(twin: Twin, message_id: int, *, phi: bool, most: int) -> Exp
     outcome = _anew(twin, message, raw) if message.status == "quarantined" else None
     if isinstance(outcome, Translation):
         events = outcome.events
+    known = site_words(twin.settings.feed(message.feed or "")) | _stored_words(twin)
     content = None
     if raw is not None and message.format == "hl7v2":
-        content = explain_content(raw, faults=faults, findings=noted, phi=phi, most_parts=most)
+        content = explain_content(
+            raw, faults=faults, findings=noted, phi=phi, most_parts=most, known=known
+        )
     touched = twin.touched(message_id)
     return Explanation(
         message=message,
         verdict=_verdict(outcome) if outcome is not None else None,
         content=content,
-        events=told(events, phi=phi),
+        events=told(events, phi=phi, known=known),
         findings=findings,
         faults=faults,
-        changes=_changed_rows(touched, phi=phi),
+        changes=_changed_rows(touched, phi=phi, known=known),
         known_at=touched.known_at if touched else None,
         together_with=touched.together_with if touched else 0,
         phi=phi,
@@ -227,24 +242,26 @@ def together_words(others: int) -> str:
     )
 
 
-def told(events: Iterable[Event], *, phi: bool) -> tuple[ToldEvent, ...]:
+def told(
+    events: Iterable[Event], *, phi: bool, known: frozenset[str] = frozenset()
+) -> tuple[ToldEvent, ...]:
     """Events with what they mean and say."""
     return tuple(
         ToldEvent(
             kind=type(event).__name__,
             meaning=" ".join((inspect.getdoc(event) or "").split("\n\n")[0].split()),
-            says=words(event, phi=phi),
+            says=words(event, phi=phi, known=known),
         )
         for event in events
     )
 
 
-def changed(row: RowChange, *, phi: bool) -> ChangedRow:
+def changed(row: RowChange, *, phi: bool, known: frozenset[str] = frozenset()) -> ChangedRow:
     """A row with what is different about it."""
     present = row.after or row.before or {}
     what = CHANGED if row.before and row.after else BEGAN if row.after else ENDED
-    before = _by_column(row.before, phi=phi)
-    after = _by_column(row.after, phi=phi)
+    before = _by_column(row.before, phi=phi, known=known)
+    after = _by_column(row.after, phi=phi, known=known)
     unmasked = (row.before or {}, row.after or {})
     columns = tuple(
         Change(
@@ -260,14 +277,36 @@ def changed(row: RowChange, *, phi: bool) -> ChangedRow:
     return ChangedRow(table=row.table, what=what, key=first.value or "", columns=columns)
 
 
-def _changed_rows(touched: Touched | None, *, phi: bool) -> tuple[ChangedRow, ...]:
+def _changed_rows(
+    touched: Touched | None, *, phi: bool, known: frozenset[str]
+) -> tuple[ChangedRow, ...]:
     """The rows but for findings, which are told in words of their own."""
     rows = touched.rows if touched else ()
-    return tuple(changed(row, phi=phi) for row in rows if row.table != "fold_finding")
+    return tuple(changed(row, phi=phi, known=known) for row in rows if row.table != "fold_finding")
 
 
-def _by_column(row: dict[str, Any] | None, *, phi: bool) -> dict[str, Word]:
-    return {word.name: word for word in row_words(row or {}, phi=phi)}
+def _by_column(row: dict[str, Any] | None, *, phi: bool, known: frozenset[str]) -> dict[str, Word]:
+    return {word.name: word for word in row_words(row or {}, phi=phi, known=known)}
+
+
+def site_words(settings: FeedSettings) -> frozenset[str]:
+    """What a feed's settings name: places, services, classes, authorities and systems."""
+    maps = (
+        settings.units,
+        settings.facilities,
+        settings.services,
+        settings.classes,
+        settings.authorities,
+        settings.systems,
+    )
+    named = {word for known in maps for pair in known.items() for word in pair}
+    for sent, place in settings.beds.items():
+        named.update(sent.split("^"), place.split("/"))
+    return frozenset(named | {settings.facility})
+
+
+def _stored_words(twin: Twin) -> frozenset[str]:
+    return frozenset(str(row["word"]) for row in twin.query(_SITE_WORDS, {}))
 
 
 def _anew(twin: Twin, message: Message, raw: bytes | None) -> Translation | Rejection | None:

@@ -109,11 +109,18 @@ class _Place(NamedTuple):
 class _Knife:
     """How a message is taken apart: by its own delimiters, into no more parts than agreed."""
 
-    __slots__ = ("cut", "escape", "header", "left", "phi", "version")
+    __slots__ = ("cut", "escape", "header", "known", "left", "phi", "version")
 
-    def __init__(self, header: Header, version: str, phi: bool, most_parts: int) -> None:
+    def __init__(
+        self,
+        header: Header,
+        version: str,
+        phi: bool,
+        most_parts: int,
+        known: frozenset[str] = frozenset(),
+    ) -> None:
         self.header, self.version, self.phi = header, version, phi
-        self.left, self.cut = most_parts, False
+        self.left, self.cut, self.known = most_parts, False, known
         self.escape = header.escape if is_encoding(header.escape) else ""
 
     def joined(self, separator: str, parts: Iterable[Part]) -> str:
@@ -135,10 +142,14 @@ def explain(
     findings: Iterable[NotedFinding] = (),
     phi: bool = False,
     most_parts: int = MOST_PARTS,
+    known: frozenset[str] = frozenset(),
 ) -> ExplainedMessage:
-    """The message by names, with faults and findings at the fields they are about."""
+    """The message by names, with faults and findings at the fields they are about.
+
+    `known` are words of the site that may be shown where a place, service or authority stands.
+    """
     header = peek(raw) or Header()
-    knife = _Knife(header, version_named(header.version), phi, most_parts)
+    knife = _Knife(header, version_named(header.version), phi, most_parts, known)
     marked = _marked(faults, findings)
     segments = tuple(_segments(_text(raw, header), marked, knife))
     return ExplainedMessage(
@@ -304,7 +315,7 @@ def _component(text: str, at: int, named: Named, keys: tuple[str, ...], knife: _
 
 
 def _leaf(text: str, at: int, named: Named, keys: tuple[str, ...], knife: _Knife) -> Part:
-    hidden = not (knife.phi or passes(text, *keys))
+    hidden = not (knife.phi or passes(text, *keys, known=knife.known))
     return Part(
         number=at,
         name=named.name,

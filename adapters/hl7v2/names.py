@@ -4,8 +4,11 @@ The names of fields and components depend on the version and come from hl7apy, w
 first use: explaining a message needs them, translating one does not.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
+
+from adapters.hl7v2.codes import ACT_CODES, APPOINTMENT_STATUSES, CLASSES, GENDERS
 
 DEFAULT_VERSION = "2.5.1"
 NEWEST_VERSION = "2.8.2"
@@ -166,6 +169,8 @@ _MOVEMENT_FIELDS = (
     ("Responsible nursing ward", "XON"),
     ("Movement scope", "CWE"),
 )
+_DISPOSITIONS = tuple(f"{number:02}" for number in range(1, 43))
+"""Table 0112, whose ranges are free for sites."""
 _UPPER = {"id": "ID", "hl7": "HL7", "ssn": "SSN", "drg": "DRG", "ods": "ODS", "md": "MD"}
 
 
@@ -231,6 +236,49 @@ def datatype_named(datatype: str, version: str) -> Named:
     if described is None:
         return Named("", datatype)
     return Named("", datatype, _parts(described))
+
+
+@cache
+def codes_of(name: str) -> frozenset[str]:
+    """The codes of the table of a field (`PV1-2`, `SCH-25.1`), `CX.5` or a word of an event.
+
+    In capitals; with what the twin takes beside the standard's own codes.
+    """
+    import hl7apy
+
+    field, _, _ = _TABLED_WORDS.get(name, name).partition(".")
+    segment, _, number = field.partition("-")
+    found: set[str] = {*_MORE_CODES.get(name, ())}
+    for version in (DEFAULT_VERSION, NEWEST_VERSION):
+        library = hl7apy.load_library(version)
+        table = "HL70203" if name in ("type", "CX.5") or name.endswith(".5") else ""
+        entries = library.SEGMENTS.get(segment, ("", ()))[1] if number and not table else ()
+        if number and int(number) <= len(entries):
+            table = entries[int(number) - 1][1][4] or ""
+        found.update(library.TABLES.get(table, ("", ()))[1])
+    return frozenset(code.upper() for code in found)
+
+
+_TABLED_WORDS = {
+    "class": "PV1-2",
+    "sex": "PID-8",
+    "admit_source": "PV1-14",
+    "disposition": "PV1-36",
+}
+_MORE_CODES: dict[str, Iterable[str]] = {
+    "PV1-2": (*CLASSES, *ACT_CODES),
+    "class": (*CLASSES, *ACT_CODES),
+    "PID-8": GENDERS,
+    "sex": (*GENDERS, *GENDERS.values()),
+    "PV1-36": _DISPOSITIONS,
+    "disposition": _DISPOSITIONS,
+    "SCH-25.1": APPOINTMENT_STATUSES,
+    "ZBE-4": ("INSERT", "UPDATE", "CANCEL"),
+    "ZBE-6": TRIGGER_NAMES,
+    "EVN-1": TRIGGER_NAMES,
+    "ZBE-9.1": ("HMS",),
+    "type": ("start", "reference"),
+}
 
 
 def _parts(entries: Any, segment: str = "") -> tuple[Named, ...]:

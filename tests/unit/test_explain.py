@@ -253,6 +253,39 @@ def test_a_result_that_slipped_by_a_field_is_masked(segment: str, what: str) -> 
     assert leaked(*RESULT, segment, what=what, header=header) == []
 
 
+@pytest.mark.parametrize(
+    ("segment", "what"),
+    [
+        ("PID|1||4711^^^GEN^MR|||||Meiermann", "Meiermann"),
+        ("PID|1||4711^^^GEN^Meier", "Meier"),
+        ("PID|1||4711^^^^Meier", "Meier"),
+        ("PID|1||4711^^^Musterfrau^MR", "Musterfrau"),
+        ("PV1|1|Musterfrau|W1^3^A", "Musterfrau"),
+        ("PV1|1|I|Musterfrau Erika^3^A", "Musterfrau"),
+        ("PV1|1|I|W1^3^A|||||||Musterfrau", "Musterfrau"),
+    ],
+)
+def test_a_name_among_codes_and_places_is_masked(segment: str, what: str) -> None:
+    others = [own for own in (RESULT[0], ADMITTED) if own[:3] != segment[:3]]
+    assert leaked(*sorted([segment, *others]), what=what) == []
+
+
+def test_what_the_settings_name_is_shown() -> None:
+    explanation, _ = explain_bytes(
+        said("PID|1||4711^^^Hospital^MR", "PV1|1|I|Surgery^3^A"),
+        feed="adt",
+        settings=Settings.model_validate(
+            {"feeds": {"adt": {"units": {"Surgery": "S"}, "authorities": {"Hospital": "urn:h"}}}}
+        ),
+        received_at=NOON,
+        phi=False,
+        most=99,
+    )
+    assert explanation.content is not None
+    assert field(explanation.content, "PV1", 3).value == "Surgery^3^A"
+    assert field(explanation.content, "PID", 3).value == "9999^^^Hospital^MR"
+
+
 @pytest.mark.parametrize("sub_id", ["1", "12", "1.1.2.1", "1.0.0.1", "1.1.2.150456"])
 def test_a_sub_id_is_shown(sub_id: str) -> None:
     assert passes(sub_id, "OBX-4")
