@@ -12,7 +12,8 @@ import msgspec
 
 from adapters.files import BATCH, Found, Source, read_messages
 from adapters.hl7v2.observe import Observed, observe, trigger_event_shown
-from api.suggesting import suggestions
+from api.explaining import site_words
+from api.suggesting import Shown, suggestions
 from api.translating import DEFAULT_FEED, Reader, translated_hl7
 from twin_core.events import EncounterEvent, Rejection, Translation
 from twin_core.identifiers import Place
@@ -109,13 +110,15 @@ def check(
     settings: Settings,
     received_at: datetime,
     known_places: frozenset[Path] | None = None,
+    phi: bool = False,
 ) -> Report:
     """Read and translate every message as the feed would, and say what would become of it.
 
-    `known_places` are those of a store, to hold locations against. Raises FeedError for a file
+    `known_places` are those of a store, to hold locations against. Codes and places that could be
+    names are masked unless `phi`. Raises FeedError for a file
     that cannot be read.
     """
-    checking = _Checking(Reader(settings, feed, received_at), len(sources), known_places)
+    checking = _Checking(Reader(settings, feed, received_at), len(sources), known_places, phi)
     for source in sources:
         name = source.path.rpartition("/")[2]
         for found in read_messages(source, settings.limits):
@@ -144,10 +147,13 @@ class _Tally:
 
 
 class _Checking:
-    def __init__(self, reader: Reader, files: int, known_places: frozenset[Path] | None) -> None:
+    def __init__(
+        self, reader: Reader, files: int, known_places: frozenset[Path] | None, phi: bool
+    ) -> None:
         self._reader, self._known_places = reader, known_places
         self._feed = reader.feed or DEFAULT_FEED
         self._settings: FeedSettings = reader.settings.feed(self._feed)
+        self._shown = Shown(site_words(self._settings), phi)
         lenient = self._settings.model_copy(update={"strictness": "lenient", "profile": None})
         self._lenient = reader.settings.model_copy(update={"feeds": {"lenient": lenient}})
         self._report = Report(feed=self._feed, files=files)
@@ -188,7 +194,7 @@ class _Checking:
             )
             for name, (seen, fields) in sorted(self._sites.items())
         ]
-        report.suggestions = suggestions(report, self._sent, self._settings)
+        report.suggestions = suggestions(report, self._sent, self._settings, self._shown)
         return report
 
     def _rejected(self, found: Found, outcome: Rejection, example: str) -> None:
@@ -251,7 +257,7 @@ class _Checking:
     def _place(self, place: Place, example: str) -> None:
         path = (place.facility, place.unit, place.room, place.bed)
         if self._known_places is not None and any(path[1:]) and path not in self._known_places:
-            self._places.add(example, "/".join(path))
+            self._places.add(example, "/".join(self._shown.of("units", part) for part in path))
 
     def _trigger(self, trigger_event: str) -> TriggerCount:
         trigger_event = trigger_event_shown(trigger_event)
@@ -272,7 +278,7 @@ class _Checking:
         for sent in observed.codes:
             self._sent[sent.setting, sent.code] += 1
             if not sent.is_mapped and getattr(self._settings, sent.setting):
-                self._unmapped.add(example, sent.setting, sent.code)
+                self._unmapped.add(example, sent.setting, self._shown.of(sent.setting, sent.code))
         names = _names(observed.site_fields)
         for name in names:
             seen, fields = self._sites.setdefault(name, (Counter(), {}))

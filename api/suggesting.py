@@ -3,20 +3,39 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from adapters.disclosure import masked, passes
 from adapters.hl7v2.codes import ACT_CODES, CLASSES, TRIGGER_EVENTS
 from twin_core.settings import FeedSettings
 
 if TYPE_CHECKING:
     from api.checking import Report
 
+_FORMS = {"classes": "PV1-2", "services": "PV1-10", "authorities": "CX.4", "systems": "CX.5"}
+
+
+class Shown(NamedTuple):
+    """What of a sender's codes may be shown: what is known, or cannot be a name."""
+
+    known: frozenset[str]
+    phi: bool
+
+    def of(self, setting: str, code: str) -> str:
+        """The code for a map, or its shape; of a bed, part by part."""
+        name = _FORMS.get(setting, "PV1-3")
+        return "^".join(
+            part if self.phi or passes(part, name, known=self.known) else masked(part)
+            for part in code.split("^")
+        )
+
+
 _CODES = 20
 """Most codes of one map that are suggested."""
 
 
 def suggestions(
-    report: "Report", sent: Counter[tuple[str, str]], settings: FeedSettings
+    report: "Report", sent: Counter[tuple[str, str]], settings: FeedSettings, shown: "Shown"
 ) -> list[str]:
     """Lines for [feeds.NAME], each saying what the sample showed; nothing of it is certain."""
     kinds = {finding.code for finding in report.findings}
@@ -33,7 +52,7 @@ def suggestions(
         of = f"{report.lenient_would_take} of {report.rejected}"
         lines.append(f'strictness = "lenient"  # takes {of} that were rejected')
     lines += _triggers(report)
-    lines += _maps(sent, settings)
+    lines += _maps(sent, settings, shown)
     dropped = [field for segment in report.site_segments for field in segment.dropped]
     if dropped:
         lines.append(f"keep = {_listed([*settings.keep, *dropped])}  # in twin.message_field")
@@ -48,7 +67,7 @@ def _triggers(report: "Report") -> Iterator[str]:
             yield f'triggers.{name} = "ignore"  # or the event meant; messages: {counted.rejected}'
 
 
-def _maps(sent: Counter[tuple[str, str]], settings: FeedSettings) -> Iterator[str]:
+def _maps(sent: Counter[tuple[str, str]], settings: FeedSettings, shown: "Shown") -> Iterator[str]:
     for setting, note in _NOTES.items():
         known: dict[str, str] = getattr(settings, setting)
         lacking = [
@@ -57,6 +76,10 @@ def _maps(sent: Counter[tuple[str, str]], settings: FeedSettings) -> Iterator[st
             if name == setting and code not in known and _is_wanted(setting, code, known)
         ]
         for code, n in lacking[:_CODES]:
+            shape = shown.of(setting, code)
+            if shape != code:
+                yield f"# {setting}: {_quoted(shape)} is masked, --show-phi shows it; messages: {n}"
+                continue
             line = f"{setting}.{_quoted(code)} = {_quoted(_meant(setting, code))}"
             yield f"{line}  # {note}messages: {n}"
 

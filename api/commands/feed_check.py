@@ -19,6 +19,9 @@ _PLACES = "SELECT DISTINCT facility, unit, room, bed FROM twin.location"
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", metavar="FILE", nargs="+", help="a file or a folder of messages")
     parser.add_argument("--feed", metavar="NAME", default=DEFAULT_FEED, help="whose settings apply")
+    parser.add_argument(
+        "--show-phi", action="store_true", help="show names, numbers and text of patients too"
+    )
 
 
 def run(call: Call) -> int:
@@ -31,6 +34,7 @@ def run(call: Call) -> int:
         settings=call.settings,
         received_at=datetime.now(UTC),
         known_places=known,
+        phi=call.options.show_phi,
     )
     if call.terminal.as_json:
         call.terminal.json(report)

@@ -119,6 +119,21 @@ def test_places_are_held_against_a_store(tmp_path: Path) -> None:
         assert len(twin.query("FROM twin.message")) == 1
 
 
+def test_names_among_codes_are_suggested_only_on_demand(tmp_path: Path) -> None:
+    sample = tmp_path / "slipped.hl7"
+    who = PLAIN.replace(b"|I|W1^1^A", b"|Musterfrau|Erika^1^A").replace(b"GEN^MR", b"^Meier")
+    sample.write_bytes(who)
+    config = tmp_path / "site.toml"
+    config.write_text('[feeds.adt]\nunits = { "W2" = "W3" }\n')
+    call = ("feed", "check", str(sample), "--config", str(config))
+    for switches in ((), ("--json",)):
+        out = ran(*call, *switches)[1]
+        assert not [name for name in ("Musterfrau", "Erika", "Meier") if name in out]
+        assert "--show-phi" in out
+        shown = ran(*call, "--show-phi", *switches)[1]
+        assert not [name for name in ("Musterfrau", "Erika", "Meier") if name not in shown]
+
+
 def test_the_reports_say_nothing_of_patients() -> None:
     report = checked(SAMPLE)
     said = as_text(report) + msgspec.json.encode(report).decode()
