@@ -27,7 +27,7 @@ STRAY_BYTES = 64 * 1024
 HEAD_BYTES = 64 * 1024
 """How much is kept of a frame that is too long."""
 LINGER_S = 5.0
-"""How long the rest of such a frame is read and dropped, so that its answer arrives."""
+"""How long a connection may take to end: a sender reads its last answers in that time or never."""
 
 
 class Connection(asyncio.Protocol):
@@ -40,12 +40,13 @@ class Connection(asyncio.Protocol):
         self._dropped = self._stray = self._lingered = 0
         self._frame_since: float | None = None
         self._stray_since: float | None = None
-        self._closing_since: float | None = None
+        self._blocked_since: float | None = None
+        self._ending: asyncio.TimerHandle | None = None
         self._heard_at = self._loop.time()
         self._since = self._spoke_at = listener.clock.now()
         self._messages = 0
         self._settling: asyncio.TimerHandle | None = None
-        self._write_blocked = self._input_ended = self._refused = False
+        self._lingering = self._input_ended = self._refused = False
         self.peer, self._client = "?", ""
         self._answers = Answers(listener, self.peer)
 
@@ -62,8 +63,9 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._settling is not None:
-            self._settling.cancel()
+        for timer in (self._settling, self._ending):
+            if timer is not None:
+                timer.cancel()
         self._decoder.give_up(0)
         self._count_dropped()
         self._answers.abandon()
@@ -89,11 +91,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at, self._spoke_at = self._loop.time(), self._listener.clock.now()
-        if self._closing_since is not None:
-            self._lingered += len(data)
-            self._listener.count_dropped(len(data))
-            if self._lingered > 4 * self._listener.limits.frame_bytes:
-                self.transport.abort()
+        if self._lingering or self.transport.is_closing():
+            self._drop(len(data))
             return
         if self._settling is not None:
             self._settling.cancel()
@@ -106,36 +105,70 @@ class Connection(asyncio.Protocol):
         self._input_ended = True
         self._settle()
         # TLS knows no half-open connection: who ends it hears nothing more.
-        return self.outstanding > 0 and self.transport.get_extra_info("sslcontext") is None
+        if self.outstanding and self.transport.get_extra_info("sslcontext") is None:
+            return True
+        self.end_within(self._listener.mllp.frame_timeout_s)
+        return False
 
     def pause_writing(self) -> None:
         """The sender does not read its answers: stop reading its messages."""
-        self._write_blocked = True
-        self.transport.pause_reading()
+        self._blocked_since = self._loop.time()
+        self._hold_back()
 
     def resume_writing(self) -> None:
-        self._write_blocked = False
-        self._advance()
+        self._blocked_since = None
+        if not self._lingering and not self.transport.is_closing():
+            self._advance()
 
     def check_deadlines(self, now: float) -> None:
         """Disconnect a sender that is too slow, silent for too long, or does not speak MLLP."""
-        settings = self._listener.mllp
-        stray_s = min(STRAY_TIMEOUT_S, settings.frame_timeout_s)
-        if self._closing_since is not None:
-            if now - self._closing_since > LINGER_S:
-                self.transport.abort()
-        elif self._frame_since is not None and now - self._frame_since > settings.frame_timeout_s:
-            if not self._answers.full:
-                self.close("a frame was not finished in time")
-        elif self._stray_since is not None and now - self._stray_since > stray_s:
-            self.close("bytes outside any frame")
-        elif not self.outstanding and now - self._heard_at > settings.idle_timeout_s:
-            self.close("idle")
+        if self._lingering or self.transport.is_closing():
+            return
+        if reason := self._overdue(now):
+            self.close(reason)
 
     def close(self, reason: str) -> None:
         """Close after what is already written; what was not finished is dropped."""
-        LOG.info("closing the connection from %s: %s", self.peer, reason)
-        self.transport.close()
+        if not self.transport.is_closing():
+            LOG.info("closing the connection from %s: %s", self.peer, reason)
+            # Once only: asyncio forgets a TLS connection that is closed twice, and never ends it.
+            self.transport.close()
+        self.end_within(LINGER_S)
+
+    def end_within(self, seconds: float) -> None:
+        """The connection is over after so many seconds, also if its sender reads nothing more."""
+        if self._ending is not None:
+            if self._ending.when() <= self._loop.time() + seconds:
+                return
+            self._ending.cancel()
+        self._ending = self._loop.call_later(seconds, self.transport.abort)
+
+    def _overdue(self, now: float) -> str:
+        """What the sender has let pass, in words; empty where it is in time."""
+        settings = self._listener.mllp
+        frame_s = settings.frame_timeout_s
+        heard_at = None if self.outstanding else self._heard_at
+        for since, allowed_s, reason in (
+            (self._blocked_since, frame_s, "its answers are not read"),
+            (self._frame_since, frame_s, "a frame was not finished in time"),
+            (self._stray_since, min(STRAY_TIMEOUT_S, frame_s), "bytes outside any frame"),
+            (heard_at, settings.idle_timeout_s, "idle"),
+        ):
+            if since is not None and now - since > allowed_s:
+                return reason
+        return ""
+
+    def _drop(self, size: int) -> None:
+        """Bytes have come after the end of what is heard: they are counted, up to a limit."""
+        self._lingered += size
+        self._listener.count_dropped(size)
+        if self._lingered > 4 * self._listener.limits.frame_bytes:
+            self.transport.abort()
+
+    def _hold_back(self) -> None:
+        """Read nothing for now; a sender that is not read cannot be late meanwhile."""
+        self.transport.pause_reading()
+        self._frame_since = self._stray_since = None
 
     def _advance(self) -> None:
         """Submit the frames that are whole, then see what the rest is."""
@@ -144,8 +177,8 @@ class Connection(asyncio.Protocol):
             self._stray = 0
             self._take(frames)
         self._count_dropped()
-        if self._answers.full or self._write_blocked:
-            self.transport.pause_reading()
+        if self._answers.full or self._blocked_since is not None:
+            self._hold_back()
             return
         self.transport.resume_reading()
         self._see_rest()
@@ -203,7 +236,8 @@ class Connection(asyncio.Protocol):
         fault = Fault(
             where="MSH^1", code=TOO_LONG, reason=f"The message is longer than {limit} bytes."
         )
-        self._closing_since = self._loop.time()
+        self._lingering = True
+        self.end_within(LINGER_S)
         outcome = rejection(head, self._listener.feed, "AR", (fault,))
         self._submit([self._listener.wrapped(head, outcome, self.peer)])
 
@@ -248,13 +282,14 @@ class Connection(asyncio.Protocol):
             return
         if due:
             self.transport.write(due)
-        if self._closing_since is not None:
+        if self._lingering:
             if not self.outstanding and self.transport.can_write_eof():
                 self.transport.write_eof()
-        elif was_full and not self._write_blocked:
+        elif was_full and self._blocked_since is None:
             self._advance()
         if self._input_ended and not self.outstanding:
             self.transport.close()
+            self.end_within(self._listener.mllp.frame_timeout_s)
 
 
 def _on_loop(

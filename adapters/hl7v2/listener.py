@@ -1,8 +1,9 @@
 """The MLLP listener: an asyncio server that answers every message once it is durable."""
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -32,6 +33,8 @@ from twin_core.settings import (
 FORMAT = "hl7v2"
 _SWEEP_S = 0.25
 _CLOSING_S = 5.0
+_FAREWELL_S = 1.0
+"""How long a stop waits for answers that are due, and then for each sender to read what it has."""
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _REMEMBERED = 10_000
 """Messages that could not be applied, kept until their deferred answers are due."""
@@ -119,13 +122,11 @@ class MllpListener:
         self._server.close()
         for handshake in tuple(self._handshakes):
             handshake.cancel()
-        deadline = asyncio.get_running_loop().time() + _CLOSING_S
-        while any(connection.outstanding for connection in self._connections):
-            if asyncio.get_running_loop().time() > deadline:
-                break
-            await asyncio.sleep(0.01)
+        await _until(lambda: not any(c.outstanding for c in self._connections), _CLOSING_S)
         for connection in tuple(self._connections):
             connection.close("the listener stops")
+            connection.end_within(_FAREWELL_S)
+        await _until(lambda: not self._connections, 2 * _FAREWELL_S)
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -279,6 +280,14 @@ class MllpListener:
             now = loop.time()
             for connection in tuple(self._connections):
                 connection.check_deadlines(now)
+
+
+async def _until(come: Callable[[], bool], seconds: float) -> None:
+    """Wait for something to come about, no longer than so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not come():
+                await asyncio.sleep(0.01)
 
 
 def ack_series(started_at: datetime, port: int) -> str:

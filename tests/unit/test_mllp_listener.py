@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import sys
 from pathlib import Path
 
@@ -179,6 +180,114 @@ def test_a_sender_that_never_reads_its_answers_is_not_read_either():
             assert len(recorder.receipts) - seen <= OUTSTANDING
             assert seen < 400 * 200
             writer.transport.abort()
+
+    run(scenario())
+
+
+@contextlib.asynccontextmanager
+async def unread(listener, connect=asyncio.open_connection):
+    """A sender whose answers stay in the listener's hands, and its connection in the listener."""
+    _, writer = await connect("127.0.0.1", listener.port, limit=1)
+    writer.transport.pause_reading()
+    await until(lambda: listener._connections)
+    [connection] = listener._connections
+    ends = (connection.transport, socket.SO_SNDBUF), (writer.transport, socket.SO_RCVBUF)
+    for transport, buffer in ends:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 4096)
+    try:
+        yield writer, connection
+    finally:
+        writer.transport.abort()
+
+
+async def fill(writer, connection, size):
+    """Send until so much of the answers waits in the listener."""
+    sent = framed(message("X" * 250)) * 20
+    while connection.transport.get_write_buffer_size() < size:
+        writer.write(sent)
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("frame_timeout_s", "idle_timeout_s", "reason"),
+    [(0.4, 3600, "its answers are not read"), (30, 0.4, "idle")],
+)
+def test_a_sender_that_never_reads_its_answers_is_disconnected(
+    frame_timeout_s, idle_timeout_s, reason, caplog, monkeypatch
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("adapters.hl7v2.connection.LINGER_S", 0.6)
+
+    async def scenario():
+        recorder = Recorder(frame_timeout_s=frame_timeout_s, idle_timeout_s=idle_timeout_s)
+        async with listening(recorder) as listener:
+            async with unread(listener) as (writer, connection):
+                await fill(writer, connection, 64 * 1024)
+                await until(lambda: listener.status().connections == 0, 8)
+
+    run(scenario())
+    assert caplog.text.count("closing the connection") == 1
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [(b"GET / HTTP/1.1", "bytes outside"), (b"\x0bMSH|^~", "a frame was not finished in time")],
+)
+def test_what_is_closed_ends_though_its_answers_are_not_read(last, reason, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("adapters.hl7v2.connection.LINGER_S", 0.6)
+
+    async def scenario():
+        async with listening(Recorder(frame_timeout_s=0.4)) as listener:
+            async with unread(listener) as (writer, connection):
+                connection.transport.set_write_buffer_limits(high=1 << 30)
+                await fill(writer, connection, 1)
+                writer.write(last)
+                await until(lambda: listener.status().connections == 0, 8)
+
+    run(scenario())
+    assert caplog.text.count("closing the connection") == 1
+    assert reason in caplog.text
+
+
+def test_a_sender_that_ends_and_reads_nothing_does_not_stay():
+    async def scenario():
+        async with listening(Recorder(frame_timeout_s=0.4)) as listener:
+            async with unread(listener) as (writer, connection):
+                connection.transport.set_write_buffer_limits(high=1 << 30)
+                await fill(writer, connection, 1)
+                writer.write_eof()
+                await until(lambda: listener.status().connections == 0, 8)
+
+    run(scenario())
+
+
+def test_a_stop_does_not_wait_for_a_sender_that_never_reads():
+    async def scenario():
+        async with listening(Recorder()) as listener:
+            async with unread(listener) as (writer, connection):
+                await fill(writer, connection, 64 * 1024)
+                await asyncio.wait_for(listener.close(), 9)
+                assert listener.status().connections == 0
+
+    run(scenario())
+
+
+def test_a_frame_is_not_late_while_its_sender_is_not_read():
+    async def scenario():
+        async with listening(Recorder(frame_timeout_s=30)) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(framed(message("1")) + framed(message("2"))[:20])
+            await reader.readuntil(b"\x1c\r")
+            [connection] = listener._connections
+            await asyncio.sleep(0.3)
+            connection.pause_writing()
+            connection.check_deadlines(asyncio.get_running_loop().time() + 29.9)
+            connection.resume_writing()
+            writer.write(framed(message("2"))[20:])
+            assert b"MSA|AA|2\r" in await reader.readuntil(b"\x1c\r")
+            writer.close()
 
     run(scenario())
 

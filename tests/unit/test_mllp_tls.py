@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
+import socket
 import ssl
 import sys
 import warnings
@@ -286,6 +288,31 @@ def test_a_deferred_answer_comes_over_the_same_secured_connection(site):
             assert listener.status().undelivered == 1
 
     run(scenario())
+
+
+def test_a_client_that_never_reads_its_answers_is_disconnected(site, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("adapters.hl7v2.connection.LINGER_S", 0.6)
+    monkeypatch.setattr("adapters.hl7v2.tls.FAREWELL_S", 60)
+
+    async def scenario():
+        async with listening(site.tls(), mllp={"frame_timeout_s": 0.5}) as listener:
+            _, writer = await connect(listener, site.client())
+            writer.transport.pause_reading()
+            await until(lambda: listener._connections)
+            [connection] = listener._connections
+            size = connection.transport.get_write_buffer_size
+            ends = (connection.transport, socket.SO_SNDBUF), (writer.transport, socket.SO_RCVBUF)
+            for transport, buffer in ends:
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 4096)
+            while listener.status().connections and size() <= 512 * 1024:
+                writer.write(framed(message("X" * 250)) * 100)
+                await asyncio.sleep(0.02)
+            await until(lambda: listener.status().connections == 0, 8)
+            writer.transport.abort()
+
+    run(scenario())
+    assert caplog.text.count("its answers are not read") == 1
 
 
 def test_closing_ends_handshakes_too(site):
