@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from adapters.hl7v2.counting import OpenConnection
 from adapters.hl7v2.dues import LOG, Answers, Turn
 from adapters.hl7v2.header import peek
+from adapters.hl7v2.keepalive import keep_alive
 from adapters.hl7v2.mllp import FrameDecoder, Progress
 from adapters.hl7v2.refusal import TOO_LONG
 from adapters.hl7v2.tls import client_name
@@ -61,6 +62,8 @@ class Connection(asyncio.Protocol):
             self._refused = True
             LOG.warning("refused a connection from %s: %s", self.peer, refusal)
             self.transport.abort()
+            return
+        keep_alive(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._settling, self._ending):

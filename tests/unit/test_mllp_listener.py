@@ -321,6 +321,25 @@ def test_who_does_not_speak_mllp_is_disconnected(sent, reason, caplog):
     assert reason in caplog.text
 
 
+def test_a_sender_that_vanishes_is_asked_whether_it_is_there():
+    async def scenario():
+        async with listening(Recorder()) as listener:
+            _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            await until(lambda: listener._connections)
+            [connection] = listener._connections
+            accepted = connection.transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                times = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                idle, interval, count = (
+                    accepted.getsockopt(socket.IPPROTO_TCP, option) for option in times
+                )
+                assert 0 < idle + interval * count <= 300
+            writer.close()
+
+    run(scenario())
+
+
 def test_stray_bytes_between_frames_are_dropped_and_counted():
     async def scenario():
         async with listening(Recorder()) as listener:
