@@ -27,6 +27,8 @@ STRAY_BYTES = 64 * 1024
 """How long, and how much of, something that is not MLLP is put up with."""
 HEAD_BYTES = 64 * 1024
 """How much is kept of a frame that is too long."""
+TLS_RECORD = b"\x16\x03"
+"""What TLS begins with: a handshake record of a version 3 (RFC 8446, 5.1)."""
 LINGER_S = 5.0
 """How long a connection may take to end: a sender reads its last answers in that time or never."""
 
@@ -48,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._messages = 0
         self._settling: asyncio.TimerHandle | None = None
         self._lingering = self._input_ended = self._refused = False
+        self._opening = b""
         self.peer, self._client = "?", ""
         self._answers = Answers(listener, self.peer)
 
@@ -96,6 +99,11 @@ class Connection(asyncio.Protocol):
         self._heard_at, self._spoke_at = self._loop.time(), self._listener.clock.now()
         if self._lingering or self.transport.is_closing():
             self._drop(len(data))
+            return
+        if len(self._opening) < len(TLS_RECORD) and self._opens_tls(data):
+            self._drop(len(data))
+            LOG.warning("%s: this looks like TLS; this feed has none", self.peer)
+            self.close("TLS where none is spoken")
             return
         if self._settling is not None:
             self._settling.cancel()
@@ -160,6 +168,12 @@ class Connection(asyncio.Protocol):
             if since is not None and now - since > allowed_s:
                 return reason
         return ""
+
+    def _opens_tls(self, received: bytes) -> bool:
+        """Whether the first bytes of a connection without TLS are those of TLS."""
+        self._opening += received[: len(TLS_RECORD) - len(self._opening)]
+        plain = self.transport.get_extra_info("sslcontext") is None
+        return plain and self._opening == TLS_RECORD
 
     def _drop(self, size: int) -> None:
         """Bytes have come after the end of what is heard: they are counted, up to a limit."""

@@ -23,6 +23,9 @@ HANDSHAKE_S = 10.0
 FAREWELL_S = 2.0
 """How long the other side may take to agree to the end."""
 
+NAME_CHARACTERS = 100
+"""How much of a name in a certificate is worth telling."""
+
 _MINIMUM = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -58,7 +61,9 @@ class Certificates:
         allowed = self._settings.clients
         if not allowed or client in allowed:
             return ""
-        return "the name in its certificate is not among the feed's clients"
+        # As a literal, so that nobody writes lines of their own into the log.
+        shown = repr(client[:NAME_CHARACTERS]) if client else "none"
+        return f"the name in its certificate, {shown}, is not among the feed's clients"
 
     def _stamps(self) -> tuple[tuple[int, int], ...]:
         return tuple(map(_stamp, self._settings.files()))
@@ -185,11 +190,15 @@ def _unusable(where: str, name: str, path: Path, error: Exception) -> Configurat
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return error.reason or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) if isinstance(error, OSError) else type(error).__name__
+    """What went wrong, in words and without content; never empty."""
+    said: str | None = None
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = f"{error.reason}: {error.verify_message}"
+    elif isinstance(error, ssl.SSLError):
+        said = error.reason
+    elif isinstance(error, OSError):
+        said = error.strerror or str(error)
+    return said or type(error).__name__
 
 
 def _stamp(path: Path) -> tuple[int, int]:

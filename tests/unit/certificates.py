@@ -33,13 +33,15 @@ class Authority:
         self.file = folder / f"{name.replace(' ', '-')}.pem"
         self.file.write_bytes(own.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name, *, ends_at=None, client=False, password=None):
+    def issue(self, name, *, begins_at=None, ends_at=None, client=False, password=None):
         """Files of a certificate and of its key; the certificate is for 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
         use = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         hosts = x509.SubjectAlternativeName([x509.DNSName("localhost")])
         made = (
-            _unsigned(_name(name), self._name, key.public_key(), ends_at or NOW + 90 * DAY)
+            _unsigned(
+                _name(name), self._name, key.public_key(), ends_at or NOW + 90 * DAY, begins_at
+            )
             .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
             .add_extension(hosts, critical=False)
             .sign(self._key, hashes.SHA256())
@@ -61,13 +63,13 @@ def _name(text):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _unsigned(subject, issuer, key, ends_at):
+def _unsigned(subject, issuer, key, ends_at, begins_at=None):
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(min(NOW, ends_at) - 2 * DAY)
+        .not_valid_before(begins_at or min(NOW, ends_at) - 2 * DAY)
         .not_valid_after(ends_at)
     )

@@ -340,6 +340,24 @@ def test_a_sender_that_vanishes_is_asked_whether_it_is_there():
     run(scenario())
 
 
+@pytest.mark.parametrize("chunks", [(b"\x16\x03\x01\x02\x00\x01",), (b"\x16", b"\x03\x01")])
+def test_tls_where_none_is_spoken_is_told_and_closed_at_once(chunks, caplog):
+    async def scenario():
+        async with listening(Recorder()) as listener:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            for chunk in chunks:
+                writer.write(chunk)
+                await asyncio.sleep(0.05)
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 2) == b""
+            await until(lambda: listener.status().connections == 0)
+            writer.close()
+
+    run(scenario())
+    [told] = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "this looks like TLS; this feed has none" in told
+
+
 def test_stray_bytes_between_frames_are_dropped_and_counted():
     async def scenario():
         async with listening(Recorder()) as listener:

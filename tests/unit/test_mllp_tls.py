@@ -182,6 +182,51 @@ def test_only_clients_that_are_named_are_heard(site):
     run(scenario())
 
 
+def test_a_client_that_is_not_named_is_told_by_the_name_it_came_with(site, caplog):
+    async def scenario():
+        async with listening(site.mutual(clients=("pas",))) as listener:
+            for name in ("lab", "x\n\x1b[2J\u202e"):
+                made = site.authority.issue(name, client=True)
+                assert await heard(listener, site.client(made)) == b""
+            await until(lambda: listener.status().refused_connections == 2)
+
+    run(scenario())
+    assert "the name in its certificate, 'lab', is not among" in caplog.text
+    assert r"'x\n\x1b[2J\u202e'" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [
+        ("expired", "certificate has expired"),
+        ("future", "certificate is not yet valid"),
+        ("stranger", "unable to get local issuer certificate"),
+        ("gone", "ConnectionResetError"),
+    ],
+)
+def test_why_a_handshake_failed_is_told(site, who, words, caplog):
+    async def scenario():
+        issue, end = site.authority.issue, NOW - DAY
+        made = {
+            "expired": lambda: issue("old", client=True, ends_at=end),
+            "future": lambda: issue("new", client=True, begins_at=NOW + DAY),
+            "stranger": lambda: site.strangers.issue("lab", client=True),
+        }
+        async with listening(site.mutual()) as listener:
+            if who in made:
+                assert await heard(listener, site.client(made[who]())) == b""
+            else:
+                _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+                await until(lambda: listener.status().handshakes == 1)
+                writer.close()
+            await until(lambda: listener.status().refused_connections == 1)
+
+    run(scenario())
+    [told] = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert words in told
+
+
 def test_tls_1_2_is_spoken_unless_it_is_too_old_for_the_site(site):
     async def scenario():
         for minimum, answer in (("TLSv1.2", b"MSA|AA|1"), ("TLSv1.3", b"")):
