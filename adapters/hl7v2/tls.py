@@ -7,15 +7,19 @@ change: a renewed one holds from the next connection on.
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from adapters.hl7v2.dues import LOG
+from twin_core.clock import Clock, SystemClock
 from twin_core.errors import ConfigurationError
 from twin_core.settings import TlsSettings
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from adapters.hl7v2.listener import MllpListener
 
 HANDSHAKE_S = 10.0
@@ -32,11 +36,14 @@ _MINIMUM = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3
 class Certificates:
     """What a listener shows and whom it trusts; `where` names the settings, such as `mllp.tls`.
 
-    Raises ConfigurationError where a file is missing, damaged, or does not fit another.
+    The clock is the machine's, by which the other side judges too, and not a hospital's that may
+    run faster. Raises ConfigurationError where a file is missing, damaged, or does not fit another.
     """
 
-    def __init__(self, where: str, settings: TlsSettings) -> None:
+    def __init__(self, where: str, settings: TlsSettings, clock: Clock | None = None) -> None:
         self._where, self._settings = where, settings
+        self._clock = clock or SystemClock()
+        self._again_at: datetime | None = None
         self._stamp = self._stamps()
         self._context = _context(where, settings)
         self.expires_at = expires_at(where, settings)
@@ -44,17 +51,28 @@ class Certificates:
     def context(self) -> ssl.SSLContext:
         """The context for the next connection; files that have changed are read again."""
         stamp = self._stamps()
-        if stamp != self._stamp:
-            self._stamp = stamp
+        begun = self._again_at is not None and self._clock.now() >= self._again_at
+        if stamp != self._stamp or begun:
+            self._stamp, self._again_at = stamp, None
             try:
-                context = _context(self._where, self._settings)
-                self.expires_at = expires_at(self._where, self._settings)
-                self._context = context
-                LOG.info("%s was read again; it expires %s", self._where, self.expires_at)
+                self._renew()
             except ConfigurationError as error:
                 # Half a renewal: what was good stays in use until the files fit each other.
                 LOG.error("%s changed and is not usable: %s", self._where, error)
         return self._context
+
+    def _renew(self) -> None:
+        """Take what the files say now; ConfigurationError where nobody would accept it today."""
+        context = _context(self._where, self._settings)
+        chain = _chain(self._where, self._settings)
+        own, now = chain[0], self._clock.now()
+        if own.not_valid_after_utc <= now:
+            raise _outside(self._where, f"ended {own.not_valid_after_utc}")
+        if own.not_valid_before_utc > now:
+            self._again_at = own.not_valid_before_utc
+            raise _outside(self._where, f"begins {own.not_valid_before_utc}, and is taken then")
+        self._context, self.expires_at = context, _first_end(chain)
+        LOG.info("%s was read again; it expires %s", self._where, self.expires_at)
 
     def refusal(self, client: str) -> str:
         """Why a client with this name in its certificate may not connect; empty where it may."""
@@ -149,14 +167,21 @@ def client_name(transport: asyncio.Transport) -> str:
 
 def expires_at(where: str, settings: TlsSettings) -> datetime:
     """When the listener's own certificate ends, or one that it sends along, if that is sooner."""
+    return _first_end(_chain(where, settings))
+
+
+def _first_end(chain: "Sequence[Certificate]") -> datetime:
+    return min(certificate.not_valid_after_utc for certificate in chain)
+
+
+def _chain(where: str, settings: TlsSettings) -> "Sequence[Certificate]":
     # Takes a tenth of a second to import; only listeners with TLS pay for it.
     from cryptography import x509
 
     try:
-        chain = x509.load_pem_x509_certificates(settings.certificate.read_bytes())
+        return x509.load_pem_x509_certificates(settings.certificate.read_bytes())
     except (OSError, ValueError) as error:
         raise _unusable(where, "certificate", settings.certificate, error) from error
-    return min(certificate.not_valid_after_utc for certificate in chain)
 
 
 def _context(where: str, settings: TlsSettings) -> ssl.SSLContext:
@@ -178,6 +203,14 @@ def _context(where: str, settings: TlsSettings) -> ssl.SSLContext:
             raise _unusable(where, "client_authority", settings.client_authority, error) from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _outside(where: str, when: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The certificate of {where} is not valid now.",
+        why=f"It {when}.",
+        do="Put a certificate there that is valid now; until then the one before stays in use.",
+    )
 
 
 def _unusable(where: str, name: str, path: Path, error: Exception) -> ConfigurationError:

@@ -19,6 +19,7 @@ from certificates import DAY, NOW, Authority
 from mllp_peers import Projecting, Recorder, Sender, run, until
 
 from adapters.hl7v2 import MllpListener, framed
+from adapters.hl7v2.tls import Certificates
 from twin_core.errors import ConfigurationError
 from twin_core.settings import FeedSettings, LimitSettings, TlsSettings
 
@@ -389,6 +390,38 @@ def test_a_renewed_certificate_holds_from_the_next_connection_on(site):
                 connected.close()
 
     run(scenario())
+
+
+class Hands:
+    """A clock that shows what it is set to."""
+
+    def __init__(self):
+        self.shown = NOW
+
+    def now(self):
+        return self.shown
+
+
+@pytest.mark.parametrize("who", ["expired", "not yet valid"])
+def test_a_renewal_that_nobody_would_accept_leaves_the_good_one_in_use(site, who, caplog):
+    clock = Hands()
+    held = Certificates("mllp.tls", site.tls(), clock)
+    good = held.context()
+    when = {
+        "expired": {"ends_at": NOW - DAY},
+        "not yet valid": {"begins_at": NOW + DAY, "ends_at": NOW + 300 * DAY},
+    }
+    certificate, key = site.authority.issue("renewed", **when[who])
+    _replace(certificate, site.certificate)
+    _replace(key, site.key)
+    for _ in range(3):
+        assert held.context() is good
+    assert held.expires_at == NOW + 90 * DAY
+    [told] = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert "not valid now" in told
+    clock.shown = NOW + DAY
+    assert (held.context() is good) is (who == "expired")
+    assert held.expires_at == NOW + (90 if who == "expired" else 300) * DAY
 
 
 def _replace(source, target):
