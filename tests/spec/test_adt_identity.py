@@ -578,6 +578,124 @@ def test_a42_makes_two_visits_one(told):
     )
 
 
+# --- visits that some messages name by their account only ---------------------------------------
+
+
+def test_a_message_that_names_only_the_account_is_about_its_visit(told):
+    told(
+        """
+        event | at          | id | account | visit | bed     | admitted
+        A01   | 11-01 08:00 | P1 | A1      | -     | ICU-1-A | 11-01 08:00
+        A02   | 11-01 09:00 | P1 | A1      | V1    | MED-7-1 | -
+        A02   | 11-01 10:00 | P1 | A1      | -     | SUR-2-2 | -
+        """,
+        visits="visit | patient | account | beds\n V1 | P1 | A1 | ICU-A MED-1 SUR-2",
+    )
+
+
+def test_of_several_visits_of_an_account_the_one_open_then_is_meant(told):
+    told(
+        """
+        event | at          | id | account | visit | bed     | admitted
+        A01   | 11-01 08:00 | P1 | A1      | V1    | ICU-1-A | 11-01 08:00
+        A03   | 11-01 09:00 | P1 | A1      | -     | ICU-1-A | -
+        A01   | 11-01 10:00 | P1 | A1      | V2    | MED-7-1 | 11-01 10:00
+        A02   | 11-01 11:00 | P1 | A1      | -     | SUR-2-2 | -
+        """,
+        visits="""
+        visit | patient | account | beds
+        V1    | P1      | A1      | ICU-A
+        V2    | P1      | A1      | MED-1 SUR-2
+        """,
+    )
+
+
+def test_what_was_over_before_a_numbered_visit_began_was_another_one(told):
+    told(
+        """
+        event | at          | id | account | visit | bed     | admitted
+        A01   | 11-01 08:00 | P1 | A1      | -     | ICU-1-A | 11-01 08:00
+        A03   | 11-01 09:00 | P1 | A1      | -     | ICU-1-A | -
+        A01   | 11-01 10:00 | P1 | A1      | V2    | MED-7-1 | 11-01 10:00
+        A03   | 11-01 11:00 | P1 | A1      | V2    | MED-7-1 | -
+        A01   | 11-01 12:00 | P1 | A1      | -     | SUR-2-2 | 11-01 12:00
+        A02   | 11-01 13:00 | P1 | A1      | -     | SUR-2-3 | -
+        """,
+        visits="""
+        visit | patient | account | beds
+        A1    | P1      | A1      | ICU-A SUR-2 SUR-3
+        V2    | P1      | A1      | MED-1
+        """,
+    )
+
+
+def test_an_account_of_two_patients_brings_nothing_of_one_to_the_other(told):
+    told(
+        """
+        event | at          | id | account | visit | bed     | admitted
+        A01   | 11-01 08:00 | P1 | A1      | V1    | ICU-1-A | 11-01 08:00
+        A01   | 11-01 08:00 | P2 | A1      | V2    | MED-7-1 | 11-01 08:00
+        A02   | 11-01 09:00 | P1 | A1      | -     | ICU-1-B | -
+        A02   | 11-01 09:30 | P2 | A1      | -     | MED-7-2 | -
+        A02   | 11-01 10:00 | P3 | A1      | -     | SUR-2-2 | -
+        """,
+        visits="""
+        visit | patient | account | beds
+        V1    | P1      | A1      | ICU-A ICU-B
+        V2    | P2      | A1      | MED-1 MED-2
+        A1    | P3      | A1      | SUR-2
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "A40 | 11-01 12:00 | P1 | P2 | -  | -  | - | -",
+        "A44 | 11-01 08:30 | P2 | P1 | A1 | A1 | - | -",
+    ],
+)
+def test_a_message_that_names_only_the_account_follows_the_patient(told, identity):
+    told(
+        f"""
+        event | at          | id | was | account | account was | visit | bed
+        A01   | 11-01 08:00 | P1 | -   | A1      | -           | V1    | ICU-1-A
+        {identity}
+        A02   | 11-01 09:00 | P2 | -   | A1      | -           | -     | ICU-1-B
+        """,
+        visits="visit | beds\n V1 | ICU-A ICU-B",
+    )
+
+
+@pytest.mark.parametrize("event", ["A41", "A49"])
+def test_a_message_that_names_only_another_number_of_the_account_is_about_its_visit(told, event):
+    told(
+        f"""
+        event   | at          | id | was | account | account was | visit | bed
+        A01     | 11-01 08:00 | P1 | -   | A1      | -           | V1    | ICU-1-A
+        {event} | 11-01 08:30 | P1 | P1  | A2      | A1          | -     | -
+        A02     | 11-01 09:00 | P1 | -   | A2      | -           | -     | ICU-1-B
+        """,
+        visits="visit | beds\n V1 | ICU-A ICU-B",
+    )
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_where_two_open_visits_of_an_account_may_be_meant_a_finding_says_so(twin, order):
+    site = Site(twin)
+    drawing = """
+        event | at          | id | account | visit | bed
+        A01   | 11-01 08:00 | P1 | A1      | V1    | ICU-1-A
+        A01   | 11-01 08:05 | P1 | A1      | V2    | MED-7-1
+        A02   | 11-01 09:00 | P1 | A1      | -     | ICU-1-B
+    """
+    site.hears(table(drawing), order)
+    names = site._names("encounter")
+    rows = twin.query("SELECT subject FROM twin.finding WHERE kind = 'ambiguous_account'")
+    assert [names[r["subject"]] for r in rows if r["subject"] in names] == ["A1"]
+    assert {v["visit"]: v["beds"] for v in site.visits()}["V1"] == "ICU-A"
+
+
 @pytest.mark.parametrize("kept", ["V1", "V2"])
 def test_merged_visits_began_when_the_first_of_them_did(told, kept):
     told(

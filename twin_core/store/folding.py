@@ -5,24 +5,26 @@ each fold finds what it asks for: people and places first, then encounters, then
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import duckdb
 
-from twin_core.events import DeviceStated, LocationStated
+from twin_core.events import DeviceStated, Event, LocationStated
 from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
+from twin_core.store.facts import Fact
 from twin_core.store.fold.account import Accounts, fold_accounts
 from twin_core.store.fold.appointment import attending, fold_appointment
-from twin_core.store.fold.belonging import accounts_named, is_known
+from twin_core.store.fold.belonging import accounts_named, belonging, is_known
+from twin_core.store.fold.by_account import NumberedVisit, Shared, is_of_account, share
 from twin_core.store.fold.device import device_id_of, fold_census, fold_device, fold_directory
 from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
 from twin_core.store.fold.locations import Path, fold_location, path_at, path_identifier
 from twin_core.store.fold.observation import fold_device_events, fold_results
 from twin_core.store.fold.patient import fold_people
 from twin_core.store.fold.records import Key
-from twin_core.store.fold.rows import Account, EntityRow, Resolver, plain_account
+from twin_core.store.fold.rows import Account, EntityRow, Resolver, finding_row, plain_account
 from twin_core.store.messages import Filed
 from twin_core.store.nodes import Nodes
 from twin_core.store.places import Places, Touched
@@ -40,8 +42,10 @@ from twin_core.store.subjects import (
     RESULT,
     subject_of,
 )
-from twin_core.store.tables import ENTITIES
-from twin_core.store.units import Unit, Units, owners_where
+from twin_core.store.tables import BY_NAME, ENTITIES
+from twin_core.store.units import Unit, Units, owners_where, visits_of
+
+_ENCOUNTER_COLUMNS = tuple(column.name for column in BY_NAME["encounter"].columns)
 
 _LOCATED = (("stay", ENCOUNTER), ("device", DEVICE), ("appointment_resource", APPOINTMENT))
 
@@ -72,6 +76,8 @@ class Folding:
         self._closed: list[tuple[EntityRow, int]] = []
         self._dirty: dict[str, set[int]] = defaultdict(set)
         self._sighted: list[Identifier] = []
+        self._shared: dict[int, Shared] = {}
+        self._given: dict[int, list[Fact]] = {}
 
     def forget(self) -> None:
         """Drop whatever is remembered and not committed."""
@@ -97,6 +103,7 @@ class Folding:
         self._fold_accounts(accounts_before)
         self._fold_places(filed)
         self._follow_renamed(named_before)
+        self._bring_accounts_together()
         self._fold_encounters()
         self._fold_appointments()
         self._fold_devices(filed, devices_before)
@@ -282,8 +289,102 @@ class Folding:
         self._fetch_asked(units)
         resolver = self._resolver()
         for unit in units:
+            self._replace(unit, self._encounter_rows(unit, resolver))
+
+    def _encounter_rows(self, unit: Unit, resolver: Resolver) -> list[EntityRow]:
+        identifiers = self.nodes.identifiers(unit.owner)
+        facts: Sequence[Fact] = unit.facts
+        shared = self._shared.get(unit.owner)
+        if shared is not None:
+            facts = shared.kept
+        elif unit.owner in self._given:
+            facts = sorted([*facts, *self._given[unit.owner]], key=lambda fact: fact.order)
+        rows = fold_encounter(facts, identifiers, resolver, self._precedence)
+        if shared is not None and rows:
+            encounter_id = encounter_id_of(identifiers)
+            known_at = facts[-1].recorded_at
+            rows += [finding_row(note, encounter_id, known_at) for note in shared.notes]
+        return rows
+
+    def _bring_accounts_together(self) -> None:
+        """Share the facts that name only an account among the visits of it that have numbers."""
+        self._shared, self._given = {}, {}
+        if not self.nodes.account_visits:
+            return
+        named = self._account_visits_touched()
+        if not named:
+            return
+        self.nodes.learn([(ENCOUNTER, account) for account in named])
+        owners = {self.nodes.family(self.nodes.number(ENCOUNTER, one)) for one in named}
+        self._dirty[ENCOUNTER] |= owners
+        resolver = self._resolver()
+        ids = {self._account(account).account_id for account in named}
+        patients = self._patients_of(self.units.fetch(ENCOUNTER, owners), resolver)
+        self._refold(ENCOUNTER, visits_of(self._connection, ids, patients))
+        units = self.units.fetch(ENCOUNTER, self._dirty[ENCOUNTER])
+        self._fetch_asked(units)
+        visits = self._numbered_visits(units, named, resolver)
+        for unit in units:
+            if unit.owner in owners and unit.facts and is_of_account(unit.facts):
+                _, account = belonging(unit.facts, self._account)
+                billed = visits.get(account.account_id, []) if account else []
+                shared = share(unit.facts, billed, self._whose(resolver))
+                self._shared[unit.owner] = shared
+                for owner, facts in shared.given.items():
+                    self._given.setdefault(owner, []).extend(facts)
+
+    def _account_visits_touched(self) -> set[Identifier]:
+        # Accounts of what this batch changes by which any message names a visit, under each number.
+        found: set[Identifier] = set()
+        for unit in self.units.fetch(ENCOUNTER, self._dirty[ENCOUNTER]):
+            found.update(accounts_named(unit.facts))
+            found.update(i for i in self.nodes.identifiers(unit.owner) if i.type == "AN")
+        known = [account for account in found if account.key in self.nodes.accounts]
+        self.nodes.learn([(ACCOUNT, account) for account in known])
+        for account in known:
+            family = self.nodes.family(self.nodes.number(ACCOUNT, account))
+            found.update(self.nodes.identifiers(family))
+        return {account for account in found if account.key in self.nodes.account_visits}
+
+    def _patients_of(self, units: Sequence[Unit], resolver: Resolver) -> set[str]:
+        """The patient_ids of everyone whom facts of these encounters name."""
+        named = {
+            patient
+            for unit in units
+            for fact in unit.facts
+            for patient in getattr(fact.event, "patient", ())[:1]
+        }
+        self.nodes.learn([(PATIENT, patient) for patient in named])
+        numbers = [self.nodes.number(PATIENT, patient) for patient in named]
+        self.units.fetch(PATIENT, {self.nodes.family(number) for number in numbers})
+        found = {resolver.patient([patient])[0] for patient in named}
+        return {patient_id for patient_id in found if patient_id is not None}
+
+    def _whose(self, resolver: Resolver) -> Callable[[Event], str | None]:
+        return lambda event: resolver.patient(getattr(event, "patient", ()))[0]
+
+    def _numbered_visits(
+        self, units: Sequence[Unit], named: set[Identifier], resolver: Resolver
+    ) -> dict[str, list[NumberedVisit]]:
+        """By account_id, the visits of the accounts that have a number of their own."""
+        ids = {self._account(account).account_id for account in named}
+        found: dict[str, list[NumberedVisit]] = defaultdict(list)
+        for unit in units:
+            if is_of_account(unit.facts):
+                continue
+            _, account = belonging(unit.facts, self._account)
+            if account is None or account.account_id not in ids:
+                continue
             identifiers = self.nodes.identifiers(unit.owner)
-            self._replace(unit, fold_encounter(unit.facts, identifiers, resolver, self._precedence))
+            for entity, cells in fold_encounter(
+                unit.facts, identifiers, resolver, self._precedence
+            ):
+                if entity == "encounter":
+                    told: dict[str, Any] = dict(zip(_ENCOUNTER_COLUMNS, cells, strict=True))
+                    period = told["admitted_at"], told["discharged_at"]
+                    visit = NumberedVisit(unit.owner, told["patient_id"], *period)
+                    found[account.account_id].append(visit)
+        return found
 
     def _fold_appointments(self) -> None:
         units = self.units.fetch(APPOINTMENT, self._dirty[APPOINTMENT])

@@ -55,6 +55,11 @@ class Nodes:
         ).fetchall()
         self.accounts = set(accounts)
         """Accounts that something was said of besides which visits they have: few."""
+        visits = self._connection.execute(
+            "SELECT system, value FROM core.node WHERE kind = 'e' AND type = 'AN'"
+        ).fetchall()
+        self.account_visits = set(visits)
+        """Accounts by which messages name a visit that they give no number: none on most feeds."""
         self.begin()
 
     def begin(self) -> bool:
@@ -149,6 +154,8 @@ class Nodes:
         self.created.append(NewNode(node, *key, identifier.type, _hash(key)))
         if key[0] == "b":
             self.accounts.add(identifier.key)
+        elif key[0] == "e" and identifier.type == "AN":
+            self.account_visits.add(identifier.key)
 
     def _look_up(self, hashes: set[int]) -> None:
         wanted = pa.table({"hash": pa.array(list(hashes))})  # noqa: F841  (DuckDB reads it by name)

@@ -178,6 +178,19 @@ def owners_where(
     return [owner for (owner,) in found]
 
 
+def visits_of(
+    connection: duckdb.DuckDBPyConnection, account_ids: Iterable[str], patient_ids: Iterable[str]
+) -> list[int]:
+    """Owners of the present encounters that belong to one of the accounts and of the patients."""
+    found = connection.execute(
+        "SELECT DISTINCT owner FROM core.encounter_version WHERE known_to = 'infinity'"
+        " AND account_id IN (SELECT unnest($accounts::VARCHAR[]))"
+        " AND patient_id IN (SELECT unnest($patients::VARCHAR[]))",
+        {"accounts": sorted(account_ids), "patients": sorted(patient_ids)},
+    ).fetchall()
+    return [owner for (owner,) in found]
+
+
 def latest_location_facts(connection: duckdb.DuckDBPyConnection) -> list[Fact]:
     """Every Location statement in the journal, for the hierarchy at start."""
     found = connection.execute(
