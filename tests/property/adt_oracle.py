@@ -155,8 +155,12 @@ class Record:
     """
 
     def __init__(self, told: Sequence[Message]) -> None:
+        void, found, baseless, undone = _void(told)
+        told, now = _with_possible_discharges(told, void)
         events = [message.event for message in told]
-        void, found, baseless, self.undone = _void(told)
+        void, baseless = {now[n] for n in void}, {now[n] for n in baseless}
+        found = {now[n]: line for n, line in found.items()}
+        self.undone = {now[n]: now[by] for n, by in undone.items()}
         self.said = [event for n, event in enumerate(events) if n not in void]
         void |= _repeated(events, void)
         lines = [found.get(n, e) for n, e in enumerate(events) if n in found or n not in void]
@@ -402,6 +406,23 @@ def _void(
                 found[target] = _found(events[target], cancel.place)
                 void |= _same_departure(told, n, target, void)
     return void, found, baseless, undone
+
+
+def _with_possible_discharges(
+    told: Sequence[Message], void: set[int]
+) -> tuple[Sequence[Message], list[int]]:
+    """The record with every discharge that its own time has before the patient came, though it was
+    written after that, at the time of its entry; and where each line is now."""
+    coming = [n for n, m in enumerate(told) if n not in void and isinstance(m.event, OPENING)]
+    lines = list(told)
+    for n in range(min(coming, default=0)):
+        event, first = told[n].event, told[coming[0]]
+        if isinstance(event, Discharged) and n not in void and written(told[n]) > written(first):
+            at = max(event.entered_at, first.event.occurred_at)
+            lines[n] = told[n]._replace(event=msgspec.structs.replace(event, occurred_at=at))
+    dated = in_order(lines)
+    places = {id(line): n for n, line in enumerate(dated)}
+    return dated, [places[id(line)] for line in lines]
 
 
 def _same_departure(told: Sequence[Message], n: int, target: int, void: set[int]) -> set[int]:

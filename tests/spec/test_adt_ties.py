@@ -1,4 +1,4 @@
-"""Events recorded in one minute (EVN-2): what was sent first comes first. See `wards.py`."""
+"""Times that tie or contradict one another: what was sent first comes first. See `wards.py`."""
 
 import pytest
 
@@ -68,3 +68,33 @@ def test_a23_deletes_nothing_that_was_sent_after_it(ward):
         visit | bed     | from        | to
         V1    | MED-3-A | 11-01 08:00 | -
     """)
+
+
+def test_a_discharge_before_the_registration_ends_the_visit_when_it_was_recorded(ward):
+    ward.hears("""
+        event | at          | visit | bed    | class | admitted    | left
+        A04   | 11-01 08:01 | V1    | ED-1-A | E     | 11-01 08:01 | -
+        A03   | 11-01 09:00 | V1    | ED-1-A | E     | -           | 11-01 08:00
+    """)
+    ward.stays("""
+        visit | bed    | from        | to
+        V1    | ED-1-A | 11-01 08:01 | 11-01 09:00
+    """)
+    ward.visits("""
+        visit | status   | admitted    | discharged
+        V1    | finished | 11-01 08:01 | 11-01 09:00
+    """)
+    assert ward.findings() == ["discharge_before_admission"]
+
+
+def test_a_visit_opened_anew_after_its_discharge_stays_open(ward):
+    ward.hears("""
+        event | at          | visit | bed    | class | admitted    | left
+        A03   | 11-01 08:00 | V1    | ED-1-A | E     | 11-01 07:00 | 11-01 08:00
+        A04   | 11-01 08:30 | V1    | ED-1-B | E     | 11-01 08:30 | -
+    """)
+    ward.visits("""
+        visit | status      | discharged
+        V1    | in-progress | -
+    """)
+    assert ward.findings() == ["movement_after_discharge"]

@@ -97,8 +97,8 @@ def apply_cancels(facts: Sequence[Fact]) -> Surviving:
     purges = [fact for fact in facts if isinstance(fact.event, VisitPurged)]
     if not purges:
         return _surviving(facts)
-    purge = max(purges, key=_stated)
-    later = [fact for fact in facts if _stated(fact) > _stated(purge)]
+    purge = max(purges, key=stated)
+    later = [fact for fact in facts if stated(fact) > stated(purge)]
     anew = _surviving(later)
     begun = any(isinstance(fact.event, (*OPENINGS, *ADMISSION_PLANS)) for fact in anew.live)
     return anew if begun else _deleted(purge, later)
@@ -168,10 +168,10 @@ def _last_alive(facts: Sequence[Fact], dead: set[int]) -> Fact | None:
 
 def _was_known(fact: Fact, cancel: Fact) -> bool:
     occurred = fact.event.occurred_at <= cancel.event.occurred_at
-    return occurred and _stated(fact) <= _stated(cancel)
+    return occurred and stated(fact) <= stated(cancel)
 
 
-def _stated(fact: Fact) -> tuple[datetime, *tuple[object, ...]]:
+def stated(fact: Fact) -> tuple[datetime, *tuple[object, ...]]:
     """Where a fact stands among all that was said: entered at, then what tells messages apart."""
     event = fact.event
     entered_at = event.entered_at if isinstance(event, EncounterEvent) else event.occurred_at

@@ -8,8 +8,10 @@ assigned, A08 never moves anyone. Plans and tracking leave the course as it is: 
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from twin_core.events import (
     AdmissionPending,
@@ -44,6 +46,7 @@ from twin_core.store.fold.cancels import (
     OPENINGS,
     Undone,
     apply_cancels,
+    stated,
 )
 from twin_core.store.fold.rows import Note, ResolvedPlace
 
@@ -162,10 +165,11 @@ def follow(facts: Sequence[Fact], locate: Callable[[Place], ResolvedPlace]) -> C
     surviving = apply_cancels(facts)
     course = Course(locate)
     course.notes.extend(surviving.notes)
-    course.live, course.unseen_until = surviving.live, surviving.unseen_until
+    live = course.live = _left_after_coming(surviving.live, course)
+    course.unseen_until = surviving.unseen_until
     course.known, course.undone = surviving.known, surviving.undone
-    course.kinds = frozenset([type(fact.event) for fact in surviving.live])
-    course.standing = _once_discharged(_with_relocations(surviving.live, surviving.undone), course)
+    course.kinds = frozenset([type(fact.event) for fact in live])
+    course.standing = _once_discharged(_with_relocations(live, surviving.undone), course)
     for fact in course.standing:
         if course.cancelled and isinstance(fact.event, _BASELESS):
             course.ignore("movement_after_cancel", fact, "a movement of no admission is ignored")
@@ -187,6 +191,26 @@ def _joined(stays: Iterable[OpenedStay]) -> list[OpenedStay]:
         else:
             joined.append(stay)
     return joined
+
+
+def _left_after_coming(facts: Sequence[Fact], course: Course) -> Sequence[Fact]:
+    # A discharge reported after the first admission, yet dated before it, is of whoever was there:
+    # PV1-45 cannot be right, and the patient left when the discharge was recorded.
+    before = list(takewhile(lambda fact: not isinstance(fact.event, OPENINGS), facts))
+    if not before or len(before) == len(facts):
+        return facts
+    opening = facts[len(before)]
+    dated: dict[Order, Fact] = {}
+    for fact in before:
+        event = fact.event
+        if isinstance(event, Discharged) and stated(fact) > stated(opening):
+            at = max(event.entered_at, opening.event.occurred_at)
+            course.note("discharge_before_admission", fact, "taken for when it was recorded")
+            order = (at, *fact.order[1:])
+            dated[fact.order] = fact._replace(order=order, event=replace(event, occurred_at=at))
+    if not dated:
+        return facts
+    return sorted((dated.get(f.order, f) for f in facts), key=lambda fact: fact.order)
 
 
 def _with_relocations(live: Sequence[Fact], undone: Sequence[Undone]) -> Sequence[Fact]:
