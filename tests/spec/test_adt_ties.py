@@ -98,3 +98,32 @@ def test_a_visit_opened_anew_after_its_discharge_stays_open(ward):
         V1    | in-progress | -
     """)
     assert ward.findings() == ["movement_after_discharge"]
+
+
+def test_an_update_that_states_a_discharge_frees_no_bed_and_is_a_finding_until_a03_tells_it(ward):
+    ward.hears("""
+        event | at          | visit | bed     | admitted    | left
+        A01   | 11-01 08:00 | V1    | MED-1-A | 11-01 08:00 | -
+        A08   | 11-02 09:00 | V1    | MED-1-A | 11-01 08:00 | 11-02 08:30
+    """)
+    ward.stays("""
+        visit | bed     | from        | to
+        V1    | MED-1-A | 11-01 08:00 | -
+    """)
+    assert ward.findings() == ["drift"]
+    ward.hears("""
+        event | at          | visit | bed     | left
+        A03   | 11-02 10:00 | V1    | MED-1-A | 11-02 09:30
+    """)
+    assert ward.findings() == []
+
+
+def test_an_update_that_repeats_a_discharge_later_cancelled_is_no_finding(ward):
+    ward.hears("""
+        event | at          | visit | bed     | admitted    | left
+        A01   | 11-01 08:00 | V1    | MED-1-A | 11-01 08:00 | -
+        A03   | 11-02 08:30 | V1    | MED-1-A | -           | 11-02 08:30
+        A08   | 11-02 09:00 | V1    | MED-1-A | 11-01 08:00 | 11-02 08:30
+        A13   | 11-02 10:00 | V1    | MED-1-A | -           | -
+    """)
+    assert ward.findings() == []

@@ -94,6 +94,8 @@ class Course:
         """Where in the order facts stand that are of no account where they stand."""
         self.undone: Sequence[Undone] = ()
         self.discharged_at: datetime | None = None
+        self.untold_discharge: Fact | None = None
+        """The update that last stated a discharge of whoever was there."""
         self.stated = NOWHERE
         """The place as the message that last moved the patient named it."""
         self.moved = False
@@ -177,6 +179,9 @@ def follow(facts: Sequence[Fact], locate: Callable[[Place], ResolvedPlace]) -> C
         step = _STEPS.get(type(fact.event))
         if step is not None:
             step(course, fact, fact.event)  # type: ignore[arg-type]  # only these have steps
+    if course.untold_discharge is not None and course.open is not None:
+        detail = "an update states a discharge that no A03 told"
+        course.note("drift", course.untold_discharge, detail)
     course.stays = _joined(s for s in course.stays if s.to_at is None or s.to_at > s.from_at)
     return course
 
@@ -252,6 +257,7 @@ def _once_discharged(facts: Sequence[Fact], course: Course) -> Sequence[Fact]:
 
 def _reopen(course: Course, fact: Fact) -> None:
     course.cancelled, course.moved = False, True
+    course.untold_discharge = None
     if course.discharged_at is not None:
         course.note("movement_after_discharge", fact, "the encounter was opened again")
         course.discharged_at = None
@@ -363,6 +369,8 @@ def _leave(course: Course, fact: Fact, event: EncounterEvent, status: str) -> No
 
 def _cancelled(course: Course, fact: Fact, event: EncounterEvent) -> None:
     assert isinstance(event, EventCancelled)  # noqa: S101  (narrows the type)
+    if event.cancels is Cancelled.DISCHARGE:
+        course.untold_discharge = None
     if event.cancels is Cancelled.ADMISSION:
         if not course.moved:
             course.cancelled = True
@@ -394,6 +402,8 @@ def _updated(course: Course, fact: Fact, event: EncounterEvent) -> None:
     visit = event.visit
     if not course.is_first_sight(fact):
         course.compare(fact, event.place, "the location of an update")
+        if visit.discharged_at is not UNSET:
+            course.untold_discharge = fact if visit.discharged_at is not None else None
     elif course.status == "planned" or visit.class_ == "PRENC":
         course.become("planned", event.occurred_at)
     elif course.status == "cancelled":
