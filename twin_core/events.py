@@ -503,6 +503,8 @@ class Observation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True,
     system: str
     code: str
     display: str = ""
+    also: tuple[tuple[str, str], ...] = ()
+    """Further (system, code) of it: whatever one of them was reported of is the same result."""
     sub_id: str = ""
     """Tells apart results of one code in one report (OBX-4); a device's containment path."""
     repeat: int = 0
@@ -549,6 +551,8 @@ class ObservationsReported(Event, frozen=True, kw_only=True, tag=True):
     encounter: Identifier | None = None
     device: Identifier | None = None
     effective_at: datetime
+    panel: tuple[str, ...] = ()
+    """Codes of the part of the order (OBR-4) that tell it from others; `#1`: only its place."""
     observations: tuple[Observation, ...]
 
 

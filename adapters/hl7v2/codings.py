@@ -63,6 +63,8 @@ class Coding(NamedTuple):
     system: str
     code: str
     display: str
+    also: tuple[tuple[str, str], ...] = ()
+    """The (system, code) that the sender gave beside it, in another system."""
 
 
 class UnitOfMeasure(NamedTuple):
@@ -201,10 +203,13 @@ class Vocabulary:
             for at in (0, 3)
             if (code := parts[at] or parts[at + 1])
         ]
-        for coding in found:
-            if coding.system in _PREFERRED:
-                return coding
-        return found[0] if found else None
+        if not found:
+            return None
+        chosen = next((coding for coding in found if coding.system in _PREFERRED), found[0])
+        if len(found) == 1 or found[0].system == found[1].system or not (parts[0] and parts[3]):
+            return chosen
+        other = found[1] if chosen is found[0] else found[0]
+        return chosen._replace(also=((other.system, other.code),))
 
     def _code_system(self, name: str) -> str:
         own = self._terms.authorities.get(name)

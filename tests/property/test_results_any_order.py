@@ -7,7 +7,7 @@ same records in plain Python, in order of reporting, says what the twin must sho
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,6 +35,8 @@ MEANS = {
     "W": "entered-in-error",
     "U": "final",
 }
+STANDARD = {"GLU": "2345-7", "NA": "2951-2"}
+OWN = {standard: own for own, standard in STANDARD.items()}
 VIEWS = ("observation", "device_event", "device", "device_identifier", "patient_identifier")
 
 
@@ -45,6 +47,8 @@ class Line(NamedTuple):
     letter: str
     value: int
     minute: int
+    standard: bool
+    """Whether the code of a standard stands beside the laboratory's own."""
 
 
 class Report(NamedTuple):
@@ -52,6 +56,10 @@ class Report(NamedTuple):
 
     patient: int
     order: str
+    numbers: str
+    """Which numbers of the order it names: the filler's (F), the placer's (P), or both."""
+    panel: str
+    """OBR-4."""
     lines: tuple[Line, ...]
 
 
@@ -66,13 +74,16 @@ line = st.builds(
     Line,
     st.sampled_from(["GLU", "NA"]),
     st.sampled_from(["P", "F", "F", "C", "D", "W", "X", "U"]),
-    st.integers(1, 99),
-    st.sampled_from([0, 0, 0, 30]),
+    st.integers(1, 4),
+    st.sampled_from([0, 0, 0, 30, 40]),
+    st.booleans(),
 )
 report = st.builds(
     Report,
     st.integers(1, 2),
     st.sampled_from(["O1", "O1", "O2", ""]),
+    st.sampled_from(["F", "FP", "P"]),
+    st.sampled_from(["T", "T", "S"]),
     st.lists(line, min_size=1, max_size=3, unique_by=lambda one: (one.code, one.minute)).map(tuple),
 )
 merge = st.sampled_from([Merge(1, 2), Merge(2, 1)])
@@ -89,10 +100,14 @@ def text(number: int, said: Report | Merge) -> str:
     header = f"MSH|^~\\&|LAB|H|||{stamp(100 + number)}||{kind}|M{number}|P|2.5"
     if isinstance(said, Merge):
         return f"{header}\rPID|1||{said.target}^^^H^MR\rMRG|{said.source}^^^H^MR\r"
-    lines = [header, f"PID|1||{said.patient}^^^H^MR", f"OBR|1||{said.order}|T^T^L|||{stamp(0)}"]
+    filler = said.order if "F" in said.numbers else ""
+    placer = f"P{said.order}" if said.order and "P" in said.numbers else ""
+    order = f"OBR|1|{placer}|{filler}|{said.panel}^^L|||{stamp(0)}"
+    lines = [header, f"PID|1||{said.patient}^^^H^MR", order]
     for at, one in enumerate(said.lines, 1):
         value = "" if one.letter in "DWU" else one.value
-        coded = f"OBX|{at}|NM|{one.code}^^L||{value}|mmol/L|||||{one.letter}"
+        code = f"{one.code}^^L" + (f"^{STANDARD[one.code]}^^LN" if one.standard else "")
+        coded = f"OBX|{at}|NM|{code}||{value}|mmol/L|||||{one.letter}"
         lines.append(f"{coded}|||{stamp(one.minute)}")
     return "\r".join(lines) + "\r"
 
@@ -115,16 +130,20 @@ Shown = tuple[str, str, object, object, object]
 def expected(history: list[Report | Merge]) -> list[Shown]:
     """What a person would write down, reading the reports one after another in order of sending."""
     survivor = surviving(history)
-    notebook: list[dict[str, object]] = []
+    notebook: list[dict[str, Any]] = []
+    both = {s.order for s in history if isinstance(s, Report) and s.numbers == "FP"}
     for said in history:
         if isinstance(said, Merge):
             continue
+        # Two numbers are one order's once any message, early or late, has named both.
+        known_as = said.order if said.order in both else f"{said.numbers}{said.order}"
         for one in said.lines:
             page = {
                 "who": survivor[said.patient],
                 # Without an order a result can only be found again under the name it was sent.
                 "sent_as": 0 if said.order else said.patient,
-                "order": said.order,
+                "order": known_as if said.order else "",
+                "panel": said.panel if said.order else "",
                 "code": one.code,
             }
             mine = [entry for entry in notebook if all(entry[k] == page[k] for k in page)]
@@ -132,9 +151,12 @@ def expected(history: list[Report | Merge]) -> list[Shown]:
             empty = one.letter in "DWU"
             if entry is None:
                 value = None if empty else one.value
-                fresh = {"first": one.minute, "minute": one.minute, "value": value}
-                notebook.append({**page, **fresh, "letter": one.letter})
+                fresh: dict[str, Any] = {"first": one.minute, "minute": one.minute, "value": value}
+                fresh["numbers"] = set(said.numbers) if said.order else set()
+                notebook.append({**page, **fresh, "letter": one.letter, "called": said.order})
                 continue
+            if said.order:
+                entry["numbers"] |= set(said.numbers)
             if one.letter == "P" and MEANS[str(entry["letter"])] in ("final", "corrected"):
                 continue
             entry["letter"] = one.letter
@@ -143,12 +165,15 @@ def expected(history: list[Report | Merge]) -> list[Shown]:
     return sorted(shown(entry) for entry in notebook)
 
 
-def the_one_meant(mine: list[dict[str, object]], one: Line, order: str) -> dict[str, object] | None:
+def the_one_meant(mine: list[dict[str, Any]], one: Line, order: str) -> dict[str, Any] | None:
     same_time = [entry for entry in mine if one.minute in (entry["minute"], entry["first"])]
     if same_time:
         return same_time[-1]
     if not order or not mine:
         return None
+    equal = [entry for entry in mine if one.letter in "CX" and entry["value"] == one.value]
+    if len(equal) == 1:
+        return equal[0]
     may_change = one.letter in "CDWXU" or mine[-1]["letter"] == "P"
     return mine[-1] if may_change else None
 
@@ -160,11 +185,14 @@ def surviving(history: list[Report | Merge]) -> dict[int, int]:
     return {1: merges[-1].target, 2: merges[-1].target}
 
 
-def shown(entry: dict[str, object]) -> Shown:
+def shown(entry: dict[str, Any]) -> Shown:
     value = None if entry["value"] is None else str(entry["value"])
     at = START + timedelta(minutes=int(str(entry["minute"])))
     who = f"{entry['who']}"
-    return (who, f"{entry['order']}/{entry['code']}", MEANS[str(entry["letter"])], value or "", at)
+    called, numbers = entry["called"], entry["numbers"]
+    filler = called if "F" in numbers else ""
+    placer = f"P{called}" if "P" in numbers else ""
+    return (who, f"{filler}/{placer}/{entry['code']}", MEANS[str(entry["letter"])], value or "", at)
 
 
 def received(path: Path, messages: list[Receipt], chance: random.Random) -> dict[str, list[str]]:
@@ -179,7 +207,8 @@ def received(path: Path, messages: list[Receipt], chance: random.Random) -> dict
     with Twin.open(path) as twin:
         tables = {view: sorted(map(repr, twin.query(f"FROM twin.{view}"))) for view in VIEWS}
         tables["shown"] = twin.query(
-            "SELECT i.value AS who, o.filler_order, o.code, o.status, o.value, o.effective_at"
+            "SELECT i.value AS who, o.filler_order, o.placer_order, o.code, o.status, o.value,"
+            " o.effective_at"
             " FROM twin.observation o JOIN twin.patient_identifier i USING (patient_id)"
         )
         return tables
@@ -202,8 +231,12 @@ def folded(history: list[Report | Merge]) -> list[Shown]:
             if isinstance(event, ObservationsReported):
                 order = (event.occurred_at, 8, event.occurred_at, 0, "", b"", ordinal)
                 fact = Fact(order, event, number, START, "hl7v2")
-                units.setdefault(subject_of(event).united[0].key, []).append(fact)
-    rows = [row for facts in units.values() for _, row in fold_results(facts, resolver)]
+                # The fold gets at most one order's facts, whether its numbers are connected or not.
+                named = subject_of(event).united[0].value.removeprefix("P")
+                units.setdefault(named, []).append(fact)
+    told = [told for facts in units.values() for told in fold_results(facts, resolver)]
+    assert len(set(told)) == len(told)
+    rows = [row for entity, row in told if entity == "observation"]
     names = [column.name for column in BY_NAME["observation"].columns]
     ids = [row[0] for row in rows]
     assert len(set(ids)) == len(ids)
@@ -211,7 +244,8 @@ def folded(history: list[Report | Merge]) -> list[Shown]:
 
 
 def columns(row: dict[str, object]) -> Shown:
-    told = f"{row['filler_order'] or ''}/{row['code']}"
+    code = OWN.get(str(row["code"]), row["code"])
+    told = f"{row['filler_order'] or ''}/{row['placer_order'] or ''}/{code}"
     return (str(row["patient_id"]), told, row["status"], row["value"] or "", row["effective_at"])
 
 

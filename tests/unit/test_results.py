@@ -126,6 +126,109 @@ def test_a_result_leaves_what_is_known_of_a_person_alone(twin: Twin) -> None:
     assert one(twin, "SELECT family_name FROM twin.patient") == ("Newname",)
 
 
+def lab(sent: str, *lines: str) -> Any:
+    return heard("ORU^R01", sent, "PID|||1^^^H^MR", *lines)
+
+
+def obr(code: str, placer: str = "", filler: str = "", parent: str = "") -> str:
+    timed = f"OBR|1|{placer}|{filler}|{code}|||20261101070000"
+    return f"{timed}{'|' * 19}{parent}" if parent else timed
+
+
+def obx(code: str, value: str, status: str, at: str = "") -> str:
+    return f"OBX|1|ST|{code}||{value}||||||{status}" + (f"|||202611010{at}00" if at else "")
+
+
+def values(twin: Twin) -> list[tuple[Any, ...]]:
+    rows = twin.query("SELECT value, status FROM twin.observation ORDER BY 1, 2")
+    return [tuple(row.values()) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (obr("SUSC1^^L", filler="F1"), obr("SUSC2^^L", filler="F1")),
+        (
+            obr("18769-0^^LN", filler="F1", parent="600-7&&LN^1"),
+            obr("18769-0^^LN", filler="F1", parent="600-7&&LN^2"),
+        ),
+        ("OBR|1||F1|", "OBR|2||F1|"),
+    ],
+)
+def test_a_correction_of_one_obr_of_an_order_leaves_the_others_alone(
+    twin: Twin, first: str, second: str
+) -> None:
+    reported = lab("800", first, obx("AMP^^L", "S", "F"), second, obx("AMP^^L", "R", "F"))
+    tell(twin, reported, lab("900", second, obx("AMP^^L", "I", "C")))
+    expected = [("I", "corrected"), ("S", "final")]
+    assert values(twin) == expected
+
+
+@pytest.mark.parametrize(
+    "codes", [("CBC^^L", ""), ("", "CBC^^L"), ("CBC^^L", "CBC^^L^58410-2^^LN")]
+)
+def test_an_obr_without_a_code_or_with_a_further_one_is_the_one_known(
+    twin: Twin, codes: tuple[str, str]
+) -> None:
+    first, second = (obr(code, filler="F1") for code in codes)
+    tell(twin, lab("800", first, obx("WBC^^L", "5", "P")))
+    tell(twin, lab("900", second, obx("WBC^^L", "6", "F")))
+    assert values(twin) == [("6", "final")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(("PL1", ""), ("PL1", "FL1")), (("PL1", "FL1"), ("PL1", ""))]
+)
+def test_placer_and_filler_numbers_are_one_order(
+    twin: Twin, first: tuple[str, str], second: tuple[str, str]
+) -> None:
+    before = lab("800", obr("CBC", *first), obx("WBC^^L", "5", "P"))
+    after = lab("900", obr("CBC", *second), obx("WBC^^L", "6", "F"))
+    for order in ([before, after], [after, before]):
+        tell(twin, *order)
+        found = one(twin, "SELECT value, status, filler_order, placer_order FROM twin.observation")
+        assert found == ("6", "final", "FL1", "PL1")
+
+
+def test_orders_of_one_placer_number_with_fillers_of_their_own_stay_apart(twin: Twin) -> None:
+    tell(twin, lab("800", obr("K", "PL1", "FL1"), obx("K^^L", "4", "F")))
+    tell(twin, lab("810", obr("K", "PL1", "FL2"), obx("K^^L", "5", "F")))
+    tell(twin, lab("820", obr("K", "PL1", "FL1"), obx("K^^L", "6", "C")))
+    assert values(twin) == [("5", "final"), ("6", "corrected")]
+
+
+def test_any_shared_code_is_the_same_result(twin: Twin) -> None:
+    tell(twin, lab("800", obr("K", filler="F1"), obx("K^Pot^L", "4", "P")))
+    tell(twin, lab("900", obr("K", filler="F1"), obx("K^Pot^L^2823-3^K^LN", "5", "F")))
+    tell(twin, lab("910", obr("K", filler="F1"), obx("2823-3^K^LN", "6", "C")))
+    assert values(twin) == [("6", "corrected")]
+
+
+def test_two_codes_of_a_sender_under_one_of_a_standard_are_two_results(twin: Twin) -> None:
+    fasting, later = "GLU1^^L^2345-7^^LN", "GLU2^^L^2345-7^^LN"
+    tell(twin, lab("800", obr("G", filler="F1"), obx(fasting, "90", "F"), obx(later, "150", "F")))
+    tell(twin, lab("900", obr("G", filler="F1"), obx(later, "155", "C")))
+    assert values(twin) == [("155", "corrected"), ("90", "final")]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "noted"),
+    [
+        ("4", [("4", "entered-in-error"), ("5", "final")], 0),
+        ("", [("4", "final"), ("5", "entered-in-error")], 1),
+    ],
+)
+def test_a_deletion_without_a_time_is_of_the_result_with_its_value(
+    twin: Twin, said: str, expected: list[tuple[str, str]], noted: int
+) -> None:
+    both = obx("K^^L", "4", "F", "710"), obx("K^^L", "5", "F", "730")
+    tell(twin, lab("800", obr("K", filler="F1"), *both))
+    tell(twin, lab("900", obr("K", filler="F1"), obx("K^^L", said, "D")))
+    assert values(twin) == expected
+    findings = twin.query("SELECT kind FROM twin.finding WHERE kind = 'ambiguous_correction'")
+    assert len(findings) == noted
+
+
 # --- whose it is -----------------------------------------------------------------------------
 
 

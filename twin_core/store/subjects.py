@@ -144,7 +144,10 @@ def _appointment(event: AppointmentEvent) -> Subject:
 
 def _results(event: ObservationsReported) -> Subject:
     devices = dict.fromkeys([event.device, *(one.device for one in event.observations)])
-    return Subject(RESULT, (result_identifier(event),), _asked(event, devices))
+    named: tuple[Identifier, ...] = (result_identifier(event),)
+    if event.placer is not None and not event.standalone:
+        named += (event.placer,)
+    return Subject(RESULT, named, _asked(event, devices))
 
 
 def result_identifier(event: ObservationsReported) -> Identifier:

@@ -43,7 +43,7 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
         "appointment_patient",
         "appointment_resource",
     ),
-    "r": ("observation",),
+    "r": ("observation", "fold_finding"),
     "v": ("device_event",),
     "b": ("account_identifier", "fold_finding"),
 }

@@ -19,6 +19,7 @@ class Order:
         "effective_at",
         "filler",
         "obr",
+        "panel",
         "participations",
         "placer",
         "reported_at",
@@ -53,9 +54,26 @@ class Order:
             if observed is not None:
                 self.effective_at = within_unit(observed, recorded_at)
         self.default_status = obr[25]
+        self.panel = _panel(reading, vocabulary, obr) if self.filler or self.placer else ()
+        """What tells apart several OBRs of one order."""
         self.device: Identifier | None = None
         self.participations: list[Segment] = []
         """The PRT segments of the group."""
+
+
+def _panel(reading: Reading, vocabulary: Vocabulary, obr: Segment) -> tuple[str, ...]:
+    """OBR-4 by its codes, each with the result it is about (OBR-26); else `#` and OBR-1."""
+    coding = vocabulary.coding(obr[4]) if obr[4] else None
+    if coding is None:
+        number = reading.message.code(obr[1]) if obr[1] else ""
+        return (f"#{number}",) if number else ()
+    parent = ""
+    if obr[26] and obr[26] != CLEARED:
+        message = reading.message
+        code, sub_id = message.components(message.first_repetition(obr[26]))[:2]
+        code = code.partition(message.delimiters.subcomponent)[0]
+        parent = f"/{message.text(code).strip()}.{message.text(sub_id).strip()}"
+    return tuple(f"{code}{parent}" for code in (coding.code, *(code for _, code in coding.also)))
 
 
 class Subject:

@@ -33,7 +33,7 @@ class Groups:
         self._observations: list[Observation] = []
         self._latest = reading.sent_at
         self._repeats: dict[tuple[object, ...], int] = {}
-        self._scopes: dict[Identifier | None, int] = {}
+        self._scopes: dict[tuple[Identifier | None, tuple[str, ...]], int] = {}
         self._containers: dict[str, Identifier] = {}
         self._holders: dict[str, Identifier | None] = {}
         self._measured = self._number = 0
@@ -111,6 +111,7 @@ class Groups:
             system=coding.system,
             code=coding.code,
             display=coding.display,
+            also=coding.also,
             sub_id=obx[4] and self._plain(obx[4]),
             status=RESULT_STATUSES.get(status or order.default_status)
             or self._status(status or order.default_status),
@@ -188,6 +189,8 @@ class Groups:
         last = self._observations[-1]
         if (last.code, last.sub_id, last.system) != (one.code, one.sub_id, one.system):
             return False
+        if last.also != one.also or one.effective_at not in (None, last.effective_at):
+            return False
         if last.value_type not in ("string", "") or one.value_type not in ("string", ""):
             return False
         self._observations[-1] = replace(
@@ -241,18 +244,20 @@ class Groups:
             encounter=subject.encounter,
             device=order.device,
             effective_at=order.effective_at,
+            panel=() if standalone else order.panel,
             observations=tuple(self._numbered(order, group, None if standalone else number)),
         )
 
     def _numbered(
         self, order: Order, group: list[Observation], number: Identifier | None
     ) -> list[Observation]:
-        """The results, each repeated code and sub-id of one order and instant told apart."""
+        """The results, each repeated code and sub-id of one OBR and instant told apart."""
         repeats = self._repeats
-        scope = self._scopes.setdefault(number, len(self._scopes))
+        of = (number, order.panel if number else ())
+        scope = self._scopes.setdefault(of, len(self._scopes))
         for place, one in enumerate(group):
             at = one.effective_at or order.effective_at
-            key = (scope, one.system, one.code, one.sub_id, at)
+            key = (scope, one.system, one.code, one.also, one.sub_id, at)
             if key in repeats:
                 repeats[key] += 1
                 group[place] = replace(one, repeat=repeats[key])

@@ -1,12 +1,13 @@
 """Results and device events: what was last reported of each, corrections and deletions applied.
 
 The results of one order (or of one subject at one instant) are one unit. A report goes to the
-result of its patient, code, sub-id and place among repeats, by these rules:
+result of its patient, order, OBR, code, sub-id and place among repeats, by these rules:
 
 - to the one of the same effective instant, if there is one;
-- of an order, a correction, deletion or cancellation goes to the latest one before it, and a report
-  of something so far registered or preliminary continues it, whatever time it gives: a laboratory
-  may move from collection to analysis time between the two;
+- of an order, a correction, deletion or cancellation goes to the only one with its value, else to
+  the latest one before it, with a finding if there are several;
+- of an order, a report of something so far registered or preliminary continues it, whatever time
+  it gives: a laboratory may move from collection to analysis time between the two;
 - anything else is another result: a final result changes by a correction only (table 0085).
 """
 
@@ -16,63 +17,36 @@ from datetime import datetime
 from twin_core.events import DeviceEventReported, Observation, ObservationsReported
 from twin_core.identifiers import Identifier, content_id
 from twin_core.store.facts import Fact
-from twin_core.store.fold.rows import EntityRow, Resolver, text
+from twin_core.store.fold.rows import EntityRow, Note, Resolver, finding_row, text
+from twin_core.store.fold.series import PENDING, Result, SeriesFound
 
-PENDING = frozenset({"registered", "preliminary"})
-SETTLED = frozenset({"final", "amended", "corrected"})
 REVISIONS = frozenset({"amended", "corrected", "entered-in-error", "cancelled"})
-
-
-class Result:
-    """One observation while its reports are folded; a report that names no visit keeps the last."""
-
-    __slots__ = ("effective_at", "encounter", "first", "latest", "report", "valued", "whose")
-
-    def __init__(
-        self, report: ObservationsReported, one: Observation, at: datetime, whose: str | None
-    ) -> None:
-        self.first = (report, one, at)
-        self.whose = whose
-        self.effective_at = at
-        self.encounter = report.encounter
-        self.report = report
-        self.latest = self.valued = one
-
-    def add(self, report: ObservationsReported, one: Observation, at: datetime) -> None:
-        """A further report; one that still waits for a settled result says nothing new."""
-        if one.status in PENDING and self.latest.status in SETTLED:
-            return
-        self.report, self.latest = report, one
-        self.encounter = report.encounter or self.encounter
-        if not one.status_only:
-            self.valued, self.effective_at = one, at
-
-
-_Key = tuple[str | None, str, str, str, int, str]
+_Note = tuple[Fact, Result]
 
 
 def fold_results(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
     """The observations of one order, or of one subject and instant, from its reports in order."""
-    found: dict[_Key, list[Result]] = {}
+    found, guessed = SeriesFound(facts), list[_Note]()
     for fact in facts:
         report = fact.event
         if not isinstance(report, ObservationsReported):
             continue
         patient_id = resolver.patient(report.patient)[0] if report.patient else None
+        alone, scope = report.standalone or report.order is None, found.scope(report)
         for one in report.observations:
             at = one.effective_at or report.effective_at
-            key = (patient_id, one.system, one.code, one.sub_id, one.repeat, _told_by(report, one))
-            results = found.get(key)
-            if results is None:
-                found[key] = [Result(report, one, at, patient_id)]
-                continue
-            held = _meant(results, one, at, alone=report.standalone or report.order is None)
+            told = (patient_id, one.sub_id, one.repeat, _told_by(report, one))
+            results = found.of(fact, scope, told, one).results
+            held, guess = _meant(results, one, at, alone=alone) if results else (None, False)
             if held is None:
                 results.append(Result(report, one, at, patient_id))
-            else:
-                held.add(report, one, at)
+                continue
+            held.add(report, one, at)
+            if guess:
+                guessed.append((fact, held))
     asked = _Asked(resolver)
-    return [_row(result, asked) for results in found.values() for result in results]
+    rows = [_row(result, asked) for series in found.all for result in series.results]
+    return rows + list(dict.fromkeys(_guess(fact, result, asked) for fact, result in guessed))
 
 
 class _Asked:
@@ -115,22 +89,39 @@ def _told_by(report: ObservationsReported, one: Observation) -> str:
     return "" if device is None else f"{device.system}|{device.value}"
 
 
-def _meant(results: list[Result], one: Observation, at: datetime, *, alone: bool) -> Result | None:
+def _meant(
+    results: list[Result], one: Observation, at: datetime, *, alone: bool
+) -> tuple[Result | None, bool]:
+    """The result that a report is about, and whether that is but a guess."""
     for result in reversed(results):
         if at in (result.effective_at, result.first[2]):
-            return result
+            return result, False
     if alone:
-        return None
+        return None, False
     latest = results[-1]
-    if one.status_only or one.status in REVISIONS or latest.latest.status in PENDING:
-        return latest
-    return None
+    if one.status_only or one.status in REVISIONS:
+        if len(results) == 1:
+            return latest, False
+        equal = [result for result in results if one.value and _equal(result.valued, one)]
+        return (equal[0], False) if len(equal) == 1 else (latest, True)
+    return latest if latest.latest.status in PENDING else None, False
+
+
+def _equal(one: Observation, other: Observation) -> bool:
+    if one.value_number is not None and other.value_number is not None:
+        return (one.value_number, one.comparator) == (other.value_number, other.comparator)
+    return one.value == other.value
+
+
+def _guess(fact: Fact, result: Result, asked: _Asked) -> EntityRow:
+    detail = "A correction names no time and fits several results of a series; the latest is taken."
+    note = Note("ambiguous_correction", fact, detail)
+    return finding_row(note, _observation_id(result, asked), fact.recorded_at)
 
 
 def _row(result: Result, asked: _Asked) -> EntityRow:
     report, latest, valued = result.report, result.latest, result.valued
-    filler = report.order.value if report.order and report.order.type != "PLAC" else None
-    placer = report.placer or (report.order if report.order and not filler else None)
+    filler, placer = result.filler, result.placer
     return (
         "observation",
         (
@@ -157,7 +148,7 @@ def _row(result: Result, asked: _Asked) -> EntityRow:
             valued.reference_range or None,
             valued.interpretation or None,
             valued.body_site or None,
-            filler,
+            filler.value if filler else None,
             placer.value if placer else None,
         ),
     )
@@ -170,7 +161,8 @@ def _observation_id(result: Result, asked: _Asked) -> str:
     order = ("", "") if report.order is None else report.order.key
     told = _told_by(report, one) or ("" if report.order else report.source)
     what = (one.system, one.code, one.sub_id, str(one.repeat), asked.stamp(at))
-    return content_id("o", *order, *who, told, *what)
+    further = (*report.panel, *(part for coding in one.also for part in coding))
+    return content_id("o", *order, *who, told, *what, *further)
 
 
 def fold_device_events(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
