@@ -431,6 +431,8 @@ def _infer_start(
     known = isinstance(admitted_at, datetime) and admitted_at <= event.occurred_at
     start = admitted_at if known and isinstance(admitted_at, datetime) else event.occurred_at
     course.moved = True
+    while course.statuses and course.statuses[-1][0] >= start:
+        course.statuses.pop()  # what was told before of a time when the patient was there already
     if place:
         course.occupy(place, start, inferred=True)
     course.become(status, start)
