@@ -41,7 +41,8 @@ def tracked(course: Course) -> list[Tracked]:
         return []
     followed = [fact for fact in course.standing if fact.order not in course.ignored]
     marks = [mark for fact in followed for mark in _mark(fact.event, course)]
-    ends = [*(at for at, _ in marks[1:]), None]
+    # Without any mark (tracking of a cancelled visit is ignored) there is nothing to end.
+    ends = [at for at, _ in marks[1:]] + [None] * bool(marks)
     return [
         Tracked(type(event).__name__.lower(), event.temporary, event.destination, at, end)
         for (at, event), end in zip(marks, ends, strict=True)
