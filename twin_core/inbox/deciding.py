@@ -7,9 +7,10 @@ written with one statement per table after: asking and writing one by one costs 
 import hashlib
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import NamedTuple
 
 from twin_core.events import Envelope, Rejection, Translation
@@ -42,6 +43,16 @@ class Group(NamedTuple):
     answered: "Future[list[Answer]]"
 
 
+class Keys(NamedTuple):
+    """Under which digests a receipt is known; empty where it is not to be known again."""
+
+    control: bytes
+    """Format, sender and control id; of a reject from a file, its feed and bytes."""
+    body: bytes
+    document: bytes = b""
+    """Document and place in it, of a resource that has no version of its own."""
+
+
 class Decisions:
     """The decisions of one commit, to be taken inside its transaction."""
 
@@ -51,20 +62,19 @@ class Decisions:
         self.carried: list[Entry] = []
         """Entries that are durable as files: their rows hold a place only."""
         self._db = db
-        self._seen = _seen(db, _controls(groups))
+        self._keys = [[_keys(receipt, group) for receipt in group.receipts] for group in groups]
+        every = chain.from_iterable(self._keys)
+        self._seen = _seen(db, (key for k in every for key in (k.control, k.document) if key))
         self._entries: list[tuple[int, int, bytes | None, bytes | None, int | None]] = []
         self._digests: list[tuple[bytes, bytes, int]] = []
         self._kept: list[tuple[bytes, bytes, int]] = []
 
-    def decide(self, group: Group) -> list[Answer]:
-        """Give every receipt of a group its place, or find out that it has one."""
-        answers = [self._decide(receipt, group) for receipt in group.receipts]
-        if group.replay_of is None:  # what is tried again was counted when it was received
-            self.counted.update(
-                (receipt.feed, answer.status)
-                for receipt, answer in zip(group.receipts, answers, strict=True)
-            )
-        return answers
+    def decide(self, groups: Sequence[Group]) -> list[list[Answer]]:
+        """Give every receipt its place, or find out that it has one; the answers of each group.
+
+        The groups are those that these decisions were begun with.
+        """
+        return [self._of(group, keys) for group, keys in zip(groups, self._keys, strict=True)]
 
     def write(self) -> None:
         """Write what was decided; nothing of it is durable before the transaction commits."""
@@ -80,29 +90,39 @@ class Decisions:
             [(feed, outcome, n) for (feed, outcome), n in self.counted.items()],
         )
 
-    def _decide(self, receipt: Receipt, group: Group) -> Answer:
+    def _of(self, group: Group, keys: Sequence[Keys]) -> list[Answer]:
+        known = zip(group.receipts, keys, strict=True)
+        answers = [self._decide(receipt, its, group) for receipt, its in known]
+        if group.replay_of is None:  # what is tried again was counted when it was received
+            self.counted.update(
+                (receipt.feed, answer.status)
+                for receipt, answer in zip(group.receipts, answers, strict=True)
+            )
+        return answers
+
+    def _decide(self, receipt: Receipt, keys: Keys, group: Group) -> Answer:
         outcome = receipt.outcome
         if isinstance(outcome, Rejection):
-            return self._reject(receipt, outcome, group)
-        if receipt.document and outcome.envelope.unversioned:
-            return self._once_per_document(receipt, outcome, group)
-        return self._accept(receipt, outcome, group)
+            return self._reject(receipt, outcome, keys, group)
+        if keys.document:
+            return self._once_per_document(receipt, outcome, keys, group)
+        return self._accept(receipt, outcome, keys, group)
 
-    def _once_per_document(self, receipt: Receipt, outcome: Translation, group: Group) -> Answer:
+    def _once_per_document(
+        self, receipt: Receipt, outcome: Translation, keys: Keys, group: Group
+    ) -> Answer:
         # A resource without versions repeats when its whole document was read before: otherwise
         # a file that states it twice would, read again, tell of changes that never were.
-        control, body = _document_control(receipt, outcome.envelope), outcome.envelope.digest
-        first = self._seen[control].get(body)
+        first = self._seen[keys.document].get(keys.body)
         if first is not None:
             return Answer(status=DUPLICATE, code="AA", position=first)
-        answer = self._accept(receipt, outcome, group)
-        self._note(control, body, answer.position or self.high)
+        answer = self._accept(receipt, outcome, keys, group)
+        self._note(keys.document, keys.body, answer.position or self.high)
         return answer
 
-    def _accept(self, receipt: Receipt, outcome: Translation, group: Group) -> Answer:
-        envelope = outcome.envelope
-        control, body = _control(receipt.format, envelope), envelope.digest
-        seen = self._seen[control]
+    def _accept(self, receipt: Receipt, outcome: Translation, keys: Keys, group: Group) -> Answer:
+        envelope, body = outcome.envelope, keys.body
+        seen = self._seen[keys.control]
         if seen:
             replayed = body in seen and seen[body] == group.replay_of
             if body in seen and not replayed and _repeats(envelope, body, seen):
@@ -112,19 +132,18 @@ class Decisions:
         reused = bool(seen) and not envelope.unversioned
         position = self._insert(receipt, group, reused=reused)
         first = position if group.replay_of is None else group.replay_of
-        self._note(control, body, first)
+        self._note(keys.control, body, first)
         return Answer(status=ACCEPTED, code="AA", position=first, reused_control_id=reused)
 
-    def _reject(self, receipt: Receipt, outcome: Rejection, group: Group) -> Answer:
+    def _reject(self, receipt: Receipt, outcome: Rejection, keys: Keys, group: Group) -> Answer:
         position = None
         if group.replay_of is None:
             # Read again, a file adds nothing to the quarantine; a sender may try as often as it
             # likes, and each time is kept.
-            control, body = _rejected_control(receipt) if group.from_file else (b"", b"")
-            found = self._seen[control].get(body) if control else None
+            found = self._seen[keys.control].get(keys.body) if keys.control else None
             position = found or self._insert(receipt, group, reused=False)
-            if control and found is None:
-                self._note(control, body, position)
+            if keys.control and found is None:
+                self._note(keys.control, keys.body, position)
         return Answer(status=REJECTED, code=outcome.code, position=position)
 
     def _note(self, control: bytes, body: bytes, position: int) -> None:
@@ -162,30 +181,23 @@ def _seen(db: sqlite3.Connection, controls: Iterable[bytes]) -> defaultdict[byte
     return seen
 
 
-def _controls(groups: Sequence[Group]) -> Iterator[bytes]:
-    for group in groups:
-        for receipt in group.receipts:
-            outcome = receipt.outcome
-            if isinstance(outcome, Translation):
-                yield _control(receipt.format, outcome.envelope)
-                if receipt.document and outcome.envelope.unversioned:
-                    yield _document_control(receipt, outcome.envelope)
-            elif group.from_file:
-                yield _rejected_control(receipt)[0]
+def _keys(receipt: Receipt, group: Group) -> Keys:
+    outcome = receipt.outcome
+    if isinstance(outcome, Rejection):
+        return _keys_of_reject(receipt) if group.from_file else Keys(b"", b"")
+    envelope = outcome.envelope
+    control = _digest(receipt.format, envelope.sender, envelope.control_id)
+    if not (receipt.document and envelope.unversioned):
+        return Keys(control, envelope.digest)
+    place = receipt.origin.rpartition("@")[2]
+    document = _digest(receipt.document, place, envelope.control_id)
+    return Keys(control, envelope.digest, document)
 
 
-def _control(format_: str, envelope: Envelope) -> bytes:
-    return _digest(format_, envelope.sender, envelope.control_id)
-
-
-def _document_control(receipt: Receipt, envelope: Envelope) -> bytes:
-    return _digest(receipt.document, receipt.origin.rpartition("@")[2], envelope.control_id)
-
-
-def _rejected_control(receipt: Receipt) -> tuple[bytes, bytes]:
+def _keys_of_reject(receipt: Receipt) -> Keys:
     # The body is part of it: thousands of rejects of one feed must not be looked through.
     body = hashlib.blake2b(receipt.raw, digest_size=16).digest()
-    return _digest("rejected", receipt.feed, body.hex()), body
+    return Keys(_digest("rejected", receipt.feed, body.hex()), body)
 
 
 def _digest(*parts: str) -> bytes:

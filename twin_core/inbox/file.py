@@ -136,7 +136,7 @@ class InboxFile:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             decisions = Decisions(self._db, groups, _high_water(self._db))
-            answers = [decisions.decide(group) for group in groups]
+            answers = decisions.decide(groups)
             decisions.write()
             # At hand before the commit shows their positions to whoever reads.
             self.carried.update((entry.position, entry) for entry in decisions.carried)
