@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from twin_core import settings
 from twin_core.settings import (
     FacilitySettings,
     FeedSettings,
@@ -108,10 +107,10 @@ def _default(field: FieldInfo) -> str:
 
 def _notes(model: type[BaseModel]) -> dict[str, str]:
     """The strings below the fields in the source: the one place where a setting is explained."""
-    tree = ast.parse(inspect.getsource(settings))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    [written] = ast.parse(inspect.getsource(model)).body
+    assert isinstance(written, ast.ClassDef)  # noqa: S101  (a model is written as one class)
     notes = {}
-    for field, below in pairwise(classes[model.__name__].body):
+    for field, below in pairwise(written.body):
         if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
             text = ast.literal_eval(below.value)
             notes[ast.unparse(field.target)] = " ".join(text.split()).replace("|", "\\|")

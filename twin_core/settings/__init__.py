@@ -1,0 +1,49 @@
+"""What a site may set, with defaults that are safe on a laptop and strict in a hospital.
+
+Settings are layered: built-in default < TOML file < environment < command-line flags. The
+environment variable for `[http] port` is `WARDTWIN_HTTP__PORT`: section and key are joined by two
+underscores. `load` returns the settings and, for every value that is not a default, where it
+came from.
+"""
+
+from twin_core.settings.facilities import FacilitySettings
+from twin_core.settings.feeds import MAIN_FEED, AppointmentStatus, FeedSettings, FolderSettings
+from twin_core.settings.fhir import FhirSettings
+from twin_core.settings.kpi import KpiSettings
+from twin_core.settings.limits import LimitSettings
+from twin_core.settings.listeners import HttpSettings, MllpSettings, TlsSettings
+from twin_core.settings.loading import PREFIX, Loaded, load
+from twin_core.settings.outbound import ClientTlsSettings, OutboundSettings
+from twin_core.settings.precedence import PrecedenceSettings
+from twin_core.settings.section import Section, Strictness, is_loopback
+from twin_core.settings.site import SecretSettings, Settings
+from twin_core.settings.store import StoreSettings
+from twin_core.settings.triggers import FieldPath, TriggerRule
+
+__all__ = [
+    "MAIN_FEED",
+    "PREFIX",
+    "AppointmentStatus",
+    "ClientTlsSettings",
+    "FacilitySettings",
+    "FeedSettings",
+    "FhirSettings",
+    "FieldPath",
+    "FolderSettings",
+    "HttpSettings",
+    "KpiSettings",
+    "LimitSettings",
+    "Loaded",
+    "MllpSettings",
+    "OutboundSettings",
+    "PrecedenceSettings",
+    "SecretSettings",
+    "Section",
+    "Settings",
+    "StoreSettings",
+    "Strictness",
+    "TlsSettings",
+    "TriggerRule",
+    "is_loopback",
+    "load",
+]

@@ -1,0 +1,16 @@
+"""How FHIR resources are judged and read."""
+
+from twin_core.settings.section import Section, Strictness
+
+
+class FhirSettings(Section):
+    """How posted FHIR resources are judged and read."""
+
+    strictness: Strictness = "standard"
+    """lenient: fast path only; standard: also judged when the fast path objects; strict: all."""
+    source: str = "fhir"
+    """Name of the source for resources posted without one (`?source=` or meta.source)."""
+    facility: str = ""
+    """Facility of locations and encounters that do not name an organization."""
+    bed_system: str = ""
+    """Identifier system whose values are `facility/unit/room/bed`, where the site has one."""
