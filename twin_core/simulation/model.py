@@ -229,14 +229,20 @@ def load_hospital(name: str | Path) -> Hospital:
 
     Raises ConfigurationError where there is none, or where it contradicts itself.
     """
-    if isinstance(name, str) and name in hospital_names():
-        text = (resources.files(__package__) / "hospitals" / f"{name}.toml").read_text("utf-8")
-    else:
-        text = _read(Path(name))
     try:
-        return Hospital.model_validate(tomllib.loads(text))
+        return Hospital.model_validate(tomllib.loads(hospital_text(name)))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ConfigurationError(f"{name} does not describe a hospital.", why=str(error)) from error
+
+
+def hospital_text(name: str | Path) -> str:
+    """The file of a hospital of the package, or a file, as it is written.
+
+    Raises ConfigurationError where there is none.
+    """
+    if isinstance(name, str) and name in hospital_names():
+        return (resources.files(__package__) / "hospitals" / f"{name}.toml").read_text("utf-8")
+    return _read(Path(name))
 
 
 def _read(file: Path) -> str:

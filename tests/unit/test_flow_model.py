@@ -1,0 +1,182 @@
+"""A hospital's flow as data: what a nurse writes is read, and what cannot be is refused."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from twin_core.errors import ConfigurationError
+from twin_core.simulation.flow.capacity import bed_steps
+from twin_core.simulation.flow.loading import flow_from, load_flow
+from twin_core.simulation.flow.steps import steps_of
+from twin_core.simulation.kernel.planning import plan_of
+
+SMALL: dict[str, Any] = {
+    "units": [
+        {
+            "code": "ED",
+            "kind": "emergency",
+            "beds": 4,
+            "stay": {"family": "exponential", "mean": 3},
+            "then": {"home": 0.7, "MED": 0.3},
+        },
+        {
+            "code": "MED",
+            "beds": 10,
+            "stay": {"median": 3, "p90": 8, "unit": "days"},
+            "then": {"home": 1.0},
+            "plan": [{"days": ["saturday", "sunday"], "between": ["00:00", "24:00"], "beds": 6}],
+        },
+    ],
+    "classes": [{"code": "walk-in", "priority": 3}],
+    "arrivals": [{"class": "walk-in", "unit": "ED", "per_day": 24}],
+}
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    """The small hospital with some parts replaced."""
+    return deepcopy(SMALL) | parts
+
+
+def unit(**fields: Any) -> dict[str, Any]:
+    """A unit of one bed with some fields."""
+    plain = {"code": "W", "beds": 1, "stay": {"exactly": 1}, "then": {"home": 1}}
+    return plain | fields
+
+
+def test_the_demonstration_hospital_is_a_flow() -> None:
+    model = load_flow("riverside")
+    assert {u.code for u in model.units} >= {"ED", "ICU", "MED", "SURG"}
+    assert sum(u.beds for u in model.units if u.beds != "unlimited") > 380
+    weekly = sum(sum(a.hourly()) / len(a.hourly()) for a in model.arrivals if a.unit == "ED") * 168
+    # 135 a day, weighted by weekdays that add up to 7.
+    assert weekly == pytest.approx(135 * 7, rel=1e-9)
+
+
+def test_a_plan_gives_the_open_beds_of_every_hour() -> None:
+    model = flow_from(SMALL, "small")
+    assert bed_steps(model.units[1]) == [(0.0, 10), (120.0, 6)]
+
+
+def test_a_period_past_sunday_midnight_goes_on_on_monday() -> None:
+    night = {"days": ["sunday"], "between": ["22:00", "06:00"], "beds": 2}
+    model = flow_from(changed(units=[unit(code="ED", beds=5, plan=[night])]), "night")
+    assert bed_steps(model.units[0]) == [(0.0, 2), (6.0, 5), (166.0, 2)]
+
+
+def test_steps_are_the_classes_met_in_units() -> None:
+    model = flow_from(
+        changed(
+            units=[unit(code="ED", then={"ED/seen": 0.5, "home": 0.5})],
+            classes=[{"code": "walk-in"}, {"code": "seen"}, {"code": "never"}],
+            routes=[{"class": "seen", "unit": "ED", "then": {"home": 1}, "priority": 1}],
+        ),
+        "steps",
+    )
+    assert list(steps_of(model)) == [("walk-in", "ED"), ("seen", "ED")]
+    assert [step.priority for step in steps_of(model).values()] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"units": [unit(code="ED", then={})]}, r"class walk-in in unit ED: there is no route out"),
+        ({"units": [unit(code="ED", then={"ED": 1})]}, "no route out of the hospital"),
+        ({"units": [unit(code="ED", then={"home": 0.8})]}, "add up to 0.8"),
+        ({"units": [unit(code="ED", then={"nowhere": 1})]}, "there is no unit nowhere"),
+        ({"units": [unit(code="ED", stay=None)]}, "no length of stay"),
+        ({"units": [unit(code="ED", beds=0)]}, r"units\[1\] \(ED\)\.beds.*at least one bed"),
+        ({"units": [unit(code="ED", beds=-3)]}, r"units\[1\] \(ED\)\.beds"),
+        ({"units": [unit(code="ED", stay={"exactly": -1})]}, r"stay\.exactly: .*greater than"),
+        ({"units": [unit(code="ED", stay={"mean": 0, "family": "exponential"})]}, "greater than 0"),
+        ({"units": [unit(code="ED", stay={"mean": 2})]}, "a mean needs a family"),
+        ({"units": [unit(code="ED", stay={"observed": [1, -1]})]}, "none of them negative"),
+        (
+            {"units": [unit(code="ED", plan=[{"between": ["00:00", "24:00"], "beds": 0}])]},
+            "unit ED: no bed is ever open",
+        ),
+        ({"units": [unit(code="ED", needs={"nurse": 1})]}, "there is no staff or theatre nurse"),
+        (
+            {
+                "units": [unit(code="ED", needs={"nurse": 2})],
+                "staff": [{"code": "nurse", "on_duty": 1}],
+            },
+            "2 of nurse, which never has more than 1",
+        ),
+        ({"arrivals": []}, "nobody ever comes"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "per_day": -1}]}, "per_day"),
+        ({"arrivals": [{"class": "ghost", "unit": "ED", "per_day": 1}]}, "there is no class ghost"),
+        ({"closures": [{"unit": "MED", "beds": 10}]}, "unit MED: no bed is ever open"),
+        ({"units": [*SMALL["units"], unit(code="MED")]}, "MED is given 2 times"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)  # fmt: skip
+def test_an_impossible_hospital_is_refused_with_reason_and_place(
+    parts: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        flow_from(changed(**parts), "small")
+
+
+RING = [
+    unit(code="ED", then={"MED": 1}),
+    unit(code="MED", then={"ICU": 0.1, "home": 0.9}),
+    unit(code="ICU", then={"MED": 0.9, "died": 0.1}),
+]
+
+
+def test_a_ring_that_can_lock_is_refused_until_beds_may_be_swapped() -> None:
+    with pytest.raises(ConfigurationError, match="between ICU, MED can lock each other"):
+        flow_from(changed(units=RING), "ring")
+    for way in ("on_deadlock", "at_once"):
+        flow_from(changed(units=RING, swaps=way), "ring")
+    free = [ward | {"boards": False} for ward in RING]
+    flow_from(changed(units=free), "ring")
+    endless = [*RING[:2], RING[2] | {"beds": "unlimited"}]
+    flow_from(changed(units=endless), "ring")
+
+
+def test_a_ring_of_staff_is_refused_even_where_beds_are_swapped() -> None:
+    wards = [
+        unit(code="ED", beds="unlimited", needs={"a": 1}, then={"MED": 1}),
+        unit(code="MED", beds="unlimited", needs={"b": 1}, then={"ED/late": 0.5, "home": 0.5}),
+    ]
+    parts = {
+        "units": wards,
+        "classes": [{"code": "walk-in"}, {"code": "late"}],
+        "swaps": "at_once",
+        "routes": [{"class": "late", "unit": "ED", "then": {"home": 1}}],
+        "staff": [{"code": "a", "on_duty": 1}, {"code": "b", "on_duty": 1}],
+    }
+    with pytest.raises(ConfigurationError, match="between a, b can lock"):
+        flow_from(changed(**parts), "staff")
+    gone = [pool | {"stays_with_boarders": False} for pool in parts["staff"]]
+    flow_from(changed(**parts | {"staff": gone}), "staff")
+
+
+def test_a_plan_writes_out_weekly_capacities_from_the_hour_of_the_start() -> None:
+    model = flow_from(
+        changed(closures=[{"unit": "MED", "beds": 3, "from_hours": 10, "to_hours": 20}]), "x"
+    )
+    # Begun on Friday at noon: the weekend begins after 12 hours, while three beds are closed.
+    plan = plan_of(model, hours=100, hour_of_week=108)
+    steps = [(float(c["at"]), int(c["capacity"])) for c in plan.changes if c["resource"] == 1]
+    assert steps == [(0, 10), (10, 7), (12, 3), (20, 6), (60, 10)]
+
+
+def test_appointments_are_written_out_and_surges_are_streams_beside() -> None:
+    clinic = {"days": ["monday"], "times": ["09:00", "09:30"], "each": 2}
+    parts = {
+        "arrivals": [
+            {"class": "walk-in", "unit": "ED", "slots": [clinic], "early_at_most_hours": 1},
+            {"class": "walk-in", "unit": "ED", "per_hour": 2.0},
+        ],
+        "surges": [{"factor": 1.5, "from_hours": 5, "to_hours": 9}, {"factor": 0.5}],
+    }
+    plan = plan_of(flow_from(changed(**parts), "x"), hours=24)
+    booked = plan.slots[plan.slots["stream"] == 0]
+    assert booked["due"].tolist() == [9, 9, 9.5, 9.5]
+    assert booked["at"].tolist() == [8, 8, 8.5, 8.5]
+    assert plan.rates.tolist() == [2.0, 1.0]
+    assert plan.streams["begins"].tolist() == [0, 5, 0, 5]
+    assert plan.thins["kept"].tolist() == [0.5, 0.5]

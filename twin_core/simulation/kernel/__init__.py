@@ -1,0 +1,1 @@
+"""The compiled patient flow: arrays in, statistics out, no Python object in the loop."""
