@@ -25,6 +25,7 @@ from twin_core.store.fold.observation import fold_device_events, fold_results
 from twin_core.store.fold.patient import fold_people
 from twin_core.store.fold.records import Key
 from twin_core.store.fold.rows import Account, EntityRow, Resolver, finding_row, plain_account
+from twin_core.store.fold.series import MOST_FILLERS, names_too_many
 from twin_core.store.messages import Filed
 from twin_core.store.nodes import Nodes
 from twin_core.store.places import Places, Touched
@@ -40,6 +41,7 @@ from twin_core.store.subjects import (
     LOCATION,
     PATIENT,
     RESULT,
+    Subject,
     subject_of,
 )
 from twin_core.store.tables import BY_NAME, ENTITIES
@@ -78,12 +80,15 @@ class Folding:
         self._sighted: list[Identifier] = []
         self._shared: dict[int, Shared] = {}
         self._given: dict[int, list[Fact]] = {}
+        self._unnaming: set[int] = set()
+        """Nodes of placers' numbers that stand for too many orders to name any."""
 
     def forget(self) -> None:
         """Drop whatever is remembered and not committed."""
         self.nodes.forget()
         self.units.forget()
         self.places.forget()
+        self._unnaming.clear()
         self._next_version = _last_version(self._connection)
 
     def fold(self, filed: Sequence[Filed]) -> Changes:
@@ -125,8 +130,7 @@ class Folding:
 
     def _fetch(self, filed: Sequence[Filed]) -> None:
         for _, _, subject in filed:
-            for identifier in subject.united:
-                node = self.nodes.number(subject.kind, identifier)
+            for node in self._tied(subject):
                 self._dirty[subject.kind].add(self.nodes.family(node))
         for kind, owners in self._dirty.items():
             self.units.fetch(kind, owners)
@@ -161,9 +165,10 @@ class Folding:
 
     def _unite_and_add(self, filed: Sequence[Filed]) -> None:
         for fact, _, subject in filed:
-            numbers = [self.nodes.number(subject.kind, i) for i in subject.united]
+            numbers = self._tied(subject)
             for number in numbers[1:]:
-                self._unite(subject.kind, numbers[0], number)
+                if subject.kind != RESULT or self._names_an_order(subject.united[1], number):
+                    self._unite(subject.kind, numbers[0], number)
             self.units.get(self.nodes.family(numbers[0])).add(fact)
         for one, other in same_starts(self._connection, self.nodes, self._who_is_who()):
             self.units.fetch(ENCOUNTER, (self.nodes.family(one), self.nodes.family(other)))
@@ -171,6 +176,23 @@ class Folding:
             self._unite(ENCOUNTER, one, other)
         for kind, owners in self._dirty.items():
             self._dirty[kind] = {self.nodes.family(owner) for owner in owners}
+
+    def _tied(self, subject: Subject) -> list[int]:
+        """The nodes that an event ties together, the one that it is filed under first."""
+        numbers = [self.nodes.number(subject.kind, i) for i in subject.united]
+        if subject.kind == RESULT and len(numbers) > 1 and numbers[1] in self._unnaming:
+            return numbers[:1]
+        return numbers
+
+    def _names_an_order(self, placer: Identifier, number: int) -> bool:
+        # Of a placer's number that never changes the orders would become one ever larger family.
+        family = self.nodes.family(number)
+        if len(self.nodes.members(family)) <= MOST_FILLERS:
+            return True
+        if names_too_many(self.units.get(family).facts, placer):
+            self._unnaming.add(number)
+            return False
+        return True
 
     def _who_is_who(self) -> dict[Key, Person]:
         known: dict[Key, Person] = {}

@@ -2,16 +2,19 @@
 
 Within a family of order numbers a result is known by the filler's number, else the placer's; by
 the OBR of the order; by any of its codes. A name that is more exact than what was known takes up
-what was reported under the vaguer one, unless the same message reported both.
+what was reported under the vaguer one, unless the same message reported both. A placer's number
+that stands for very many orders, such as a constant, names none of them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from twin_core.events import Observation, ObservationsReported
 from twin_core.identifiers import Identifier
 from twin_core.store.facts import Fact
 
+MOST_FILLERS = 16
+"""Orders of fillers that one placer's number may stand for; more, and it is no number of any."""
 PENDING = frozenset({"registered", "preliminary"})
 SETTLED = frozenset({"final", "amended", "corrected"})
 
@@ -172,7 +175,9 @@ class SeriesFound:
 
     def _like(self, scope: Scope) -> Iterator[Scope]:
         order, panel = scope
-        orders = [order, *self._fillers.get(order, ()), *self._placers.get(order, ())]
+        fillers = self._fillers.get(order, {})
+        placers = [p for p in self._placers.get(order, ()) if _names_orders(self._fillers[p])]
+        orders = [order, *(fillers if _names_orders(fillers) else ()), *placers]
         panels = [panel] if panel == "" else [panel, ""]
         vague = panel == "" or panel.startswith("#")
         panels += [p for p in dict.fromkeys(self._panels.values()) if vague or p.startswith("#")]
@@ -180,6 +185,23 @@ class SeriesFound:
             for part in dict.fromkeys(panels):
                 if (one, part) != scope:
                     yield one, part
+
+
+def _names_orders(fillers: Mapping[tuple[str, ...], None]) -> bool:
+    """Whether a placer's number with these orders of fillers says which of them is meant."""
+    return len(fillers) <= MOST_FILLERS
+
+
+def names_too_many(facts: Iterable[Fact], placer: Identifier) -> bool:
+    """Whether a placer's number stands for more orders than it could tell apart."""
+    fillers: dict[tuple[str, ...], None] = {}
+    for fact in facts:
+        report = fact.event
+        if isinstance(report, ObservationsReported) and report.placer == placer:
+            filler = filler_of(report)
+            if filler is not None:
+                fillers[filler.key] = None
+    return not _names_orders(fillers)
 
 
 def filler_of(report: ObservationsReported) -> Identifier | None:
