@@ -123,6 +123,32 @@ def test_an_older_message_that_comes_later_undoes_nothing(twin: Twin) -> None:
     ]
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_booking_under_a_placer_number_in_use_replaces_it_with_a_finding(
+    twin: Twin, backwards: bool
+) -> None:
+    said = [
+        message("S12", "0800", sch("P1", "F1", f11="^^^20261102090000"), PID),
+        message("S12", "0810", sch("P1", "F2", f11="^^^20261102100000"), PID),
+    ]
+    hear(twin, *(said[::-1] if backwards else said))
+    assert shown(twin, "status, starts_at") == [("booked", at(2, 10))]
+    assert [row["kind"] for row in twin.query("FROM twin.finding")] == ["reused_appointment_number"]
+
+
+@pytest.mark.parametrize("trigger", ["S13", "S15"])
+def test_a_number_given_anew_after_a_move_or_a_cancel_is_no_finding(
+    twin: Twin, trigger: str
+) -> None:
+    hear(
+        twin,
+        message("S12", "0800", sch("P1", "F1", f11="^^^20261102090000"), PID),
+        message(trigger, "0805", sch("P1", "F2" if trigger == "S13" else "F1"), PID),
+        message("S12", "0810", sch("P1", "F2", f11="^^^20261102100000"), PID),
+    )
+    assert twin.query("FROM twin.finding") == []
+
+
 def test_a_cancel_of_the_same_second_comes_after_the_change(twin: Twin) -> None:
     hear(twin, message("S15", "0810", sch(), PID), message("S14", "0810", timed("0900"), PID))
     assert shown(twin, "status, starts_at") == [("cancelled", at(2, 9))]

@@ -42,6 +42,7 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
         "appointment_identifier",
         "appointment_patient",
         "appointment_resource",
+        "fold_finding",
     ),
     "r": ("observation", "fold_finding"),
     "v": ("device_event",),

@@ -22,7 +22,15 @@ from twin_core.events import (
 )
 from twin_core.identifiers import NOWHERE, Identifier, Place, content_id
 from twin_core.store.facts import Fact, natural
-from twin_core.store.fold.rows import EntityRow, ResolvedPlace, Resolver, canonical, text
+from twin_core.store.fold.rows import (
+    EntityRow,
+    Note,
+    ResolvedPlace,
+    Resolver,
+    canonical,
+    finding_row,
+    text,
+)
 
 ENDED = frozenset({"cancelled", "noshow", "entered-in-error"})
 """Statuses of appointments that will not take place."""
@@ -88,9 +96,12 @@ class Appointment:
         self.booked_at: datetime | None = None
         self.ended_at: datetime | None = None
         self.end_reason: object = None
+        self.filler: Identifier | None = None
+        self.notes: list[Note] = []
 
-    def hear(self, event: AppointmentEvent) -> None:
+    def hear(self, fact: Fact, event: AppointmentEvent) -> None:
         """Take in the next event."""
+        self._compare(fact, event)
         if event.patients:
             self.patients = event.patients
         if self.booked_at is None and isinstance(event, AppointmentBooked):
@@ -108,6 +119,17 @@ class Appointment:
             self._outdate("starts_at")
         if event.resources:
             self.resources = _booked(self.resources, event)
+
+    def _compare(self, fact: Fact, event: AppointmentEvent) -> None:
+        """Note a booking whose placer's number stands for an appointment of another filler."""
+        filler = next((i for i in event.appointment if i.type == "FILL"), None)
+        if filler is None:
+            return
+        known = self.filler is not None and self.filler.key != filler.key
+        if known and isinstance(event, AppointmentBooked) and self.status not in ENDED:
+            detail = "its placer number stands for a booking with another filler number; replaced"
+            self.notes.append(Note("reused_appointment_number", fact, detail))
+        self.filler = filler
 
     def _outdate(self, name: str, values: Set[str] | None = None) -> None:
         """Forget what resources said before: it was about another time, or another status."""
@@ -152,7 +174,7 @@ def fold_appointment(
     appointment = Appointment()
     for fact in facts:
         if isinstance(fact.event, AppointmentEvent):
-            appointment.hear(fact.event)
+            appointment.hear(fact, fact.event)
     appointment_id = appointment_id_of(identifiers)
     patients = list(_patients(appointment, resolver))
     starts_at, ends_at, minutes = _period(appointment)
@@ -178,6 +200,7 @@ def fold_appointment(
         value = i.value.removesuffix(f"#{occurrence}") if occurrence else i.value
         known_as = (i.system, value, text(i.type), occurrence)
         rows.append(("appointment_identifier", (appointment_id, *known_as)))
+    rows += [finding_row(n, appointment_id, facts[-1].recorded_at) for n in appointment.notes]
     return list(dict.fromkeys(rows))
 
 
