@@ -18,7 +18,10 @@ from twin_core.events import Demographics, Instant, Movement, NotedFinding, Text
 from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier
 
 CLEARED = '""'
-_SKEW = timedelta(minutes=5)
+SKEW = timedelta(minutes=5)
+"""By how much a sender's clock may be ahead."""
+_YEARS_AHEAD = 10
+"""How far ahead anything is planned."""
 
 Segment = list[str]
 
@@ -37,6 +40,8 @@ class Reading:
     __slots__ = (
         "conventions",
         "event_at",
+        "furthest_year",
+        "latest",
         "message",
         "movement",
         "notes",
@@ -48,9 +53,12 @@ class Reading:
         self.message = message
         self.conventions = conventions
         self.notes: Notes = {}
+        self.furthest_year = received_at.year + _YEARS_AHEAD
         sent = self.moment(message.header[6], "MSH^1^7")  # date and time of message
         self.sent_at = received_at if sent is None else sent.at
-        if self.sent_at - received_at > _SKEW:
+        self.latest = max(received_at, self.sent_at) + SKEW
+        """What is later than this has not happened yet."""
+        if self.sent_at - received_at > SKEW:
             detail = "MSH-7 is more than 5 minutes ahead of the time of receipt."
             self.note("clock_skew", detail)
         if message.guessed_codec:
@@ -97,12 +105,21 @@ class Reading:
             if not field or field == CLEARED:
                 return None
         try:
-            return calendar.moment(field, where, self.notes)
+            moment = calendar.moment(field, where, self.notes)
         except Refused:
             if not self.conventions.lenient:
                 raise
-        self.note("invalid_time", f"{where} is not a possible date and time; read as empty.")
-        return None
+            self.note("invalid_time", f"{where} is not a possible date and time; read as empty.")
+            return None
+        if moment.at.year > self.furthest_year:
+            calendar.forget(field)  # or the next message that has it would not be noted
+            self.note("future_time", f"{where} is more than {_YEARS_AHEAD} years ahead.")
+        return moment
+
+    def note_future(self, what: str) -> None:
+        """Note that something which is said to have happened is still to come."""
+        detail = f"{what} is dated more than 5 minutes ahead of message and receipt."
+        self.note("future_time", detail)
 
     def segment(self, name: str) -> Segment:
         """The first segment of that name; a message without it is refused."""
@@ -114,7 +131,14 @@ class Reading:
         return fields
 
     def pid(self) -> Segment:
-        """The first PID; a message without one is refused."""
+        """The PID of a message about one patient; without one it is refused.
+
+        A second one is not read, with a finding: events of two patients have translators that ask
+        for all of them.
+        """
+        if [line[:3] for line in self.message.lines].count("PID") > 1:
+            detail = "The event is about one patient; every PID after the first is left out."
+            self.note("unexpected_repetition", detail)
         return self.segment("PID")
 
     def pv1(self) -> Segment | None:
@@ -225,7 +249,10 @@ def demographics(reading: Reading, pid: Segment, sequence: int) -> Demographics:
 
 def _birth_date(reading: Reading, text: str, where: str) -> Text:
     try:
-        return iso_date(text, where)
+        date = iso_date(text, where)
+        if date > reading.latest.date().isoformat()[: len(date)]:
+            reading.note_future(where)
+        return date
     except Refused:
         if not reading.conventions.lenient:
             raise
@@ -270,6 +297,8 @@ def _death(
     elif indicator:
         reading.note("unknown_code", f"PID^{sequence}^30 is no code of table 0136.")
     if died is not None:
+        if died.at > reading.latest:
+            reading.note_future(f"PID^{sequence}^29")
         return (True if deceased is UNSET else deceased), died.at
     return deceased, None if pid[29] == CLEARED else UNSET
 

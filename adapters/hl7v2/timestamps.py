@@ -83,6 +83,11 @@ class Calendar:
             self.recent[text] = moment
         return moment
 
+    def forget(self, text: str) -> None:
+        """Read a time anew the next time it comes."""
+        self.recent.pop(text, None)
+        self.exact.pop(text, None)
+
     def _plain(self, text: str, where: str, notes: Notes) -> datetime:
         if text[8:10] == "24":  # midnight at the end of the day is no HL7 time
             raise ValueError

@@ -117,6 +117,7 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
         )
     reading = Reading(message, conventions, received_at)
     events = _events(reading, event)
+    _note_future(reading, events)
     if event is None or quirk is not None:
         _note_event(reading, sent, event)
     if processing_id != "P":
@@ -137,6 +138,14 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
         findings=tuple(reading.notes.values()),
         kept=kept_fields(message, paths) if paths else (),
     )
+
+
+def _note_future(reading: Reading, events: Sequence[Event]) -> None:
+    """Note an event that is dated ahead of both its message and the receipt of it."""
+    for event in events:
+        if event.occurred_at > reading.latest:
+            reading.note_future("What happened")
+            return
 
 
 def _control_id(message: Message, conventions: Conventions) -> str:

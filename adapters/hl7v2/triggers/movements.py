@@ -1,5 +1,7 @@
 """Admissions, transfers, discharges, changes of class, and updates of a visit."""
 
+from datetime import datetime
+
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -65,7 +67,13 @@ def became_outpatient(reading: Reading) -> Events:
 def updated(reading: Reading) -> Events:
     """A08: patient or visit information changed; nobody moved."""
     patient, facts = patient_and_any_visit(reading)
-    return (patient, EncounterUpdated(**facts)) if facts else (patient,)
+    if facts is None:
+        return (patient,)
+    visit = facts["visit"]
+    for number, at in ((ADMITTED, visit.admitted_at), (DISCHARGED, visit.discharged_at)):
+        if isinstance(at, datetime) and at > reading.latest and visit.class_ != "PRENC":
+            reading.note_future(f"PV1^1^{number}")
+    return (patient, EncounterUpdated(**facts))
 
 
 def swapped(reading: Reading) -> Events:
