@@ -1,8 +1,9 @@
 """Who is who, which account is whose, which number is which visit: identity events drawn by hand.
 
 Messages are real HL7 v2 through the real translator into a real store. Columns: `event`, `at` EVN-2
-and MSH-7, `id` PID-3, `was` MRG-1, `account` PID-18, `account was` MRG-3, `visit` PV1-19, `visit
-was` MRG-5, `bed` PV1-3, `born` PID-7, `sex` PID-8; of A24 and A37 `other` is the second PID-3.
+and MSH-7, `evn6` EVN-6, `id` PID-3, `was` MRG-1, `account` PID-18, `account was` MRG-3, `visit`
+PV1-19, `visit was` MRG-5, `bed` PV1-3, `born` PID-7, `sex` PID-8; of A24 and A37 `other` is the
+second PID-3.
 Every drawing is received in several orders, each time by a hospital of its own: what comes of it
 must be the same. `P1+P2` are two numbers of one record.
 """
@@ -66,7 +67,7 @@ class Site:
         at, control = row["at"].strftime("%Y%m%d%H%M%S+0000"), f"{self.name}-{next(self._controls)}"
         lines = [
             f"MSH|^~\\&|ADT|{self.name}|TWIN||{at}||ADT^{row['event']}|{control}|P|2.5.1",
-            f"EVN|{row['event']}|{at}",
+            f"EVN|{row['event']}|{at}||||{_stamp(row.get('evn6'))}",
             self._pid(row, row.get("id")),
         ]
         if row.get("other"):
@@ -161,6 +162,10 @@ class Site:
 
     def _short(self, number: object) -> str | None:
         return str(number).removeprefix(self.name) if number else None
+
+
+def _stamp(at: str | None) -> str:
+    return f"{instant(at):%Y%m%d%H%M%S}+0000" if at else ""
 
 
 def _shown(row: Row) -> list[str]:
@@ -694,6 +699,32 @@ def test_where_two_open_visits_of_an_account_may_be_meant_a_finding_says_so(twin
     rows = twin.query("SELECT subject FROM twin.finding WHERE kind = 'ambiguous_account'")
     assert [names[r["subject"]] for r in rows if r["subject"] in names] == ["A1"]
     assert {v["visit"]: v["beds"] for v in site.visits()}["V1"] == "ICU-A"
+
+
+@pytest.mark.parametrize(
+    ("evn6", "one", "other"),
+    [("-", "ICU-A", "MED-1 SUR-2"), ("11-01 09:00", "ICU-A SUR-2", "MED-1")],
+)
+def test_a_cancelled_discharge_that_names_the_account_is_of_the_visit_that_was_discharged(
+    told, evn6, one, other
+):
+    told(
+        f"""
+        event | at          | evn6   | id | account | visit | bed     | admitted
+        A01   | 11-01 08:00 | -      | P1 | A1      | V1    | ICU-1-A | 11-01 08:00
+        A03   | 11-01 09:00 | -      | P1 | A1      | V1    | ICU-1-A | -
+        A01   | 11-01 10:00 | -      | P1 | A1      | V2    | MED-7-1 | 11-01 10:00
+        A03   | 11-01 11:00 | -      | P1 | A1      | V2    | MED-7-1 | -
+        A01   | 11-01 12:00 | -      | P1 | A1      | V3    | SUR-2-9 | 11-01 12:00
+        A13   | 11-01 13:00 | {evn6} | P1 | A1      | -     | SUR-2-2 | -
+        """,
+        visits=f"""
+        visit | patient | account | beds
+        V1    | P1      | A1      | {one}
+        V2    | P1      | A1      | {other}
+        V3    | P1      | A1      | SUR-9
+        """,
+    )
 
 
 @pytest.mark.parametrize("kept", ["V1", "V2"])

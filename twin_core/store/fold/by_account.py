@@ -2,14 +2,24 @@
 
 Some systems send PV1-19 in every message and others only PID-18. A message that names only an
 account is about the visit of that account and patient which other messages name by a number of its
-own, where one fits; of several, about the one that is open at its time.
+own, where one fits; of several, about the one that is open at its time, and a cancelled discharge
+(A13) about the one that had been discharged.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from twin_core.events import Admitted, Discharged, EncounterEvent, Event, Planned, Registered
+from twin_core.events import (
+    Admitted,
+    Cancelled,
+    Discharged,
+    EncounterEvent,
+    Event,
+    EventCancelled,
+    Planned,
+    Registered,
+)
 from twin_core.store.facts import Fact
 from twin_core.store.fold.belonging import NAMING_ONLY
 from twin_core.store.fold.rows import Note
@@ -78,7 +88,7 @@ def share(
             fitting = []
         elif not fitting and isinstance(fact.event, _BEGINNINGS):
             apart.add(patient_id)
-        chosen = fitting if len(fitting) < 2 else [v for v in fitting if v.is_open(at)]
+        chosen = fitting if len(fitting) < 2 else _meant(fitting, fact.event)
         if len(chosen) != 1:
             shared.kept.append(fact)
             if fitting:
@@ -89,7 +99,25 @@ def share(
         shared.given.setdefault(visit.owner, []).append(fact)
         if _ends(fact.event):
             known[visit.owner] = visit._replace(to_at=at)
+        elif _cancels_end(fact.event):
+            known[visit.owner] = visit._replace(to_at=None)
     return shared
+
+
+def _meant(visits: Sequence[NumberedVisit], event: Event) -> list[NumberedVisit]:
+    """Which of several visits an event may be about."""
+    at = event.occurred_at
+    if isinstance(event, EventCancelled) and _cancels_end(event):
+        ended = [visit for visit in visits if visit.to_at is not None and visit.to_at <= at]
+        last = max((visit.to_at for visit in ended if visit.to_at is not None), default=None)
+        for told in (event.cancelled_at, last):
+            if found := [visit for visit in ended if visit.to_at == told]:
+                return found
+    return [visit for visit in visits if visit.is_open(at)]
+
+
+def _cancels_end(event: Event) -> bool:
+    return isinstance(event, EventCancelled) and event.cancels is Cancelled.DISCHARGE
 
 
 def _ends(event: Event) -> bool:
