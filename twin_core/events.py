@@ -287,11 +287,13 @@ class EventCancelled(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """An earlier event was cancelled (A11, A12, A13, ...). `occurred_at` is when it was cancelled.
 
     `cancelled_at` is when the cancelled event had occurred (EVN-6), where the message gives it.
-    `place` is where the patient is after the cancel (PV1-3).
+    `place` is where the patient is after the cancel (PV1-3); `destination` is where a cancelled
+    transfer had led to (PV1-6 of an A12).
     """
 
     cancels: Cancelled
     cancelled_at: datetime | None = None
+    destination: Place = NOWHERE
 
 
 class EncountersMerged(EncounterEvent, frozen=True, kw_only=True, tag=True):
@@ -648,7 +650,7 @@ class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
     Kinds in use: reduced_precision, no_time_zone, ambiguous_local_time, clock_skew, unknown_code,
     missing_identifier, unexpected_repetition, test_message, bare_line_feed, reused_control_id,
-    guessed_charset, displaced_field, missing_element, reversed_period, invalid_time,
+    guessed_charset, displaced_field, missing_element, reversed_period, invalid_time, future_time,
     invalid_duration, unresolved_reference, site_trigger, ignored_trigger, unsupported_event,
     not_understood, unreadable_line, unknown_unit, invalid_number, payload_not_kept.
     """

@@ -49,6 +49,11 @@ class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
     bed: str = ""
     reference: Identifier | None = None
 
+    @property
+    def parts(self) -> tuple[str, str, str, str]:
+        """Facility, unit, room and bed."""
+        return (self.facility, self.unit, self.room, self.bed)
+
     def names_a_bed(self) -> bool:
         """Whether the place is a single bed rather than a unit or a room."""
         return bool(self.bed)

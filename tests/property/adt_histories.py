@@ -113,6 +113,7 @@ def messages(
             **common,
             cancels=draw(st.sampled_from(CANCELS)),
             cancelled_at=draw(st.sampled_from([None, None, hours(draw(st.integers(0, 12)))])),
+            destination=draw(st.sampled_from((NOWHERE, NOWHERE, *PLACES))),
         )
     elif kind is Transferred:
         event = Transferred(

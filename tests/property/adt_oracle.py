@@ -330,6 +330,8 @@ def _cancels(event: EncounterEvent, kinds: set[Cancelled]) -> bool:
 
 def _as_corrected(told: Sequence[Message]) -> list[Message]:
     """The record with every correction in the place of the line that it corrects."""
+    while (late := _corrects_a_cancelled(told)) is not None:
+        told = [message for n, message in enumerate(told) if n != late]
     events = [message.event for message in told]
     wrong = {_corrects(events, n) for n in range(len(events))}
     return [
@@ -337,6 +339,29 @@ def _as_corrected(told: Sequence[Message]) -> list[Message]:
         for n, message in enumerate(told)
         if n not in wrong
     ]
+
+
+def _corrects_a_cancelled(told: Sequence[Message]) -> int | None:
+    """The first written line that corrects a movement which had been taken back by then."""
+    events = [message.event for message in told]
+    movements = [n for n, e in enumerate(events) if e.movement is not None]
+    for n in sorted(movements, key=lambda n: _entered(events, n)):
+        event = events[n]
+        if isinstance(event, EventCancelled) or not event.movement.corrects:
+            continue
+        wrong = _corrects(events, n)
+        since = None if wrong is None else written(told[wrong])
+        for i in movements:
+            cancel = events[i]
+            if (
+                isinstance(cancel, EventCancelled)
+                and type(event) in UNDOES[cancel.cancels]
+                and set(cancel.movement.identifiers) & set(event.movement.identifiers)
+                and (since is None or since < written(told[i]))
+                and written(told[i]) < written(told[n])
+            ):
+                return n
+    return None
 
 
 def _corrects(events: Sequence[EncounterEvent], n: int) -> int | None:
@@ -479,7 +504,18 @@ def _target(told: Sequence[Message], n: int, void: set[int]) -> int | None:
         named = [i for i in known if _is_named_by(cancel.cancelled_at, events[i])]
         if named:
             return max((i for i in named if i not in void), default=None)
-    return max((i for i in entered if i not in void), default=None)
+    standing = [i for i in entered if i not in void]
+    if cancel.cancels is Cancelled.TRANSFER:
+        fits = [i for i in standing if _is_told_of(cancel, events[i])]
+        standing = fits or standing
+    return max(standing, default=None)
+
+
+def _is_told_of(cancel: EventCancelled, transfer: Transferred) -> bool:
+    """Whether a cancel may mean a transfer: nothing they both say of whence and where differs."""
+    whence = zip(_parts(cancel.place), _parts(transfer.origin), strict=True)
+    where = zip(_parts(cancel.destination), _parts(transfer.place), strict=True)
+    return not any(a and b and a != b for a, b in [*whence, *where])
 
 
 def _is_named_by(at: datetime | None, event: EncounterEvent) -> bool:

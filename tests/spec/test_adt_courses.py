@@ -79,6 +79,39 @@ def test_a12_undoes_the_transfer_that_evn_6_names_and_not_the_latest(ward):
     """)
 
 
+@pytest.mark.parametrize(
+    ("bed", "prior"), [("ICU-1-A", "MED-7-1"), ("ICU-1-A", "-"), ("-", "MED-7-1")]
+)
+def test_an_a12_without_evn_6_undoes_the_transfer_between_its_places(ward, bed, prior):
+    ward.hears(f"""
+        event | at          | visit | bed     | prior   | admitted
+        A01   | 11-01 08:00 | V1    | ICU-1-A | -       | 11-01 08:00
+        A02   | 11-01 10:00 | V1    | MED-7-1 | ICU-1-A | -
+        A02   | 11-01 12:00 | V1    | SUR-3-1 | MED-7-1 | -
+        A12   | 11-01 13:00 | V1    | {bed}   | {prior} | -
+    """)
+    ward.stays("""
+        visit | bed     | from        | to
+        V1    | ICU-1-A | 11-01 08:00 | 11-01 12:00
+        V1    | SUR-3-1 | 11-01 12:00 | -
+    """)
+
+
+def test_an_a12_whose_places_fit_no_transfer_undoes_the_latest(ward):
+    ward.hears("""
+        event | at          | visit | bed     | prior   | admitted
+        A01   | 11-01 08:00 | V1    | ICU-1-A | -       | 11-01 08:00
+        A02   | 11-01 10:00 | V1    | MED-7-1 | ICU-1-A | -
+        A02   | 11-01 12:00 | V1    | SUR-3-1 | MED-7-1 | -
+        A12   | 11-01 13:00 | V1    | SUR-3-1 | SUR-9-9 | -
+    """)
+    ward.stays("""
+        visit | bed     | from        | to
+        V1    | ICU-1-A | 11-01 08:00 | 11-01 10:00
+        V1    | MED-7-1 | 11-01 10:00 | -
+    """)
+
+
 def test_a_transfer_charted_anew_for_the_same_instant_outlives_the_cancel_of_the_first(ward):
     ward.hears("""
         event | at          | evn6        | visit | bed     | prior   | admitted

@@ -95,6 +95,33 @@ def test_a_movement_entered_again_after_its_cancel_stands_and_can_be_updated(war
     """)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (0, 3, 2, 1), (3, 0, 1, 2)])
+def test_an_update_entered_after_the_cancel_of_its_movement_does_not_revive_it(ward, order):
+    messages = table("""
+        event | at          | visit | bed     | movement | action | moved       | original
+        A01   | 11-01 08:00 | V1    | ICU-1-A | M1       | INSERT | 11-01 08:00 | -
+        A02   | 11-01 12:00 | V1    | MED-7-1 | M2       | INSERT | 11-01 12:00 | -
+        A12   | 11-01 13:00 | V1    | ICU-1-A | M2       | CANCEL | 11-01 12:00 | A02
+        Z99   | 11-01 15:00 | V1    | MED-7-2 | M2       | UPDATE | 11-01 11:30 | A02
+    """)
+    said = [ward.message(row) for row in messages]
+    for n in order:
+        ward.receives([said[n]])
+    ward.stays("visit | bed | from | to\n V1 | ICU-1-A | 11-01 08:00 | -")
+    assert ward.findings() == ["update_of_cancelled_movement"]
+
+
+def test_an_update_whose_movement_was_only_ever_cancelled_changes_nothing(ward):
+    ward.hears("""
+        event | at          | visit | bed     | movement | action | moved       | original
+        A01   | 11-01 08:00 | V1    | ICU-1-A | M1       | INSERT | 11-01 08:00 | -
+        A12   | 11-01 13:00 | V1    | ICU-1-A | M2       | CANCEL | 11-01 12:00 | A02
+        Z99   | 11-01 15:00 | V1    | MED-7-2 | M2       | UPDATE | 11-01 11:30 | A02
+    """)
+    ward.stays("visit | bed | from | to\n V1 | ICU-1-A | 11-01 08:00 | -")
+    assert "update_of_cancelled_movement" in ward.findings()
+
+
 def test_a_class_change_is_cancelled_by_name_only(ward):
     ward.hears("""
         event | at          | visit | bed     | class | movement | action | moved       | original

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from adapters.hl7v2.fields import Reading
 from adapters.hl7v2.triggers.reading import Events, Translator, patient_and_visit
 from twin_core.events import Cancelled, EventCancelled
+from twin_core.identifiers import NOWHERE
 
 
 def admission_cancelled(reading: Reading) -> Events:
@@ -14,7 +15,7 @@ def admission_cancelled(reading: Reading) -> Events:
 
 
 def transfer_cancelled(reading: Reading) -> Events:
-    """A12: a transfer was cancelled; PV1-3 is where the patient was before it."""
+    """A12: a transfer was cancelled; PV1-3 is where the patient was before it, PV1-6 after it."""
     return _cancelled(reading, Cancelled.TRANSFER)
 
 
@@ -93,7 +94,14 @@ def _cancelled(reading: Reading, kind: Cancelled) -> Events:
     if kind is Cancelled.DISCHARGE:
         # A sender may repeat the discharge time that it is taking back.
         facts["visit"] = replace(facts["visit"], discharged_at=UNSET)
-    return (patient, EventCancelled(**facts, cancels=kind, cancelled_at=cancelled_at))
+    destination = NOWHERE
+    if kind is Cancelled.TRANSFER:
+        pv1 = reading.pv1() or []
+        destination = reading.conventions.place(reading.message, pv1[6])  # prior patient location
+    return (
+        patient,
+        EventCancelled(**facts, cancels=kind, cancelled_at=cancelled_at, destination=destination),
+    )
 
 
 TRANSLATORS: dict[str, Translator] = {

@@ -2,7 +2,8 @@
 
 A cancel undoes the event of its kind that occurred at EVN-6; of several, one that had been stated
 before the cancel, so that a correction charted for the same instant stands. Where EVN-6 is empty or
-matches nothing, it undoes the latest live one that had occurred and had been stated by then. What
+matches nothing, it undoes the latest live one that had occurred and had been stated by then; of
+transfers the latest that led from PV1-3 of the cancel to its PV1-6, if any may have. What
 was entered in one minute (EVN-2) was stated in the order of MSH-7, MSH-13 and MSH-10. A cancel that
 names its movement (IHE PAM ZBE-1) undoes that one and no other that has a name. A cancelled
 discharge takes along earlier reports of it, and a cancelled admission the movements that
@@ -17,14 +18,11 @@ from twin_core.events import (
     AdmissionPending,
     Admitted,
     Arrived,
-    AttendingChanged,
     Cancelled,
     ClassChanged,
-    ConsultantsChanged,
     Departed,
     Discharged,
     DischargePending,
-    EncounterEvent,
     Event,
     EventCancelled,
     LeaveEnded,
@@ -36,26 +34,11 @@ from twin_core.events import (
     Transferred,
     VisitPurged,
 )
+from twin_core.identifiers import Place
 from twin_core.store.facts import Fact, Order
-from twin_core.store.fold.corrections import corrected
+from twin_core.store.fold.corrections import UNDOES, corrected, stated
 from twin_core.store.fold.rows import Note
 
-UNDOES: dict[Cancelled, tuple[type[Event], ...]] = {
-    Cancelled.ADMISSION: (Admitted, Registered),
-    Cancelled.TRANSFER: (Transferred,),
-    Cancelled.DISCHARGE: (Discharged,),
-    Cancelled.CLASS_CHANGE: (ClassChanged,),
-    Cancelled.PRE_ADMISSION: (Planned,),
-    Cancelled.PENDING_ADMISSION: (AdmissionPending,),
-    Cancelled.PENDING_TRANSFER: (TransferPending,),
-    Cancelled.PENDING_DISCHARGE: (DischargePending,),
-    Cancelled.DEPARTURE: (Departed,),
-    Cancelled.ARRIVAL: (Arrived,),
-    Cancelled.LEAVE: (LeaveStarted,),
-    Cancelled.RETURN: (LeaveEnded,),
-    Cancelled.ATTENDING: (AttendingChanged,),
-    Cancelled.CONSULTANTS: (ConsultantsChanged,),
-}
 OTHERWISE: dict[Cancelled, tuple[type[Event], ...]] = {
     # Senders that pre-admit by one event and cancel by the other's cancel mean the same admission.
     Cancelled.PRE_ADMISSION: (AdmissionPending,),
@@ -105,15 +88,16 @@ def apply_cancels(facts: Sequence[Fact]) -> Surviving:
 
 
 def _surviving(facts: Sequence[Fact]) -> Surviving:
+    notes: list[Note] = []
     if any(fact.event.movement is not None for fact in facts):  # type: ignore[attr-defined]
-        facts = corrected(facts)
+        facts, unheeded = corrected(facts)
+        notes += unheeded
     cancels = [fact for fact in facts if isinstance(fact.event, EventCancelled)]
     openings = [fact for fact in facts if isinstance(fact.event, OPENINGS)]
     if not cancels:
-        return Surviving(facts, list(facts), [], [], _unseen_until(facts, openings, []))
+        return Surviving(facts, list(facts), [], notes, _unseen_until(facts, openings, []))
     dead: set[int] = set()
     undone: list[Undone] = []
-    notes: list[Note] = []
     for cancel in cancels:
         target = _target(cancel, facts, dead)
         if target is not None:
@@ -146,7 +130,32 @@ def _target(cancel: Fact, facts: Sequence[Fact], dead: set[int]) -> Fact | None:
             if exact:
                 # One that was undone before is named again: there is nothing more to undo.
                 return _last_alive(exact, dead)
+    if event.cancels is Cancelled.TRANSFER:
+        return _last_alive(_between_its_places(known, event, dead), dead)
     return _last_alive(known, dead)
+
+
+def _between_its_places(
+    transfers: Sequence[Fact], cancel: EventCancelled, dead: set[int]
+) -> Sequence[Fact]:
+    """The transfers that may have led to PV1-6 of an A12 from its PV1-3; all where none may."""
+    if not (cancel.destination or cancel.place):
+        return transfers
+    fitting = [
+        fact
+        for fact in transfers
+        if id(fact) not in dead
+        and isinstance(fact.event, Transferred)
+        and _may_be_one(fact.event.place, cancel.destination)
+        and _may_be_one(fact.event.origin, cancel.place)
+    ]
+    return fitting or transfers
+
+
+def _may_be_one(one: Place, other: Place) -> bool:
+    """Whether two places are equal in all that both name."""
+    pairs = zip(one.parts, other.parts, strict=True)
+    return all(mine == theirs for mine, theirs in pairs if mine and theirs)
 
 
 def _times_of(event: Event) -> tuple[datetime | None, ...]:
@@ -169,13 +178,6 @@ def _last_alive(facts: Sequence[Fact], dead: set[int]) -> Fact | None:
 def _was_known(fact: Fact, cancel: Fact) -> bool:
     occurred = fact.event.occurred_at <= cancel.event.occurred_at
     return occurred and stated(fact) <= stated(cancel)
-
-
-def stated(fact: Fact) -> tuple[datetime, *tuple[object, ...]]:
-    """Where a fact stands among all that was said: entered at, then what tells messages apart."""
-    event = fact.event
-    entered_at = event.entered_at if isinstance(event, EncounterEvent) else event.occurred_at
-    return (entered_at, *fact.order[2:])
 
 
 def _deleted(purge: Fact, later: Sequence[Fact]) -> Surviving:

@@ -46,8 +46,8 @@ from twin_core.store.fold.cancels import (
     OPENINGS,
     Undone,
     apply_cancels,
-    stated,
 )
+from twin_core.store.fold.corrections import stated
 from twin_core.store.fold.rows import Note, ResolvedPlace
 
 BEDDED_CLASSES = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC"})
