@@ -128,6 +128,10 @@ def _origin(pv1: Segment, event: Transferred, dialect: Dialect) -> None:
     pv1.put(6, pl(event.origin, dialect))
 
 
+def _left(pv1: Segment, event: EventCancelled, dialect: Dialect) -> None:
+    pv1.put(6, pl(event.destination, dialect))
+
+
 def _pending(pv1: Segment, event: TransferPending, dialect: Dialect) -> None:
     pv1.put(42, pl(event.destination, dialect))
 
@@ -145,6 +149,7 @@ def _tracked(pv1: Segment, event: Departed | Arrived, dialect: Dialect) -> None:
 _MORE_OF_VISIT: dict[type[Event], Callable[[Segment, Any, Dialect], None]] = {
     VisitPurged: _purged,
     Transferred: _origin,
+    EventCancelled: _left,
     TransferPending: _pending,
     Departed: _tracked,
     Arrived: _tracked,

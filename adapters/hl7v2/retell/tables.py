@@ -191,7 +191,7 @@ TOLD_FIELDS: dict[type[msgspec.Struct], frozenset[str]] = {
     LeaveStarted: _OF_A_VISIT | {"expected_return_at"},
     **dict.fromkeys((Departed, Arrived), _OF_A_VISIT | {"destination", "temporary"}),
     Transferred: _OF_A_VISIT | {"origin", "swapped"},
-    EventCancelled: _OF_A_VISIT | {"cancels", "cancelled_at"},
+    EventCancelled: _OF_A_VISIT | {"cancels", "cancelled_at", "destination"},
     Demographics: frozenset(
         {"birth_date", "sex", "deceased_at", "deceased", "family_name", "given_name"}
         | {"postal_code"}
