@@ -16,6 +16,7 @@ from api.explaining import Explanation
 from api.feeds import FeedReport, Feeds
 from api.figures import PENDING, figures
 from api.guard import Guard
+from api.lately import LatelyKept
 from api.live import LiveBoard
 from api.routes import (
     appointments,
@@ -26,6 +27,7 @@ from api.routes import (
     health,
     intake,
     kpis,
+    lately,
     messages,
     observations,
     outbound,
@@ -55,6 +57,7 @@ MODELS = (
     kpis.KpiCharts,
     kpis.KpiFigures,
     kpis.KpiRows,
+    lately.CatalogueLately,
     messages.MessageDetail,
     messages.MessagePage,
     messages.Replayed,
@@ -98,6 +101,7 @@ def create_app(
         title="wardtwin", version=version, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.twin = twin
+    app.state.lately = LatelyKept(twin)
     app.state.feeds = all_feeds or Feeds(twin)
     problems.install(app, error_page)
     for module in (
@@ -106,6 +110,7 @@ def create_app(
         appointments,
         observations,
         kpis,
+        lately,
         messages,
         feeds,
         outbound,

@@ -55,6 +55,11 @@ def headline(rows: list[KpiRow], statistic: str) -> KpiRow | None:
     return next((r for r in rows if r.statistic == statistic and r.stratum is None), None)
 
 
+def figure_words(row: KpiRow | None) -> str:
+    """A figure as it stands in a list; a dash where the twin cannot know it."""
+    return shown(None if row is None else row.value)
+
+
 def shown(value: float | None, *, signed: bool = False) -> str:
     """A figure as people read it: whole from a hundred up, else one decimal; a dash if unknown."""
     if value is None:

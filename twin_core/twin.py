@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ from twin_core.inbox import Answer, Receipt, Tally
 from twin_core.kpi import catalogue
 from twin_core.kpi.charting import Baseline, KpiChart, charts
 from twin_core.kpi.comparing import ComparedRow, compared
+from twin_core.kpi.live import Lately, LiveKpis
 from twin_core.kpi.measuring import Edge, KpiRow, Window, hospital_zone, measure, window_of
 from twin_core.kpi.site import judge, known_kpis
 from twin_core.kpi.tracing import PAGE, Figure, RowBehind, rows_behind
@@ -69,6 +70,7 @@ class Twin:
         set_rows(self._database.connection, "facility", _facility_rows(settings))
         set_rows(self._database.connection, "kpi_setting", settings.kpi.rows())
         self._demo = get_meta(self._database.connection, "demo") == "true"
+        self._live: dict[str, LiveKpis] = {}
         self._listeners: list[Callable[[BatchApplied], None]] = []
         projection = Projection(self._database, settings.precedence)
         self._projector = Projector(self._inbox, projection, self._listeners)
@@ -98,6 +100,8 @@ class Twin:
         """Commit and apply what was accepted, then let go of the files."""
         self._projector.stop()
         self._inbox.close()
+        for live in self._live.values():
+            live.close()
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -270,6 +274,17 @@ class Twin:
             limit=limit,
             offset=offset,
         )
+
+    def kpis_lately(self, hours: float = 24, *, by: str = "hospital") -> Lately:
+        """The whole catalogue over the last hours, in one go and at little cost.
+
+        The rows of each KPI are those of `kpi` over the same window, with grain `all`. KPIs that
+        have no inputs yet, or that cannot be told apart `by`, are not in it.
+        """
+        now, sequence = self.clock.now(), self.sequence()
+        window = Window(now - timedelta(hours=hours), now)
+        live = self._live.setdefault(by, LiveKpis(self.kpis, by=by))
+        return Lately(window, sequence, live.measure(self._database, window))
 
     def window(self, start: Edge | None = None, end: Edge | None = None) -> Window:
         """The window that is meant, by default the last seven whole days of the hospital."""

@@ -16,6 +16,8 @@ from starlette.staticfiles import StaticFiles
 
 from api.board import bed_label, short_id, unit_tile
 from api.exporting import MEDIA_TYPES
+from api.figures import figure_words, headline
+from api.lately import LatelyKept
 from api.operations import quarantine_replay
 from api.routes import kpis, messages
 from api.routes.asked import AskedTwin, At, Edge, KnownAt, ShowsPhi
@@ -64,9 +66,21 @@ def unit(
 
 
 @router.get("/kpis")
-def kpi_list(twin: AskedTwin) -> Response:
-    """The catalogue."""
-    return page("kpis.html", **common(twin), here="kpis", definitions=twin.kpis.values())
+def kpi_list(twin: AskedTwin, request: Request) -> Response:
+    """The catalogue, with the headline figure of the last 24 hours."""
+    kept: LatelyKept = request.app.state.lately
+    figures = kept.figures().figures
+    headlines = {
+        kpi.id: figure_words(headline(figures.get(kpi.id, []), next(iter(kpi.statistics))))
+        for kpi in twin.kpis.values()
+    }
+    return page(
+        "kpis.html",
+        **common(twin),
+        here="kpis",
+        definitions=twin.kpis.values(),
+        headlines=headlines,
+    )
 
 
 @router.get("/kpis/{kpi_id}")
