@@ -12,7 +12,16 @@ from typing import Any
 import msgspec
 
 from twin_core.clock import HospitalClock
-from twin_core.state import Bed, BedCounts, HospitalState, Occupant, UnitState, total
+from twin_core.state import (
+    Away,
+    Bed,
+    BedCounts,
+    HospitalState,
+    Occupant,
+    Plan,
+    UnitState,
+    total,
+)
 from twin_core.twin import Twin
 
 FRESH = timedelta(minutes=5)
@@ -48,6 +57,9 @@ class BedTile(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     conflict: bool = False
     isolated: bool = False
     leave: bool = False
+    reserved: bool = False
+    leaving: bool = False
+    away: bool = False
 
 
 class UnitTile(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,10 +73,13 @@ class UnitTile(msgspec.Struct, frozen=True, kw_only=True):
     counts: BedCounts
     without_bed: int
     beds: tuple[BedTile, ...]
+    expected_in: int = 0
+    expected_out: int = 0
+    census_expected: int = 0
 
 
 class EdRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Someone in the ED; the wait is counted from `arrived_at` by the hospital's clock."""
+    """Someone in the ED; the waits are counted from `arrived_at` and, for a bed, `boards_from`."""
 
     key: str
     who: str
@@ -72,6 +87,7 @@ class EdRow(msgspec.Struct, frozen=True, kw_only=True):
     bay: str
     status: str
     arrived_at: datetime | None
+    boards_from: datetime | None = None
 
 
 class FeedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +120,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     beds: BedCounts
     ed: int
     ed_waiting: int
+    ed_boarding: int
     quarantined: int
     rejected: int
     lag_seconds: float
@@ -189,6 +206,7 @@ class Composer:
                 beds=state.counts,
                 ed=len(state.ed),
                 ed_waiting=sum(not patient.bay for patient in state.ed),
+                ed_boarding=sum(patient.boards_from is not None for patient in state.ed),
                 quarantined=quarantined[0]["waiting"],
                 rejected=sum(feed.rejected for feed in feeds),
                 lag_seconds=round(self.twin.lag_seconds(), 1),
@@ -247,9 +265,14 @@ def short_id(entity_id: str | None) -> str:
     return (entity_id or "")[:SHORT_ID]
 
 
-def bed_label(bed: Bed) -> str:
+def bed_label(bed: Bed | Plan | Away) -> str:
     """Room and bed as a ward says them."""
     return "-".join(part for part in (bed.room, bed.bed) if part)
+
+
+def place_words(place: Plan | Away) -> str:
+    """Unit, room and bed in one word; empty where none was named."""
+    return " ".join(part for part in (place.unit, bed_label(place)) if part)
 
 
 def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
@@ -263,7 +286,9 @@ def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
     taken = beds.occupied - beds.on_leave
     held = f", {beds.on_leave} on leave" if beds.on_leave else ""
     kind = "open" if beds.staffed is None else "staffed"
-    waiting = sum(not patient.bay for patient in state.ed)
+    # As in the KPI, who became an inpatient boards in the ED but is no emergency patient of it.
+    emergency = [patient for patient in state.ed if patient.class_ == "EMER"]
+    waiting = sum(not patient.bay for patient in emergency)
     return (
         KpiCard(
             kpi_id="occ_hourly",
@@ -275,7 +300,7 @@ def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
         KpiCard(
             kpi_id="ed_census",
             title="In the ED",
-            value=f"{len(state.ed):,}",
+            value=f"{len(emergency):,}",
             unit="patients",
             note=f"{waiting:,} waiting for a place",
         ),
@@ -294,6 +319,9 @@ def unit_tile(unit: UnitState) -> UnitTile:
         counts=unit.counts,
         without_bed=len(unit.without_bed),
         beds=tuple(_bed_tile(key, bed) for bed in unit.beds),
+        expected_in=len(unit.expected_in),
+        expected_out=len(unit.expected_out),
+        census_expected=unit.census_expected,
     )
 
 
@@ -307,6 +335,7 @@ def ed_rows(state: HospitalState) -> tuple[EdRow, ...]:
             bay=patient.bay,
             status=patient.status,
             arrived_at=patient.arrived_at,
+            boards_from=patient.boards_from,
         )
         for patient in state.ed
     )
@@ -322,6 +351,9 @@ def _bed_tile(unit: str, bed: Bed) -> BedTile:
         conflict=bed.conflict,
         isolated=bed.isolated,
         leave=any(p.on_leave for p in bed.occupants),
+        reserved=bool(bed.reserved_for),
+        leaving=any(p.leaving is not None for p in bed.occupants),
+        away=any(p.away is not None for p in bed.occupants),
     )
 
 

@@ -10,18 +10,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
-from api.board import BedTile, EdRow, FeedRow, Totals, UnitTile
+from api.board import BedTile, EdRow, FeedRow, Totals, UnitTile, place_words
 from api.explaining import together_words
 from api.problems import Problem
 from api.web.chart import line_chart
-from twin_core.state import BedCounts
+from twin_core.state import BedCounts, Plan
 
 MARKS = {"occupied": "\u25cf", "free": "\u25cb", "dirty": "D", "closed": "\u00d7", "isolated": "I"}
 """What tells the states of a bed apart without colour; the board's script has the same ones."""
 LEGEND = (
     ("occupied", "\u25cf", "Occupied"),
     ("occupied leave", "L", "Held, on leave"),
+    ("occupied leaving", "\u2197", "Expected out"),
     ("free", "\u25cb", "Free"),
+    ("free reserved", "R", "Reserved"),
     ("dirty", "D", "Dirty"),
     ("isolated", "I", "Isolated"),
     ("closed", "\u00d7", "Closed"),
@@ -89,6 +91,8 @@ def environment() -> Environment:
         bed_class=bed_class,
         beds_class=beds_class,
         bed_words=bed_words,
+        place_words=place_words,
+        plan_words=plan_words,
         open_beds=open_beds,
         share=share,
         tally_words=tally_words,
@@ -155,12 +159,14 @@ def codes(text: str) -> Markup:
 
 def mark(bed: BedTile) -> str:
     """The sign on a bed's tile."""
-    return "!" if bed.conflict else "L" if bed.leave else MARKS[bed.status]
+    signs = [("!", bed.conflict), ("L", bed.leave), ("\u2197", bed.leaving)]
+    signs.append(("R", bed.reserved and bed.status == "free"))
+    return next((sign for sign, applies in signs if applies), MARKS[bed.status])
 
 
 def bed_class(bed: BedTile) -> str:
     """The classes of a bed's tile, which colour and shape it."""
-    flags = [name for name in ("conflict", "leave") if getattr(bed, name)]
+    flags = [name for name in ("conflict", "leave", "leaving", "reserved") if getattr(bed, name)]
     flags += ["isolated"] if bed.isolated and bed.status == "occupied" else []
     return " ".join(["bed", bed.status, *flags])
 
@@ -177,8 +183,17 @@ def bed_words(bed: BedTile) -> str:
     words += ["two patients"] if bed.conflict else []
     words += ["isolated"] if bed.isolated and bed.status != "isolated" else []
     words += ["on leave"] if bed.leave else []
+    words += ["away"] if bed.away else []
+    words += ["expected out"] if bed.leaving else []
+    words += ["reserved"] if bed.reserved else []
     words += [", ".join(bed.who)] if bed.who else []
     return ", ".join(words)
+
+
+def plan_words(plan: Plan, zone: str) -> str:
+    """What is planned next for a patient, as `discharge 14:00` or `transfer to MED 2-A 14:00`."""
+    to = f"to {place_words(plan)}" if plan.unit and plan.kind != "discharge" else ""
+    return " ".join(part for part in (plan.kind, to, clock(plan.expected_at, zone)) if part)
 
 
 def open_beds(counts: BedCounts) -> int:
@@ -201,6 +216,10 @@ def tally_words(unit: UnitTile) -> str:
     words += [f"{counts.on_leave} on leave"] if counts.on_leave else []
     words += [f"{unit.without_bed} without a bed"] if unit.without_bed else []
     words += [f"{counts.conflicts} in conflict"] if counts.conflicts else []
+    if unit.expected_in or unit.expected_out:
+        words.append(
+            f"{unit.expected_in} to come, {unit.expected_out} to leave, then {unit.census_expected}"
+        )
     return " \u00b7 ".join(words)
 
 
@@ -212,4 +231,5 @@ def total_words(totals: Totals) -> str:
 
 def ed_words(totals: Totals) -> str:
     """The emergency department in one line."""
-    return f"{totals.ed:,} here, {totals.ed_waiting:,} waiting"
+    boarding = f", {totals.ed_boarding:,} boarding" if totals.ed_boarding else ""
+    return f"{totals.ed:,} here, {totals.ed_waiting:,} waiting{boarding}"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from api.board import (
@@ -18,9 +19,9 @@ from api.board import (
     unit_tile,
 )
 from api.figures import shown
-from api.web.rendering import bed_words, span, tally_words
+from api.web.rendering import bed_words, mark, plan_words, span, tally_words
 from twin_core.kpi import last_midnight
-from twin_core.state import Bed, BedCounts, HospitalState, Occupant, UnitState
+from twin_core.state import Bed, BedCounts, HospitalState, Occupant, Plan, UnitState
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -57,6 +58,7 @@ def board(sequence: int, *units: UnitTile) -> Board:
             beds=BedCounts(),
             ed=0,
             ed_waiting=0,
+            ed_boarding=0,
             quarantined=0,
             rejected=0,
             lag_seconds=0.0,
@@ -165,6 +167,46 @@ def test_a_bed_says_in_words_what_its_colour_says() -> None:
         tally_words(shown_unit)
         == "3 patients \u00b7 1 dirty \u00b7 1 on leave \u00b7 1 in conflict"
     )
+
+
+def test_a_unit_says_who_is_to_come_and_to_leave() -> None:
+    home = Plan(
+        encounter_id="e1",
+        patient_id=None,
+        kind="discharge",
+        stated_at=NOON,
+        expected_at=NOON,
+        facility="",
+        unit="",
+        room="",
+        bed="",
+    )
+    coming = msgspec.structs.replace(home, encounter_id="e2", kind="transfer", unit="MED", bed="B")
+    leaving = msgspec.structs.replace(occupant("e1"), leaving=home)
+    reserved = msgspec.structs.replace(bed("B"), reserved_for=(coming,))
+    shown_unit = unit_tile(
+        UnitState(
+            facility="",
+            unit="MED",
+            kind="wa",
+            name="",
+            census=1,
+            counts=BedCounts(beds=2, occupied=1, free=1),
+            beds=(bed("A", leaving), reserved),
+            without_bed=(),
+            expected_in=(coming, coming),
+            expected_out=(home,),
+            census_expected=2,
+        )
+    )
+    assert [bed_words(tile) for tile in shown_unit.beds] == [
+        "occupied, expected out, e1",
+        "free, reserved",
+    ]
+    assert [mark(tile) for tile in shown_unit.beds] == ["\u2197", "R"]
+    assert tally_words(shown_unit).endswith("2 to come, 1 to leave, then 2")
+    assert plan_words(home, "Europe/Berlin") == "discharge 13:00"
+    assert plan_words(coming, "Europe/Berlin") == "transfer to MED B 13:00"
 
 
 def test_occupancy_leaves_out_beds_held_on_leave_and_closed_ones() -> None:

@@ -57,6 +57,7 @@ e6        | p6      | H        | IMP   | in-progress | MED     | 11:30
 e7        | p7      | H        | EMER  | in-progress | -       | 10:15
 e8        | p8      | H        | EMER  | arrived     | -       | 11:55
 e9        | p9      | H        | IMP   | in-progress | MED     | 10:00
+e10       | p10     | H        | IMP   | planned     | MED     | -
 """
 STATUS_HISTORY = """
 encounter | value       | from  | to
@@ -73,6 +74,28 @@ e7        | EMER  | 10:15 | -
 e8        | EMER  | 11:55 | -
 e9        | EMER  | 10:00 | 11:00
 e9        | IMP   | 11:00 | -
+"""
+MILESTONES = """
+encounter | kind              | at
+e7        | triaged           | 10:20
+e7        | bed_requested     | 11:10
+e7        | decision_to_admit | 11:20
+e8        | seen_by_provider  | 12:30
+"""
+# e10 is on nobody's ward yet. e3 is to go home, e6 to be given bed 1-2, e7 bed 1-10.
+PLANS = """
+plan | enc | kind      | status    | stated | expected | ended | fac | unit | room | bed | location
+t1   | e3  | discharge | active    | 10:00  | 16:00    | -     | -   | -    | -    | -   | -
+t2   | e6  | transfer  | active    | 11:45  | -        | -     | H   | A    | 1    | 2   | l2
+t3   | e7  | admission | active    | 11:20  | -        | -     | H   | A    | 1    | 10  | l6
+t4   | e10 | admission | cancelled | 09:00  | 15:00    | 13:00 | H   | A    | 1    | 10  | l6
+t5   | e9  | transfer  | active    | 11:30  | 12:30    | -     | H   | A    | -    | -   | -
+"""
+TRACKED = "c0, c1, c2::BOOLEAN, c3, c4, c5, c6, c7, c8, c9"
+TRACKING = """
+encounter | status   | temporary | facility | unit | room | bed | location | from  | to
+e3        | departed | true      | H        | RAD  | -    | -   | -        | 11:00 | 11:10
+e3        | arrived  | true      | H        | RAD  | 2    | -   | -        | 11:10 | 12:10
 """
 
 
@@ -92,6 +115,11 @@ def store(tmp_path: Path) -> Iterator[Database]:
     )
     fill(database, "encounter_status", STATUS_HISTORY, "c0, c1, c2, c3")
     fill(database, "encounter_class", CLASS_HISTORY, "c0, c1, c2, c3")
+    fill(database, "encounter_milestone", MILESTONES, "c0, c1, c2")
+    fill(database, "encounter_plan", PLANS, ", ".join(f"c{n}" for n in range(12)))
+    fill(
+        database, "encounter_tracking", TRACKING, "c0, c1, c2::BOOLEAN, c3, c4, c5, c6, c7, c8, c9"
+    )
     yield database
     database.close()
 
@@ -217,7 +245,11 @@ def test_periods_are_half_open(store: Database) -> None:
 
 def test_the_ed_lists_who_has_arrived_longest_wait_first(store: Database) -> None:
     listed = [(p.encounter_id, p.bay, p.waited_minutes, p.status) for p in at(store, "12:00").ed]
-    assert listed == [("e7", "2-B", 105, "in-progress"), ("e8", "", 5, "arrived")]
+    assert listed == [
+        ("e9", "2-C", 120, "in-progress"),
+        ("e7", "2-B", 105, "in-progress"),
+        ("e8", "", 5, "arrived"),
+    ]
 
 
 def test_an_ed_patient_waits_for_a_bay_until_given_one(store: Database) -> None:
@@ -225,11 +257,63 @@ def test_an_ed_patient_waits_for_a_bay_until_given_one(store: Database) -> None:
     assert (waiting.bay, waiting.status, waiting.waited_minutes) == ("", "arrived", 75)
 
 
-def test_a_boarder_leaves_the_ed_list_with_the_class_and_keeps_the_bay(store: Database) -> None:
-    assert "e9" in [p.encounter_id for p in at(store, "10:30").ed]
+def test_who_is_to_be_admitted_boards_from_the_decision_else_from_the_inpatient_class(
+    store: Database,
+) -> None:
+    boarding = {
+        clock: {p.encounter_id: p.boarding_minutes for p in at(store, clock).ed}
+        for clock in ("10:30", "11:15", "12:00")
+    }
+    assert boarding == {
+        "10:30": {"e7": None, "e9": None},
+        # A bed was requested at 11:10; once the decision itself is known, it counts.
+        "11:15": {"e7": 5, "e9": 15},
+        "12:00": {"e7": 40, "e8": None, "e9": 60},
+    }
+    [seen] = [p for p in at(store, "12:30").ed if p.encounter_id == "e7"]
+    assert seen.triaged_at == datetime(2026, 3, 2, 10, 20, tzinfo=UTC)
+
+
+def test_a_boarder_who_has_left_the_unit_is_not_in_the_ed(store: Database) -> None:
+    store.connection.execute(
+        f"UPDATE core.stay_version SET to_at = TIMESTAMPTZ '{DAY} 11:50:00+00' WHERE stay_id = 's8'"
+    )
+    assert "e9" in [p.encounter_id for p in at(store, "11:45").ed]
+    assert "e9" not in [p.encounter_id for p in at(store, "12:00").ed]
+
+
+def test_a_bed_is_reserved_for_who_is_planned_into_it(store: Database) -> None:
     state = at(store, "12:00")
-    assert "e9" not in [p.encounter_id for p in state.ed]
-    assert ward(state, "ED").census == 2
+    reserved = {b.bed: [p.encounter_id for p in b.reserved_for] for b in ward(state).beds}
+    assert {label: who for label, who in reserved.items() if who} == {
+        "2": ["e6"],
+        # The cancelled plan was still a plan at noon.
+        "10": ["e7", "e10"],
+    }
+    assert ward(state).counts.reserved == 2
+    [ten] = [b for b in ward(at(store, "13:00")).beds if b.bed == "10"]
+    assert [p.encounter_id for p in ten.reserved_for] == ["e7"]
+
+
+def test_the_expected_census_counts_who_comes_and_goes_within_a_day(store: Database) -> None:
+    ward_a, ed = ward(at(store, "12:00")), ward(at(store, "12:00"), "ED")
+    # Patient e6 only changes beds inside the ward.
+    assert [p.encounter_id for p in ward_a.expected_in] == ["e7", "e9", "e10"]
+    assert [p.encounter_id for p in ward_a.expected_out] == ["e3"]
+    assert ward_a.census_expected == ward_a.census + 2
+    assert [p.encounter_id for p in ed.expected_out] == ["e9"]
+    later = hospital_state(store.query, at=NOON + timedelta(days=3))
+    assert ward(later).expected_in == ward(later).expected_out == ()
+
+
+def test_a_patient_who_is_elsewhere_keeps_the_bed(store: Database) -> None:
+    def whereabouts(clock: str) -> list[tuple[str, str]]:
+        patients = bed(at(store, clock), "3").occupants
+        return [(p.away.unit, p.away.status) for p in patients if p.away is not None]
+
+    assert whereabouts("11:05") == [("RAD", "departed")]
+    assert whereabouts("12:00") == [("RAD", "arrived")]
+    assert whereabouts("12:10") == []
 
 
 def test_what_was_known_earlier_is_shown_as_it_was_known(store: Database) -> None:

@@ -71,7 +71,8 @@ function showTotals(totals) {
   const { beds } = totals;
   say(at("units-total"), `${number(totals.census)} patients, ${number(openBeds(beds))} open beds, `
     + `${number(beds.free)} free`);
-  say(at("ed-total"), `${number(totals.ed)} here, ${number(totals.ed_waiting)} waiting`);
+  const boarding = totals.ed_boarding ? `, ${number(totals.ed_boarding)} boarding` : "";
+  say(at("ed-total"), `${number(totals.ed)} here, ${number(totals.ed_waiting)} waiting${boarding}`);
   say(at("quarantined"), number(totals.quarantined));
   at("quarantined").classList.toggle("bad", totals.quarantined > 0);
   say(at("rejected"), number(totals.rejected));

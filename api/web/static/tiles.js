@@ -29,7 +29,8 @@ export function fillUnit(section, unit) {
   fillBeds(section.querySelector(".beds"), unit.beds);
 }
 
-export function tallyWords({ census, counts, without_bed: without }) {
+export function tallyWords(unit) {
+  const { census, counts, without_bed: without } = unit;
   const words = [`${census} ${census === 1 ? "patient" : "patients"}`];
   for (const status of ["free", "dirty", "isolated", "closed"]) {
     if (counts[status]) words.push(`${counts[status]} ${status}`);
@@ -37,6 +38,10 @@ export function tallyWords({ census, counts, without_bed: without }) {
   if (counts.on_leave) words.push(`${counts.on_leave} on leave`);
   if (without) words.push(`${without} without a bed`);
   if (counts.conflicts) words.push(`${counts.conflicts} in conflict`);
+  if (unit.expected_in || unit.expected_out) {
+    words.push(`${unit.expected_in} to come, ${unit.expected_out} to leave, `
+      + `then ${unit.census_expected}`);
+  }
   return words.join(" \u00b7 ");
 }
 
@@ -52,9 +57,16 @@ function fillBeds(list, beds) {
     const title = `${bed.label}: ${words}`;
     if (tile.title !== title) tile.title = title;
     say(tile.children[0], bed.label);
-    say(tile.children[1], bed.conflict ? "!" : bed.leave ? "L" : MARKS[bed.status]);
+    say(tile.children[1], mark(bed));
     say(tile.children[2], words);
   });
+}
+
+function mark(bed) {
+  if (bed.conflict) return "!";
+  if (bed.leave) return "L";
+  if (bed.leaving) return "\u2197";
+  return bed.reserved && bed.status === "free" ? "R" : MARKS[bed.status];
 }
 
 function newBed() {
@@ -69,7 +81,7 @@ function newBed() {
 function bedClass(bed) {
   const classes = ["bed", bed.status];
   if (bed.conflict) classes.push("conflict");
-  if (bed.leave) classes.push("leave");
+  for (const flag of ["leave", "leaving", "reserved"]) if (bed[flag]) classes.push(flag);
   if (bed.isolated && bed.status === "occupied") classes.push("isolated");
   return classes.join(" ");
 }
@@ -79,15 +91,19 @@ function bedWords(bed) {
   if (bed.conflict) words.push("two patients");
   if (bed.isolated && bed.status !== "isolated") words.push("isolated");
   if (bed.leave) words.push("on leave");
+  if (bed.away) words.push("away");
+  if (bed.leaving) words.push("expected out");
+  if (bed.reserved) words.push("reserved");
   if (bed.who?.length) words.push(bed.who.join(", "));
   return words.join(", ");
 }
 
 export function fillEdRow(row, patient) {
-  const [who, arrived, wait, place] = row.children;
+  const [who, arrived, wait, place, boarding] = row.children;
   say(who, patient.who);
   say(arrived, patient.arrived_at ? minute(Date.parse(patient.arrived_at)) : "");
   wait.dataset.since = patient.arrived_at ?? "";
+  boarding.dataset.since = patient.boards_from ?? "";
   if (patient.bay) {
     say(place, patient.bay);
   } else if (!place.querySelector(".waiting")) {
