@@ -13,6 +13,12 @@ import msgspec
 REFERENCE = "reference"
 """Type of the identifier that a FHIR resource id is: system is the source, value `Type/id`."""
 
+FACILITY_SYSTEM = "urn:wardtwin:facility"
+"""Identifier system of facility codes, as the twin tells them to others."""
+
+PLACE_SYSTEM = "urn:wardtwin:path"
+"""Identifier system of places by their path, `facility/unit/room/bed`; a slash in a part is %2F."""
+
 UNIDENTIFYING_TYPES = frozenset(
     {"SS", "DL", "PPN", "MC", "MA", "MB", "AN", "VN", "BC", "CC", "EN", "TAX", "NPI", "XX"}
 )

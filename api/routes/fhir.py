@@ -1,4 +1,5 @@
-"""FHIR over HTTP: resources and Bundles are taken in at /fhir/R4, /fhir/R4B and /fhir/R5.
+"""FHIR over HTTP: resources and Bundles are taken in at /fhir/R4, /fhir/R4B and /fhir/R5, and given
+back by the first two of them.
 
 An answer in the 200s means that the resource is durable. Answers are FHIR, and never repeat a
 value that was sent.
@@ -15,9 +16,10 @@ from adapters.fhir import encode
 from adapters.fhir.encode import EntryAnswer, Json
 from adapters.fhir.faults import Refused
 from adapters.fhir.reading import ID
-from adapters.fhir.release import FHIR_VERSIONS, RESOURCE_TYPES, Release
+from adapters.fhir.release import FHIR_VERSIONS, READ_RELEASES, RESOURCE_TYPES, Release
 from api.routes.fhir_capability import capability_statement
 from api.routes.fhir_intake import FhirIntake, Instants, Intake, Posted
+from api.routes.fhir_read import FhirReading
 from api.routes.fhir_requests import EarlyAnswer, check_accept, check_media_type, read_body
 from twin_core.errors import StoreBusy, StoreError
 
@@ -65,6 +67,8 @@ def fhir_router(twin: Intake) -> APIRouter:
             summary="State a resource anew",
             operation_id=f"{name}_update",
         )
+        if release in READ_RELEASES:
+            FhirReading(twin.query, release).add_routes(router, at)
         for path in (at, f"{at}/{{path:path}}"):
             add(path, base.unsupported, methods=_METHODS, include_in_schema=False)
     return router
@@ -103,7 +107,7 @@ class FhirBase:
     async def unsupported(self, request: Request) -> Response:
         """Everything that this server does not do."""
         if request.method in _READING:
-            reason = "Resources are taken in here and not given back. See [base]/metadata."
+            reason = "Nothing is read at this address. See [base]/metadata."
             return self._refused(404, "not-supported", reason)
         reason = "Only POST of a Bundle, POST of a resource and PUT of a resource are answered."
         allowed = {"Allow": "POST, PUT"}

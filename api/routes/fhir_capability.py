@@ -1,14 +1,20 @@
 """What the FHIR bases can do, as a CapabilityStatement that claims nothing else."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from adapters.fhir.release import FHIR_VERSIONS, RESOURCE_TYPES, Release
+from adapters.fhir.release import FHIR_VERSIONS, READ_RELEASES, RESOURCE_TYPES, Release
 from adapters.fhir.translate import TRANSLATORS
+from api.fhir.question import references
+from api.fhir.served import SERVED
 from api.routes.fhir_intake import CONDITIONAL
 
-_TAKEN_IN = "Applied: becomes part of what the twin knows."
-_JOURNALLED = "Received and kept in the journal, not applied."
+_TAKEN_IN = "What is written is one source's statement: it becomes part of what the twin knows."
+_JOURNALLED = "What is written is received and kept in the journal, not applied."
+_GIVEN = "What is read is what all sources together say, under the twin's own ids."
+_WRITES = ("create", "update")
+_READS = ("read", "vread", "history-instance", "history-type", "search-type")
 
 
 def capability_statement(release: Release, base: str, at: datetime) -> dict[str, Any]:
@@ -19,30 +25,61 @@ def capability_statement(release: Release, base: str, at: datetime) -> dict[str,
         "date": at.isoformat(timespec="seconds"),
         "kind": "instance",
         "software": {"name": "wardtwin"},
-        "implementation": {"description": "wardtwin intake of FHIR resources", "url": base},
+        "implementation": {
+            "description": "A hospital interoperability twin",
+            "url": base,
+        },
         "fhirVersion": FHIR_VERSIONS[release],
         "format": ["json"],
         "rest": [
             {
                 "mode": "server",
                 "documentation": (
-                    "Resources are taken in and not given back: there is no read, search, "
-                    "history, patch or delete. Bundles of type transaction are atomic; batch, "
-                    "message, collection, searchset, history and document are taken entry by entry."
+                    "Writes are statements of the source that makes them; reads give what follows "
+                    "from all statements and messages. Bundles of type transaction are atomic; "
+                    "batch, message, collection, searchset, history and document are taken entry "
+                    "by entry."
                 ),
-                "resource": [_resource(kind) for kind in sorted(RESOURCE_TYPES[release])],
+                "resource": [_resource(kind, release) for kind in sorted(RESOURCE_TYPES[release])],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
             }
         ],
     }
 
 
-def _resource(kind: str) -> dict[str, Any]:
-    return {
+def _resource(kind: str, release: Release) -> dict[str, Any]:
+    given = kind in SERVED and release in READ_RELEASES
+    words = [_TAKEN_IN if kind in TRANSLATORS else _JOURNALLED, *([_GIVEN] if given else [])]
+    told: dict[str, Any] = {
         "type": kind,
-        "documentation": _TAKEN_IN if kind in TRANSLATORS else _JOURNALLED,
-        "interaction": [{"code": "create"}, {"code": "update"}],
-        "versioning": "no-version",
+        "documentation": " ".join(words),
+        "interaction": [{"code": code} for code in (*_WRITES, *(_READS if given else ()))],
+        "versioning": "versioned" if given else "no-version",
         "updateCreate": True,
         "conditionalCreate": kind in CONDITIONAL,
     }
+    return {**told, **_searched(kind)} if given else told
+
+
+def _searched(kind: str) -> dict[str, Any]:
+    """How a type is searched, and what can be had with it."""
+    along = [f"{kind}:{name}" for name in references(kind)]
+    against, own = sorted(_against(kind)), SERVED[kind].parameters
+    return {
+        "readHistory": True,
+        "conditionalRead": "full-support",
+        **({"searchInclude": along} if along else {}),
+        **({"searchRevInclude": against} if against else {}),
+        "searchParam": [
+            {"name": "_id", "type": "token"},
+            {"name": "_lastUpdated", "type": "date"},
+            *({"name": name, "type": str(one.kind)} for name, one in own.items()),
+        ],
+    }
+
+
+def _against(kind: str) -> Iterator[str]:
+    for other, served in SERVED.items():
+        for one in served.parameters.values():
+            if kind in one.targets:
+                yield f"{other}:{one.name}"

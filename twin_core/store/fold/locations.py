@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from twin_core.events import BedStatusChanged, LocationStated
-from twin_core.identifiers import Identifier, Place, content_id
+from twin_core.identifiers import PLACE_SYSTEM, Identifier, Place, content_id
 from twin_core.store.facts import Fact
 from twin_core.store.fold.rows import EntityRow, Note, ResolvedPlace, finding_row, text
 from twin_core.store.fold.stated import latest_statements
 
-PATH_SYSTEM = "urn:wardtwin:path"
+PATH_SYSTEM = PLACE_SYSTEM
 _LEVEL = {"bd": "bed", "ro": "room", "wa": "unit", "si": "facility"}
 _UNIT_KINDS = ("wa", "area", "wi", "lvl", "bu")
 _DEEPEST = 12

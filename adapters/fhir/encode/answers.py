@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from email.utils import format_datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from adapters.fhir.encode.words import Json
 from adapters.fhir.faults import ISSUE_TYPES
 from adapters.fhir.times import moment
 from twin_core.events import Fault, NotedFinding
 
-Json = dict[str, Any]
 _STATUS_TEXTS = {
     200: "OK",
     201: "Created",

@@ -1,0 +1,212 @@
+"""The reading half of the FHIR bases: read, version read, history, search, and their conditions."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.fhir import encode
+from adapters.fhir.encode import Json
+from adapters.fhir.faults import Refused
+from adapters.fhir.release import FHIR_VERSIONS, Release
+from api.fhir.parameters import Unanswerable
+from api.fhir.question import Asked
+from api.fhir.reading import Given, Reader, is_id, not_found
+from api.fhir.served import SERVED
+from api.routes.fhir_requests import check_accept, read_body
+from twin_core.errors import QueryFailed, StoreError
+from twin_core.kpi.measuring import Query, hospital_zone
+
+FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FORM_BYTES = 64 * 1024
+_RETRY_S = "5"
+
+log = logging.getLogger(__name__)
+
+
+class FhirReading:
+    """One FHIR base as it is read."""
+
+    def __init__(self, query: Query, release: Release) -> None:
+        self.query, self.release = query, release
+
+    def add_routes(self, router: APIRouter, at: str) -> None:
+        """Add every address that is read, the more particular ones first."""
+        name = self.release.lower()
+        add = partial(router.add_api_route, response_class=Response, tags=[f"FHIR {self.release}"])
+        for path, answer, words in (
+            ("{kind}/_history", self.type_history, "What changed, of a type"),
+            ("{kind}/{id_}/_history", self.history, "The versions of a resource"),
+            ("{kind}/{id_}/_history/{version}", self.vread, "One version of a resource"),
+            ("{kind}/{id_}", self.read, "A resource"),
+            ("{kind}", self.search, "Search a type"),
+        ):
+            called = f"{name}_{answer.__name__}"
+            add(f"{at}/{path}", answer, methods=["GET"], summary=words, operation_id=called)
+            add(f"{at}/{path}", answer, methods=["HEAD"], include_in_schema=False)
+        add(
+            f"{at}/{{kind}}/_search",
+            self.post_search,
+            methods=["POST"],
+            summary="Search a type, the parameters in a form",
+            operation_id=f"{name}_post_search",
+        )
+
+    async def read(self, request: Request, kind: str, id_: str) -> Response:
+        """The resource, or 304 where the caller has it already."""
+        return await self._one(request, kind, id_, lambda reader: reader.read(kind, id_))
+
+    async def vread(self, request: Request, kind: str, id_: str, version: str) -> Response:
+        """The resource as it was."""
+        return await self._one(request, kind, id_, lambda reader: reader.vread(kind, id_, version))
+
+    async def history(self, request: Request, kind: str, id_: str) -> Response:
+        """Every version of a resource, the newest first."""
+        asked = request.query_params.multi_items()
+        return await self._one(request, kind, id_, lambda reader: reader.history(kind, asked, id_))
+
+    async def type_history(self, request: Request, kind: str) -> Response:
+        """Every change of resources of a type, the newest first."""
+        asked = request.query_params.multi_items()
+        return await self._answer(request, kind, lambda reader: reader.history(kind, asked))
+
+    async def search(self, request: Request, kind: str) -> Response:
+        """A page of a search."""
+        return await self._search(request, kind, request.query_params.multi_items())
+
+    async def post_search(self, request: Request, kind: str) -> Response:
+        """A page of a search whose parameters are in the body, out of sight of the address."""
+        stated = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = await read_body(request, _MOST_FORM_BYTES)
+        if isinstance(body, Refused):
+            return self.answered(Given(413, encode.refusal([body.fault])))
+        if body and stated != _FORM:
+            return self._unanswerable(Unanswerable(f"Send {_FORM}.", "not-supported", 415))
+        try:
+            form = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
+        except ValueError:
+            return self._unanswerable(Unanswerable("The form cannot be read."))
+        return await self._search(request, kind, [*request.query_params.multi_items(), *form])
+
+    async def _search(self, request: Request, kind: str, asked: Asked) -> Response:
+        strict = "handling=strict" in request.headers.get("prefer", "").replace(" ", "")
+
+        def searched(reader: Reader) -> Given:
+            return Given(200, reader.search(kind, asked, strict=strict))
+
+        return await self._answer(request, kind, searched)
+
+    async def _one(
+        self, request: Request, kind: str, id_: str, work: Callable[[Reader], Given]
+    ) -> Response:
+        if not is_id(id_):
+            return self.answered(not_found("The address has no FHIR id."))
+        return await self._answer(request, kind, work)
+
+    async def _answer(
+        self, request: Request, kind: str, work: Callable[[Reader], Given]
+    ) -> Response:
+        """Check what can be checked before the store is asked; every failure is told in FHIR."""
+        refused = check_format(request)
+        if refused is not None:
+            return self._unanswerable(refused)
+        if kind not in SERVED:
+            reason = f"{kind if kind.isalpha() else 'This'} is not read here. See [base]/metadata."
+            return self._unanswerable(Unanswerable(reason, "not-supported", 404))
+        try:
+            given = await run_in_threadpool(self._worked, request, work)
+        except Unanswerable as error:
+            return self._unanswerable(error)
+        except QueryFailed:
+            log.error("the store did not understand a FHIR question about %s", kind)
+            return self._unanswerable(Unanswerable("The question failed.", "exception", 500))
+        except StoreError:
+            return self._unavailable()
+        return conditional(request, given, self.answered(given))
+
+    def _worked(self, request: Request, work: Callable[[Reader], Given]) -> Given:
+        return work(Reader(self.query, self._address(request), str(hospital_zone(self.query))))
+
+    def _address(self, request: Request) -> str:
+        return f"{str(request.base_url).rstrip('/')}/fhir/{self.release}"
+
+    def _unanswerable(self, error: Unanswerable) -> Response:
+        outcome = encode.operation_outcome([encode.issue("error", error.code, error.reason)])
+        return self.answered(Given(error.status, outcome))
+
+    def _unavailable(self) -> Response:
+        reason = "The store cannot answer now. Ask again later."
+        outcome = encode.operation_outcome([encode.issue("error", "transient", reason)])
+        answer = self.answered(Given(503, outcome))
+        answer.headers["Retry-After"] = _RETRY_S
+        return answer
+
+    def answered(self, given: Given) -> Response:
+        """A resource as an answer, with its version where it has one."""
+        version = FHIR_VERSIONS[self.release].rpartition(".")[0]
+        headers: dict[str, str] = {"Cache-Control": "no-store"}
+        if given.changed_at is not None:
+            headers["ETag"] = f'W/"{_version_of(given.resource)}"'
+            headers["Last-Modified"] = format_datetime(
+                given.changed_at.astimezone(UTC), usegmt=True
+            )
+        return Response(
+            encode.encode(given.resource),
+            status_code=given.status,
+            media_type=f"application/fhir+json; fhirVersion={version}",
+            headers=headers,
+        )
+
+
+def _version_of(resource: Mapping[str, Any]) -> str:
+    meta: Json = resource["meta"]
+    return str(meta["versionId"])
+
+
+def check_format(request: Request) -> Unanswerable | None:
+    """Why an answer cannot be given in the form that was asked for; `_format` outdoes Accept."""
+    stated = request.query_params.get("_format", "")
+    if stated:
+        kind = stated.replace(" ", "+").partition(";")[0].strip().lower()
+        if kind in FORMATS:
+            return None
+    elif check_accept(request) is None:
+        return None
+    return Unanswerable("Answers are application/fhir+json only.", "not-supported", 406)
+
+
+def conditional(request: Request, given: Given, answer: Response) -> Response:
+    """304 without a body where If-None-Match or If-Modified-Since says that it is known."""
+    if given.changed_at is None or given.status != 200:
+        return answer
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        known = {tag.strip().removeprefix("W/").strip('"') for tag in tags.split(",")}
+        seen = "*" in known or _version_of(given.resource) in known
+    else:
+        seen = _not_since(request.headers.get("if-modified-since"), given.changed_at)
+    if not seen:
+        return answer
+    kept = {name: answer.headers[name] for name in ("ETag", "Last-Modified", "Cache-Control")}
+    return Response(status_code=304, headers=kept)
+
+
+def _not_since(stated: str | None, changed_at: datetime) -> bool:
+    if stated is None:
+        return False
+    try:
+        since = parsedate_to_datetime(stated)
+    except ValueError:
+        return False
+    if since.tzinfo is None:
+        return False
+    return changed_at.replace(microsecond=0) <= since
