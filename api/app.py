@@ -32,6 +32,7 @@ from api.routes import (
     observations,
     outbound,
     pages,
+    past,
     state,
 )
 from api.routes.asked import only_known_parameters
@@ -118,7 +119,7 @@ def create_app(
         deltas,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
-    for module in (health, pages):
+    for module in (health, pages, past):
         app.include_router(module.router)
     app.include_router(fhir_router or fhir.fhir_router(twin))
     app.mount("/static", pages.static_files(), name="static")

@@ -9,7 +9,7 @@ import pytest
 from twin_core.twin import Twin
 
 HOSTILE = "<script>alert(1)</script>"
-PAGES = ("/", "/units/GEN/MED", "/kpis", "/kpis/alos", "/messages", "/quarantine", "/docs")
+PAGES = ("/", "/past", "/units/GEN/MED", "/kpis", "/kpis/alos", "/messages", "/quarantine", "/docs")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -73,6 +73,41 @@ def test_a_unit_page_lists_its_beds_and_can_show_the_past(api: Any) -> None:
     assert now.count("IMP") == 0
     assert then.count("IMP") == 2
     assert "2026-03-02 09:30" in then
+
+
+def occupied(text: str) -> set[str]:
+    """The units that have an occupied bed on a page."""
+    tiles = re.findall(r'data-unit="([^"]+)".*?</section>', text, re.DOTALL)
+    parts = re.split(r'data-unit="[^"]+"', text)[1:]
+    return {key for key, part in zip(tiles, parts, strict=True) if 'class="bed occupied"' in part}
+
+
+def test_the_past_shows_the_hospital_as_it_was_and_as_it_was_known(api: Any) -> None:
+    then = api.get("/past", params={"at": "2026-03-02T09:30"}).text
+    assert occupied(then) == {"GEN/MED"}
+    assert "2 patients" in then
+    assert "/units/GEN/MED?at=2026-03-02T09%3A30%3A00%2B00%3A00" in then
+    unknown = api.get("/past", params={"at": "2026-03-02T09:30Z", "known_at": "2020-01-01T00:00Z"})
+    assert occupied(unknown.text) == set()
+    assert "Nothing was known of any unit" in unknown.text
+
+
+def test_two_instants_are_compared_unit_by_unit(api: Any) -> None:
+    asked = {"at": "2026-03-02T09:30Z", "against": "2026-03-02T11:30Z"}
+    text = api.get("/past", params=asked).text
+    [table] = re.findall(r'aria-label="Two instants compared">(.*?)</table>', text, re.DOTALL)
+    rows = [re.findall(r">([^<>\n]+)</t[hd]>", row) for row in table.split("<tr>")[2:]]
+    # Unit, patients then and at the other, came, went; V2 went from MED to ICU, V1 went home.
+    assert {row[0]: row[1:5] for row in rows} == {
+        "ICU": ["0", "1", "1", "0"],
+        "MED": ["2", "0", "0", "2"],
+    }
+
+
+def test_a_time_that_is_none_is_refused_in_words(api: Any) -> None:
+    answer = api.get("/past", params={"at": "yesterday"}, headers={"Accept": "text/html"})
+    assert answer.status_code == 400
+    assert "2026-11-01T14:30" in answer.text
 
 
 def test_a_missing_page_is_a_page_for_people_and_a_problem_for_programs(api: Any) -> None:

@@ -221,8 +221,28 @@ def test_a_unit_page_follows_its_unit(page: Any, server: Served) -> None:
     page.locator("tbody tr", has_text="1-2").wait_for()
 
 
+def test_the_slider_goes_back_and_the_address_follows(page: Any, own_server: Served) -> None:
+    own_server.send("A01", "V1", "MED^1^1^GEN")
+    own_server.send("A03", "V1", "MED^1^1^GEN")
+    own_server.send("A01", "V2", "MED^1^2^GEN")
+    own_server.wait_for("/messages/3")
+    page.goto(f"{own_server.url}/past")
+    shows(tile(page, "MED", "1-2"), "1-2: occupied")
+    slider = page.get_by_label("Time", exact=True)
+    slider.focus()
+    page.keyboard.press("Home")
+    shows(tile(page, "MED", "1-1"), "1-1: occupied")
+    assert tile(page, "MED", "1-2").get_attribute("title") == "1-2: free"
+    assert "at=" in page.url
+    page.reload()
+    shows(tile(page, "MED", "1-1"), "1-1: occupied")
+    page.get_by_role("button", name="Play").click()
+    shows(tile(page, "MED", "1-2"), "1-2: occupied", within_s=20)
+
+
 @pytest.mark.parametrize(
-    "path", ["/", "/units/GEN/MED", "/kpis/occ_midnight", "/messages", "/messages/1?phi=show"]
+    "path",
+    ["/", "/past", "/units/GEN/MED", "/kpis/occ_midnight", "/messages", "/messages/1?phi=show"],
 )
 def test_the_pages_fit_a_phone_and_can_be_reached_by_keyboard(
     page: Any, server: Served, path: str
