@@ -94,6 +94,7 @@ class Reader(NamedTuple):
             told=True,
             settings=fhir,
             received_at=self.received_at,
+            document=self.document,
         )
 
 

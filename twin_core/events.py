@@ -445,6 +445,16 @@ class Statement(Event, frozen=True, kw_only=True):
     identifiers: tuple[Identifier, ...] = ()
 
 
+class Withdrawn(Statement, frozen=True, kw_only=True, tag=True):
+    """A source no longer has a resource (FHIR DELETE): what it stated of it until then is void.
+
+    Where the source does not say when it deleted it (`dated` False), `occurred_at` is the receipt,
+    and what is received later counts again only in a later version than all received before.
+    """
+
+    dated: bool = True
+
+
 class PatientStated(Statement, frozen=True, kw_only=True, tag=True):
     """A FHIR Patient. `replaced_by` comes from link.type replaced-by (a merge)."""
 
@@ -635,6 +645,7 @@ AnyEvent = (
     | AppointmentMissed
     | AppointmentDeleted
     | CensusReported
+    | Withdrawn
     | PatientStated
     | EncounterStated
     | LocationStated

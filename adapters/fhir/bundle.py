@@ -9,10 +9,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, timedelta
-from typing import NamedTuple
 
 import msgspec
 
+from adapters.fhir.deletion import DELETE, deletion_of, take_deletion
+from adapters.fhir.entries import Bundle, Entry, Request, Response, Taken
 from adapters.fhir.faults import DATA_TYPE, REQUIRED, STRUCTURE, UNSUPPORTED, Refused, rejection
 from adapters.fhir.read import (
     BOM,
@@ -37,43 +38,6 @@ REQUESTED = frozenset({"transaction", "batch"})
 TAKEN = REQUESTED | {"message", "collection", "searchset", "history", "document"}
 
 
-class Request(Shape):
-    """What a transaction or batch asks to be done with an entry."""
-
-    method: str = ""
-    url: str = ""
-    if_none_exist: str = ""
-
-
-class Entry(NamedTuple):
-    """One entry of a Bundle; `raw` is its resource as sent, or empty."""
-
-    position: int
-    full_url: str
-    raw: bytes
-    request: Request
-
-
-class Bundle(NamedTuple):
-    """A Bundle cut into entries."""
-
-    type: str
-    source: str
-    """Bundle.meta.source, or empty."""
-    entries: tuple[Entry, ...]
-
-
-class Taken(NamedTuple):
-    """One resource with what became of it on the way in."""
-
-    entry: Entry
-    outcome: Translation | Rejection
-    subject: str = ""
-    """`Type/id`, where it has one."""
-    version: str = ""
-    last_updated: str = ""
-
-
 class _Head(Shape):
     resource_type: str = ""
     id: str = ""
@@ -81,6 +45,7 @@ class _Head(Shape):
 
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_request = msgspec.json.Decoder(Request).decode
+_decode_response = msgspec.json.Decoder(Response).decode
 _decode_meta = msgspec.json.Decoder(Meta).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 
@@ -109,7 +74,9 @@ def read_bundle(text: bytes, limits: LimitSettings) -> Bundle | Refused:
             return entry
         entries.append(entry)
     meta = decode(found["meta"], _decode_meta) if "meta" in found else Meta()
-    return Bundle(kind, meta.source if isinstance(meta, Meta) else "", tuple(entries))
+    meta = meta if isinstance(meta, Meta) else Meta()
+    made_at = _text(found, "timestamp") or meta.last_updated
+    return Bundle(kind, meta.source, tuple(entries), made_at)
 
 
 def take_entries(
@@ -128,6 +95,13 @@ def take_entries(
     stated: Counter[str] = Counter()
     for entry in bundle.entries:
         if entry.position in existing:
+            continue
+        deletion = deletion_of(entry, bundle)
+        if isinstance(deletion, Fault):
+            yield Taken(entry, _rejection(deletion, scope))
+            continue
+        if deletion is not None:
+            yield take_deletion(deletion, scope, entry)
             continue
         one = take_entry(entry, scope, limits, requested=requested)
         again = stated[one.subject] if one.subject else 0
@@ -290,7 +264,7 @@ def _target(request: Request, where: str) -> tuple[Fault | None, str, str]:
     if request.method in ("POST", "PUT"):
         reason = "Give `Type` for a create, `Type/id` for an update."
         return Fault(where=f"{where}.request.url", code=UNSUPPORTED, reason=reason), "", ""
-    reason = "Only POST and PUT are taken in."
+    reason = "Only POST, PUT and DELETE are taken in."
     code = UNSUPPORTED if request.method else REQUIRED
     return Fault(where=f"{where}.request.method", code=code, reason=reason), "", ""
 
@@ -307,7 +281,16 @@ def _entry(item: bytes, position: int) -> Entry | Refused:
     asked = decode(request, _decode_request)
     if isinstance(asked, Refused):
         return _refused(f"{where}.request", DATA_TYPE, "The request has the wrong shape.")
-    return Entry(position, _text(found, "fullUrl"), found.get("resource", b""), asked)
+    told = decode(found.get("response", b"{}"), _decode_response)
+    raw = found.get("resource", b"")
+    return Entry(
+        position,
+        _text(found, "fullUrl"),
+        raw,
+        asked,
+        told if isinstance(told, Response) else Response(),
+        b"" if raw and asked.method != DELETE else item,
+    )
 
 
 def _text(found: dict[str, bytes], name: str) -> str:

@@ -30,7 +30,7 @@ from twin_core.identifiers import REFERENCE, Identifier
 from twin_core.settings import FhirSettings
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_ADDRESS = re.compile(
+ADDRESS = re.compile(
     r"(?:(https?://[^\s?#]+?)/)?([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?"
 )
 _CONDITIONAL = re.compile(r"[A-Za-z]+\?identifier=([^|&]+)\|([^&]+)")
@@ -55,6 +55,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute addresses of servers that are this source."""
     within: Mapping[str, Identifier] = {}
     """fullUrl of a Bundle entry -> the identifier of its resource."""
+    document: str = ""
+    """Digest of the file that is read, where it is one."""
 
 
 class Span(NamedTuple):
@@ -180,7 +182,7 @@ class Reading:
         known = self.scope.within.get(address)
         if known is not None:
             return known
-        matched = _ADDRESS.fullmatch(address)
+        matched = ADDRESS.fullmatch(address)
         if matched is not None and matched[2] in _ANY_TYPE:
             base, kind, id_ = matched.groups()
             system = self.scope.source if not base or base in self.scope.bases else base

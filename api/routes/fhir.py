@@ -67,6 +67,13 @@ def fhir_router(twin: Intake) -> APIRouter:
             summary="State a resource anew",
             operation_id=f"{name}_update",
         )
+        add(
+            f"{at}/{{kind}}/{{id_}}",
+            base.delete,
+            methods=["DELETE"],
+            summary="Withdraw what a source stated of a resource",
+            operation_id=f"{name}_delete",
+        )
         if release in READ_RELEASES:
             FhirReading(twin.query, release).add_routes(router, at)
         for path in (at, f"{at}/{{path:path}}"):
@@ -99,6 +106,21 @@ class FhirBase:
             return self._refused(400, "value", "The address has no FHIR id.")
         return await self._resource(request, kind, id_)
 
+    async def delete(self, request: Request, kind: str, id_: str) -> Response:
+        """What the source stated of the resource no longer counts, however often it is asked."""
+        if kind not in RESOURCE_TYPES[self.release]:
+            return self._refused(404, "not-supported", f"FHIR {self.release} has no such type.")
+        if not ID.fullmatch(id_):
+            return self._refused(400, "value", "The address has no FHIR id.")
+        sources = request.query_params.getlist("source")
+        asked = Posted(b"", self._address(request), sources, kind, id_)
+        try:
+            return self._stored(await self.intake.delete_resource(asked), request)
+        except StoreBusy:
+            return self._unavailable(BUSY_RETRY_S)
+        except StoreError:
+            return self._unavailable(RETRY_S)
+
     async def metadata(self, request: Request) -> Response:
         """The CapabilityStatement."""
         now = self.twin.clock.now()
@@ -109,8 +131,8 @@ class FhirBase:
         if request.method in _READING:
             reason = "Nothing is read at this address. See [base]/metadata."
             return self._refused(404, "not-supported", reason)
-        reason = "Only POST of a Bundle, POST of a resource and PUT of a resource are answered."
-        allowed = {"Allow": "POST, PUT"}
+        reason = "Only POST of a Bundle or resource, and PUT and DELETE of a resource are answered."
+        allowed = {"Allow": "POST, PUT, DELETE"}
         return self._refused(405, "not-supported", reason, allowed)
 
     async def _resource(self, request: Request, kind: str, id_: str = "") -> Response:
@@ -147,6 +169,8 @@ class FhirBase:
     def _stored(self, answer: EntryAnswer, request: Request) -> Response:
         wanted = request.headers.get("prefer", "")
         headers = encode.headers(answer, self._address(request))
+        if answer.status == 204:
+            return Response(status_code=204, headers=headers)
         if answer.status < 300 and "return=minimal" in wanted:
             return Response(status_code=answer.status, headers=headers)
         return self._answered(answer.status, answer.outcome or encode.acceptance([]), headers)

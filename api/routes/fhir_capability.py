@@ -13,7 +13,7 @@ from api.routes.fhir_intake import CONDITIONAL
 _TAKEN_IN = "What is written is one source's statement: it becomes part of what the twin knows."
 _JOURNALLED = "What is written is received and kept in the journal, not applied."
 _GIVEN = "What is read is what all sources together say, under the twin's own ids."
-_WRITES = ("create", "update")
+_WRITES = ("create", "update", "delete")
 _READS = ("read", "vread", "history-instance", "history-type", "search-type")
 
 
@@ -35,10 +35,10 @@ def capability_statement(release: Release, base: str, at: datetime) -> dict[str,
             {
                 "mode": "server",
                 "documentation": (
-                    "Writes are statements of the source that makes them; reads give what follows "
-                    "from all statements and messages. Bundles of type transaction are atomic; "
-                    "batch, message, collection, searchset, history and document are taken entry "
-                    "by entry."
+                    "Writes and deletes are statements of the source that makes them; reads give "
+                    "what follows from all statements and messages. Bundles of type transaction "
+                    "are atomic; batch, message, collection, searchset, history and document are "
+                    "taken entry by entry."
                 ),
                 "resource": [_resource(kind, release) for kind in sorted(RESOURCE_TYPES[release])],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],

@@ -20,16 +20,14 @@ from adapters.fhir import encode
 from adapters.fhir.bundle import (
     MISMATCH,
     REQUESTED,
-    Bundle,
-    Entry,
-    Request,
-    Taken,
     id_of,
     read_bundle,
     take_entries,
     taken,
 )
+from adapters.fhir.deletion import DELETE, Deletion, take_deletion
 from adapters.fhir.encode import EntryAnswer, Json
+from adapters.fhir.entries import Bundle, Entry, Request, Taken
 from adapters.fhir.faults import DATA_TYPE, DUPLICATE_KEY, UNSUPPORTED, Refused, rejection
 from adapters.fhir.read import Resource, read_resource
 from adapters.fhir.reading import Scope
@@ -153,6 +151,16 @@ class FhirIntake:
         entry = Entry(0, "", posted.body, Request(method="PUT" if posted.id_ else "POST"))
         scope = self._scope(source, posted.base)
         one = await self._taken(entry, read, scope, posted.id_ or stated_id)
+        (answer,) = await self._stored([one], source)
+        return answer
+
+    async def delete_resource(self, posted: Posted) -> EntryAnswer:
+        """A resource that its source no longer has; asked for again, nothing more happens."""
+        source = source_of(posted.sources, None, self._default_source())
+        if isinstance(source, Refused):
+            return EntryAnswer(source.status, outcome=encode.refusal([source.fault]))
+        scope = self._scope(source, posted.base)
+        one = take_deletion(Deletion(posted.kind, posted.id_), scope)
         (answer,) = await self._stored([one], source)
         return answer
 
@@ -352,6 +360,8 @@ def _rejected(outcome: Rejection, position: int | None) -> EntryAnswer:
 def _accepted(
     one: Taken, outcome: Translation, answer: Answer, firsts: Mapping[str, int]
 ) -> EntryAnswer:
+    if one.entry.request.method == DELETE:
+        return EntryAnswer(204)
     position = answer.position or 0
     updated = one.entry.request.method == "PUT" and position > firsts[one.subject]
     return EntryAnswer(

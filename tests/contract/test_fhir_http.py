@@ -269,7 +269,8 @@ def test_a_sender_that_reads_xml_only_is_told_so(twin):
         ("GET", "/fhir/R4/Task/p1", 404),
         ("GET", "/fhir/R5/Patient", 404),
         ("GET", "/fhir/R5/Patient/p1/_history/1", 404),
-        ("DELETE", "/fhir/R4/Patient/p1", 405),
+        ("DELETE", "/fhir/R4/Patient", 405),
+        ("DELETE", "/fhir/R4/Ward/1", 404),
         ("PATCH", "/fhir/R4/Patient/p1", 405),
         ("PUT", "/fhir/R4", 405),
         ("PUT", "/fhir/R4/Patient", 405),
@@ -304,6 +305,28 @@ def test_the_source_is_the_senders_name(twin):
     assert [receipt.feed for receipt in twin.receipts] == ["icu-2", "lab", "fhir"]
 
 
+def test_a_delete_is_stored_before_it_is_answered_without_a_body(twin):
+    for _ in range(2):
+        answer = send(twin, "DELETE", "/fhir/R4/Encounter/e1?source=icu")
+        assert (answer.status_code, answer.content) == (204, b"")
+    receipts = twin.receipts
+    assert [receipt.feed for receipt in receipts] == ["icu", "icu"]
+    assert [receipt.outcome.events[0].subject.value for receipt in receipts] == ["Encounter/e1"] * 2
+    assert json.loads(receipts[0].raw)["request"] == {"method": "DELETE", "url": "Encounter/e1"}
+    twin.failure = StoreError("The disk is full.")
+    assert send(twin, "DELETE", "/fhir/R4/Encounter/e1").status_code == 503
+
+
+def test_a_transaction_may_delete(twin):
+    gone = {"request": {"method": "DELETE", "url": "Encounter/e1"}}
+    answer = send(twin, "POST", "/fhir/R4", transaction(asks(a_patient(id="p2")), gone))
+    assert answer.status_code == 200
+    statuses = [one["response"]["status"] for one in answer.json()["entry"]]
+    assert statuses == ["201 Created", "204 No Content"]
+    twice = transaction(asks(an_encounter(), "PUT", "Encounter/e1"), gone)
+    assert send(twin, "POST", "/fhir/R4", twice).status_code == 422
+
+
 def test_a_transaction_is_one_group(twin):
     body = transaction(
         asks({"resourceType": "Location", "id": "w1"}, "PUT", "Location/w1"),
@@ -331,7 +354,8 @@ def test_a_transaction_is_one_group(twin):
     ("entry", "expression"),
     [
         (asks(an_encounter(status="nonsense")), "Bundle.entry[1].resource.status"),
-        (asks(a_patient(), "DELETE", "Patient/p1"), "Bundle.entry[1].request.method"),
+        (asks(a_patient(), "PATCH", "Patient/p1"), "Bundle.entry[1].request.method"),
+        (asks(a_patient(), "DELETE", "Patient?name=x"), "Bundle.entry[1].request.url"),
         (asks(a_patient(), "PUT", "Patient/other"), "Bundle.entry[1].request.url"),
         (asks(a_patient(), "POST", "Device"), "Bundle.entry[1].request.url"),
         (asks(a_patient(id="p0")), "Bundle.entry[1].request.url"),

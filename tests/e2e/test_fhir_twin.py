@@ -7,7 +7,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from adapters.files import Found
 from api.routes.fhir import fhir_router
+from api.translating import Reader
 from twin_core import Twin
 from twin_core.settings import FhirSettings, Settings
 
@@ -254,3 +256,116 @@ def test_a_ward_of_beds_is_taken_and_stated_again_in_one_bundle(twin):
     assert row["beds"] == 1_200
     tallies = {(tally.feed, tally.outcome): tally.messages for tally in twin.tallies()}
     assert tallies == {("fhir", "accepted"): 1_200, ("fhir", "duplicate"): 1_200}
+
+
+def census(twin):
+    return twin.query("SELECT bed FROM twin.stay WHERE to_at IS NULL")
+
+
+def state_of(twin):
+    (row,) = twin.query("SELECT status, class, discharged_at FROM twin.encounter")
+    return row["status"], row["class"], row["discharged_at"]
+
+
+def versioned(version, **changed):
+    meta = {"versionId": str(version), "lastUpdated": f"2026-03-01T08:00:0{version}Z"}
+    return an_encounter(was_at("b1", ADMITTED), meta=meta, **changed)
+
+
+def test_a_deleted_encounter_leaves_the_census_and_stays_in_the_journal(twin):
+    send(twin, ("POST", "/fhir/R4", bundle(*HOSPITAL, put(PERSON))))
+    send(twin, ("PUT", "/fhir/R4/Encounter/e1", versioned(1)))
+    assert [row["bed"] for row in census(twin)] == ["1"]
+    send(twin, ("DELETE", "/fhir/R4/Encounter/e1?source=another", None))
+    assert [row["bed"] for row in census(twin)] == ["1"]
+    (answer,) = send(twin, ("DELETE", "/fhir/R4/Encounter/e1", None))
+    assert answer.status_code == 204
+    assert census(twin) == []
+    assert state_of(twin) == ("entered-in-error", "IMP", None)
+    assert twin.query("SELECT * FROM twin.encounter_identifier WHERE value = 'V1'")
+    told = twin.query(
+        "SELECT kind FROM twin.event WHERE encounter_id IS NOT NULL ORDER BY event_id"
+    )
+    assert [row["kind"] for row in told] == ["EncounterStated", "Withdrawn"]
+
+
+def test_a_later_version_revives_a_deleted_encounter_and_an_earlier_one_does_not(twin):
+    send(twin, ("POST", "/fhir/R4", bundle(*HOSPITAL, put(PERSON))))
+    send(twin, ("PUT", "/fhir/R4/Encounter/e1", versioned(2)))
+    send(twin, ("DELETE", "/fhir/R4/Encounter/e1", None))
+    send(twin, ("PUT", "/fhir/R4/Encounter/e1", versioned(1, status="arrived")))
+    assert state_of(twin)[0] == "entered-in-error"
+    send(twin, ("PUT", "/fhir/R4/Encounter/e1", versioned(4)))
+    assert state_of(twin)[0] == "in-progress"
+    assert [row["bed"] for row in census(twin)] == ["1"]
+    send(twin, ("DELETE", "/fhir/R4/Encounter/e1", None))
+    assert census(twin) == []
+
+
+def test_a_delete_withdraws_nothing_that_hl7_said(twin):
+    admission = (
+        b"MSH|^~\\&|ADT|GH|T|T|20260301080000||ADT^A01|1|P|2.5\r"
+        b"EVN||20260301080000\rPID|||4711^^^MRN\rPV1||I|W1^42^1^GH||||||||||||||||V1^^^VN\r"
+    )
+    reader = Reader(SETTINGS, None, datetime(2026, 3, 1, 8, 1, tzinfo=UTC))
+    (answer,) = twin.receive(list(reader.receipts(Found(admission, 0, "hl7v2"), "x")))
+    assert answer.code == "AA"
+    twin.wait_applied()
+    visit = twin.query("SELECT system, value FROM twin.encounter_identifier")[0]
+    send(twin, ("POST", "/fhir/R4", bundle(*HOSPITAL, put(PERSON))))
+    same = versioned(1, status="finished", identifier=[visit])
+    send(twin, ("PUT", "/fhir/R4/Encounter/e1", same))
+    assert twin.query("SELECT kind FROM twin.finding WHERE kind = 'source_disagreement'")
+    send(twin, ("DELETE", "/fhir/R4/Encounter/e1", None))
+    assert state_of(twin)[0] == "in-progress"
+    assert [row["bed"] for row in census(twin)] == ["1"]
+    assert not twin.query("SELECT kind FROM twin.finding WHERE kind = 'source_disagreement'")
+
+
+def test_a_deleted_patient_bed_and_device_are_gone_and_what_named_them_says_so(twin):
+    device = {"resourceType": "Device", "id": "d1", "serialNumber": "9"}
+    device["identifier"] = [{"system": "urn:serial", "value": "9"}]
+    send(twin, ("POST", "/fhir/R4", bundle(*HOSPITAL, put(PERSON), put(device))))
+    send(twin, ("PUT", "/fhir/R4/Encounter/e1", versioned(1)))
+    assert not twin.query("SELECT * FROM twin.finding WHERE kind = 'unresolved_reference'")
+    for gone in ("Patient/p1", "Location/b2", "Location/b1", "Device/d1"):
+        send(twin, ("DELETE", f"/fhir/R4/{gone}", None))
+    assert twin.query("FROM twin.patient") == []
+    assert twin.query("FROM twin.patient_identifier") == []
+    assert twin.query("FROM twin.device") == []
+    beds = twin.query("SELECT bed FROM twin.location WHERE kind = 'bd'")
+    assert beds == []
+    details = twin.query("SELECT detail FROM twin.finding WHERE kind = 'unresolved_reference'")
+    assert {row["detail"] for row in details} == {
+        "a Patient nobody has described",
+        "a Location nobody has described",
+    }
+    again = {**PERSON, "birthDate": "1950"}
+    send(
+        twin,
+        ("PUT", "/fhir/R4/Patient/p1", again),
+        ("PUT", "/fhir/R4/Location/b1", HOSPITAL[2]["resource"] | {"name": "Bed 1"}),
+    )
+    assert [row["bed"] for row in census(twin)] == ["1"]
+    assert not twin.query("SELECT * FROM twin.finding WHERE kind = 'unresolved_reference'")
+    assert len(twin.query("FROM twin.patient")) == 1
+
+
+def test_deletes_outlive_a_restart_and_a_rebuild(tmp_path):
+    path = tmp_path / "twin.duckdb"
+    with Twin.open(path, settings=SETTINGS) as twin:
+        send(twin, ("POST", "/fhir/R4", bundle(*HOSPITAL, put(PERSON))))
+        send(twin, ("PUT", "/fhir/R4/Encounter/e1", versioned(1)))
+        send(twin, ("DELETE", "/fhir/R4/Location/b2", None))
+        send(twin, ("DELETE", "/fhir/R4/Encounter/e1", None))
+    with Twin.open(path, settings=SETTINGS) as twin:
+        beds = twin.query("SELECT bed FROM twin.location WHERE kind = 'bd'")
+        assert [row["bed"] for row in beds] == ["1"]
+        send(twin, ("PUT", "/fhir/R4/Encounter/e1", versioned(1, status="arrived")))
+        assert state_of(twin)[0] == "entered-in-error"
+        before = {
+            table: twin.query(f"FROM {table}") for table in ("twin.encounter", "twin.location")
+        }
+        twin.rebuild()
+        for table, rows in before.items():
+            assert twin.query(f"FROM {table}") == rows

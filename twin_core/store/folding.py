@@ -5,12 +5,12 @@ each fold finds what it asks for: people and places first, then encounters, then
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 import duckdb
 
-from twin_core.events import DeviceStated, Event, LocationStated
+from twin_core.events import DeviceStated, Event, Statement
 from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
 from twin_core.store.facts import Fact
@@ -22,7 +22,7 @@ from twin_core.store.fold.device import device_id_of, fold_census, fold_device, 
 from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
 from twin_core.store.fold.locations import Path, fold_location, path_at, path_identifier
 from twin_core.store.fold.observation import fold_device_events, fold_results
-from twin_core.store.fold.patient import fold_people
+from twin_core.store.fold.patient import FoldedPeople, fold_people, unnamed
 from twin_core.store.fold.records import Key
 from twin_core.store.fold.rows import Account, EntityRow, Resolver, finding_row, plain_account
 from twin_core.store.fold.series import MOST_FILLERS, names_too_many
@@ -140,13 +140,13 @@ class Folding:
         for owner in self._dirty[PATIENT]:
             if not self.nodes.is_new(owner):
                 unit = self._survivors(owner)
-                described = bool(unit.facts)
+                described = bool(unit.standing())
                 known.update({key: (i, described) for key, i in (unit.survivors or {}).items()})
         return known
 
     def _encounters_before(self) -> dict[int, tuple[str, bool]]:
         return {
-            owner: (encounter_id_of(self.nodes.identifiers(owner)), is_known(unit.facts))
+            owner: (encounter_id_of(self.nodes.identifiers(owner)), is_known(unit.standing()))
             for owner in self._dirty[ENCOUNTER]
             if not self.nodes.is_new(owner)
             for unit in [self.units.get(owner)]
@@ -221,14 +221,17 @@ class Folding:
     def _fold_people(self, before: dict[tuple[str, str], tuple[str, bool]]) -> None:
         moved: set[str] = set()
         after: dict[tuple[str, str], str] = {}
+        undescribed: set[Key] = set()
         for owner in self._dirty[PATIENT]:
             unit = self.units.get(owner)
-            folded = fold_people(unit.facts, self.nodes.identifiers(owner))
+            folded = self._people(unit)
             unit.survivors = folded.survivors
             after.update(folded.survivors)
+            if unit.withdrawn and not unit.standing():
+                undescribed.update(folded.survivors)
             self._replace(unit, folded.rows)
         for key, (patient_id, described) in before.items():
-            if after.get(key) != patient_id or not described:
+            if after.get(key) != patient_id or not described or key in undescribed:
                 moved.add(patient_id)
         if moved:
             owners = owners_where(self._connection, "encounter", "patient_id", moved)
@@ -248,8 +251,9 @@ class Folding:
             self._refold(ENCOUNTER, owners_where(self._connection, "encounter", "account_id", ids))
 
     def _fold_places(self, filed: Sequence[Filed]) -> None:
-        stated = [f.fact for f in filed if isinstance(f.fact.event, LocationStated)]
-        touched = self.places.state(stated)
+        stated = [f.fact for f in filed if f.subject.kind == LOCATION]
+        touched = self.places.state([f for f in stated if isinstance(f.event, Statement)])
+        left = self._left(touched, filed)
         owners = {self.nodes.number(LOCATION, identifier) for identifier in self._sighted}
         owners |= self._dirty[LOCATION] | self._touched_owners(touched)
         subjects = self.places.subjects_by_path() if owners else {}
@@ -257,7 +261,7 @@ class Folding:
         self.nodes.learn([(LOCATION, Identifier(*key, "reference")) for key in keys])
         self.units.fetch(LOCATION, owners)
         for owner in owners:
-            self._fold_place(owner, subjects)
+            self._fold_place(owner, subjects, left)
         if touched.location_ids:
             for entity, kind in _LOCATED:
                 ids = touched.location_ids
@@ -269,21 +273,33 @@ class Folding:
         self.nodes.learn([(LOCATION, identifier) for identifier in wanted])
         return {self.nodes.number(LOCATION, identifier) for identifier in wanted}
 
-    def _fold_place(self, owner: int, subjects: dict[Path, list[tuple[str, str]]]) -> None:
+    def _left(self, touched: Touched, filed: Sequence[Filed]) -> set[Path]:
+        """The places that resources have left and that no message ever named."""
+        if not touched.left:
+            return set()
+        named = {path for f in filed for path in f.subject.places}
+        return {path for path in touched.left if not self.places.is_named(path, named)}
+
+    def _fold_place(
+        self, owner: int, subjects: dict[Path, list[tuple[str, str]]], left: Set[Path]
+    ) -> None:
         unit = self.units.get(owner)
         identifier = self.nodes.identifiers(owner)[0]
         if identifier.type != "path":
             place = self.places.hierarchy.resolve(identifier)
-            own = [] if any(place[1:4]) else unit.facts
+            own = [] if any(place[1:4]) else unit.standing()
             rows = fold_location(own, place[:4], identifier, self.places.hierarchy) if own else []
             self._replace(unit, rows)
             return
         path = path_at(identifier.value)
         references = [Identifier(*key, "reference") for key in subjects.get(path, ())]
         numbers = [self.nodes.number(LOCATION, reference) for reference in references]
-        facts = list(unit.facts)
+        facts = list(unit.standing())
         for resource in self.units.fetch(LOCATION, numbers):
-            facts += resource.facts
+            facts += resource.standing()
+        if path in left and not facts:
+            self._replace(unit, [])
+            return
         facts.sort(key=lambda fact: fact.order)
         self._replace(unit, fold_location(facts, path, None, self.places.hierarchy))
 
@@ -315,7 +331,7 @@ class Folding:
 
     def _encounter_rows(self, unit: Unit, resolver: Resolver) -> list[EntityRow]:
         identifiers = self.nodes.identifiers(unit.owner)
-        facts: Sequence[Fact] = unit.facts
+        facts: Sequence[Fact] = unit.standing()
         shared = self._shared.get(unit.owner)
         if shared is not None:
             facts = shared.kept
@@ -347,10 +363,10 @@ class Folding:
         self._fetch_asked(units)
         visits = self._numbered_visits(units, named, resolver)
         for unit in units:
-            if unit.owner in owners and unit.facts and is_of_account(unit.facts):
-                _, account = belonging(unit.facts, self._account)
+            if unit.owner in owners and unit.standing() and is_of_account(unit.standing()):
+                _, account = belonging(unit.standing(), self._account)
                 billed = visits.get(account.account_id, []) if account else []
-                shared = share(unit.facts, billed, self._whose(resolver))
+                shared = share(unit.standing(), billed, self._whose(resolver))
                 self._shared[unit.owner] = shared
                 for owner, facts in shared.given.items():
                     self._given.setdefault(owner, []).extend(facts)
@@ -359,7 +375,7 @@ class Folding:
         # Accounts of what this batch changes by which any message names a visit, under each number.
         found: set[Identifier] = set()
         for unit in self.units.fetch(ENCOUNTER, self._dirty[ENCOUNTER]):
-            found.update(accounts_named(unit.facts))
+            found.update(accounts_named(unit.standing()))
             found.update(i for i in self.nodes.identifiers(unit.owner) if i.type == "AN")
         known = [account for account in found if account.key in self.nodes.accounts]
         self.nodes.learn([(ACCOUNT, account) for account in known])
@@ -373,7 +389,7 @@ class Folding:
         named = {
             patient
             for unit in units
-            for fact in unit.facts
+            for fact in unit.standing()
             for patient in getattr(fact.event, "patient", ())[:1]
         }
         self.nodes.learn([(PATIENT, patient) for patient in named])
@@ -392,14 +408,14 @@ class Folding:
         ids = {self._account(account).account_id for account in named}
         found: dict[str, list[NumberedVisit]] = defaultdict(list)
         for unit in units:
-            if is_of_account(unit.facts):
+            if is_of_account(unit.standing()):
                 continue
-            _, account = belonging(unit.facts, self._account)
+            _, account = belonging(unit.standing(), self._account)
             if account is None or account.account_id not in ids:
                 continue
             identifiers = self.nodes.identifiers(unit.owner)
             for entity, cells in fold_encounter(
-                unit.facts, identifiers, resolver, self._precedence
+                unit.standing(), identifiers, resolver, self._precedence
             ):
                 if entity == "encounter":
                     told: dict[str, Any] = dict(zip(_ENCOUNTER_COLUMNS, cells, strict=True))
@@ -430,7 +446,10 @@ class Folding:
         self._fetch_asked(devices)
         resolver = self._resolver()
         for unit in devices:
-            rows = fold_device(unit.facts, self.nodes.identifiers(unit.owner), resolver)
+            if unit.withdrawn and not unit.standing() and not self._is_reported(unit, reporting):
+                self._replace(unit, [])
+                continue
+            rows = fold_device(unit.standing(), self.nodes.identifiers(unit.owner), resolver)
             self._replace(unit, rows)
         renamed = {
             device_id
@@ -439,6 +458,14 @@ class Folding:
         }
         if renamed:
             self._refold_reports("device_id", renamed)
+
+    def _is_reported(self, unit: Unit, reporting: Set[int]) -> bool:
+        """Whether a device that no source describes any more still reports something."""
+        device_id = device_id_of(self.nodes.identifiers(unit.owner))
+        return unit.owner in reporting or any(
+            owners_where(self._connection, entity, "device_id", [device_id])
+            for entity, _ in _REPORTED
+        )
 
     def _fold_others(self) -> None:
         results = self.units.fetch(RESULT, self._dirty[RESULT])
@@ -450,7 +477,7 @@ class Folding:
         for unit in alarms:
             self._replace(unit, fold_device_events(unit.facts, resolver))
         for unit in self.units.fetch(DIRECTORY, self._dirty[DIRECTORY]):
-            self._replace(unit, fold_directory(unit.facts))
+            self._replace(unit, fold_directory(unit.standing()))
         for unit in self.units.fetch(CENSUS, self._dirty[CENSUS]):
             self._replace(unit, fold_census(unit.facts))
 
@@ -471,11 +498,11 @@ class Folding:
             return None, False
         owner = self.nodes.family(self.nodes.number(PATIENT, identifiers[0]))
         unit = self._survivors(owner)
-        return (unit.survivors or {}).get(identifiers[0].key), bool(unit.facts)
+        return (unit.survivors or {}).get(identifiers[0].key), bool(unit.standing())
 
     def _encounter(self, identifier: Identifier) -> tuple[str, bool]:
         owner = self.nodes.family(self.nodes.number(ENCOUNTER, identifier))
-        described = is_known(self.units.fetch(ENCOUNTER, (owner,))[0].facts)
+        described = is_known(self.units.fetch(ENCOUNTER, (owner,))[0].standing())
         return encounter_id_of(self.nodes.identifiers(owner)), described
 
     def _location(self, reference: Identifier) -> tuple[str, bool]:
@@ -501,15 +528,22 @@ class Folding:
     def _survivors(self, owner: int) -> Unit:
         (unit,) = self.units.fetch(PATIENT, (owner,))
         if unit.survivors is None:
-            unit.survivors = fold_people(unit.facts, self.nodes.identifiers(owner)).survivors
+            unit.survivors = self._people(unit).survivors
         return unit
+
+    def _people(self, unit: Unit) -> FoldedPeople:
+        facts, identifiers = unit.standing(), self.nodes.identifiers(unit.owner)
+        gone = unnamed(facts, identifiers) if unit.withdrawn else frozenset[Key]()
+        return fold_people(facts, identifiers, gone)
 
     def _fetch_asked(self, units: Iterable[Unit]) -> None:
         # Patients and parents that loaded facts name may not be remembered any more.
         asked: dict[str, set[Identifier]] = defaultdict(set)
         for unit in units:
             if unit.kind == DEVICE:
-                found = {f.event.patient for f in unit.facts if isinstance(f.event, DeviceStated)}
+                found = {
+                    f.event.patient for f in unit.standing() if isinstance(f.event, DeviceStated)
+                }
                 asked[PATIENT] |= {patient for patient in found if patient is not None}
             elif unit.kind == APPOINTMENT:
                 for one in attending(unit.facts):
@@ -521,7 +555,7 @@ class Folding:
                     for kind, identifier in subject_of(fact.event).asked:
                         asked[kind].add(identifier)
             else:
-                patients, parents = asks_for(unit.facts)
+                patients, parents = asks_for(unit.standing())
                 asked[PATIENT] |= patients | self._whose_accounts(unit)
                 asked[ENCOUNTER] |= parents
         for kind, identifiers in asked.items():
@@ -531,7 +565,7 @@ class Folding:
 
     def _whose_accounts(self, unit: Unit) -> set[Identifier]:
         # To whom the accounts that an encounter's messages name were moved.
-        accounts = accounts_named(unit.facts)
+        accounts = accounts_named(unit.standing())
         known = [account for account in accounts if account.key in self.nodes.accounts]
         if not known:
             return set()

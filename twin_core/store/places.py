@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence, Set
 
 import duckdb
+import msgspec
 
-from twin_core.events import LocationStated
+from twin_core.events import AnyEvent, Event, Statement
 from twin_core.identifiers import Identifier, Place
 from twin_core.store.facts import Fact
 from twin_core.store.fold.locations import (
-    PATH_SYSTEM,
     Hierarchy,
     Path,
     location_id_of,
@@ -17,10 +17,11 @@ from twin_core.store.fold.locations import (
     path_identifier,
 )
 from twin_core.store.fold.rows import ResolvedPlace
-from twin_core.store.subjects import path_of
+from twin_core.store.subjects import path_of, subject_of
 from twin_core.store.units import latest_location_facts
 
 REMEMBERED_PLACES = 50_000
+_EVENT = msgspec.json.Decoder[Event](AnyEvent)
 
 
 class Touched:
@@ -30,6 +31,8 @@ class Touched:
         self.paths: set[Path] = set()
         self.subjects: set[tuple[str, str]] = set()
         self.location_ids: set[str] = set()
+        self.left: set[Path] = set()
+        """Paths to which no resource leads any more."""
 
 
 class Places:
@@ -45,9 +48,10 @@ class Places:
         for fact in latest_location_facts(self._connection):
             self.hierarchy.state(fact)
         rows = self._connection.execute(
-            "SELECT value FROM core.node WHERE kind = 'l' AND system = ?", [PATH_SYSTEM]
+            "SELECT DISTINCT coalesce(facility, ''), coalesce(unit, ''), coalesce(room, ''),"
+            " coalesce(bed, '') FROM core.location_version WHERE known_to = 'infinity'"
         ).fetchall()
-        named = {value for (value,) in rows}
+        named = {path_identifier(path).value for path in rows if any(path[1:])}
         # A resource may lead to a bed in a room that no message has named yet.
         self._known = {value for value in named if _within(named, value)}
         self._cache: dict[Place, ResolvedPlace] = {}
@@ -81,27 +85,49 @@ class Places:
         if not facts:
             return touched
         before = self._resolutions()
-        stated = {
-            fact.event.subject.key for fact in facts if isinstance(fact.event, LocationStated)
-        }
+        stated = {fact.event.subject.key for fact in facts if isinstance(fact.event, Statement)}
         for fact in facts:
             self.hierarchy.state(fact)
         self._cache.clear()
-        for key, place in self._resolutions().items():
-            earlier = before.get(key)
+        after = self._resolutions()
+        for key in {**before, **after}:
+            place, earlier = after.get(key), before.get(key)
             if place == earlier and key not in stated:
                 continue
             touched.subjects.add(key)
-            for resolved in (place, earlier):
-                if resolved is not None:
-                    touched.paths.add(resolved[:4])
+            touched.paths |= {resolved[:4] for resolved in (place, earlier) if resolved}
             if place != earlier:
                 # Before anyone described it, a reference led to an id of its own.
                 unknown = Hierarchy().resolve(Identifier(*key)).location_id
-                touched.location_ids.add(earlier.location_id if earlier else unknown)
-                touched.location_ids.add(unknown)
+                touched.location_ids |= {earlier.location_id if earlier else unknown, unknown}
         touched.paths = {path for path in touched.paths if any(path[1:])}
+        touched.left = touched.paths - {place[:4] for place in after.values()}
         return touched
+
+    def is_named(self, path: Path, named: Iterable[Path]) -> bool:
+        """Whether a message shows a place to exist: one of those `named`, or one journalled.
+
+        A place that none shows is forgotten, so that the next one to name it makes it known.
+        """
+        if any(_is_at(other, path) for other in named) or self._journalled(path):
+            return True
+        self._known.discard(path_identifier(path).value)
+        return False
+
+    def _journalled(self, path: Path) -> bool:
+        # Places are written as arrays, so that what names a place begins with its parts.
+        parts = path[: 1 + max(n for n, part in enumerate(path) if part)]
+        begins = msgspec.json.encode(parts)[:-1].decode() + ","
+        found = self._connection.execute(
+            "SELECT payload FROM core.event WHERE event <> 'LocationStated'"
+            " AND contains(payload, ?)",
+            [begins],
+        ).fetchall()
+        return any(
+            _is_at(other, path)
+            for (payload,) in found
+            for other in subject_of(_EVENT.decode(payload)).places
+        )
 
     def subjects_at(self, path: Path) -> list[tuple[str, str]]:
         """Keys of the resources that resolve to a path."""
@@ -125,6 +151,14 @@ class Places:
         if place.reference is not None:
             return self.hierarchy.resolve(place.reference)
         return ResolvedPlace(place.facility, "", "", "", "", known=False)
+
+
+def _is_at(other: Path, path: Path) -> bool:
+    """Whether a place is another one or around it."""
+    at: Path | None = other
+    while at is not None and at != path:
+        at = parent_path(at)
+    return at is not None
 
 
 def _within(named: Set[str], value: str) -> bool:

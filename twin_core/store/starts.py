@@ -30,9 +30,9 @@ def people_in(
     tied = Records(identifiers)
     for fact in facts:
         if not isinstance(fact.event, PatientsLinked | PatientsUnlinked):
-            first, *others = identifiers_of(fact.event)
-            for other in others:
-                tied.unite(first.key, other.key)
+            named = identifiers_of(fact.event)
+            for other in named[1:]:
+                tied.unite(named[0].key, other.key)
     return {i.key: (family, tied.record(i.key)) for i in identifiers}
 
 

@@ -33,6 +33,7 @@ from twin_core.events import (
     PatientsUnlinked,
     TransferPending,
     Transferred,
+    Withdrawn,
 )
 from twin_core.identifiers import Identifier, Place
 from twin_core.store.fold.appointment import without_bed
@@ -51,6 +52,15 @@ _FURTHER_PLACE: dict[type[Event], str] = {
     Arrived: "destination",
 }
 """Which field of an event names a second place."""
+
+
+_KIND_OF: dict[str, str] = {
+    "Patient": PATIENT,
+    "Encounter": ENCOUNTER,
+    "Location": LOCATION,
+    "Device": DEVICE,
+}
+"""Which kind of entity a FHIR resource type describes; any other is an entry of the directory."""
 
 
 class Subject(NamedTuple):
@@ -126,6 +136,11 @@ def _directory(event: DirectoryStated) -> Subject:
     return Subject(DIRECTORY, (event.subject,))
 
 
+def _withdrawn(event: Withdrawn) -> Subject:
+    type_ = event.subject.value.partition("/")[0]
+    return Subject(_KIND_OF.get(type_, DIRECTORY), (event.subject,))
+
+
 def _census(event: CensusReported) -> Subject:
     counted = "|".join((event.source, event.facility, event.unit))
     return Subject(CENSUS, (Identifier("urn:wardtwin:census", counted),))
@@ -196,6 +211,7 @@ _FILING: dict[type, Callable[[Any], Subject]] = {
     DeviceStated: _device,
     DirectoryStated: _directory,
     CensusReported: _census,
+    Withdrawn: _withdrawn,
     ObservationsReported: _results,
     DeviceEventReported: _device_event,
 }

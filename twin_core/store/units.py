@@ -12,10 +12,11 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from twin_core.events import AnyEvent, Event
+from twin_core.events import AnyEvent, Event, Withdrawn
 from twin_core.store.facts import Fact, natural, order_of
 from twin_core.store.fold.account import Accounts
 from twin_core.store.fold.rows import EntityRow
+from twin_core.store.fold.withdrawn import STANDING, standing
 from twin_core.store.nodes import Nodes
 from twin_core.store.tables import BY_NAME
 
@@ -57,7 +58,7 @@ _EVENT = msgspec.json.Decoder(AnyEvent)
 class Unit:
     """One family while it is remembered: facts in order, and its open versions by row."""
 
-    __slots__ = ("accounts", "facts", "kind", "owner", "rows", "survivors")
+    __slots__ = ("accounts", "facts", "kind", "owner", "rows", "survivors", "withdrawn")
 
     def __init__(self, kind: str, owner: int) -> None:
         self.kind, self.owner = kind, owner
@@ -66,9 +67,24 @@ class Unit:
         """Its open versions. A list, since hashing rows costs more than folding them."""
         self.survivors: dict[tuple[str, str], str] | None = None
         self.accounts: Accounts | None = None
+        self.withdrawn = False
+        """Whether some resource that it is told by was ever deleted: hardly any."""
+
+    def standing(self) -> list[Fact]:
+        """The facts that it is folded from: all but those that a deletion withdrew."""
+        if not self.withdrawn:
+            return self.facts
+        return STANDING.get(self.kind, standing)(self.facts)
+
+    def load(self, fact: Fact) -> None:
+        """Take back a fact of the journal, before all of them are put in order."""
+        self.facts.append(fact)
+        self.withdrawn = self.withdrawn or type(fact.event) is Withdrawn
 
     def add(self, fact: Fact) -> None:
         """Put a fact in its place in the order."""
+        if type(fact.event) is Withdrawn:
+            self.withdrawn = True
         if not self.facts or self.facts[-1].order <= fact.order:
             self.facts.append(fact)
         else:
@@ -82,6 +98,7 @@ class Unit:
         """Take over the facts and rows of a family that turned out to be this one."""
         self.facts = sorted([*self.facts, *other.facts], key=lambda fact: fact.order)
         self.rows = [*self.rows, *other.rows]
+        self.withdrawn = self.withdrawn or other.withdrawn
         self.survivors = self.accounts = None
 
 
@@ -137,7 +154,7 @@ class Units:
         if stored:
             owner_of = {n: owner for owner in stored for n in self._nodes.members(owner)}
             for node, fact in self._facts(list(owner_of)):
-                self._held[owner_of[node]].facts.append(fact)
+                self._held[owner_of[node]].load(fact)
             for owner in stored:
                 self._held[owner].facts.sort(key=lambda fact: fact.order)
             self._rows(kind, stored)
@@ -193,12 +210,13 @@ def visits_of(
 
 
 def latest_location_facts(connection: duckdb.DuckDBPyConnection) -> list[Fact]:
-    """Every Location statement in the journal, for the hierarchy at start."""
+    """Every Location statement and deletion in the journal, for the hierarchy at start."""
     found = connection.execute(
         "SELECT e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at, m.sequence,"
         " m.control_id, m.digest, m.format, m.feed"
         " FROM core.event e JOIN core.message m USING (message_id)"
-        " WHERE e.event = 'LocationStated' ORDER BY e.event_no"
+        " WHERE e.event = 'LocationStated' OR e.event = 'Withdrawn' AND e.node IN"
+        " (SELECT node FROM core.node WHERE kind = 'l') ORDER BY e.event_no"
     ).fetchall()
     return [_fact(*journalled) for journalled in found]
 

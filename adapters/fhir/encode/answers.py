@@ -15,6 +15,7 @@ from twin_core.events import Fault, NotedFinding
 _STATUS_TEXTS = {
     200: "OK",
     201: "Created",
+    204: "No Content",
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",

@@ -7,11 +7,12 @@ A Location resolves to (facility, unit, room, bed) by a configured identifier, e
 from collections.abc import Sequence
 from datetime import datetime
 
-from twin_core.events import BedStatusChanged, LocationStated
+from twin_core.events import BedStatusChanged, LocationStated, Statement, Withdrawn
 from twin_core.identifiers import PLACE_SYSTEM, Identifier, Place, content_id
 from twin_core.store.facts import Fact
 from twin_core.store.fold.rows import EntityRow, Note, ResolvedPlace, finding_row, text
 from twin_core.store.fold.stated import latest_statements
+from twin_core.store.fold.withdrawn import standing
 
 PATH_SYSTEM = PLACE_SYSTEM
 _LEVEL = {"bd": "bed", "ro": "room", "wa": "unit", "si": "facility"}
@@ -46,18 +47,34 @@ class Hierarchy:
 
     def __init__(self) -> None:
         self._stated: dict[Key, Fact] = {}
-        self._alias: dict[Key, Key] = {}
+        self._deleted: dict[Key, list[Fact]] = {}
+        """Of a resource that was ever deleted, what was heard from shortly before on."""
+        self._alias: dict[Key, Key] | None = None
         self._resolved: dict[Key, ResolvedPlace] = {}
 
     def state(self, fact: Fact) -> bool:
-        """Take in a statement; whether it is now the latest of its resource."""
-        event = _stated(fact)
-        held = self._stated.get(event.subject.key)
-        if held is not None and latest_statements([held, fact])[-1] is held:
+        """Take in a statement or a deletion; whether another statement counts now."""
+        event = fact.event
+        assert isinstance(event, Statement)  # noqa: S101  (narrows the type)
+        key = event.subject.key
+        before = self._stated.get(key)
+        if isinstance(event, Withdrawn):
+            self._deleted.setdefault(key, [before] if before is not None else [])
+        heard = self._deleted.get(key)
+        if heard is not None:
+            heard.append(fact)
+            heard = standing(heard)
+        else:
+            heard = [fact] if before is None else [before, fact]
+        latest = latest_statements(heard)
+        after = latest[-1] if latest else None
+        if after is before:
             return False
-        self._stated[event.subject.key] = fact
-        for identifier in event.identifiers:
-            self._alias[identifier.key] = event.subject.key
+        if after is None:
+            del self._stated[key]
+        else:
+            self._stated[key] = after
+        self._alias = None
         self._resolved.clear()
         return True
 
@@ -67,7 +84,7 @@ class Hierarchy:
 
     def resolve(self, reference: Identifier) -> ResolvedPlace:
         """Where a reference or a business identifier of a Location leads."""
-        key = self._alias.get(reference.key, reference.key)
+        key = self._aliased(reference)
         found = self._resolved.get(key)
         if found is None:
             found = self._resolved[key] = self._resolve(key)
@@ -77,6 +94,16 @@ class Hierarchy:
         """What was last stated of a resource."""
         fact = self._stated.get(key)
         return _stated(fact) if fact else None
+
+    def _aliased(self, reference: Identifier) -> Key:
+        """The resource that a reference or a business identifier names."""
+        if self._alias is None:
+            self._alias = {
+                identifier.key: key
+                for key, fact in sorted(self._stated.items(), key=lambda held: held[1].order)
+                for identifier in _stated(fact).identifiers
+            }
+        return self._alias.get(reference.key, reference.key)
 
     def _resolve(self, key: Key) -> ResolvedPlace:
         own = content_id("l", *key)
@@ -104,7 +131,7 @@ class Hierarchy:
             if event.place.facility:
                 parts.setdefault("facility", event.place.facility)
             parent = event.part_of
-            at = self._alias.get(parent.key, parent.key) if parent else None
+            at = self._aliased(parent) if parent else None
         if unit_rank == _UNIT_KINDS.index("bu") and "bed" not in parts:
             parts.pop("unit")
         levels = ("facility", "unit", "room", "bed")

@@ -5,7 +5,7 @@ destroys nothing, so that late messages naming the source still resolve, and ano
 same messages gives the same people. A link connects two records that remain two.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import date
 from typing import Any
 
@@ -37,8 +37,13 @@ class FoldedPeople:
         self.rows, self.survivors = rows, survivors
 
 
-def fold_people(facts: Sequence[Fact], identifiers: Sequence[Identifier]) -> FoldedPeople:
-    """The patients of one family, given its facts in order and every identifier in it."""
+def fold_people(
+    facts: Sequence[Fact], identifiers: Sequence[Identifier], gone: Set[Key] = frozenset()
+) -> FoldedPeople:
+    """The patients of one family, given its facts in order and every identifier in it.
+
+    `gone` are identifiers that only deleted resources gave: they still resolve, without a row.
+    """
     people = Records(identifiers)
     notes = _identify(people, facts)
     members = people.members()
@@ -48,6 +53,8 @@ def fold_people(facts: Sequence[Fact], identifiers: Sequence[Identifier]) -> Fol
     rows: list[EntityRow] = []
     for record, known_by in members.items():
         into = people.merged_into(record)
+        if gone and all(i.key in gone for i in known_by):
+            continue
         if record not in said and into is None and all(i.type == "reference" for i in known_by):
             continue
         columns = _demographics(said.get(record, {}))
@@ -62,6 +69,12 @@ def fold_people(facts: Sequence[Fact], identifiers: Sequence[Identifier]) -> Fol
     for note in notes:
         rows.append(finding_row(note, _subject(note, survivors), facts[-1].recorded_at))
     return FoldedPeople(rows, survivors)
+
+
+def unnamed(facts: Sequence[Fact], identifiers: Sequence[Identifier]) -> frozenset[Key]:
+    """The identifiers of a family that none of these facts names."""
+    named = {i.key for fact in facts for i in identifiers_of(fact.event)}
+    return frozenset(i.key for i in identifiers if i.key not in named)
 
 
 def identifiers_of(event: object) -> tuple[Identifier, ...]:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from twin_core.events import EncounterStated, StatedPeriod, Statement
 from twin_core.identifiers import Place
-from twin_core.store.facts import Fact, natural
+from twin_core.store.facts import Fact, Order, natural
 from twin_core.store.fold.rows import ResolvedPlace
 
 
@@ -21,12 +21,17 @@ def latest_statements(facts: Sequence[Fact]) -> list[Fact]:
         if isinstance(event, Statement):
             key = (event.source, event.subject.system, event.subject.value)
             held = latest.get(key)
-            if held is None or _version(fact) >= _version(held):
+            if held is None or version_of(fact) >= version_of(held):
                 latest[key] = fact
     return sorted(latest.values(), key=lambda fact: fact.order)
 
 
-def _version(fact: Fact) -> tuple[datetime, str, object]:
+Version = tuple[datetime, str, Order]
+"""When a statement was made, its version in natural order, and its place among the facts."""
+
+
+def version_of(fact: Fact) -> Version:
+    """What makes one statement of a resource later than another."""
     event = fact.event
     assert isinstance(event, Statement)  # noqa: S101  (narrows the type)
     return (event.occurred_at, natural(event.version), fact.order)
