@@ -39,8 +39,8 @@ class Desk(Protocol):
         """The settings by which messages are read."""
         ...
 
-    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
-        """Take encoded receipts from files in; who sent them keeps them until they are applied."""
+    def submit(self, receipts: bytes, *, from_file: bool = True) -> "Future[list[Answer]]":
+        """Take encoded receipts in; those from files are kept there until they are applied."""
         ...
 
     def position(self) -> int:
@@ -73,9 +73,9 @@ class OwnDesk:
         """The settings of this process."""
         return self._settings
 
-    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
+    def submit(self, receipts: bytes, *, from_file: bool = True) -> "Future[list[Answer]]":
         """As `Twin.submit`."""
-        return self._open.submit(decode_receipts(receipts), from_file=True)
+        return self._open.submit(decode_receipts(receipts), from_file=from_file)
 
     def position(self) -> int:
         """As `Twin.position`."""

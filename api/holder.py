@@ -75,9 +75,9 @@ class Holder:
         """The settings the holder reads messages by."""
         return Settings.model_validate(self.hello()["settings"])
 
-    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
+    def submit(self, receipts: bytes, *, from_file: bool = True) -> "Future[list[Answer]]":
         """As `Twin.submit`, in the holder; the receipts are encoded already."""
-        return self._sender.submit(self._submit, receipts)
+        return self._sender.submit(self._submit, receipts, from_file)
 
     def position(self) -> int:
         """How far the holder has applied its inbox."""
@@ -88,8 +88,9 @@ class Holder:
         self._sender.shutdown(wait=False, cancel_futures=True)
         self._http.close()
 
-    def _submit(self, encoded: bytes) -> list[Answer]:
-        answers = self._answer("POST", "/receipts", content=encoded)
+    def _submit(self, encoded: bytes, from_file: bool) -> list[Answer]:
+        path = "/receipts" if from_file else "/receipts?from_file=false"
+        answers = self._answer("POST", path, content=encoded)
         return msgspec.convert(answers, list[Answer])
 
     def _answer(self, method: str, path: str, **sent: Any) -> Any:

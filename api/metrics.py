@@ -6,8 +6,10 @@ from typing import Any
 from api.exposition import Measurement
 from api.feeds import FeedReport
 from api.metrics_of_feeds import of_feeds
+from api.metrics_of_sources import of_sources
 from api.outbound.line import CONNECTED
 from api.outbound.status import destinations
+from api.sources.status import sources
 from twin_core.twin import Twin
 
 QUARANTINED = """
@@ -46,6 +48,7 @@ def measurements(
         _gauge("wardtwin_live_clients", "Open streams of server-sent events", clients),
         _gauge("wardtwin_board_seconds", "Time the last board took to compose", compose_seconds),
         *_outbound(destinations(twin)),
+        *of_sources(sources(twin)),
         Measurement(
             "wardtwin_build_info", "gauge", "The running version", (({"version": version}, 1.0),)
         ),

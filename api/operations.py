@@ -16,6 +16,7 @@ from api.explaining import explain_message, find_message
 from api.feeds import Feeds
 from api.outbound import status
 from api.sidecar.rows import plain
+from api.sources import status as source_status
 from api.translating import Reader, retranslated
 from twin_core import Twin
 from twin_core.errors import UsageError
@@ -162,8 +163,18 @@ def backup(twin: Twin, asked: Parameters) -> Any:
     systems were sent."""
     folder = Path(asked["destination"])
     # Copied first: a ledger may lag behind its store, and must not be ahead of it.
-    ledger = status.copied_ledger(twin, folder)
+    ledger = [*status.copied_ledger(twin, folder), *source_status.copied_ledger(twin, folder)]
     return _record([*twin.backup(folder), *ledger])
+
+
+def sources_list(twin: Twin, asked: Parameters) -> Any:
+    """The FHIR servers that are read, and how each is doing."""
+    return _record(source_status.sources(twin))
+
+
+def store_id(twin: Twin, asked: Parameters) -> Any:
+    """The id of the store, which files beside it carry, too."""
+    return source_status.store_id(twin)
 
 
 def outbound_list(twin: Twin, asked: Parameters) -> Any:
@@ -195,6 +206,8 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "quarantine_replay": quarantine_replay,
     "backup": backup,
     "feeds": feeds,
+    "sources_list": sources_list,
+    "store_id": store_id,
     "outbound_list": outbound_list,
     "outbound_show": outbound_show,
     "outbound_retry": outbound_retry,

@@ -72,8 +72,9 @@ def create_operator(
         return _json(OPERATIONS[operation](twin, asked))
 
     @app.post("/receipts")
-    async def receipts(request: Request) -> Response:
-        submitted = twin.submit(decode_receipts(await request.body()), from_file=True)
+    async def receipts(request: Request, from_file: bool = True) -> Response:
+        receipts = decode_receipts(await request.body())
+        submitted = twin.submit(receipts, from_file=from_file)
         return _json(await asyncio.wrap_future(submitted))
 
     @app.get("/position")

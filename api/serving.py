@@ -29,6 +29,7 @@ from api.logs import log_to
 from api.operator import create_operator, listen
 from api.outbound.dispatch import Dispatch
 from api.replica import Replica
+from api.sources.watch import Sources
 from api.translating import DEFAULT_FEED
 from api.watching import folder_feeds
 from twin_core import Twin
@@ -96,6 +97,8 @@ class Server:
             for folder in folders:
                 folder.start()
                 self._stack.push_async_callback(asyncio.to_thread, folder.close)
+            if not self.demo:
+                await self._reading_sources()
             calm_collector()
         except BaseException:
             await self._stack.aclose()
@@ -163,6 +166,12 @@ class Server:
         dispatch = Dispatch(self.twin, self.chance)
         self._stack.push_async_callback(dispatch.close)
         await dispatch.start()
+
+    async def _reading_sources(self) -> None:
+        """Keep in step with FHIR servers, once every other door is open."""
+        sources = Sources(self.twin)
+        self._stack.push_async_callback(sources.close)
+        await sources.start()
 
     def _operator_socket(self) -> socket.socket:
         path = socket_path(self.settings.store.path)

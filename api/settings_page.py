@@ -20,6 +20,7 @@ from twin_core.settings import (
     OutboundSettings,
     Section,
     Settings,
+    SourceSettings,
 )
 
 _HEAD = """# Settings
@@ -35,6 +36,7 @@ _NAMED: dict[str, tuple[str, type[Section]]] = {
     "feeds": ("NAME", FeedSettings),
     "facilities": ("CODE", FacilitySettings),
     "outbound": ("NAME", OutboundSettings),
+    "sources": ("NAME", SourceSettings),
 }
 
 

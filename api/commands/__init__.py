@@ -27,6 +27,7 @@ COMMANDS = (
     "backup",
     "send",
     "outbound",
+    "fhir",
 )
 
 _FLAGS = {"db": "store.path", "mllp_port": "mllp.port", "http_port": "http.port"}

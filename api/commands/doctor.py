@@ -24,6 +24,7 @@ NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _ILL = {"stopped", "retrying", "connecting", "not configured"}
+_OUT_OF_STEP = {"failed", "refused", "unreachable", "resting", "partly in step", "not configured"}
 """States of a destination that need somebody's attention."""
 _COLORS = {"ok": "32", "warn": "33", "fail": "31", "skipped": "2"}
 
@@ -292,6 +293,39 @@ def _fed(fed: dict[str, Any]) -> Check:
     return Check(f"outbound {fed['destination']}", "warn" if ill else "ok", said)
 
 
+def _sources(call: Call) -> Iterator[Check]:
+    """FHIR servers that are read: whether their secrets are there, and how each is doing."""
+    from api.desk import desk
+    from api.sources.opening import usable
+    from api.sources.status import unread
+
+    for name, source in call.settings.sources.items():
+        try:
+            usable(name, source)
+        except TwinError as error:
+            yield Check(f"source {name}", "fail", str(error))
+    if not call.settings.sources:
+        return
+    if not call.path.exists():
+        yield from map(_read, unread(call.settings))
+        return
+    with desk(call) as answering:
+        yield from map(_read, answering.ask("sources_list"))
+
+
+def _read(source: dict[str, Any]) -> Check:
+    """A source that the twin is not in step with is a finding; one that never was is none."""
+    said = f"{source['url']}: {source['state']}"
+    if source["lag_seconds"] is not None:
+        said += f", last in step {source['lag_seconds']:,.0f} s ago"
+    if source["breaker"] != "closed":
+        said += f", its breaker is {source['breaker']}"
+    if source["reason"]:
+        said += f" ({source['reason']})"
+    ill = source["state"] in _OUT_OF_STEP
+    return Check(f"source {source['source']}", "warn" if ill else "ok", said)
+
+
 Look = Callable[[Call], Iterator[Check]]
 CHECKS: tuple[Look, ...] = (
     _settings,
@@ -307,6 +341,7 @@ CHECKS: tuple[Look, ...] = (
     _destinations,
     _feeds,
     _outbound,
+    _sources,
 )
 WITHOUT_SETTINGS = {_settings, _python, _packages}
 

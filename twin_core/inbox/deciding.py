@@ -184,7 +184,8 @@ def _seen(db: sqlite3.Connection, controls: Iterable[bytes]) -> defaultdict[byte
 def _keys(receipt: Receipt, group: Group) -> Keys:
     outcome = receipt.outcome
     if isinstance(outcome, Rejection):
-        return _keys_of_reject(receipt) if group.from_file else Keys(b"", b"")
+        named = group.from_file or receipt.document
+        return _keys_of_reject(receipt) if named else Keys(b"", b"")
     envelope = outcome.envelope
     control = _digest(receipt.format, envelope.sender, envelope.control_id)
     if not (receipt.document and envelope.unversioned):

@@ -17,6 +17,7 @@ from twin_core.settings.outbound import ClientTlsSettings, OutboundSettings
 from twin_core.settings.precedence import PrecedenceSettings
 from twin_core.settings.section import Section, Strictness, is_loopback
 from twin_core.settings.site import SecretSettings, Settings
+from twin_core.settings.sources import AuthorizationSettings, SourceSettings
 from twin_core.settings.store import StoreSettings
 from twin_core.settings.triggers import FieldPath, TriggerRule
 
@@ -24,6 +25,7 @@ __all__ = [
     "MAIN_FEED",
     "PREFIX",
     "AppointmentStatus",
+    "AuthorizationSettings",
     "ClientTlsSettings",
     "FacilitySettings",
     "FeedSettings",
@@ -40,6 +42,7 @@ __all__ = [
     "SecretSettings",
     "Section",
     "Settings",
+    "SourceSettings",
     "StoreSettings",
     "Strictness",
     "TlsSettings",

@@ -92,6 +92,9 @@ _LISTS = {
     "feeds",
     "excluded_feeds",
     "triggers",
+    "types",
+    "deletes",
+    "other_origins",
     *(name for name, field in KpiSettings.model_fields.items() if isinstance(field.default, tuple)),
 }
 

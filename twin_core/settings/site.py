@@ -14,6 +14,7 @@ from twin_core.settings.listeners import HttpSettings, MllpSettings
 from twin_core.settings.outbound import OutboundSettings
 from twin_core.settings.precedence import PrecedenceSettings
 from twin_core.settings.section import Section, is_loopback
+from twin_core.settings.sources import SourceName, SourceSettings
 from twin_core.settings.store import StoreSettings
 
 
@@ -47,6 +48,7 @@ class Settings(Section):
     feeds: dict[str, FeedSettings] = {}
     facilities: dict[str, FacilitySettings] = {}
     outbound: dict[str, OutboundSettings] = {}
+    sources: dict[SourceName, SourceSettings] = {}
 
     def feed(self, name: str) -> FeedSettings:
         """The settings of a feed; one that is not configured has the defaults."""
