@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from adapters.fhir.bundle import Entry, Request, Taken, id_of, taken
+from adapters.fhir.bundle import id_of, taken
 from adapters.fhir.client.page import PageEntry
+from adapters.fhir.entries import Entry, Request, Taken
 from adapters.fhir.faults import Refused, rejection
 from adapters.fhir.read import read_resource
 from adapters.fhir.reading import Scope
