@@ -11,6 +11,8 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import openapi, problems
+from api.audit.opening import open_ledger
+from api.audit.recording import Recorder
 from api.board import Board, Composer, Delta
 from api.explaining import Explanation
 from api.feeds import FeedReport, Feeds
@@ -37,6 +39,7 @@ from api.routes import (
 )
 from api.routes.asked import only_known_parameters
 from api.web.rendering import error_page
+from twin_core.audit import Ledger
 from twin_core.state import HospitalState
 from twin_core.twin import Twin
 
@@ -76,19 +79,21 @@ def create_app(
     all_feeds: Feeds | None = None,
     fhir_router: APIRouter | None = None,
     hosts: Collection[str] = (),
+    ledger: Ledger | None = None,
 ) -> FastAPI:
     """The application; its lifespan follows the twin, which the caller opens and closes.
 
     `listeners` tells which feeds are being listened to (`feed`, `address`, `connections`),
     `all_feeds` how every feed is doing, and `hosts` which Host names are served besides loopback
     ones. `app.state.live.end()` ends the open event streams: call it before the web server is asked
-    to stop, which waits for them.
+    to stop, which waits for them. Without a `ledger`, the application opens that of the store.
     """
     version = _version()
     composer = Composer(twin, instance=secrets.token_hex(8), version=version, listeners=listeners)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path)
         live = LiveBoard(twin, composer, lambda: figures(twin), PENDING)
         app.state.live = live
         await live.start()
@@ -96,6 +101,8 @@ def create_app(
             yield
         finally:
             await live.stop()
+            if ledger is None:
+                app.state.ledger.close()
 
     # FastAPI's own documentation pages would load scripts from elsewhere; `pages` has ours.
     app = FastAPI(
@@ -124,6 +131,7 @@ def create_app(
     app.include_router(fhir_router or fhir.fhir_router(twin))
     app.mount("/static", pages.static_files(), name="static")
     openapi.install(app, MODELS)
+    app.add_middleware(Recorder)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)
     app.add_middleware(Guard, hosts=hosts)
     return app

@@ -5,13 +5,16 @@ them apart.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
 
+from api.audit.opening import open_ledger
+from api.audit.operating import RECORDED, recorded
+from api.audit.touched import Query
 from api.commands import Call
 from api.holder import reach
 from api.operations import OPERATIONS
@@ -64,10 +67,29 @@ class OwnDesk:
         if operation == "sql":
             self.close()
             with Sidecar(self._settings.store) as sidecar:
-                answer: Any = sidecar.query(self._path, asked["sql"])._asdict()
+                answer = self._recorded(
+                    operation,
+                    asked,
+                    lambda: sidecar.query(self._path, asked["sql"])._asdict(),
+                    lambda sql: sidecar.query(self._path, sql).rows,
+                )
         else:
-            answer = OPERATIONS[operation](self._open, asked)
+            answer = self._recorded(
+                operation,
+                asked,
+                lambda: OPERATIONS[operation](self._open, asked),
+                lambda sql: self._open.query(sql),
+            )
         return msgspec.json.decode(msgspec.json.encode(answer))
+
+    def _recorded(
+        self, operation: str, asked: dict[str, Any], answered: Callable[[], Any], query: Query
+    ) -> Any:
+        if operation not in RECORDED:
+            return answered()
+        with open_ledger(self._settings.audit, self._path) as ledger:
+            why = self._settings.audit.purpose
+            return recorded(ledger, operation, asked, answered, query, via="cli", why=why)
 
     def settings(self) -> Settings:
         """The settings of this process."""

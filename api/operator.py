@@ -11,12 +11,14 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from api.audit.operating import recorded
 from api.feeds import FeedReport
 from api.operations import OPERATIONS
 from api.sidecar import Rows
 from api.terminal import describe
 from api.translating import decode_receipts
 from twin_core import Twin
+from twin_core.audit import Ledger
 from twin_core.errors import StoreError, TwinError, UsageError
 
 
@@ -36,11 +38,12 @@ def listen(path: Path) -> socket.socket:
 
 
 def create_operator(
-    twin: Twin, sql: Callable[[str], Rows], feeds: Callable[[], list[FeedReport]]
+    twin: Twin, sql: Callable[[str], Rows], feeds: Callable[[], list[FeedReport]], ledger: Ledger
 ) -> FastAPI:
     """The app behind the socket: the operations of a store as JSON.
 
-    `sql` and `feeds` answer what the twin alone does not know.
+    `sql` and `feeds` answer what the twin alone does not know. What shows patients or changes the
+    store is in the `ledger` before it is answered.
     """
     app = FastAPI(openapi_url=None)
 
@@ -63,13 +66,19 @@ def create_operator(
 
     @app.post("/ask/{operation}")
     def ask(operation: str, asked: dict[str, Any]) -> Response:
-        if operation == "sql":
-            return _json(sql(asked["sql"])._asdict())
-        if operation == "feeds":
-            return _json(feeds())
-        if operation not in OPERATIONS:
-            raise UsageError(f"The server does not know {operation}.", do="Restart it.")
-        return _json(OPERATIONS[operation](twin, asked))
+        def answered() -> Any:
+            if operation == "sql":
+                return sql(asked["sql"])._asdict()
+            if operation == "feeds":
+                return feeds()
+            if operation not in OPERATIONS:
+                raise UsageError(f"The server does not know {operation}.", do="Restart it.")
+            return OPERATIONS[operation](twin, asked)
+
+        why = twin.settings.audit.purpose
+        return _json(
+            recorded(ledger, operation, asked, answered, twin.query, via="socket", why=why)
+        )
 
     @app.post("/receipts")
     async def receipts(request: Request, from_file: bool = True) -> Response:

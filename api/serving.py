@@ -20,6 +20,8 @@ from starlette.types import ASGIApp
 
 from adapters.hl7v2 import ListenerStatus
 from api.app import create_app
+from api.audit.opening import open_ledger
+from api.audit.operating import served
 from api.collector import calm_collector
 from api.commands import Call
 from api.feeds import Feeds
@@ -33,6 +35,7 @@ from api.sources.watch import Sources
 from api.translating import DEFAULT_FEED
 from api.watching import folder_feeds
 from twin_core import Twin
+from twin_core.audit import Ledger
 from twin_core.clock import Clock
 from twin_core.errors import FeedError, StoreError
 from twin_core.settings import Settings
@@ -85,11 +88,12 @@ class Server:
                 lambda: self.ports,
                 lambda: {folder.feed: folder.status() for folder in folders},
             )
-            operator = create_operator(self.twin, replica.query, feeds.reports)
+            ledger = await self._opened_ledger()
+            operator = create_operator(self.twin, replica.query, feeds.reports, ledger)
             await self._serve(operator, self._operator_socket())
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
-            app = create_app(self.twin, listeners=self._board_feeds, all_feeds=feeds)
+            app = create_app(self.twin, listeners=self._board_feeds, all_feeds=feeds, ledger=ledger)
             await self._serve(app, http)
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
@@ -160,6 +164,14 @@ class Server:
                 do="Choose another store with --db.",
             )
         return twin
+
+    async def _opened_ledger(self) -> Ledger:
+        """The ledger of the store, which hears first that somebody began to serve it, and how."""
+        settings = self.settings
+        ledger = await asyncio.to_thread(open_ledger, settings.audit, settings.store.path)
+        self._stack.push_async_callback(asyncio.to_thread, ledger.close)
+        await asyncio.to_thread(ledger.record, served(settings))
+        return ledger
 
     async def _feeding(self) -> None:
         """Feed other systems, before the first message can come in."""

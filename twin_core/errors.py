@@ -9,6 +9,7 @@
         StoreMismatch     inbox and database do not belong together
         StoreVersion      written by a newer wardtwin
         QueryFailed       a query was refused, failed or ran out of time
+        AuditFailed       an access cannot be recorded, so it is not given
 
 Messages say what happened, why, and what to do. They never hold a patient's details.
 """
@@ -65,3 +66,9 @@ class StoreVersion(StoreError):
 
 class QueryFailed(StoreError):
     """A query was refused, failed, or was stopped at its deadline or memory limit."""
+
+
+class AuditFailed(StoreError):
+    """The ledger of accesses cannot be written or read; what cannot be recorded is not shown."""
+
+    retry_may_help = True

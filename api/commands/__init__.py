@@ -28,6 +28,7 @@ COMMANDS = (
     "send",
     "outbound",
     "fhir",
+    "audit",
 )
 
 _FLAGS = {"db": "store.path", "mllp_port": "mllp.port", "http_port": "http.port"}

@@ -1,5 +1,7 @@
 """`wardtwin rebuild`: fold the journal again."""
 
+from api.audit.opening import open_ledger
+from api.audit.operating import act
 from api.commands import Call, Command
 from api.holder import reach
 from api.translating import read_anew
@@ -19,7 +21,11 @@ def run(call: Call) -> int:
         )
     with Twin.open(call.path, settings=call.settings, create=False) as twin:
         batches = twin.sequence()
-        with call.terminal.progress("Rebuilding", batches, "batches") as report:
+        with (
+            open_ledger(call.settings.audit, call.path) as ledger,
+            act(ledger, "rebuild"),
+            call.terminal.progress("Rebuilding", batches, "batches") as report,
+        ):
             events = twin.rebuild(
                 read_anew(call.settings), lambda done, total: report(done, f"of {total:,} batches")
             )

@@ -6,6 +6,7 @@ underscores. `load` returns the settings and, for every value that is not a defa
 came from.
 """
 
+from twin_core.settings.audit import AuditSettings
 from twin_core.settings.facilities import FacilitySettings
 from twin_core.settings.feeds import MAIN_FEED, AppointmentStatus, FeedSettings, FolderSettings
 from twin_core.settings.fhir import FhirSettings
@@ -25,6 +26,7 @@ __all__ = [
     "MAIN_FEED",
     "PREFIX",
     "AppointmentStatus",
+    "AuditSettings",
     "AuthorizationSettings",
     "ClientTlsSettings",
     "FacilitySettings",

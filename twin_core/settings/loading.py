@@ -95,6 +95,7 @@ _LISTS = {
     "types",
     "deletes",
     "other_origins",
+    "checkpoints",
     *(name for name, field in KpiSettings.model_fields.items() if isinstance(field.default, tuple)),
 }
 

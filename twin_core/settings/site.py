@@ -5,6 +5,7 @@ from itertools import combinations
 
 from pydantic import SecretStr, model_validator
 
+from twin_core.settings.audit import AuditSettings
 from twin_core.settings.facilities import FacilitySettings
 from twin_core.settings.feeds import MAIN_FEED, FeedSettings
 from twin_core.settings.fhir import FhirSettings
@@ -44,6 +45,7 @@ class Settings(Section):
     fhir: FhirSettings = FhirSettings()
     precedence: PrecedenceSettings = PrecedenceSettings()
     kpi: KpiSettings = KpiSettings()
+    audit: AuditSettings = AuditSettings()
     secrets: SecretSettings = SecretSettings()
     feeds: dict[str, FeedSettings] = {}
     facilities: dict[str, FacilitySettings] = {}

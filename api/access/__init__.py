@@ -1,0 +1,1 @@
+"""Who may open which door: principals, roles, and the table of every address."""

@@ -1,0 +1,1 @@
+"""The ledger at the edges: HTTP, the operator's socket and the command line."""

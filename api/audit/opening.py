@@ -1,0 +1,90 @@
+"""Opening the ledger of a store, with its keys and those who keep its checkpoints."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+
+from twin_core.audit import AuditKeys, Cadence, FolderKeeper, Keeper, Ledger, keys_of, ledger_path
+from twin_core.clock import Clock, SystemClock
+from twin_core.errors import ConfigurationError, StoreError
+from twin_core.settings import AuditSettings
+
+PUT_TIMEOUT_S = 10.0
+Put = Callable[[str, bytes], int]
+"""Sends bytes to a URL by PUT; the status that came back. Raises OSError where nothing did."""
+
+
+class UrlKeeper:
+    """A bucket (a presigned or otherwise open URL) or another host that takes PUT."""
+
+    def __init__(self, base: str, put: Put) -> None:
+        self.name, self._put = base, put
+
+    def keep(self, file_name: str, note: str) -> None:
+        """Put the note under its name, before the query where the URL has one."""
+        address, mark, query = self.name.partition("?")
+        url = f"{address.rstrip('/')}/{file_name}{mark}{query}"
+        try:
+            status = self._put(url, note.encode())
+        except OSError as error:
+            raise _not_kept(address, str(error)) from error
+        if not 200 <= status < 300:
+            raise _not_kept(address, f"It answered with status {status}.")
+
+
+def put_by_http(url: str, body: bytes) -> int:
+    """PUT over HTTP, following no redirect."""
+    try:
+        return httpx.put(url, content=body, timeout=PUT_TIMEOUT_S, trust_env=False).status_code
+    except httpx.HTTPError as error:
+        # Its words may hold the URL, and a presigned URL is a secret.
+        raise ConnectionError(type(error).__name__) from error
+
+
+def keepers_of(settings: AuditSettings, put: Put = put_by_http) -> Sequence[Keeper]:
+    """Those who keep checkpoints, as the settings name them."""
+    return [
+        UrlKeeper(place, put) if "://" in place else FolderKeeper(Path(place))
+        for place in settings.checkpoints
+    ]
+
+
+def keys_path(settings: AuditSettings, store: Path) -> Path:
+    """Where the keys of a store's ledger are."""
+    return settings.keys or store.with_name(store.name + ".audit.keys")
+
+
+def audit_keys(settings: AuditSettings, store: Path) -> AuditKeys:
+    """The keys of a store's ledger; made with the ledger where there is none yet.
+
+    Raises ConfigurationError where a ledger exists and its keys do not.
+    """
+    path = keys_path(settings, store)
+    if not path.exists() and ledger_path(store).exists():
+        raise ConfigurationError(
+            f"The audit keys {path} are missing.",
+            why=f"{ledger_path(store).name} was begun with them, and only they continue it.",
+            do="Restore them, or move the ledger away to begin another.",
+        )
+    return keys_of(path, make=True)
+
+
+def open_ledger(
+    settings: AuditSettings, store: Path, *, clock: Clock | None = None, put: Put = put_by_http
+) -> Ledger:
+    """The ledger of a store, for writing. Its clock is the machine's, whatever a demo's shows.
+
+    Raises ConfigurationError for unusable keys, AuditFailed for an unusable file.
+    """
+    return Ledger(
+        ledger_path(store),
+        audit_keys(settings, store),
+        clock or SystemClock(),
+        keepers=keepers_of(settings, put),
+        cadence=Cadence(settings.checkpoint_entries, settings.checkpoint_seconds),
+    )
+
+
+def _not_kept(address: str, why: str) -> StoreError:
+    return StoreError(f"A checkpoint could not be kept at {address}.", why=why)

@@ -1,0 +1,186 @@
+"""Records every access over HTTP before its answer leaves, and withholds what it cannot record.
+
+It stands inside compression and sees answers as the routes make them. An answer that is whole is
+held until its entry is on disk. A stream is recorded when it begins, and again before any part of
+it shows a patient whom it has not shown yet.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access.doors import Door, door_of
+from api.audit.touched import LONGEST_ID, ids_in, patients_of, patients_of_message
+from api.problems import problem
+from twin_core.audit import Access, Actor, Ledger
+from twin_core.errors import AuditFailed, TwinError
+from twin_core.twin import Twin
+
+UNLISTED = Door("an unlisted address", "", "read", identified=True)
+_BOARDS = frozenset({"/", "/past", "/v1/board", "/v1/deltas", "/units/{facility}/{unit:path}"})
+_SAID = "wardtwin.audit"
+
+log = logging.getLogger(__name__)
+
+
+def note(request: Request, **said: Any) -> None:
+    """What a route adds to the entry of its access: `objects`, `rows`, `text`, `reason`, `why`."""
+    request.scope.setdefault(_SAID, {}).update(said)
+
+
+def nobody() -> Actor:
+    """Who asks where access control is not configured: somebody on this machine."""
+    return Actor(id="loopback", kind="local")
+
+
+class Recorder:
+    """Middleware that writes the ledger; the application's state holds twin and ledger."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and hold its answer until it is recorded."""
+        door = door_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if scope["type"] != "http" or (door is not None and not door.recorded):
+            await self.app(scope, receive, send)
+            return
+        door = door or UNLISTED
+        state = scope["app"].state
+        held = _Held(scope, door, send, state.twin, state.ledger)
+        if door.administrative:
+            try:
+                await asyncio.to_thread(held.ledger.require)
+            except AuditFailed as error:
+                await _withheld(error)(scope, receive, send)
+                return
+        await self.app(scope, receive, held)
+
+
+class _Held:
+    """A `send` that lets nothing about a patient pass before it is in the ledger."""
+
+    def __init__(self, scope: Scope, door: Door, send: Send, twin: Twin, ledger: Ledger) -> None:
+        self.scope, self.door, self.send, self.twin, self.ledger = scope, door, send, twin, ledger
+        self.start: Message | None = None
+        self.body: list[bytes] = []
+        self.known: frozenset[str] = frozenset()
+        self.tail = b""
+        self.recorded = False
+        self.withheld = False
+
+    async def __call__(self, message: Message) -> None:
+        if self.withheld:
+            return
+        if message["type"] == "http.response.start":
+            self.start = message
+        elif message["type"] != "http.response.body":
+            await self.send(message)
+        elif self._is_stream():
+            await self._part(message)
+        else:
+            await self._whole(message)
+
+    def _is_stream(self) -> bool:
+        headers = dict(self.start["headers"]) if self.start is not None else {}
+        return b"content-length" not in headers or self.recorded
+
+    async def _whole(self, message: Message) -> None:
+        self.body.append(message.get("body", b""))
+        if message.get("more_body", False):
+            return
+        shown = b"".join(self.body)
+        if await self._record(shown):
+            await self._begin()
+            await self.send({**message, "body": shown, "more_body": False})
+
+    async def _part(self, message: Message) -> None:
+        shown = message.get("body", b"")
+        fresh = ids_in(self.tail + shown, board=self.door.address in _BOARDS) - self.known
+        if (fresh or not self.recorded) and not await self._record(self.tail + shown):
+            return
+        self.known |= fresh
+        self.tail = shown[-LONGEST_ID:]
+        await self._begin()
+        await self.send(message)
+
+    async def _begin(self) -> None:
+        if self.start is not None:
+            await self.send(self.start)
+            self.start = None
+        self.recorded = True
+
+    async def _record(self, shown: bytes) -> bool:
+        """Write what is about to leave; where that fails, a problem leaves instead."""
+        try:
+            access = await asyncio.to_thread(self._access, shown)
+            await asyncio.wrap_future(self.ledger.append(access))
+        except TwinError as error:
+            log.error("an answer was withheld: %s", error)
+            self.withheld = True
+            if self.recorded:
+                raise ConnectionAbortedError("The answer broke off.") from None
+            await _withheld(error)(self.scope, _nothing, self.send)
+            return False
+        return True
+
+    def _access(self, shown: bytes) -> Access:
+        said: Mapping[str, Any] = self.scope.get(_SAID, {})
+        status = int(self.start["status"]) if self.start is not None else 200
+        ids = ids_in(shown, board=self.door.address in _BOARDS) - self.known
+        patients = set(patients_of(ids, self.twin.query)) if status < 300 else set()
+        params: Mapping[str, Any] = self.scope.get("path_params", {})
+        if status < 300 and str(params.get("message_id", "")).isdigit():
+            patients |= set(patients_of_message(int(params["message_id"]), self.twin.query))
+        told = {
+            "who": self.scope.get("wardtwin.actor") or nobody(),
+            "why": self.scope.get("wardtwin.why") or self.twin.settings.audit.purpose,
+            "objects": _objects(params),
+            "text": asked_for(self.scope),
+            **said,
+        }
+        return Access(
+            act=self.door.act,
+            what=f"{self.scope['method']} {self.door.address}",
+            outcome="success" if status < 400 else "refused" if status < 500 else "failed",
+            status=status,
+            address=caller(self.scope),
+            patients=tuple(sorted(patients)),
+            **told,
+        )
+
+
+def caller(scope: Scope) -> str:
+    """Where a request came from; the gate may know better than the connection, behind a proxy."""
+    client = scope.get("client")
+    return str(scope.get("wardtwin.address") or (client[0] if client else ""))
+
+
+def asked_for(scope: Scope) -> str:
+    """The address as it was asked for, where it says more than its template does."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    if not query and not scope.get("path_params"):
+        return ""
+    return f"{scope['method']} {scope['path']}{'?' if query else ''}{query}"
+
+
+def _objects(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the address names besides patients and their visits."""
+    named = {"message_id": "message", "kpi_id": "kpi", "name": "destination", "unit": "unit"}
+    return tuple(f"{named[name]}/{value}" for name, value in params.items() if name in named)
+
+
+def _withheld(error: TwinError) -> Response:
+    said = "This access cannot be recorded, and what cannot be recorded is not shown."
+    if not isinstance(error, AuditFailed):
+        said = "Whom this answer is about could not be told, so that it was not given."
+    return problem(503, said, kind="audit", title="The ledger is not usable", retry_after=5)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}

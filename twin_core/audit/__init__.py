@@ -1,0 +1,43 @@
+"""The ledger of accesses: who saw which patients, why, when, from where, and what came of it.
+
+Entries form a hash chain with their numbers inside what is hashed. Signed checkpoints, kept
+elsewhere, hold the RFC 6962 root of all entries so far: a chain alone can be cut short or chained
+anew. Patients stand in it by keyed pseudonyms only, so that an erasure leaves it verifiable.
+"""
+
+from twin_core.audit.access import Access, Actor, Entry, Purpose
+from twin_core.audit.checkpoint import Checkpoint, Forged, opened, public_key, signed, verifier_line
+from twin_core.audit.keeping import FolderKeeper, Keeper, notes_in
+from twin_core.audit.keys import AuditKeys, keys_of
+from twin_core.audit.ledger import Cadence, Ledger, ledger_path
+from twin_core.audit.reading import LedgerReader, Sought
+from twin_core.audit.verify import Finding, Kept, Row, Verdict, judged, verified
+
+__all__ = [
+    "Access",
+    "Actor",
+    "AuditKeys",
+    "Cadence",
+    "Checkpoint",
+    "Entry",
+    "Finding",
+    "FolderKeeper",
+    "Forged",
+    "Keeper",
+    "Kept",
+    "Ledger",
+    "LedgerReader",
+    "Purpose",
+    "Row",
+    "Sought",
+    "Verdict",
+    "judged",
+    "keys_of",
+    "ledger_path",
+    "notes_in",
+    "opened",
+    "public_key",
+    "signed",
+    "verified",
+    "verifier_line",
+]

@@ -1,0 +1,83 @@
+"""What the ledger says of one access or one administrative act.
+
+`Access` is what an edge tells the ledger; `Entry` is what the ledger keeps of it. Between the two,
+patients become pseudonyms, and texts that may name somebody (a query, a reason) leave the hashed
+body for a table beside it, where only a keyed digest of them remains behind.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+Purpose = Literal["HOPERAT", "TREAT", "BTG", "HRESCH", "HSYSADMIN", "PATRQT", "HLEGAL", "HTEST"]
+"""Why, as HL7 v3 ActReason codes: operations, treatment, break-glass, research, administration."""
+
+Act = Literal["read", "search", "create", "update", "delete", "execute", "login", "alert"]
+"""What was done, as a FHIR interaction or as close to one as an act of administration comes."""
+
+Outcome = Literal["success", "refused", "failed"]
+
+
+class Actor(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Who asked: a person, a client system, an API key, a user of this machine, or nobody known."""
+
+    id: str
+    kind: Literal["person", "client", "key", "local", "unknown"]
+    name: str = ""
+    roles: tuple[str, ...] = ()
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """One access as an edge saw it. `patients` are the twin's own patient ids, not yet keyed."""
+
+    who: Actor
+    act: Act
+    what: str
+    """The address or command without values: `GET /v1/encounters/{encounter_id}`, `sql`."""
+    outcome: Outcome
+    status: int = 0
+    """The HTTP status or the exit code."""
+    via: Literal["http", "socket", "cli"] = "http"
+    address: str = ""
+    """Where the request came from."""
+    why: str = "HOPERAT"
+    objects: tuple[str, ...] = ()
+    """What was touched besides patients: `message/12`, `kpi/alos`, `feed/adt`."""
+    patients: tuple[str, ...] = ()
+    reason: str = ""
+    """A break-glass reason in somebody's own words; kept beside the ledger, like `text`."""
+    text: str = ""
+    """The query or the full address as sent; kept beside the ledger."""
+    rows: int | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One entry of the ledger: what is hashed, number included."""
+
+    seq: int
+    at: datetime
+    who: Actor
+    act: Act
+    what: str
+    outcome: Outcome
+    status: int = 0
+    via: str = "http"
+    address: str = ""
+    why: str = "HOPERAT"
+    objects: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
+    """Pseudonyms, where they are few."""
+    patients_digest: str = ""
+    """SHA-256 of the pseudonyms, where they are many: the list itself stands in a table."""
+    patients_count: int = 0
+    text_digest: str = ""
+    """Keyed digest of the texts beside the ledger; they may be erased, this stays."""
+    rows: int | None = None
+
+
+class Texts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The words of an access that may name somebody, kept on the identified side only."""
+
+    text: str = ""
+    reason: str = ""

@@ -1,0 +1,178 @@
+"""The ledger as a file: SQLite, append-only, several writing processes at a time.
+
+Numbers are given out and links are made inside the writing transaction, so that a server and a
+command may write to one ledger. Triggers refuse UPDATE and DELETE: no defence against who means
+harm, whom the chain and the checkpoints find, but one against mistakes.
+"""
+
+import hashlib
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from twin_core.audit.access import Access, Entry, Texts
+from twin_core.audit.keys import AuditKeys
+from twin_core.errors import AuditFailed, StoreError, UsageError
+
+BUSY_S = 5.0
+FEW_PATIENTS = 8
+"""Up to so many pseudonyms stand in the entry itself."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entry (
+    seq INTEGER PRIMARY KEY, body BLOB NOT NULL, link BLOB NOT NULL, signature BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS patients (digest TEXT PRIMARY KEY, pseudonyms TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS texts (seq INTEGER PRIMARY KEY, said BLOB);
+CREATE TABLE IF NOT EXISTS checkpoint (size INTEGER PRIMARY KEY, note TEXT, subtrees BLOB);
+CREATE TABLE IF NOT EXISTS kept (keeper TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS entry_stays BEFORE DELETE ON entry
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS entry_is_final BEFORE UPDATE ON entry
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+class Tip(NamedTuple):
+    """The end of the chain."""
+
+    seq: int
+    link: bytes
+
+
+def first_link(ledger_id: str) -> bytes:
+    """What the first entry is chained to."""
+    return hashlib.sha256(b"wardtwin ledger " + ledger_id.encode()).digest()
+
+
+def next_link(link: bytes, body: bytes) -> bytes:
+    """The link that an entry makes."""
+    return hashlib.sha256(link + body).digest()
+
+
+def connected(path: Path, *, create: bool) -> sqlite3.Connection:
+    """The file of a ledger for writing. Raises AuditFailed, or UsageError where there is none."""
+    if not create and not path.exists():
+        raise UsageError(f"There is no ledger at {path}.", do="Name the store with --db.")
+    with failing():
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        # Only what is new is furnished: tables that somebody dropped must be missed.
+        if not db.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchall():
+            path.chmod(0o600)
+            db.executescript(_SCHEMA)
+    return db
+
+
+def claimed(db: sqlite3.Connection, keys: AuditKeys) -> str:
+    """The id of the ledger, which is made where there is none yet.
+
+    Raises AuditFailed where the ledger was begun with other keys.
+    """
+    with failing():
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('ledger_id', ?)", (uuid.uuid4().hex,))
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('keys', ?)", (keys.fingerprint(),))
+        meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    if meta["keys"] != keys.fingerprint():
+        raise AuditFailed(
+            "The audit keys are not those of this ledger.",
+            do="Name the file with audit.keys, or move the ledger away to begin another.",
+        )
+    return str(meta["ledger_id"])
+
+
+def tip(db: sqlite3.Connection, ledger_id: str) -> Tip:
+    """The last entry's number and link."""
+    rows = db.execute("SELECT seq, link FROM entry ORDER BY seq DESC LIMIT 1").fetchall()
+    return Tip(*rows[0]) if rows else Tip(0, first_link(ledger_id))
+
+
+def append(
+    db: sqlite3.Connection, ledger_id: str, keys: AuditKeys, said: Sequence[tuple[datetime, Access]]
+) -> list[int]:
+    """Write accesses in one fsynced transaction; their numbers. Raises AuditFailed."""
+    with failing():
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            seq, link = tip(db, ledger_id)
+            numbers = []
+            for at, access in said:
+                seq += 1
+                body = _put(db, keys, seq, at, access)
+                link = next_link(link, body)
+                db.execute(
+                    "INSERT INTO entry VALUES (?, ?, ?, ?)", (seq, body, link, keys.sign(link))
+                )
+                numbers.append(seq)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+    return numbers
+
+
+def _put(db: sqlite3.Connection, keys: AuditKeys, seq: int, at: datetime, access: Access) -> bytes:
+    pseudonyms = tuple(sorted({keys.pseudonym(patient) for patient in access.patients}))
+    few, digest = pseudonyms, ""
+    if len(pseudonyms) > FEW_PATIENTS:
+        listed = " ".join(pseudonyms)
+        few, digest = (), hashlib.sha256(listed.encode()).hexdigest()
+        db.execute("INSERT OR IGNORE INTO patients VALUES (?, ?)", (digest, listed))
+    texts = ""
+    if access.text or access.reason:
+        said = msgspec.json.encode(Texts(access.text, access.reason))
+        texts = keys.text_digest(said)
+        db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (seq, said))
+    return msgspec.json.encode(
+        Entry(
+            seq=seq,
+            at=at,
+            who=access.who,
+            act=access.act,
+            what=access.what,
+            outcome=access.outcome,
+            status=access.status,
+            via=access.via,
+            address=access.address,
+            why=access.why,
+            objects=access.objects,
+            patients=few,
+            patients_digest=digest,
+            patients_count=len(pseudonyms),
+            text_digest=texts,
+            rows=access.rows,
+        )
+    )
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Say of SQLite's failures what they mean: what cannot be recorded is not shown."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise AuditFailed(
+            "The ledger of accesses cannot be used.",
+            why=f"{error}.",
+            do="Make room on its disk, or restore it; until then no patient's rows are shown.",
+        ) from error
+
+
+def readable(path: Path) -> sqlite3.Connection:
+    """The file of a ledger for reading. Raises UsageError where there is none, or StoreError."""
+    if not path.exists():
+        raise UsageError(f"There is no ledger at {path}.", do="Name the store with --db.")
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        db.execute("SELECT value FROM meta WHERE key = 'ledger_id'").fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be read as a ledger.", why=f"{error}.") from error
+    return db
