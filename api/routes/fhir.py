@@ -7,6 +7,7 @@ value that was sent.
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -19,7 +20,7 @@ from adapters.fhir.reading import ID
 from adapters.fhir.release import FHIR_VERSIONS, READ_RELEASES, RESOURCE_TYPES, Release
 from api.routes.fhir_capability import capability_statement
 from api.routes.fhir_intake import FhirIntake, Instants, Intake, Posted
-from api.routes.fhir_read import FhirReading
+from api.routes.fhir_read import FhirReading, Readable
 from api.routes.fhir_requests import EarlyAnswer, check_accept, check_media_type, read_body
 from twin_core.errors import StoreBusy, StoreError
 
@@ -29,7 +30,11 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _READING = frozenset({"GET", "HEAD"})
 
 
-def fhir_router(twin: Intake) -> APIRouter:
+class Served(Intake, Readable, Protocol):
+    """What of a Twin is needed to take resources in and to give them."""
+
+
+def fhir_router(twin: Served) -> APIRouter:
     """The routes of every FHIR base, in front of a twin."""
     router = APIRouter()
     instants = Instants(twin.clock)
@@ -75,7 +80,7 @@ def fhir_router(twin: Intake) -> APIRouter:
             operation_id=f"{name}_delete",
         )
         if release in READ_RELEASES:
-            FhirReading(twin.query, release).add_routes(router, at)
+            FhirReading(twin, release).add_routes(router, at)
         for path in (at, f"{at}/{{path:path}}"):
             add(path, base.unsupported, methods=_METHODS, include_in_schema=False)
     return router

@@ -7,12 +7,15 @@ from typing import Any
 from adapters.fhir.release import FHIR_VERSIONS, READ_RELEASES, RESOURCE_TYPES, Release
 from adapters.fhir.translate import TRANSLATORS
 from api.fhir.question import references
+from api.fhir.reports import REPORTED
 from api.fhir.served import SERVED
 from api.routes.fhir_intake import CONDITIONAL
 
 _TAKEN_IN = "What is written is one source's statement: it becomes part of what the twin knows."
 _JOURNALLED = "What is written is received and kept in the journal, not applied."
 _GIVEN = "What is read is what all sources together say, under the twin's own ids."
+_KPIS = "What is read are the KPIs of this twin, measured when they are asked for."
+_EVALUATE = "http://hl7.org/fhir/OperationDefinition/Measure-evaluate-measure"
 _WRITES = ("create", "update", "delete")
 _READS = ("read", "vread", "history-instance", "history-type", "search-type")
 
@@ -48,6 +51,8 @@ def capability_statement(release: Release, base: str, at: datetime) -> dict[str,
 
 
 def _resource(kind: str, release: Release) -> dict[str, Any]:
+    if kind in REPORTED and release in READ_RELEASES:
+        return _reported(kind)
     given = kind in SERVED and release in READ_RELEASES
     words = [_TAKEN_IN if kind in TRANSLATORS else _JOURNALLED, *([_GIVEN] if given else [])]
     told: dict[str, Any] = {
@@ -59,6 +64,22 @@ def _resource(kind: str, release: Release) -> dict[str, Any]:
         "conditionalCreate": kind in CONDITIONAL,
     }
     return {**told, **_searched(kind)} if given else told
+
+
+def _reported(kind: str) -> dict[str, Any]:
+    """Measures and their reports: read and searched; one that is written is kept, not applied."""
+    told = {
+        "type": kind,
+        "documentation": f"{_JOURNALLED} {_KPIS}",
+        "interaction": [{"code": code} for code in (*_WRITES, "read", "search-type")],
+        "versioning": "no-version",
+        "updateCreate": True,
+        "conditionalCreate": False,
+        "searchParam": [{"name": name, "type": type_} for name, type_ in REPORTED[kind].items()],
+    }
+    if kind == "Measure":
+        told["operation"] = [{"name": "evaluate-measure", "definition": _EVALUATE}]
+    return told
 
 
 def _searched(kind: str) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The reading half of the FHIR bases: read, version read, history, search, and their conditions."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+import msgspec
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -20,10 +21,11 @@ from adapters.fhir.release import FHIR_VERSIONS, Release
 from api.fhir.parameters import Unanswerable
 from api.fhir.question import Asked
 from api.fhir.reading import Given, Reader, is_id, not_found
+from api.fhir.reports import REPORTED, Kpis, Reports
 from api.fhir.served import SERVED
-from api.routes.fhir_requests import check_accept, read_body
+from api.routes.fhir_requests import check_accept, check_media_type, read_body
 from twin_core.errors import QueryFailed, StoreError
-from twin_core.kpi.measuring import Query, hospital_zone
+from twin_core.kpi.measuring import hospital_zone
 
 FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
 _FORM = "application/x-www-form-urlencoded"
@@ -33,16 +35,35 @@ _RETRY_S = "5"
 log = logging.getLogger(__name__)
 
 
+class Readable(Kpis, Protocol):
+    """What of a Twin is needed to give resources."""
+
+    def query(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[dict[str, Any]]:
+        """Rows of a fixed query."""
+        ...
+
+
 class FhirReading:
     """One FHIR base as it is read."""
 
-    def __init__(self, query: Query, release: Release) -> None:
-        self.query, self.release = query, release
+    def __init__(self, twin: Readable, release: Release) -> None:
+        self.twin, self.release = twin, release
 
     def add_routes(self, router: APIRouter, at: str) -> None:
         """Add every address that is read, the more particular ones first."""
         name = self.release.lower()
         add = partial(router.add_api_route, response_class=Response, tags=[f"FHIR {self.release}"])
+        for number, path in enumerate(("Measure", "Measure/{id_}")):
+            for method, evaluate in (("GET", self.evaluate), ("POST", self.post_evaluate)):
+                add(
+                    f"{at}/{path}/$evaluate-measure",
+                    evaluate,
+                    methods=[method],
+                    summary="The figures of a KPI over a period",
+                    operation_id=f"{name}_{evaluate.__name__}{number}",
+                )
         for path, answer, words in (
             ("{kind}/_history", self.type_history, "What changed, of a type"),
             ("{kind}/{id_}/_history", self.history, "The versions of a resource"),
@@ -63,6 +84,8 @@ class FhirReading:
 
     async def read(self, request: Request, kind: str, id_: str) -> Response:
         """The resource, or 304 where the caller has it already."""
+        if kind in REPORTED:
+            return await self._reported(request, lambda reports: reports.read(kind, id_))
         return await self._one(request, kind, id_, lambda reader: reader.read(kind, id_))
 
     async def vread(self, request: Request, kind: str, id_: str, version: str) -> Response:
@@ -103,7 +126,37 @@ class FhirReading:
         def searched(reader: Reader) -> Given:
             return Given(200, reader.search(kind, asked, strict=strict))
 
+        def listed(reports: Reports) -> Given:
+            return Given(200, reports.search(kind, asked, strict=strict))
+
+        if kind in REPORTED:
+            return await self._reported(request, listed)
         return await self._answer(request, kind, searched)
+
+    async def evaluate(self, request: Request, id_: str = "") -> Response:
+        """A MeasureReport over the period that the address asks for."""
+        asked = request.query_params.multi_items()
+        return await self._reported(request, lambda reports: reports.evaluate(asked, id_))
+
+    async def post_evaluate(self, request: Request, id_: str = "") -> Response:
+        """A MeasureReport over the period that a Parameters resource asks for."""
+        body = await read_body(request, _MOST_FORM_BYTES)
+        if isinstance(body, Refused):
+            return self.answered(Given(413, encode.refusal([body.fault])))
+        refused = check_media_type(request, self.release)
+        if refused is not None:
+            return self.answered(Given(refused.status, encode.refusal([refused.fault])))
+        try:
+            asked = [*request.query_params.multi_items(), *_parameters(body)]
+        except Unanswerable as error:
+            return self._unanswerable(error)
+        return await self._reported(request, lambda reports: reports.evaluate(asked, id_))
+
+    async def _reported(self, request: Request, work: Callable[[Reports], Given]) -> Response:
+        def worked(reader: Reader) -> Given:
+            return work(Reports(self.twin, reader.base, reader.zone))
+
+        return await self._checked(request, worked)
 
     async def _one(
         self, request: Request, kind: str, id_: str, work: Callable[[Reader], Given]
@@ -115,26 +168,31 @@ class FhirReading:
     async def _answer(
         self, request: Request, kind: str, work: Callable[[Reader], Given]
     ) -> Response:
+        """What is asked of resources of a type, where the twin gives such."""
+        if kind not in SERVED:
+            reason = f"{kind if kind.isalpha() else 'This'} is not read here. See [base]/metadata."
+            return self._unanswerable(Unanswerable(reason, "not-supported", 404))
+        return await self._checked(request, work)
+
+    async def _checked(self, request: Request, work: Callable[[Reader], Given]) -> Response:
         """Check what can be checked before the store is asked; every failure is told in FHIR."""
         refused = check_format(request)
         if refused is not None:
             return self._unanswerable(refused)
-        if kind not in SERVED:
-            reason = f"{kind if kind.isalpha() else 'This'} is not read here. See [base]/metadata."
-            return self._unanswerable(Unanswerable(reason, "not-supported", 404))
         try:
             given = await run_in_threadpool(self._worked, request, work)
         except Unanswerable as error:
             return self._unanswerable(error)
         except QueryFailed:
-            log.error("the store did not understand a FHIR question about %s", kind)
+            log.error("the store did not understand a question to a FHIR base")
             return self._unanswerable(Unanswerable("The question failed.", "exception", 500))
         except StoreError:
             return self._unavailable()
         return conditional(request, given, self.answered(given))
 
     def _worked(self, request: Request, work: Callable[[Reader], Given]) -> Given:
-        return work(Reader(self.query, self._address(request), str(hospital_zone(self.query))))
+        query = self.twin.query
+        return work(Reader(query, self._address(request), str(hospital_zone(query))))
 
     def _address(self, request: Request) -> str:
         return f"{str(request.base_url).rstrip('/')}/fhir/{self.release}"
@@ -165,6 +223,23 @@ class FhirReading:
             media_type=f"application/fhir+json; fhirVersion={version}",
             headers=headers,
         )
+
+
+def _parameters(body: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values of a Parameters resource. Raises Unanswerable for anything else."""
+    try:
+        told = msgspec.json.decode(body, type=_Parameters)
+    except msgspec.MsgspecError:
+        raise Unanswerable("Send a Parameters resource.", "structure") from None
+    for one in told.parameter:
+        values = [value for name, value in one.items() if name.startswith("value")]
+        if len(values) != 1 or not isinstance(values[0], str):
+            raise Unanswerable("A parameter has one value, a date, a code or a string.")
+        yield str(one.get("name", "")), values[0]
+
+
+class _Parameters(msgspec.Struct):
+    parameter: list[dict[str, Any]] = []
 
 
 def _version_of(resource: Mapping[str, Any]) -> str:

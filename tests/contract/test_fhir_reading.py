@@ -9,6 +9,7 @@ import pytest
 
 from adapters.fhir import Release, judge
 from api.app import create_app
+from api.fhir.reports import REPORTED
 from tests.contract.conftest import HEARD, SETTINGS, Caller, StoppedClock, adt
 from twin_core.twin import Twin
 
@@ -171,6 +172,7 @@ def lines(caller: Caller, release: Release) -> dict[str, dict[str, Any]]:
     return {one["type"]: one for one in statement["rest"][0]["resource"]}
 
 
+WRITES = {"create", "update", "delete"}
 READS = {"read", "vread", "history-instance", "history-type", "search-type"}
 
 
@@ -181,7 +183,12 @@ def test_the_capability_statement_says_which_types_are_given(
     readable = set()
     for kind, told in lines(given, release).items():
         codes = {one["code"] for one in told["interaction"]}
-        assert codes in ({"create", "update"}, {"create", "update"} | READS)
+        if kind in REPORTED and "read" in codes:
+            assert codes == WRITES | {"read", "search-type"}
+            assert {one["name"]: one["type"] for one in told["searchParam"]} == REPORTED[kind]
+            assert ("operation" in told) == (kind == "Measure")
+            continue
+        assert codes in (WRITES, WRITES | READS)
         if READS <= codes:
             readable.add(kind)
             status = 200
