@@ -193,6 +193,17 @@ def outbound_retry(twin: Twin, asked: Parameters) -> Any:
     return _record(status.retry(twin, str(asked["destination"]), wanted))
 
 
+def deid_publish(twin: Twin, asked: Parameters) -> Any:
+    """Write a de-identified release of the store into a file."""
+    published = twin.publish(
+        Path(asked["path"]),
+        asked["profile"],
+        cut_off=_instant(asked.get("cut_off")),
+        precision=asked.get("precision") or "hour",
+    )
+    return msgspec.to_builtins(published)
+
+
 OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "kpi": kpi,
     "kpi_chart": kpi_chart,
@@ -205,6 +216,7 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "quarantine_show": quarantine_show,
     "quarantine_replay": quarantine_replay,
     "backup": backup,
+    "deid_publish": deid_publish,
     "feeds": feeds,
     "sources_list": sources_list,
     "store_id": store_id,

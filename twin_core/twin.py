@@ -11,6 +11,9 @@ from typing import Self
 import msgspec
 
 from twin_core.clock import Clock, SystemClock
+from twin_core.deid import Profile, rules
+from twin_core.deid.publish import Precision
+from twin_core.deid.releasing import Published, publish
 from twin_core.errors import StoreError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
@@ -419,6 +422,31 @@ class Twin:
             self._inbox.copy_to(inbox)
         self._furnish(database)
         return [database, inbox]
+
+    def publish(
+        self,
+        path: Path,
+        profile: Profile,
+        *,
+        cut_off: datetime | None = None,
+        precision: Precision = "hour",
+    ) -> Published:
+        """Write a de-identified release of this store into a file, in the place of an earlier one.
+
+        Raises ConfigurationError where the site has no keys, UsageError for a cut-off to come.
+        """
+        self.wait_applied()
+        kept = self.kpis if profile == "limited" else {i: self.kpis[i] for i in rules().kpis}
+        return publish(
+            self._database,
+            path,
+            profile,
+            self.settings,
+            self.clock.now(),
+            macros=catalogue.statements(kept),
+            cut_off=cut_off,
+            precision=precision,
+        )
 
     def _judge(self) -> None:
         judge(self.kpis, self.settings.kpi.folder)

@@ -25,6 +25,7 @@ COMMANDS = (
     "config",
     "rebuild",
     "backup",
+    "deid",
     "send",
     "outbound",
     "fhir",

@@ -7,6 +7,7 @@ came from.
 """
 
 from twin_core.settings.audit import AuditSettings
+from twin_core.settings.deid import DeidSettings
 from twin_core.settings.facilities import FacilitySettings
 from twin_core.settings.feeds import MAIN_FEED, AppointmentStatus, FeedSettings, FolderSettings
 from twin_core.settings.fhir import FhirSettings
@@ -29,6 +30,7 @@ __all__ = [
     "AuditSettings",
     "AuthorizationSettings",
     "ClientTlsSettings",
+    "DeidSettings",
     "FacilitySettings",
     "FeedSettings",
     "FhirSettings",

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from twin_core.errors import ConfigurationError
+from twin_core.settings.deid import DeidSettings
 from twin_core.settings.kpi import KpiSettings
 from twin_core.settings.site import Settings
 
@@ -96,7 +97,12 @@ _LISTS = {
     "deletes",
     "other_origins",
     "checkpoints",
-    *(name for name, field in KpiSettings.model_fields.items() if isinstance(field.default, tuple)),
+    *(
+        name
+        for section in (KpiSettings, DeidSettings)
+        for name, field in section.model_fields.items()
+        if isinstance(field.default, tuple)
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from itertools import combinations
 from pydantic import SecretStr, model_validator
 
 from twin_core.settings.audit import AuditSettings
+from twin_core.settings.deid import DeidSettings
 from twin_core.settings.facilities import FacilitySettings
 from twin_core.settings.feeds import MAIN_FEED, FeedSettings
 from twin_core.settings.fhir import FhirSettings
@@ -47,6 +48,7 @@ class Settings(Section):
     kpi: KpiSettings = KpiSettings()
     audit: AuditSettings = AuditSettings()
     secrets: SecretSettings = SecretSettings()
+    deid: DeidSettings = DeidSettings()
     feeds: dict[str, FeedSettings] = {}
     facilities: dict[str, FacilitySettings] = {}
     outbound: dict[str, OutboundSettings] = {}

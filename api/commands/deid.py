@@ -1,0 +1,138 @@
+"""`wardtwin deid`: keys, rules, releases of the store, and what risk is left."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from api.commands import Call, Command, instant
+from api.desk import desk
+from twin_core.deid import drawn_keys, fingerprint, rules
+from twin_core.deid.keys import write_keys
+from twin_core.deid.rules import PROFILES
+
+_PROFILES = tuple(profile.replace("_", "-") for profile in PROFILES)
+
+
+def _keys_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, help="a new file")
+
+
+def keys(call: Call) -> int:
+    """Draw keys and write them to a file that only its owner reads."""
+    drawn = drawn_keys()
+    write_keys(call.options.file, drawn)
+    if call.terminal.as_json:
+        call.terminal.json({"file": str(call.options.file), "keys": fingerprint(drawn)})
+    else:
+        call.terminal.line(f"Keys {fingerprint(drawn)} are in {call.options.file}.")
+        call.terminal.note(
+            f'Name it in the settings: [deid] keys_file = "{call.options.file}". Whoever has it can'
+            " tell whose a pseudonym is, and without it no release can be made to match this one."
+        )
+    return 0
+
+
+def listing(call: Call) -> int:
+    """Print what each profile makes of every column, and why."""
+    listed = rules()
+    rows = [
+        {
+            "table": rule.table,
+            "column": rule.column,
+            **{
+                name: listed.treatment(rule, profile)
+                for name, profile in zip(_PROFILES, PROFILES, strict=True)
+            },
+            "reason": rule.reason,
+        }
+        for rule in listed.every()
+    ]
+    if call.terminal.as_json:
+        call.terminal.json(rows)
+    else:
+        call.terminal.table(("table", "column", *_PROFILES, "reason"), rows)
+    return 0
+
+
+def _publish_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="OUT.duckdb", type=Path, help="the file to write")
+    parser.add_argument("--profile", choices=_PROFILES, required=True, help="what may be in it")
+    parser.add_argument(
+        "--cut-off",
+        metavar="T",
+        help="only visits that ended before T (default: for shifted the greatest shift ago)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("hour", "exact"),
+        default="hour",
+        help="of the instants in shifted; exact ones are all but unique",
+    )
+
+
+def publish(call: Call) -> int:
+    """Write a release; exit 1 where it is empty or the store has a column without a rule."""
+    options = call.options
+    asked = {
+        "path": str(options.path.absolute()),
+        "profile": options.profile.replace("-", "_"),
+        "precision": options.precision,
+        "cut_off": instant(options.cut_off).isoformat() if options.cut_off else None,
+    }
+    with desk(call, create=False) as answering:
+        told = answering.ask("deid_publish", **asked)
+    if call.terminal.as_json:
+        call.terminal.json(told)
+    else:
+        _say_published(call, told)
+    return 1 if told["unlisted"] or not told["rows"]["encounter"] else 0
+
+
+def _say_published(call: Call, told: dict[str, Any]) -> None:
+    call.terminal.line(f"{told['path']}: profile {told['profile']}, keys {told['keys']}.")
+    rows = [{"table": table, "rows": count} for table, count in told["rows"].items() if count]
+    call.terminal.table(("table", "rows"), rows)
+    if told["visits_left_out"]:
+        call.terminal.note(
+            f"{told['visits_left_out']:,} visits are not in it: under way at the cut-off, later,"
+            " or cancelled."
+        )
+    if not told["rows"]["encounter"]:
+        call.terminal.note(
+            "No visit is old enough. A shifted release ends [deid] shift_weeks ago, so that the"
+            " time of the release bounds no shift; give --cut-off, or fewer weeks."
+        )
+    for column in told["unlisted"]:
+        call.terminal.note(f"Dropped {column}: no rule names it.")
+
+
+COMMAND = Command(
+    name="deid",
+    help="de-identified releases: keys, rules, publishing",
+    examples=("wardtwin deid publish --profile shifted research.duckdb",),
+    commands=(
+        Command(
+            name="keys",
+            help="draw keys for pseudonyms and shifts",
+            examples=("wardtwin deid keys /etc/wardtwin/deid.keys",),
+            arguments=_keys_arguments,
+            run=keys,
+        ),
+        Command(
+            name="rules",
+            help="what each profile makes of every column, and why",
+            examples=("wardtwin deid rules",),
+            run=listing,
+        ),
+        Command(
+            name="publish",
+            help="write a release of the store into a new file",
+            examples=(
+                "wardtwin deid publish --profile limited limited.duckdb",
+                "wardtwin deid publish --profile shifted --cut-off 2026-06-01 research.duckdb",
+            ),
+            arguments=_publish_arguments,
+            run=publish,
+        ),
+    ),
+)

@@ -1,0 +1,131 @@
+"""Writing what may leave the store into a new file: whole, or not at all.
+
+What is written is decided by `twin_core.deid`; this module runs its statements with secrets as
+parameters, so that no key is ever part of a statement, a log or an error.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from twin_core.errors import StoreError
+from twin_core.store.database import CATALOG, Row, prepare
+
+RELEASE = "release"
+"""The catalog under which statements find the file that is being written."""
+
+
+def write_release(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    secrets: Mapping[str, bytes],
+    steps: Sequence[tuple[str, Sequence[Any] | Mapping[str, Any]]],
+    finishing: Sequence[str] = (),
+    macros: Sequence[str] = (),
+) -> None:
+    """Run statements that fill a new database, then put it in the place of `path`.
+
+    `connection` is a connection of the open store; `secrets` become the temporary table
+    `deid_secret` (name, value), which is gone afterwards. `finishing` runs in the new file alone,
+    and then those of `macros` that its tables can answer. Raises StoreError, leaving what is at
+    `path` as it was.
+    """
+    part = path.with_name(f".{path.name}.part")
+    for left in (part, part.with_name(f"{part.name}.wal")):
+        left.unlink(missing_ok=True)
+    cursor = connection.cursor()
+    try:
+        prepare(cursor)
+        _fill(cursor, part, secrets, steps)
+    except (duckdb.Error, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(
+            f"The release {path.name} cannot be written.", why=_first_line(error)
+        ) from None
+    finally:
+        _detach(cursor)
+        cursor.close()
+    try:
+        _finish(part, finishing, macros)
+        os.chmod(part, 0o600)
+        os.replace(part, path)
+    except (duckdb.Error, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(
+            f"The release {path.name} cannot be written.", why=_first_line(error)
+        ) from None
+
+
+def read_release(path: Path, sql: str) -> list[Row]:
+    """Rows of the product's own SQL over a release. Raises StoreError where it is none."""
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"{path} is no release.", why=_first_line(error)) from None
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute(sql)
+        names = [column[0] for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    except duckdb.Error as error:
+        raise StoreError(f"{path} is no release.", why=_first_line(error)) from None
+    finally:
+        connection.close()
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    """Every (table, column) of schema `twin`, as an analyst of the store sees it."""
+    return connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns()"
+        " WHERE database_name = ? AND schema_name = 'twin' ORDER BY ALL",
+        [CATALOG],
+    ).fetchall()
+
+
+def _fill(
+    cursor: duckdb.DuckDBPyConnection,
+    part: Path,
+    secrets: Mapping[str, bytes],
+    steps: Sequence[tuple[str, Sequence[Any] | Mapping[str, Any]]],
+) -> None:
+    quoted = str(part).replace("'", "''")
+    cursor.execute(f"ATTACH '{quoted}' AS {RELEASE}")
+    cursor.execute("CREATE TEMP TABLE deid_secret (name VARCHAR, value BLOB)")
+    for name, secret in secrets.items():
+        cursor.execute("INSERT INTO deid_secret VALUES (?, ?)", [name, secret])
+    cursor.execute("BEGIN")
+    for sql, parameters in steps:
+        cursor.execute(sql, parameters or None)
+    cursor.execute("COMMIT")
+
+
+def _detach(cursor: duckdb.DuckDBPyConnection) -> None:
+    try:
+        cursor.execute(f"DETACH DATABASE IF EXISTS {RELEASE}")
+    except duckdb.Error:
+        # A failed step left its transaction open.
+        cursor.execute("ROLLBACK")
+        cursor.execute(f"DETACH DATABASE IF EXISTS {RELEASE}")
+
+
+def _finish(part: Path, statements: Sequence[str], macros: Sequence[str]) -> None:
+    connection = duckdb.connect(str(part))
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        for macro in macros:
+            # A KPI that asks for what a release has not got is not in it.
+            with suppress(duckdb.BinderException, duckdb.CatalogException):
+                connection.execute(macro)
+        connection.execute("CHECKPOINT")
+    finally:
+        connection.close()
+
+
+def _first_line(error: Exception) -> str:
+    # DuckDB's further lines quote the statement.
+    return str(error).partition("\n")[0]
