@@ -1,0 +1,57 @@
+"""Every page against the rules of WCAG 2.2 AA that a machine can judge, in both colour schemes."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Served
+
+sync_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+pytestmark = pytest.mark.browser
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PAGES = (
+    "/",
+    "/past?against=2026-01-01T00:00",
+    "/units/GEN/MED",
+    "/kpis",
+    "/kpis/occ_midnight",
+    "/messages",
+    "/messages/1",
+    "/quarantine",
+    "/docs",
+    "/nowhere",
+)
+REFUSED = b"MSH|^~\\&|PAS|GEN|||20260302||ADT^A03|R|P|2.5\r"
+
+
+@pytest.fixture(scope="module")
+def furnished(server: Served) -> Served:
+    """A server that knows beds taken and free, an ED patient and a refused message."""
+    server.send("A01", "V1", "MED^1^1^GEN")
+    server.send("A01", "V2", "MED^1^2^GEN")
+    server.send("A02", "V2", "ICU^1^1^GEN")
+    server.send("A04", "V3", "ED^^^GEN", kind="E")
+    refused = server.http.post(
+        "/v1/hl7v2", content=b"MSH|^~\\&|PAS|GEN|||20260302||ADT^A03|R|P|2.5\r"
+    )
+    assert "MSA|AE" in refused.text
+    server.wait_for("/units/GEN/ICU")
+    server.wait_for("/quarantine/5")
+    return server
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_breaks_a_rule(chromium: Any, furnished: Served, scheme: Any) -> None:
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    broken = {}
+    for path in PAGES:
+        page.goto(furnished.url + path)
+        page.locator("main h1").wait_for(state="attached")
+        found = sync_playwright.Axe().run(page, options={"runOnly": RULES})
+        if found.violations_count:
+            broken[path] = found.generate_report()
+    context.close()
+    assert broken == {}
