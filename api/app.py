@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import openapi, problems
+from api.alerting import AlertDesk
 from api.audit.opening import open_ledger
 from api.audit.recording import Recorder
 from api.board import Board, Composer, Delta
@@ -21,6 +22,7 @@ from api.guard import Guard
 from api.lately import LatelyKept
 from api.live import LiveBoard
 from api.routes import (
+    alerts,
     appointments,
     deltas,
     encounters,
@@ -62,6 +64,7 @@ MODELS = (
     kpis.KpiFigures,
     kpis.KpiRows,
     lately.CatalogueLately,
+    alerts.Alerts,
     messages.MessageDetail,
     messages.MessagePage,
     messages.Replayed,
@@ -96,10 +99,13 @@ def create_app(
         app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path)
         live = LiveBoard(twin, composer, lambda: figures(twin), PENDING)
         app.state.live = live
+        app.state.alerts = AlertDesk(twin)
         await live.start()
+        await app.state.alerts.start()
         try:
             yield
         finally:
+            await app.state.alerts.stop()
             await live.stop()
             if ledger is None:
                 app.state.ledger.close()
@@ -119,6 +125,7 @@ def create_app(
         observations,
         kpis,
         lately,
+        alerts,
         messages,
         feeds,
         outbound,

@@ -30,6 +30,7 @@ TAGS = [
     {"name": "appointments", "description": "The schedule, with what every appointment takes"},
     {"name": "observations", "description": "Results, vital signs and device measurements"},
     {"name": "kpis", "description": "The KPI catalogue and its figures"},
+    {"name": "alerts", "description": "Figures beyond their thresholds"},
     {"name": "messages", "description": "What was received, and what became of it"},
     {"name": "feeds", "description": "Listeners, their counts and delays, and who is silent"},
     {"name": "intake", "description": "Messages and counts in"},

@@ -6,7 +6,7 @@ calls the very same functions: that is why both print the same.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from twin_core.kpi.charting import Baseline
 from twin_core.kpi.control import BASELINE
 from twin_core.kpi.measuring import explained
 from twin_core.kpi.tracing import PAGE
+from twin_core.settings import AlertSettings
 
 Parameters = Mapping[str, Any]
 
@@ -204,6 +205,30 @@ def deid_publish(twin: Twin, asked: Parameters) -> Any:
     return msgspec.to_builtins(published)
 
 
+def alerts_list(twin: Twin, asked: Parameters) -> Any:
+    """Alerts, the latest first."""
+    return _record(twin.alerts(asked.get("state"), limit=int(asked.get("limit") or 100)))
+
+
+def alerts_ack(twin: Twin, asked: Parameters) -> Any:
+    """Note that somebody knows of an alert."""
+    return _record(twin.acknowledge_alert(str(asked["alert_id"]), str(asked["by"])))
+
+
+def alerts_replay(twin: Twin, asked: Parameters) -> Any:
+    """How often a rule would have fired over a window."""
+    rule = asked.get("rule")
+    firings = twin.replay_alerts(
+        str(asked["name"]),
+        asked.get("start"),
+        asked.get("end"),
+        rule=AlertSettings.model_validate(rule) if rule else None,
+        every=timedelta(minutes=float(asked["every"])),
+        as_known=bool(asked.get("as_known")),
+    )
+    return _record(firings)
+
+
 OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "kpi": kpi,
     "kpi_chart": kpi_chart,
@@ -223,6 +248,9 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "outbound_list": outbound_list,
     "outbound_show": outbound_show,
     "outbound_retry": outbound_retry,
+    "alerts_list": alerts_list,
+    "alerts_ack": alerts_ack,
+    "alerts_replay": alerts_replay,
 }
 
 

@@ -97,6 +97,7 @@ class Server:
             await self._serve(app, http)
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
+            self._stack.callback(lambda: app.state.alerts.end())
             await self._listening()
             for folder in folders:
                 folder.start()

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from twin_core.settings import (
+    AlertSettings,
     FacilitySettings,
     FeedSettings,
     OutboundSettings,
@@ -37,6 +38,7 @@ _NAMED: dict[str, tuple[str, type[Section]]] = {
     "facilities": ("CODE", FacilitySettings),
     "outbound": ("NAME", OutboundSettings),
     "sources": ("NAME", SourceSettings),
+    "alerts": ("NAME", AlertSettings),
 }
 
 

@@ -17,15 +17,18 @@ from twin_core.deid.releasing import Published, publish
 from twin_core.errors import StoreError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
-from twin_core.kpi import catalogue
+from twin_core.kpi import alerting, catalogue
+from twin_core.kpi.alerting import Alert, Firing, State, alert_of
 from twin_core.kpi.charting import Baseline, KpiChart, charts
 from twin_core.kpi.comparing import ComparedRow, compared
 from twin_core.kpi.live import Lately, LiveKpis
 from twin_core.kpi.measuring import Edge, KpiRow, Window, hospital_zone, measure, window_of
 from twin_core.kpi.site import judge, known_kpis
 from twin_core.kpi.tracing import PAGE, Figure, RowBehind, rows_behind
-from twin_core.settings import Settings
+from twin_core.kpi.watch import Watch
+from twin_core.settings import AlertSettings, Settings
 from twin_core.state import HospitalState, hospital_state
+from twin_core.store.alerts import alert_rows, one_alert, write_alerts
 from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_rows
 from twin_core.store.opening import inbox_path, open_store
 from twin_core.store.projection import BatchApplied, Projection
@@ -66,6 +69,8 @@ class Twin:
         self.path, self.settings, self.clock = path, settings, clock
         self.kpis = known_kpis(settings.kpi.folder)
         """The KPIs by id: the built-in ones and the site's own."""
+        alerting.checked(settings.alerts, self.kpis)
+        self._watch = Watch(settings.alerts, self.kpis, self._measured_whole)
         self._macros = catalogue.statements(self.kpis)
         self._database, self._inbox = open_store(
             path, settings, clock, macros=self._macros, judge=self._judge, demo=demo, create=create
@@ -288,6 +293,82 @@ class Twin:
         window = Window(now - timedelta(hours=hours), now)
         live = self._live.setdefault(by, LiveKpis(self.kpis, by=by))
         return Lately(window, sequence, live.measure(self._database, window))
+
+    # --- alerts ------------------------------------------------------------------------------
+
+    def look_for_alerts(self) -> list[Alert]:
+        """Judge every figure that the site watches, now; the alerts that opened or closed by it."""
+        at, zone = self.clock.now(), hospital_zone(self.query)
+        return self._watch.look(self._database, at, zone, self._write_alerts)
+
+    def alerts(
+        self, state: State | None = None, *, kpi_id: str | None = None, limit: int = 100
+    ) -> list[Alert]:
+        """Alerts, the latest first; of one state, or about one KPI, where that is given."""
+        clause = "($kpi::VARCHAR IS NULL OR kpi = $kpi)"
+        rows = alert_rows(self._database, clause=clause, asked={"kpi": kpi_id})
+        found = [alert_of(row) for row in rows]
+        return [alert for alert in found if state in (None, alert.state)][:limit]
+
+    def alert(self, alert_id: str) -> Alert:
+        """One alert. Raises UsageError where there is none."""
+        return alert_of(one_alert(self._database, alert_id))
+
+    def acknowledge_alert(self, alert_id: str, by: str) -> Alert:
+        """Note that somebody knows of an alert; who does it again is not noted.
+
+        Raises UsageError where there is none.
+        """
+        self.alert(alert_id)
+        noted: Row = {"id": alert_id, "at": self.clock.now(), "by": by}
+        self._write_alerts([], [("acknowledged", noted)])
+        return self.alert(alert_id)
+
+    def untold_alerts(self) -> list[tuple[Alert, datetime | None]]:
+        """Alerts whose webhook does not know the latest of them, and how far it was told."""
+        clause = "(told_at IS NULL OR told_at < greatest(opened_at, acknowledged_at, closed_at))"
+        rows = alert_rows(self._database, clause=clause)
+        return [(alert_of(row), row["told_at"]) for row in reversed(rows)]  # type: ignore[misc]
+
+    def alert_told(self, alert_id: str, until: datetime) -> None:
+        """Note how far the webhook of an alert was told."""
+        self._write_alerts([], [("told", {"id": alert_id, "at": until})])
+
+    def replay_alerts(
+        self,
+        name: str,
+        start: Edge | None = None,
+        end: Edge | None = None,
+        *,
+        rule: AlertSettings | None = None,
+        every: timedelta = timedelta(hours=1),
+        as_known: bool = False,
+    ) -> list[Firing]:
+        """How often a rule would have fired over a window, had it looked `every`.
+
+        The rule is that of the settings, or one to be tried. Figures are as known now, or with
+        `as_known` as they were known at each instant. Raises UsageError for a rule that does not
+        exist.
+        """
+        rule = rule or alerting.rule_named(self.settings.alerts, name)
+        alerting.checked({name: rule}, self.kpis)
+        kpi, hours = self.kpis[rule.kpi], timedelta(hours=rule.hours)
+
+        def figures_at(at: datetime) -> dict[alerting.Place, float]:
+            known = at if as_known else None
+            rows = self.kpi(kpi.id, at - hours, at, grain="all", by=rule.by, known_at=known)
+            return alerting.values(rule, kpi, rows)
+
+        instants = list(alerting.stepped(*self.window(start, end), every))
+        return alerting.replayed(name, rule, figures_at, instants, hospital_zone(self.query))
+
+    def _write_alerts(self, opened: list[Row], changed: list[tuple[str, Row]]) -> None:
+        # Between two batches: only one transaction at a time may write.
+        with self._projector.pause:
+            write_alerts(self._database, opened, changed)
+
+    def _measured_whole(self, kpi_id: str, start: datetime, end: datetime, by: str) -> list[KpiRow]:
+        return self.kpi(kpi_id, start, end, grain="all", by=by)
 
     def window(self, start: Edge | None = None, end: Edge | None = None) -> Window:
         """The window that is meant, by default the last seven whole days of the hospital."""

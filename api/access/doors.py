@@ -51,6 +51,8 @@ _GET: tuple[Door, ...] = (
     Door("/v1/kpis/{kpi_id}", "hospital:read"),
     Door("/v1/kpis/{kpi_id}/chart", "hospital:read"),
     Door("/v1/kpis/{kpi_id}/rows", "patients:read", "search", identified=True),
+    Door("/v1/alerts", "hospital:read"),
+    Door("/v1/alerts/stream", "hospital:read"),
     # Patients, one row each.
     Door("/v1/encounters", "patients:read", "search", identified=True),
     Door("/v1/encounters/{encounter_id}", "patients:read", identified=True),
@@ -87,6 +89,7 @@ _POST: tuple[Door, ...] = (
     Door("/v1/census", "messages:write", "create"),
     Door("/v1/quarantine/{message_id}/replay", "messages:replay", "update", administrative=True),
     Door("/quarantine/{message_id}/replay", "messages:replay", "update", administrative=True),
+    Door("/v1/alerts/{alert_id}/acknowledge", "alerts:write", "update", administrative=True),
     Door("/fhir/{release}/_search", "fhir:read", "search", identified=True),
     Door("/fhir/{release}/{kind}/_search", "fhir:read", "search", identified=True),
     Door("/fhir/{release}", "fhir:write", "create"),

@@ -33,6 +33,7 @@ RECORDED: dict[str, Operation] = {
     "quarantine_replay": Operation("update", administrative=True),
     "outbound_show": Operation("read"),
     "outbound_retry": Operation("update", administrative=True),
+    "alerts_ack": Operation("update", administrative=True),
     "backup": Operation("execute", administrative=True),
     "rebuild": Operation("execute", administrative=True),
     "serve": Operation("execute", administrative=True),

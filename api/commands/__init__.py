@@ -30,6 +30,7 @@ COMMANDS = (
     "outbound",
     "fhir",
     "audit",
+    "alerts",
 )
 
 _FLAGS = {"db": "store.path", "mllp_port": "mllp.port", "http_port": "http.port"}

@@ -117,6 +117,7 @@ def kpi(
         rows_of=_rows_of(measured) if definition.behind else None,
         band=target_band(definition.direction),
         rules=RULES,
+        alerts=twin.alerts(kpi_id=kpi_id, limit=20),
         file_links=_file_links(measured),
     )
 

@@ -6,6 +6,7 @@ underscores. `load` returns the settings and, for every value that is not a defa
 came from.
 """
 
+from twin_core.settings.alerts import AlertSettings
 from twin_core.settings.audit import AuditSettings
 from twin_core.settings.deid import DeidSettings
 from twin_core.settings.facilities import FacilitySettings
@@ -26,6 +27,7 @@ from twin_core.settings.triggers import FieldPath, TriggerRule
 __all__ = [
     "MAIN_FEED",
     "PREFIX",
+    "AlertSettings",
     "AppointmentStatus",
     "AuditSettings",
     "AuthorizationSettings",

@@ -5,6 +5,7 @@ from itertools import combinations
 
 from pydantic import SecretStr, model_validator
 
+from twin_core.settings.alerts import AlertSettings
 from twin_core.settings.audit import AuditSettings
 from twin_core.settings.deid import DeidSettings
 from twin_core.settings.facilities import FacilitySettings
@@ -53,6 +54,7 @@ class Settings(Section):
     facilities: dict[str, FacilitySettings] = {}
     outbound: dict[str, OutboundSettings] = {}
     sources: dict[SourceName, SourceSettings] = {}
+    alerts: dict[str, AlertSettings] = {}
 
     def feed(self, name: str) -> FeedSettings:
         """The settings of a feed; one that is not configured has the defaults."""

@@ -22,7 +22,7 @@ from twin_core.store.messages import Filed
 from twin_core.store.projection import Projection
 from twin_core.store.subjects import subject_of
 
-KEPT = ("message", "raw", "message_finding", "message_field", "batch", "facility")
+KEPT = ("message", "raw", "message_finding", "message_field", "batch", "facility", "alert")
 Retranslate = Callable[[str, str, bytes, datetime], tuple[Event, ...] | None]
 """(format, feed, raw bytes, received at) to events, or None to keep the journalled ones."""
 

@@ -49,6 +49,9 @@ def copy_changes(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     with _attached(connection, path) as cursor:
         sequence = _number(cursor, "SELECT max(batch_no) FROM core.batch")
         have = _number(cursor, "SELECT max(batch_no) FROM replica.core.batch")
+        # Alerts change in place and are few.
+        cursor.execute("DELETE FROM replica.core.alert")
+        cursor.execute("INSERT INTO replica.core.alert FROM core.alert")
         if sequence > have:
             for entity in ENTITIES:
                 _copy_versions(cursor, f"{entity.name}_version", have)
