@@ -218,7 +218,13 @@ class Discharged(EncounterEvent, frozen=True, kw_only=True, tag=True):
 
 
 class ClassChanged(EncounterEvent, frozen=True, kw_only=True, tag=True):
-    """The encounter changed class (A06, A07), moving to `place` where it differs."""
+    """The encounter changed class (A06, A07), moving to `place` where it differs.
+
+    `prior_account` is the account that the encounter had until then (MRG-3), where the message
+    names the encounter by a number of its own; an EncounterContinued says so of the account.
+    """
+
+    prior_account: Identifier | None = None
 
 
 class LeaveStarted(EncounterEvent, frozen=True, kw_only=True, tag=True):
@@ -306,6 +312,15 @@ class EncounterRenumbered(EncounterEvent, frozen=True, kw_only=True, tag=True):
 
 class EncounterMoved(EncounterEvent, frozen=True, kw_only=True, tag=True):
     """A visit was moved to `account` and to the patient whose account that is (A45)."""
+
+
+class EncounterContinued(EncounterEvent, frozen=True, kw_only=True, tag=True):
+    """A visit of an account goes on under another number (A06, A07 with MRG-3).
+
+    `encounter` is the prior account; which visit of it goes on is the one open then.
+    """
+
+    successor: Identifier
 
 
 class MilestoneReached(EncounterEvent, frozen=True, kw_only=True, tag=True):
@@ -636,6 +651,7 @@ AnyEvent = (
     | EncountersMerged
     | EncounterRenumbered
     | EncounterMoved
+    | EncounterContinued
     | MilestoneReached
     | BedStatusChanged
     | AppointmentBooked

@@ -161,7 +161,9 @@ def _visited(reading: Reading, pv1: Segment) -> Place:
 
 def visit_named(reading: Reading, pid: Segment, pv1: Segment | None) -> Identifier | None:
     """The visit that an appointment is part of: PV1-19, else the account in PID-18."""
-    if pv1 is None or reading.message.code(pv1[2]) == NO_VISIT:
+    if pv1 is None:
+        return numbered(reading, pid[18], "AN")
+    if reading.message.code(pv1[2]) == NO_VISIT:
         return None
     return numbered(reading, pv1[19], "VN") or numbered(reading, pid[18], "AN")
 

@@ -727,6 +727,116 @@ def test_a_cancelled_discharge_that_names_the_account_is_of_the_visit_that_was_d
     )
 
 
+# --- a visit that goes on under another number ---------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["A06", "A07"])
+def test_a_change_of_class_with_another_account_and_number_goes_on_the_visit_before(told, event):
+    told(
+        f"""
+        event   | at          | id | account | account was | visit | bed     | admitted
+        A04     | 11-01 08:00 | P1 | A1      | -           | V1    | ED-1-1  | 11-01 08:00
+        {event} | 11-01 09:00 | P1 | A2      | A1          | V2    | ICU-1-A | -
+        A02     | 11-01 10:00 | P1 | A2      | -           | V2    | MED-7-1 | -
+        A03     | 11-01 11:00 | P1 | A2      | -           | V2    | MED-7-1 | -
+        """,
+        visits="visit | account | since | beds\n V1+V2 | A2 | 08:00 | ED-1 ICU-A MED-1",
+        findings=[],
+    )
+
+
+def test_a_visit_goes_on_more_than_once(told):
+    told(
+        """
+        event | at          | id | account | account was | visit | bed     | admitted
+        A04   | 11-01 08:00 | P1 | A1      | -           | V1    | ED-1-1  | 11-01 08:00
+        A06   | 11-01 09:00 | P1 | A2      | A1          | V2    | ICU-1-A | -
+        A02   | 11-01 10:00 | P1 | A2      | -           | -     | MED-7-1 | -
+        A07   | 11-01 11:00 | P1 | A3      | A2          | V3    | DAY-1-1 | -
+        A02   | 11-01 12:00 | P1 | A3      | -           | V3    | DAY-1-2 | -
+        """,
+        visits="visit | account | beds\n V1+V2+V3 | A3 | ED-1 ICU-A MED-1 DAY-1 DAY-2",
+        findings=[],
+    )
+
+
+def test_a_visit_that_only_its_account_names_goes_on_under_a_number(told):
+    told(
+        """
+        event | at          | id | account | account was | visit | bed     | admitted
+        A04   | 11-01 08:00 | P1 | A1      | -           | -     | ED-1-1  | 11-01 08:00
+        A06   | 11-01 09:00 | P1 | A2      | A1          | V2    | ICU-1-A | -
+        A02   | 11-01 10:00 | P1 | A2      | -           | V2    | MED-7-1 | -
+        """,
+        visits="visit | patient | account | beds\n A1+V2 | P1 | A2 | ED-1 ICU-A MED-1",
+    )
+
+
+def test_of_several_visits_of_the_prior_account_the_open_one_goes_on(told):
+    told(
+        """
+        event | at          | id | account | account was | visit | bed     | admitted
+        A01   | 11-01 06:00 | P1 | A1      | -           | V0    | SUR-1-1 | 11-01 06:00
+        A03   | 11-01 07:00 | P1 | A1      | -           | V0    | SUR-1-1 | -
+        A04   | 11-01 08:00 | P1 | A1      | -           | V1    | ED-1-1  | 11-01 08:00
+        A06   | 11-01 09:00 | P1 | A2      | A1          | V2    | ICU-1-A | -
+        """,
+        visits="""
+        visit | patient | account | beds
+        V0    | P1      | A1      | SUR-1
+        V1+V2 | P1      | A2      | ED-1 ICU-A
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("why", "row", "row2"),
+    [
+        ("of another patient", "A04 | 11-01 08:00 | P9 | A1 | - | V1 | ED-1-1 | -", ""),
+        (
+            "over by then",
+            "A04 | 11-01 07:00 | P1 | A1 | - | V1 | ED-1-1 | -",
+            "A03 | 11-01 08:00 | P1 | A1 | - | V1 | ED-1-1 | -",
+        ),
+        (
+            "begun by itself",
+            "A04 | 11-01 08:00 | P1 | A1 | - | V1 | ED-1-1 | -",
+            "A01 | 11-01 08:30 | P1 | A2 | - | V2 | ED-2-2 | 11-01 08:30",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_prior_account_stays_a_visit_of_its_own(told, why, row, row2):
+    told(
+        f"""
+        event | at          | id | account | account was | visit | bed     | admitted
+        {row}
+        {row2}
+        A06   | 11-01 09:00 | P1 | A2      | A1          | V2    | ICU-1-A | -
+        """,
+        visits=f"""
+        visit | patient                      | account
+        V1    | {"P9" if "another" in why else "P1"} | A1
+        V2    | P1                           | A2
+        """,
+    )
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_prior_account_of_two_open_visits_is_a_finding(twin, order):
+    site = Site(twin)
+    drawing = """
+        event | at          | id | account | account was | visit | bed     | admitted
+        A04   | 11-01 08:00 | P1 | A1      | -           | V1    | ED-1-1  | 11-01 08:00
+        A04   | 11-01 08:00 | P1 | A1      | -           | V3    | ED-1-2  | 11-01 08:00
+        A06   | 11-01 09:00 | P1 | A2      | A1          | V2    | ICU-1-A | -
+    """
+    site.hears(table(drawing), order)
+    names = site._names("encounter")
+    assert sorted(names.values()) == ["V1", "V2", "V3"]
+    rows = twin.query("SELECT subject FROM twin.finding WHERE kind = 'ambiguous_account'")
+    assert [names[r["subject"]] for r in rows if r["subject"] in names] == ["V2"]
+
+
 @pytest.mark.parametrize("kept", ["V1", "V2"])
 def test_merged_visits_began_when_the_first_of_them_did(told, kept):
     told(

@@ -6,25 +6,47 @@ each fold finds what it asks for: people and places first, then encounters, then
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
+from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 import duckdb
 
-from twin_core.events import DeviceStated, Event, Statement
+from twin_core.events import DeviceStated, EncounterContinued, Event, Statement
 from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
 from twin_core.store.facts import Fact
 from twin_core.store.fold.account import Accounts, fold_accounts
 from twin_core.store.fold.appointment import attending, fold_appointment
-from twin_core.store.fold.belonging import accounts_named, belonging, is_known
+from twin_core.store.fold.belonging import (
+    accounts_named,
+    belonging,
+    is_known,
+    prior_accounts,
+)
+from twin_core.store.fold.billed import COLUMNS, BilledVisit, row_of, visit_meant
 from twin_core.store.fold.by_account import NumberedVisit, Shared, is_of_account, share
+from twin_core.store.fold.cancels import OPENINGS
 from twin_core.store.fold.device import device_id_of, fold_census, fold_device, fold_directory
-from twin_core.store.fold.encounter import asks_for, encounter_id_of, fold_encounter
+from twin_core.store.fold.encounter import (
+    asks_for,
+    encounter_id_of,
+    fold_encounter,
+    number_row,
+)
 from twin_core.store.fold.locations import Path, fold_location, path_at, path_identifier
 from twin_core.store.fold.observation import fold_device_events, fold_results
 from twin_core.store.fold.patient import FoldedPeople, fold_people, unnamed
 from twin_core.store.fold.records import Key
-from twin_core.store.fold.rows import Account, EntityRow, Resolver, finding_row, plain_account
+from twin_core.store.fold.rows import (
+    Account,
+    EntityRow,
+    Note,
+    Resolver,
+    VisitNamed,
+    finding_row,
+    plain_account,
+)
 from twin_core.store.fold.series import MOST_FILLERS, names_too_many
 from twin_core.store.messages import Filed
 from twin_core.store.nodes import Nodes
@@ -45,10 +67,11 @@ from twin_core.store.subjects import (
     subject_of,
 )
 from twin_core.store.tables import BY_NAME, ENTITIES
-from twin_core.store.units import Unit, Units, owners_where, visits_of
+from twin_core.store.units import Unit, Units, billed_visits, owners_where, visits_of
 
 _ENCOUNTER_COLUMNS = tuple(column.name for column in BY_NAME["encounter"].columns)
 
+_KNOWN_AS = "encounter_identifier"
 _LOCATED = (("stay", ENCOUNTER), ("device", DEVICE), ("appointment_resource", APPOINTMENT))
 
 
@@ -80,6 +103,10 @@ class Folding:
         self._sighted: list[Identifier] = []
         self._shared: dict[int, Shared] = {}
         self._given: dict[int, list[Fact]] = {}
+        self._joined: dict[int, int] = {}
+        """Visits that go on another one, by owner, each with the one that it goes on."""
+        self._billed: dict[str, list[BilledVisit]] = {}
+        self._noted: dict[int, list[Note]] = defaultdict(list)
         self._unnaming: set[int] = set()
         """Nodes of placers' numbers that stand for too many orders to name any."""
 
@@ -109,7 +136,9 @@ class Folding:
         self._fold_places(filed)
         self._follow_renamed(named_before)
         self._bring_accounts_together()
+        told_before = self._visits_told()
         self._fold_encounters()
+        self._follow_accounts(told_before)
         self._fold_appointments()
         self._fold_devices(filed, devices_before)
         self._fold_others()
@@ -246,7 +275,11 @@ class Folding:
             unit = self.units.get(owner)
             unit.accounts = fold_accounts(unit.facts, self.nodes.identifiers(owner))
             self._replace(unit, unit.accounts.rows)
-            ids |= {plain_account(i).account_id for i in self.nodes.identifiers(owner)}
+            numbers = self.nodes.identifiers(owner)
+            ids |= {plain_account(i).account_id for i in numbers}
+            known = [(ENCOUNTER, i) for i in numbers if i.key in self.nodes.account_visits]
+            self.nodes.learn(known)
+            self._refold(ENCOUNTER, [self.nodes.number(*one) for one in known])
         if ids:
             self._refold(ENCOUNTER, owners_where(self._connection, "encounter", "account_id", ids))
 
@@ -330,35 +363,55 @@ class Folding:
             self._replace(unit, self._encounter_rows(unit, resolver))
 
     def _encounter_rows(self, unit: Unit, resolver: Resolver) -> list[EntityRow]:
+        if unit.owner in self._joined:
+            return []
         identifiers = self.nodes.identifiers(unit.owner)
-        facts: Sequence[Fact] = unit.standing()
+        facts = self._facts_of(unit)
+        later = [owner for owner in self._joined if self._goes_on(owner) == unit.owner]
+        if later:
+            followed = (self._facts_of(self.units.get(owner)) for owner in later)
+            facts = sorted([*facts, *chain.from_iterable(followed)], key=lambda fact: fact.order)
+        rows = fold_encounter(facts, identifiers, resolver, self._precedence)
+        if not rows:
+            return rows
+        encounter_id = encounter_id_of(identifiers)
+        for owner in (unit.owner, *later):
+            known_at = facts[-1].recorded_at
+            notes = self._noted.get(owner, ())
+            rows += [finding_row(note, encounter_id, known_at) for note in notes]
+        for number in chain.from_iterable(self.nodes.identifiers(owner) for owner in later):
+            rows.append(number_row(encounter_id, number))
+        return rows
+
+    def _facts_of(self, unit: Unit) -> Sequence[Fact]:
+        """A visit's own facts, with those that name only its account."""
         shared = self._shared.get(unit.owner)
         if shared is not None:
-            facts = shared.kept
-        elif unit.owner in self._given:
-            facts = sorted([*facts, *self._given[unit.owner]], key=lambda fact: fact.order)
-        rows = fold_encounter(facts, identifiers, resolver, self._precedence)
-        if shared is not None and rows:
-            encounter_id = encounter_id_of(identifiers)
-            known_at = facts[-1].recorded_at
-            rows += [finding_row(note, encounter_id, known_at) for note in shared.notes]
-        return rows
+            return shared.kept
+        if unit.owner in self._given:
+            return sorted([*unit.standing(), *self._given[unit.owner]], key=lambda fact: fact.order)
+        return unit.standing()
 
     def _bring_accounts_together(self) -> None:
         """Share the facts that name only an account among the visits of it that have numbers."""
-        self._shared, self._given = {}, {}
+        self._shared, self._given, self._joined, self._billed = {}, {}, {}, {}
+        self._noted = defaultdict(list)
         if not self.nodes.account_visits:
             return
         named = self._account_visits_touched()
         if not named:
             return
-        self.nodes.learn([(ENCOUNTER, account) for account in named])
-        owners = {self.nodes.family(self.nodes.number(ENCOUNTER, one)) for one in named}
-        self._dirty[ENCOUNTER] |= owners
         resolver = self._resolver()
-        ids = {self._account(account).account_id for account in named}
-        patients = self._patients_of(self.units.fetch(ENCOUNTER, owners), resolver)
-        self._refold(ENCOUNTER, visits_of(self._connection, ids, patients))
+        owners: set[int] = set()
+        fresh, folded = named, -1
+        while fresh and len(self._dirty[ENCOUNTER]) > folded:
+            folded = len(self._dirty[ENCOUNTER])
+            found = self._visits_of_accounts(fresh, resolver)
+            self._continuations(found)
+            owners |= found
+            if len(self._dirty[ENCOUNTER]) > folded:
+                fresh = self._account_visits_touched() - named
+                named |= fresh
         units = self.units.fetch(ENCOUNTER, self._dirty[ENCOUNTER])
         self._fetch_asked(units)
         visits = self._numbered_visits(units, named, resolver)
@@ -366,16 +419,69 @@ class Folding:
             if unit.owner in owners and unit.standing() and is_of_account(unit.standing()):
                 _, account = belonging(unit.standing(), self._account)
                 billed = visits.get(account.account_id, []) if account else []
-                shared = share(unit.standing(), billed, self._whose(resolver))
+                shared = share(unit.standing(), billed, self._whose(resolver), unit.owner)
                 self._shared[unit.owner] = shared
+                self._noted[unit.owner] += shared.notes
+                for note in shared.unsure:
+                    self._noted[self._later(note.fact)].append(note)
                 for owner, facts in shared.given.items():
                     self._given.setdefault(owner, []).extend(facts)
+        self._join()
+
+    def _visits_of_accounts(self, named: set[Identifier], resolver: Resolver) -> set[int]:
+        """Owners of the visits that only an account names; all visits of it are folded anew."""
+        self.nodes.learn([(ENCOUNTER, account) for account in named])
+        owners = {self.nodes.family(self.nodes.number(ENCOUNTER, one)) for one in named}
+        self._dirty[ENCOUNTER] |= owners
+        ids = {self._account(account).account_id for account in named}
+        patients = self._patients_of(self.units.fetch(ENCOUNTER, owners), resolver)
+        self._refold(ENCOUNTER, visits_of(self._connection, ids, patients))
+        return owners
+
+    def _continuations(self, owners: Iterable[int]) -> None:
+        """Fold visits anew that go on under another number, and what those numbers name."""
+        numbers = {
+            fact.event.successor
+            for unit in self.units.fetch(ENCOUNTER, owners)
+            for fact in unit.standing()
+            if isinstance(fact.event, EncounterContinued)
+        }
+        if not numbers:
+            return
+        self.nodes.learn([(ENCOUNTER, number) for number in numbers])
+        self._refold(ENCOUNTER, [self.nodes.number(ENCOUNTER, number) for number in numbers])
+        values = {number.value for number in numbers}
+        holders = owners_where(self._connection, "encounter_identifier", "value", values)
+        self._refold(ENCOUNTER, holders)
+
+    def _join(self) -> None:
+        """Let visits that go on another one be that one, unless they had begun by themselves."""
+        told = [one for shared in self._shared.values() for one in shared.continued]
+        for owner, fact in sorted(told, key=lambda one: one[1].order):
+            later = self._later(fact)
+            facts = self.units.get(later).standing()
+            begun = any(isinstance(f.event, OPENINGS) and f.order < fact.order for f in facts)
+            if not begun and later not in self._joined and self._goes_on(owner) != later:
+                self._joined[later] = owner
+
+    def _later(self, fact: Fact | None) -> int:
+        """The owner of the visit under whose number another one goes on, as a fact says."""
+        event = fact.event if fact is not None else None
+        assert isinstance(event, EncounterContinued)  # noqa: S101  (narrows the type)
+        return self.nodes.family(self.nodes.number(ENCOUNTER, event.successor))
+
+    def _goes_on(self, owner: int) -> int:
+        """The visit that a visit is part of since it got another number; else itself."""
+        while owner in self._joined:
+            owner = self._joined[owner]
+        return owner
 
     def _account_visits_touched(self) -> set[Identifier]:
         # Accounts of what this batch changes by which any message names a visit, under each number.
         found: set[Identifier] = set()
         for unit in self.units.fetch(ENCOUNTER, self._dirty[ENCOUNTER]):
             found.update(accounts_named(unit.standing()))
+            found.update(prior_accounts(unit.standing()))
             found.update(i for i in self.nodes.identifiers(unit.owner) if i.type == "AN")
         known = [account for account in found if account.key in self.nodes.accounts]
         self.nodes.learn([(ACCOUNT, account) for account in known])
@@ -423,6 +529,58 @@ class Folding:
                     visit = NumberedVisit(unit.owner, told["patient_id"], *period)
                     found[account.account_id].append(visit)
         return found
+
+    def _visits_told(self) -> dict[int, BilledVisit | None]:
+        """The visits that are about to be folded, as their rows tell them until now."""
+        if not self.nodes.account_visits:
+            return {}
+        units = self.units.fetch(ENCOUNTER, self._dirty[ENCOUNTER])
+        return {unit.owner: self._told(unit) for unit in units}
+
+    def _told(self, unit: Unit) -> BilledVisit | None:
+        cells = row_of(unit.rows)
+        if cells is None:
+            return None
+        told: dict[str, Any] = dict(zip(_ENCOUNTER_COLUMNS, cells, strict=True))
+        return BilledVisit(unit.owner, *(told[name] for name in COLUMNS))
+
+    def _follow_accounts(self, before: dict[int, BilledVisit | None]) -> None:
+        """Fold results and appointments anew whose account may mean another visit now."""
+        changed = [
+            (unit, told, now)
+            for unit in self.units.fetch(ENCOUNTER, before)
+            for told, now in [(before[unit.owner], self._told(unit))]
+            if told != now
+        ]
+        units = {unit.owner: unit for unit, _, _ in changed}
+        units |= {owner: self.units.get(owner) for owner in self._joined}
+        numbers: set[Identifier] = set()
+        for unit in units.values():
+            numbers.update(accounts_named(unit.standing()), prior_accounts(unit.standing()))
+        for owner in self._dirty[ACCOUNT]:
+            numbers.update(self.nodes.identifiers(owner))
+        named = {number for number in numbers if number.key in self.nodes.account_visits}
+        if not named:
+            return
+        self.nodes.learn([(ACCOUNT, i) for i in named if i.key in self.nodes.accounts])
+        visits = {told for _, *both in changed for told in both if told is not None}
+        ids = {self._account(number).account_id for number in named}
+        ids |= {visit.account_id for visit in visits if visit.account_id is not None}
+        visits.update(billed_visits(self._connection, ids))
+        own = {self._encounter_named(number) for number in named}
+        several = {visit.encounter_id for visit in visits} | own
+        if several == own:
+            return  # nothing but accounts ever named these visits
+        self._refold_reports("encounter_id", several)
+        known_as = {i for owner in units for i in self.nodes.identifiers(owner)}
+        values = {number.value for number in named | known_as}
+        appointments = owners_where(self._connection, "appointment_patient", "visit_number", values)
+        self._refold(APPOINTMENT, appointments)
+
+    def _encounter_named(self, number: Identifier) -> str:
+        self.nodes.learn([(ENCOUNTER, number)])
+        family = self.nodes.family(self.nodes.number(ENCOUNTER, number))
+        return encounter_id_of(self.nodes.identifiers(family))
 
     def _fold_appointments(self) -> None:
         units = self.units.fetch(APPOINTMENT, self._dirty[APPOINTMENT])
@@ -491,6 +649,7 @@ class Folding:
             self._location,
             self._device,
             self._account,
+            self._visit_of_account,
         )
 
     def _patient(self, identifiers: Sequence[Identifier]) -> tuple[str | None, bool]:
@@ -502,8 +661,68 @@ class Folding:
 
     def _encounter(self, identifier: Identifier) -> tuple[str, bool]:
         owner = self.nodes.family(self.nodes.number(ENCOUNTER, identifier))
-        described = is_known(self.units.fetch(ENCOUNTER, (owner,))[0].standing())
-        return encounter_id_of(self.nodes.identifiers(owner)), described
+        (unit,) = self.units.fetch(ENCOUNTER, (owner,))
+        if self.nodes.account_visits and not unit.rows:
+            unit = self._what_goes_on(unit)
+        described = is_known(unit.standing())
+        return encounter_id_of(self.nodes.identifiers(unit.owner)), described
+
+    def _what_goes_on(self, unit: Unit) -> Unit:
+        """The visit that goes on under the number of a unit without rows of its own."""
+        if unit.owner in self._dirty[ENCOUNTER]:
+            return self.units.fetch(ENCOUNTER, (self._goes_on(unit.owner),))[0]
+        if not is_known(unit.standing()):
+            return unit
+        numbers = self.nodes.identifiers(unit.owner)
+        values = [number.value for number in numbers]
+        for owner in owners_where(self._connection, "encounter_identifier", "value", values):
+            self._recall(ENCOUNTER, {owner})
+            holder = self.units.get(self.nodes.family(owner))
+            known_as = {cells[1:3] for (entity, cells), _ in holder.rows if entity == _KNOWN_AS}
+            if any(number.key in known_as for number in numbers):
+                return holder
+        return unit
+
+    def _visit_of_account(
+        self, named: Identifier, patient_id: str | None, at: datetime | None
+    ) -> VisitNamed:
+        account_id = self._account(named).account_id
+        if account_id not in self._billed:
+            self._learn_billed([named])
+        visits = {visit.owner: visit for visit in self._billed[account_id]}
+        number = self.nodes.family(self.nodes.number(ENCOUNTER, named))
+        for fact in self.units.fetch(ENCOUNTER, (number,))[0].facts:
+            if isinstance(fact.event, EncounterContinued):
+                self.nodes.learn([(ENCOUNTER, fact.event.successor)])
+                (unit,) = self.units.fetch(ENCOUNTER, (self._later(fact),))
+                held = unit if unit.rows else self._what_goes_on(unit)
+                told = self._told(held)
+                if told is not None and held is not unit:
+                    visits[held.owner] = told
+        visit, ambiguous = visit_meant(list(visits.values()), patient_id, at)
+        if visit is not None:
+            return VisitNamed(visit.encounter_id, True)
+        return VisitNamed(*self._encounter(named), ambiguous)
+
+    def _learn_billed(self, named: Iterable[Identifier]) -> None:
+        """Look up the visits of accounts, as they are after this batch."""
+        ids = {self._account(number).account_id for number in named} - self._billed.keys()
+        if not ids:
+            return
+        self._billed.update({account_id: [] for account_id in ids})
+        visits = {
+            visit.owner: visit
+            for visit in billed_visits(self._connection, ids)
+            if self.nodes.family(visit.owner) == visit.owner
+        }
+        for owner in self._dirty[ENCOUNTER]:
+            told = self._told(self.units.fetch(ENCOUNTER, (owner,))[0])
+            visits.pop(owner, None)
+            if told is not None:
+                visits[owner] = told
+        for visit in visits.values():
+            if visit.account_id in self._billed:
+                self._billed[visit.account_id].append(visit)
 
     def _location(self, reference: Identifier) -> tuple[str, bool]:
         resolved = self.places.hierarchy.resolve(reference)
@@ -562,6 +781,11 @@ class Folding:
             self.nodes.learn([(kind, identifier) for identifier in identifiers])
             numbers = [self.nodes.number(kind, identifier) for identifier in identifiers]
             self.units.fetch(kind, {self.nodes.family(number) for number in numbers})
+        by_account = [i for i in asked.get(ENCOUNTER, ()) if i.type == "AN"]
+        if by_account:
+            known = [(ACCOUNT, i) for i in by_account if i.key in self.nodes.accounts]
+            self.nodes.learn(known)
+            self._learn_billed(by_account)
 
     def _whose_accounts(self, unit: Unit) -> set[Identifier]:
         # To whom the accounts that an encounter's messages name were moved.

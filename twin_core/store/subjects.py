@@ -19,6 +19,7 @@ from twin_core.events import (
     DeviceEventReported,
     DeviceStated,
     DirectoryStated,
+    EncounterContinued,
     EncounterEvent,
     EncounterStated,
     Event,
@@ -106,6 +107,11 @@ def _visit(event: EncounterEvent) -> Subject:
     places = tuple(p for p in (path_of(event.place), other) if p)
     asked = ((PATIENT, event.patient[0]),) if event.patient else ()
     return Subject(ENCOUNTER, event.encounter, asked, places)
+
+
+def _continued(event: EncounterContinued) -> Subject:
+    filed = _visit(event)
+    return filed._replace(asked=(*filed.asked, (ENCOUNTER, event.successor)))
 
 
 def _stated_visit(event: EncounterStated) -> Subject:
@@ -205,6 +211,7 @@ _FILING: dict[type, Callable[[Any], Subject]] = {
     AccountMoved: _moved_account,
     **dict.fromkeys(EncounterEvent.__subclasses__(), _visit),
     **dict.fromkeys(AppointmentEvent.__subclasses__(), _appointment),
+    EncounterContinued: _continued,
     EncounterStated: _stated_visit,
     BedStatusChanged: _bed,
     LocationStated: _location,

@@ -15,6 +15,7 @@ import pyarrow as pa
 from twin_core.events import AnyEvent, Event, Withdrawn
 from twin_core.store.facts import Fact, natural, order_of
 from twin_core.store.fold.account import Accounts
+from twin_core.store.fold.billed import COLUMNS, BilledVisit
 from twin_core.store.fold.rows import EntityRow
 from twin_core.store.fold.withdrawn import STANDING, standing
 from twin_core.store.nodes import Nodes
@@ -207,6 +208,19 @@ def visits_of(
         {"accounts": sorted(account_ids), "patients": sorted(patient_ids)},
     ).fetchall()
     return [owner for (owner,) in found]
+
+
+def billed_visits(
+    connection: duckdb.DuckDBPyConnection, account_ids: Iterable[str]
+) -> list[BilledVisit]:
+    """The present encounters that belong to one of the accounts, as of the last batch."""
+    columns = ", ".join(COLUMNS)
+    found = connection.execute(
+        f"SELECT owner, {columns} FROM core.encounter_version WHERE known_to = 'infinity'"
+        " AND account_id IN (SELECT unnest($accounts::VARCHAR[]))",
+        {"accounts": sorted(account_ids)},
+    ).fetchall()
+    return [BilledVisit(*row) for row in found]
 
 
 def latest_location_facts(connection: duckdb.DuckDBPyConnection) -> list[Fact]:

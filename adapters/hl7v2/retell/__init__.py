@@ -9,6 +9,8 @@ is left out without a word.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from adapters.hl7v2.charsets import CODECS
 from adapters.hl7v2.encode import SEGMENT_END, Segment
 from adapters.hl7v2.retell import identities, segments
@@ -17,6 +19,8 @@ from adapters.hl7v2.retell.tables import RESTATED, TRIGGERS, kind_of, refuse_unt
 from adapters.hl7v2.retell.words import Dialect, Said, Untellable
 from twin_core.events import (
     BedStatusChanged,
+    ClassChanged,
+    EncounterContinued,
     EncounterEvent,
     Event,
     EventCancelled,
@@ -31,6 +35,7 @@ def retell(said: Said, dialect: Dialect, control_id: str) -> bytes:
 
     Raises Untellable where HL7 v2, this module or the character set cannot say it.
     """
+    said = _without_continuations(said)
     for event in said.events:
         refuse_untold(event)
     described = tuple(e for e in said.events if isinstance(e, PatientDescribed))
@@ -41,6 +46,16 @@ def retell(said: Said, dialect: Dialect, control_id: str) -> bytes:
         raw = _written(said, described, rest, identities.plain(dialect), control_id)
         identities.refuse_another_reading(raw, said)
     return _written(said, described, rest, dialect, control_id)
+
+
+def _without_continuations(said: Said) -> Said:
+    """The same without what a change of class says by its prior account (MRG-3)."""
+    continued = [event for event in said.events if isinstance(event, EncounterContinued)]
+    prior = [(e.prior_account,) for e in said.events if isinstance(e, ClassChanged)]
+    if not continued or [event.encounter for event in continued] != prior:
+        return said
+    rest = tuple(event for event in said.events if event not in continued)
+    return msgspec.structs.replace(said, events=rest)
 
 
 def _written(
@@ -129,8 +144,11 @@ def _patient_and_visit(
     if not by_account:
         pv1.put(19, cx(named, dialect))
     mrg = []
-    if prior:
+    account = event.prior_account if isinstance(event, ClassChanged) else None
+    if prior or account is not None:
         mrg = [Segment("MRG").put(1, cx(who.patient[0], dialect))]
+    if account is not None:
+        mrg[0].put(3, cx(account, dialect))
     for identifier in prior:
         field = 3 if by_account and identifier.type == "AN" else 5
         mrg[0].put(field, cx(identifier, dialect))

@@ -181,13 +181,14 @@ TOLD_FIELDS: dict[type[msgspec.Struct], frozenset[str]] = {
     BedStatusChanged: frozenset({"occurred_at", "place", "operational_status"}),
     **dict.fromkeys(
         (
-            *(Admitted, Registered, Discharged, ClassChanged, LeaveEnded, EncounterUpdated),
+            *(Admitted, Registered, Discharged, LeaveEnded, EncounterUpdated),
             *(AttendingChanged, ConsultantsChanged, VisitPurged),
         ),
         _OF_A_VISIT,
     ),
     **dict.fromkeys((Planned, AdmissionPending, DischargePending), _OF_A_VISIT | {"expected_at"}),
     TransferPending: _OF_A_VISIT | {"expected_at", "destination"},
+    ClassChanged: _OF_A_VISIT | {"prior_account"},
     LeaveStarted: _OF_A_VISIT | {"expected_return_at"},
     **dict.fromkeys((Departed, Arrived), _OF_A_VISIT | {"destination", "temporary"}),
     Transferred: _OF_A_VISIT | {"origin", "swapped"},

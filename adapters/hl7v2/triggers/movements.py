@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from adapters.hl7v2.fields import Reading, Segment, person
 from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, content_fault
+from adapters.hl7v2.triggers.identities import ACCOUNT, VISIT, IdentitySet
 from adapters.hl7v2.triggers.reading import (
     Events,
     Translator,
@@ -15,11 +16,12 @@ from adapters.hl7v2.triggers.reading import (
     patient_and_any_visit,
     patient_and_visit,
 )
-from adapters.hl7v2.visits import ADMITTED, DISCHARGED, VisitFacts, numbered, visit_facts
+from adapters.hl7v2.visits import ADMITTED, DISCHARGED, VisitFacts, visit_facts
 from twin_core.events import (
     Admitted,
     ClassChanged,
     Discharged,
+    EncounterContinued,
     EncounterUpdated,
     Event,
     Registered,
@@ -101,23 +103,44 @@ def _transfer(reading: Reading, facts: VisitFacts, pv1: Segment, *, swapped: boo
 
 
 def _class_changed(reading: Reading, usual_class: str) -> Events:
-    """A06 or A07, with the prior visit or account number (MRG-5, MRG-3) as a second identifier."""
+    """A06 or A07, with the prior visit or account number (MRG-5, MRG-3) as a second identifier.
+
+    A prior account beside a PV1-19 says that the visit which is open under it goes on.
+    """
     patient, facts = patient_and_visit(reading)
     if facts is None:
         return (patient,)
     if facts["visit"].class_ is UNSET:
         facts["visit"] = replace(facts["visit"], class_=usual_class)
+    visit, account = _prior(reading)
+    named = facts["encounter"][0]
+    by_account = named == facts["account"]
+    # MRG-3 is an account: it names the visit itself only where accounts do (no PV1-19).
+    if visit is None and by_account:
+        visit = account
+    if visit is not None and visit.key != named.key:
+        facts["encounter"] = (*facts["encounter"], visit)
+    if visit is not None or account is None or account == facts["account"]:
+        return (patient, ClassChanged(**facts))
+    changed = ClassChanged(**facts, prior_account=account)
+    continued = EncounterContinued(
+        occurred_at=changed.occurred_at,
+        entered_at=changed.entered_at,
+        encounter=(account,),
+        patient=changed.patient,
+        account=account,
+        successor=named,
+    )
+    return (patient, changed, continued)
+
+
+def _prior(reading: Reading) -> tuple[Identifier | None, Identifier | None]:
+    """The prior visit (MRG-5) and the prior account (MRG-3) of a visit, as far as they are told."""
     mrg = reading.message.segment("MRG")
-    prior: Identifier | None = None
-    if mrg is not None:
-        # MRG-3 is an account: it names the visit only where accounts do (no PV1-19).
-        by_account = numbered(reading, (reading.pv1() or [])[19], "VN") is None
-        prior = numbered(reading, mrg[5], "VN") or (
-            numbered(reading, mrg[3], "AN") if by_account else None
-        )
-    if prior is not None and prior.key != facts["encounter"][0].key:
-        facts["encounter"] = (*facts["encounter"], prior)
-    return (patient, ClassChanged(**facts))
+    if mrg is None:
+        return None, None
+    one = IdentitySet(1, reading.pid(), mrg, reading.pv1(), reading)
+    return next(iter(one.prior(VISIT)), None), next(iter(one.prior(ACCOUNT)), None)
 
 
 TRANSLATORS: dict[str, Translator] = {

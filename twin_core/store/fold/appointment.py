@@ -96,6 +96,8 @@ class Appointment:
         self.booked_at: datetime | None = None
         self.ended_at: datetime | None = None
         self.end_reason: object = None
+        self.attended: Fact | None = None
+        """What named the patients."""
         self.filler: Identifier | None = None
         self.notes: list[Note] = []
 
@@ -103,7 +105,7 @@ class Appointment:
         """Take in the next event."""
         self._compare(fact, event)
         if event.patients:
-            self.patients = event.patients
+            self.patients, self.attended = event.patients, fact
         if self.booked_at is None and isinstance(event, AppointmentBooked):
             self.booked_at = event.occurred_at
         for name in _LASTING:
@@ -176,8 +178,8 @@ def fold_appointment(
         if isinstance(fact.event, AppointmentEvent):
             appointment.hear(fact, fact.event)
     appointment_id = appointment_id_of(identifiers)
-    patients = list(_patients(appointment, resolver))
     starts_at, ends_at, minutes = _period(appointment)
+    patients = list(_patients(appointment, resolver, starts_at))
     live = _live(appointment)
     located = next((r.place for r in live if r.place), appointment.place)
     place = _located(located, resolver)
@@ -319,7 +321,7 @@ def _after(at: datetime, minutes: float) -> datetime | None:
 
 
 def _patients(
-    appointment: Appointment, resolver: Resolver
+    appointment: Appointment, resolver: Resolver, starts_at: datetime | None
 ) -> Iterator[tuple[str | None, str | None, str | None, str | None]]:
     for one in appointment.patients:
         patient_id, _ = resolver.patient(one.patient)
@@ -327,7 +329,10 @@ def _patients(
         if visit is None:
             yield patient_id, None, None, None
             continue
-        encounter_id, described = resolver.encounter(visit)
+        encounter_id, described, ambiguous = resolver.visit(visit, patient_id, starts_at)
+        if ambiguous:
+            detail = "several visits of the account that it names may be meant"
+            appointment.notes.append(Note("ambiguous_account", appointment.attended, detail))
         yield patient_id, encounter_id if described else None, visit.system, visit.value
 
 

@@ -6,13 +6,19 @@ to it at that instant, whenever those visits' messages arrive.
 
 from collections.abc import Callable, Sequence
 
-from twin_core.events import EncounterMoved, EncounterRenumbered, EncountersMerged
+from twin_core.events import (
+    ClassChanged,
+    EncounterContinued,
+    EncounterMoved,
+    EncounterRenumbered,
+    EncountersMerged,
+)
 from twin_core.identifiers import Identifier
 from twin_core.store.facts import Fact
 from twin_core.store.fold.records import Key
 from twin_core.store.fold.rows import Account
 
-NAMING_ONLY = (EncountersMerged, EncounterRenumbered, EncounterMoved)
+NAMING_ONLY = (EncountersMerged, EncounterRenumbered, EncounterMoved, EncounterContinued)
 """Events that say how a visit is named and whose it is; by themselves they make no visit known."""
 
 
@@ -39,6 +45,12 @@ def accounts_named(facts: Sequence[Fact]) -> dict[Identifier, None]:
             named.pop(account, None)
             named[account] = None
     return named
+
+
+def prior_accounts(facts: Sequence[Fact]) -> list[Identifier]:
+    """The accounts that an encounter had before it got its number (A06, A07)."""
+    told = [fact.event for fact in facts if isinstance(fact.event, ClassChanged)]
+    return [event.prior_account for event in told if event.prior_account is not None]
 
 
 def belonging(

@@ -6,7 +6,7 @@ own, where one fits; of several, about the one that is open at its time, and a c
 (A13) about the one that had been discharged.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from twin_core.events import (
     Admitted,
     Cancelled,
     Discharged,
+    EncounterContinued,
     EncounterEvent,
     Event,
     EventCancelled,
@@ -50,6 +51,10 @@ class Shared(NamedTuple):
     given: dict[int, list[Fact]]
     kept: list[Fact]
     notes: list[Note]
+    continued: list[tuple[int, Fact]]
+    """Owners of visits that went on under another number, each with the fact that says so."""
+    unsure: list[Note]
+    """Of facts that say so where several visits may be meant."""
 
 
 def names_only_account(event: Event) -> bool:
@@ -66,18 +71,24 @@ def share(
     facts: Sequence[Fact],
     visits: Sequence[NumberedVisit],
     whose: Callable[[Event], str | None],
+    own: int = 0,
 ) -> Shared:
     """Facts in order that name only an account, each given to the visit of its patient that fits.
 
-    A beginning after a visit had ended begins another one, which keeps what follows.
+    A beginning after a visit had ended begins another one, which keeps what follows. `own` is the
+    owner of the visit that only the account names.
     """
-    shared = Shared({}, [], [])
+    shared = Shared({}, [], [], [], [])
     known = {visit.owner: visit for visit in visits}
     ends = [(whose(f.event), f.event.occurred_at) for f in facts if _ends(f.event)]
     apart: set[str | None] = set()
     for fact in facts:
         patient_id = whose(fact.event)
         at = fact.event.occurred_at
+        if isinstance(fact.event, EncounterContinued):
+            _continue(shared, fact, [v for v in known.values() if v.patient_id == patient_id], own)
+            shared.kept.append(fact)
+            continue
         over = [end for who, end in ends if who == patient_id and at <= end]
         fitting = [
             visit
@@ -102,6 +113,25 @@ def share(
         elif _cancels_end(fact.event):
             known[visit.owner] = visit._replace(to_at=None)
     return shared
+
+
+def _continue(shared: Shared, fact: Fact, visits: Sequence[NumberedVisit], own: int) -> None:
+    """Find the visit that goes on under another number: the one that is open then."""
+    at = fact.event.occurred_at
+    going_on = [visit.owner for visit in visits if visit.is_open(at)]
+    patient = getattr(fact.event, "patient", ())
+    if _is_under_way(kept for kept in shared.kept if getattr(kept.event, "patient", ()) == patient):
+        going_on.append(own)
+    if len(going_on) == 1:
+        shared.continued.append((going_on[0], fact))
+    elif going_on:
+        detail = "several visits of the prior account may go on under the new number"
+        shared.unsure.append(Note("ambiguous_account", fact, detail))
+
+
+def _is_under_way(facts: Iterable[Fact]) -> bool:
+    known = [fact.event for fact in facts if not isinstance(fact.event, NAMING_ONLY)]
+    return bool(known) and not _ends(known[-1])
 
 
 def _meant(visits: Sequence[NumberedVisit], event: Event) -> list[NumberedVisit]:

@@ -118,7 +118,7 @@ def fold_encounter(
     if isinstance(consulting, tuple):
         rows += [("encounter_consultant", (encounter_id, doctor)) for doctor in consulting]
     for i in sorted(identifiers, key=lambda i: (i.system, i.value)):
-        rows.append(("encounter_identifier", (encounter_id, i.system, i.value, text(i.type))))
+        rows.append(number_row(encounter_id, i))
     rows += [finding_row(note, encounter_id, facts[-1].recorded_at) for note in notes]
     return list(dict.fromkeys(rows)) if statements or notes else rows
 
@@ -127,6 +127,12 @@ def encounter_id_of(identifiers: Sequence[Identifier]) -> str:
     """The stable id of an encounter known by these identifiers."""
     named = canonical(identifiers)
     return content_id("e", named.system, named.value)
+
+
+def number_row(encounter_id: str, number: Identifier) -> EntityRow:
+    """A number by which an encounter is known."""
+    cells = (encounter_id, number.system, number.value, text(number.type))
+    return ("encounter_identifier", cells)
 
 
 def asks_for(facts: Sequence[Fact]) -> tuple[set[Identifier], set[Identifier]]:

@@ -46,7 +46,8 @@ def fold_results(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
                 guessed.append((fact, held))
     asked = _Asked(resolver)
     rows = [_row(result, asked) for series in found.all for result in series.results]
-    return rows + list(dict.fromkeys(_guess(fact, result, asked) for fact, result in guessed))
+    rows += list(dict.fromkeys(_guess(fact, result, asked) for fact, result in guessed))
+    return rows + [_several(facts, *one) for one in asked.ambiguous.items()]
 
 
 class _Asked:
@@ -56,6 +57,8 @@ class _Asked:
         self._resolver = resolver
         self._devices: dict[Identifier, str] = {}
         self._encounters: dict[Identifier, str] = {}
+        self.ambiguous: dict[Identifier, str] = {}
+        """Accounts by which visits are named of which several may be meant."""
         self._stamps: dict[datetime, str] = {}
 
     def device(self, identifier: Identifier | None) -> str | None:
@@ -66,9 +69,16 @@ class _Asked:
             found = self._devices[identifier] = self._resolver.device(identifier)
         return found
 
-    def encounter(self, identifier: Identifier | None) -> str | None:
+    def encounter(
+        self, identifier: Identifier | None, patient_id: str | None, at: datetime
+    ) -> str | None:
         if identifier is None:
             return None
+        if identifier.type == "AN":
+            visit = self._resolver.visit(identifier, patient_id, at)
+            if visit.ambiguous:
+                self.ambiguous[identifier] = visit.encounter_id
+            return visit.encounter_id
         found = self._encounters.get(identifier)
         if found is None:
             found = self._encounters[identifier] = self._resolver.encounter(identifier)[0]
@@ -119,6 +129,13 @@ def _guess(fact: Fact, result: Result, asked: _Asked) -> EntityRow:
     return finding_row(note, _observation_id(result, asked), fact.recorded_at)
 
 
+def _several(facts: Sequence[Fact], account: Identifier, encounter_id: str) -> EntityRow:
+    first = next(fact for fact in facts if getattr(fact.event, "encounter", None) == account)
+    detail = "several visits of the account that results name may be meant"
+    note = Note("ambiguous_account", first, detail)
+    return finding_row(note, encounter_id, first.recorded_at)
+
+
 def _row(result: Result, asked: _Asked) -> EntityRow:
     report, latest, valued = result.report, result.latest, result.valued
     filler, placer = result.filler, result.placer
@@ -127,7 +144,7 @@ def _row(result: Result, asked: _Asked) -> EntityRow:
         (
             _observation_id(result, asked),
             result.whose,
-            asked.encounter(result.encounter),
+            asked.encounter(result.encounter, result.whose, result.effective_at),
             asked.device(valued.device or report.device),
             latest.system,
             latest.code,
@@ -182,14 +199,16 @@ def _device_events(facts: Sequence[Fact]) -> Iterator[DeviceEventReported]:
 def _device_event_row(event: DeviceEventReported, resolver: Resolver) -> EntityRow:
     alarm = event.alarm
     at = event.occurred_at.isoformat()
+    patient_id = resolver.patient(event.patient)[0] if event.patient else None
+    visit = event.encounter and resolver.visit(event.encounter, patient_id, event.occurred_at)
     return (
         "device_event",
         (
             content_id("v", *alarm.key, event.report, at, event.kind, event.phase, event.code),
             content_id("v", "alarm", *alarm.key),
             resolver.device(event.device) if event.device else None,
-            resolver.patient(event.patient)[0] if event.patient else None,
-            resolver.encounter(event.encounter)[0] if event.encounter else None,
+            patient_id,
+            visit.encounter_id if visit else None,
             resolver.place(event.place).location_id if event.place else None,
             event.kind,
             text(event.system),

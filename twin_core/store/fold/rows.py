@@ -50,6 +50,14 @@ def plain_account(named: Identifier) -> Account:
     return Account(content_id("b", named.system, named.value), named.value)
 
 
+class VisitNamed(NamedTuple):
+    """A visit as a message names it; `described` by any message; `ambiguous` if others may fit."""
+
+    encounter_id: str
+    described: bool
+    ambiguous: bool = False
+
+
 class Resolver(NamedTuple):
     """What an encounter's fold asks of the rest of the store."""
 
@@ -63,6 +71,14 @@ class Resolver(NamedTuple):
     device: Callable[[Identifier], str]
     """device_id for an identifier of a device."""
     account: Callable[[Identifier], Account] = plain_account
+    of_account: Callable[[Identifier, str | None, datetime | None], VisitNamed] | None = None
+    """The visit of an account and a patient at an instant, for messages that name no other."""
+
+    def visit(self, named: Identifier, patient_id: str | None, at: datetime | None) -> VisitNamed:
+        """The visit that a message about a patient and an instant names by a number."""
+        if named.type == "AN" and self.of_account is not None:
+            return self.of_account(named, patient_id, at)
+        return VisitNamed(*self.encounter(named))
 
 
 class Note(NamedTuple):
