@@ -16,6 +16,9 @@ REFERENCE = "reference"
 FACILITY_SYSTEM = "urn:wardtwin:facility"
 """Identifier system of facility codes, as the twin tells them to others."""
 
+TWIN_SOURCE = "urn:wardtwin:twin:"
+"""What `meta.source` of a twin's own view begins with; the id of its store follows."""
+
 PLACE_SYSTEM = "urn:wardtwin:path"
 """Identifier system of places by their path, `facility/unit/room/bed`; a slash in a part is %2F."""
 

@@ -57,6 +57,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """fullUrl of a Bundle entry -> the identifier of its resource."""
     document: str = ""
     """Digest of the file that is read, where it is one."""
+    own: str = ""
+    """`meta.source` of this twin: what comes back under it is nothing new."""
 
 
 class Span(NamedTuple):

@@ -9,13 +9,11 @@ import json
 from collections.abc import Collection, Mapping
 
 from api.fhir.served import Served
+from twin_core.identifiers import TWIN_SOURCE
 from twin_core.kpi.measuring import Query
 
-TWIN = "urn:wardtwin:twin:"
-"""What `meta.source` of a twin begins with; its store's id follows."""
-
 _OWN = "SELECT value AS id FROM core.meta WHERE key = 'store_id'"
-_OTHERS = f"SELECT 1 FROM core.message WHERE starts_with(sender, '{TWIN}') LIMIT 1"
+_OTHERS = f"SELECT 1 FROM core.message WHERE starts_with(sender, '{TWIN_SOURCE}') LIMIT 1"
 _NODES = {"Patient": "p", "Encounter": "e", "Location": "l", "Device": "d", "Appointment": "a"}
 """How core.node calls what a resource type is about."""
 
@@ -37,7 +35,7 @@ GROUP BY n._id
 def own_source(query: Query) -> str:
     """What `meta.source` of this twin's own view is."""
     rows = query(_OWN, {})
-    return f"{TWIN}{rows[0]['id'] if rows else ''}"
+    return f"{TWIN_SOURCE}{rows[0]['id'] if rows else ''}"
 
 
 def origins(query: Query, served: Served, ids: Collection[str]) -> Mapping[str, str]:
@@ -51,6 +49,6 @@ def origins(query: Query, served: Served, ids: Collection[str]) -> Mapping[str, 
     sql = _SPEAKERS.format(identifiers=identifiers, kind=kind)
     for row in query(sql, {"ids": json.dumps(sorted(ids))}):
         senders = row["senders"]
-        if len(senders) == 1 and senders[0].startswith(TWIN):
+        if len(senders) == 1 and senders[0].startswith(TWIN_SOURCE):
             found[row["_id"]] = senders[0]
     return found

@@ -32,6 +32,7 @@ from adapters.fhir.faults import DATA_TYPE, DUPLICATE_KEY, UNSUPPORTED, Refused,
 from adapters.fhir.read import Resource, read_resource
 from adapters.fhir.reading import Scope
 from adapters.fhir.release import Release
+from api.fhir.origins import own_source
 from api.routes.fhir_requests import Condition, condition_of, source_of
 from twin_core.clock import Clock
 from twin_core.events import Fault, Rejection, Translation
@@ -128,6 +129,7 @@ class FhirIntake:
     def __init__(self, twin: Intake, release: Release, instants: Instants) -> None:
         self.twin, self.release = twin, release
         self._instants = instants
+        self._own = ""
         self.limits = twin.settings.limits
         self._firsts: OrderedDict[tuple[str, str], int] = OrderedDict()
 
@@ -205,6 +207,11 @@ class FhirIntake:
     def _default_source(self) -> str:
         return self.twin.settings.fhir.source
 
+    def _own_source(self) -> str:
+        if not self._own:
+            self._own = own_source(self.twin.query)
+        return self._own
+
     def _scope(self, source: str, base: str) -> Scope:
         settings = self.twin.settings
         facility = settings.facilities.get(settings.fhir.facility, FacilitySettings())
@@ -215,6 +222,7 @@ class FhirIntake:
             received_at=self._instants.next(),
             zone=ZoneInfo(facility.time_zone),
             bases=frozenset({base}),
+            own=self._own_source(),
         )
 
     async def _settled(self, bundle: Bundle, source: str) -> dict[int, EntryAnswer]:

@@ -61,7 +61,7 @@ class Ledger:
     """The ledger of one store; every method is one transaction, on any thread."""
 
     def __init__(self, path: Path, store_id: str) -> None:
-        self.path = path
+        self.path, self.store_id = path, store_id
         self._lock = threading.Lock()
         made = not path.exists()
         try:

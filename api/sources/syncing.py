@@ -29,6 +29,7 @@ from api.sources.ledger import Key, Ledger, held
 from api.sources.taking import Taking, high_water, taken
 from twin_core.clock import Clock
 from twin_core.errors import TwinError
+from twin_core.identifiers import TWIN_SOURCE
 from twin_core.inbox import Answer
 from twin_core.settings import Settings
 
@@ -195,8 +196,8 @@ class SourceSync:
     async def _scope(self) -> Scope:
         address = self._capability.address if self._capability else ""
         release = await self.server.release()
-        now = self._clock.now()
-        return source_scope(self.name, self.source, self._settings, release, now, (address,))
+        now, own = self._clock.now(), f"{TWIN_SOURCE}{self._ledger.store_id}"
+        return source_scope(self.name, self.source, self._settings, release, now, (address,), own)
 
     def _fresh(self, what: str, entries: Sequence[PageEntry]) -> list[PageEntry]:
         """The entries that were not taken before, each version once."""

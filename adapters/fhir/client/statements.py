@@ -31,6 +31,7 @@ def source_scope(
     release: Release,
     received_at: datetime,
     bases: Iterable[str] = (),
+    own: str = "",
 ) -> Scope:
     """How what a source states is read: its name, its addresses, its facility."""
     fhir = settings.fhir
@@ -42,6 +43,7 @@ def source_scope(
         settings=fhir,
         received_at=received_at,
         bases=frozenset(filter(None, (source.url, *bases))),
+        own=own,
     )
 
 

@@ -24,7 +24,7 @@ from adapters.fhir.translate.patient import patient
 from adapters.fhir.translate.practitioner import practitioner
 from adapters.fhir.translate.statement import Stated
 from twin_core.events import Envelope, Event, Fault, Rejection, Translation
-from twin_core.identifiers import content_id
+from twin_core.identifiers import TWIN_SOURCE, content_id
 from twin_core.settings import LimitSettings
 
 Shape = type[shapes.AnyResource]
@@ -114,10 +114,13 @@ def _translated(
     version = meta.version_id or (updated.at.isoformat() if updated is not None else "")
     stated = Stated(occurred_at, scope.source, reading.own(id_), meta.version_id)
     events = row.events(typed, reading, stated)
+    if scope.own and meta.source == scope.own:
+        events = ()
     return Translation(
         envelope=Envelope(
             feed=scope.source,
-            sender=scope.source,
+            # Whoever hands on what another twin knows, it is that twin who says so.
+            sender=meta.source if meta.source.startswith(TWIN_SOURCE) else scope.source,
             control_id=f"{kind}/{id_}/{version}" if version else f"{kind}/{id_}",
             trigger_event=f"FHIR {reading.kind}",
             sent_at=occurred_at,
