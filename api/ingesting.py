@@ -16,13 +16,13 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from adapters.files import Source, read_messages
 from adapters.files.find import STANDARD_INPUT
 from api.collector import calm_collector
-from api.desk import Desk
 from api.frames import read_frame, write_frame
 from api.translating import Reader, encode_receipts
 from twin_core.errors import FeedError
@@ -68,8 +68,20 @@ class Summary(msgspec.Struct, kw_only=True):
     files: int = 0
 
 
+class Storing(Protocol):
+    """What ingesting needs of a store; see `Desk`."""
+
+    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
+        """Take encoded receipts from files in."""
+        ...
+
+    def position(self) -> int:
+        """How far what was taken in has been applied."""
+        ...
+
+
 def ingest(
-    desk: Desk,
+    desk: Storing,
     order: Order,
     report: Callable[[int, str], None],
 ) -> Summary:
@@ -198,7 +210,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     do: str = ""
 
 
-def _wait_until_applied(desk: Desk, position: int) -> None:
+def _wait_until_applied(desk: Storing, position: int) -> None:
     while desk.position() < position:
         time.sleep(_PAUSE_S)
 

@@ -17,6 +17,7 @@ from api.feeds import Feeds
 from api.outbound import status
 from api.sidecar.rows import plain
 from api.sources import status as source_status
+from api.sources.open_encounters import open_encounters
 from api.translating import Reader, retranslated
 from twin_core import Twin
 from twin_core.errors import UsageError
@@ -173,6 +174,11 @@ def sources_list(twin: Twin, asked: Parameters) -> Any:
     return _record(source_status.sources(twin))
 
 
+def source_open_encounters(twin: Twin, asked: Parameters) -> Any:
+    """The encounters of a FHIR server that are not over, with the version known of each."""
+    return _record(open_encounters(twin, str(asked["source"])))
+
+
 def store_id(twin: Twin, asked: Parameters) -> Any:
     """The id of the store, which files beside it carry, too."""
     return source_status.store_id(twin)
@@ -244,6 +250,7 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "deid_publish": deid_publish,
     "feeds": feeds,
     "sources_list": sources_list,
+    "source_open_encounters": source_open_encounters,
     "store_id": store_id,
     "outbound_list": outbound_list,
     "outbound_show": outbound_show,

@@ -88,8 +88,12 @@ class Reader(NamedTuple):
     def scope(self) -> Scope:
         """How a FHIR body from a file is read."""
         fhir = self.settings.fhir
+        source = self.settings.sources.get(self.feed or "")
+        if source is not None and source.facility:
+            fhir = fhir.model_copy(update={"facility": source.facility})
         return Scope(
             source=self.feed or fhir.source,
+            bases=frozenset({source.url} if source is not None else ()),
             release=Release.R4,
             told=True,
             settings=fhir,

@@ -15,10 +15,11 @@ from api.commands import Call, Command
 from api.desk import Desk, desk
 from api.logs import log_to
 from api.sources.checking import Checked, checked, rows
+from api.sources.intake import KindSummary
 from api.sources.ledger import Ledger, ledger_path
 from api.sources.opening import alone, connected
 from api.sources.status import unread
-from api.sources.syncing import KindSummary, Report, SourceSync, Summary
+from api.sources.syncing import Report, SourceSync, Summary
 from api.sources.taking import DeskTaking
 from api.sources.watch import kept_in_step
 from twin_core.clock import SystemClock

@@ -49,7 +49,7 @@ async def checked(server: FhirServer) -> Checked:
     if not is_secured(settings):
         _say(report, "connection", "warn", "no TLS: others on the way can read patients")
     try:
-        capability = await server.capability(again=True)
+        capability = (await server.capability_now())[0]
         release = await server.release()
     except (SourceError, ConfigurationError) as error:
         _say(report, "metadata", "fail", str(error))

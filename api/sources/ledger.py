@@ -131,13 +131,11 @@ class Ledger:
         position: int = 0,
         seen: Iterable[tuple[str, str, str]] = (),
         forget_before: str = "",
-        tallies: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         """Everything up to a checkpoint is durable.
 
         `position` is the last inbox position of it, `seen` what it held as (resource, version,
-        update), `forget_before` the update before which nothing needs to be remembered, and
-        `tallies` are counted on top by (type, outcome).
+        update), `forget_before` the update before which nothing needs to be remembered.
         """
         with self._writing() as db:
             db.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)", (name, what, held))
@@ -153,10 +151,14 @@ class Ledger:
                     "DELETE FROM seen WHERE source = ? AND what = ? AND updated < ?",
                     (name, what, forget_before),
                 )
+
+    def count(self, name: str, kind: str, outcomes: Mapping[str, int]) -> None:
+        """Count what became of resources of a type, on top of what was counted before."""
+        with self._writing() as db:
             db.executemany(
                 "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT (source, kind, outcome)"
                 " DO UPDATE SET resources = resources + excluded.resources",
-                [(name, *key, number) for key, number in (tallies or {}).items()],
+                [(name, kind, outcome, number) for outcome, number in outcomes.items() if number],
             )
 
     def drop(self, name: str, what: str) -> None:

@@ -3,15 +3,12 @@
 import asyncio
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import timedelta
 from random import Random
 from typing import Any
 
 import msgspec
 
-from adapters.fhir.client.capability import Capability
 from adapters.fhir.client.faults import (
     Declined,
     Resting,
@@ -19,18 +16,16 @@ from adapters.fhir.client.faults import (
     Unauthorized,
     Unreachable,
 )
-from adapters.fhir.client.page import PageEntry
-from adapters.fhir.client.search import Checkpoint, Search, Step, at_of, text_of
+from adapters.fhir.client.search import Search, text_of
 from adapters.fhir.client.server import FhirServer
-from adapters.fhir.client.statements import source_scope, statements
-from adapters.fhir.reading import Scope
 from adapters.fhir.release import RESOURCE_TYPES
-from api.sources.ledger import Key, Ledger, held
-from api.sources.taking import Taking, high_water, taken
+from api.sources.deleting import Deleting
+from api.sources.exporting import Exporting
+from api.sources.intake import KindSummary, SourceIntake
+from api.sources.ledger import Ledger
+from api.sources.taking import Taking, high_water
 from twin_core.clock import Clock
 from twin_core.errors import TwinError
-from twin_core.identifiers import TWIN_SOURCE
-from twin_core.inbox import Answer
 from twin_core.settings import Settings
 
 LOG = logging.getLogger("wardtwin.sources")
@@ -38,18 +33,6 @@ IN_STEP, SYNCING, FAILED, REFUSED = "in step", "syncing", "failed", "refused"
 UNREACHABLE, RESTING, STOPPED, PARTLY = "unreachable", "resting", "stopped", "partly in step"
 
 Work = Coroutine[Any, Any, None]
-
-
-class KindSummary(msgspec.Struct, kw_only=True):
-    """What one sync made of one resource type."""
-
-    kind: str
-    accepted: int = 0
-    duplicates: int = 0
-    rejected: int = 0
-    deleted: int = 0
-    pages: int = 0
-    trouble: str = ""
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -80,7 +63,7 @@ def no_report(kind: KindSummary, total: int | None) -> None:
 
 
 class SourceSync:
-    """Syncs one source; one at a time."""
+    """Syncs one source."""
 
     def __init__(
         self,
@@ -92,11 +75,9 @@ class SourceSync:
         report: Report = no_report,
     ) -> None:
         self.server, self.name = server, server.name
-        self.source = server.settings
-        self._ledger, self._taking, self._settings = ledger, taking, settings
-        self._clock, self._report = clock, report
-        self._one_by_one = asyncio.Lock()
-        self._capability: Capability | None = None
+        self._intake = SourceIntake(server, ledger, taking, settings, clock)
+        self._exporting = Exporting(self._intake, self._say)
+        self._ledger, self._clock, self._report = ledger, clock, report
 
     async def sync(self) -> Summary:
         """Read what changed since the last sync. What keeps it from it is said in the summary."""
@@ -126,28 +107,50 @@ class SourceSync:
         told = {key: text for key, text in more.items() if text}
         self._ledger.tell(self.name, state, reason, now, os.getpid(), breaker=breaker, **told)
 
+    def _say(self, said: str) -> None:
+        if said:
+            LOG.info("source %s: %s", self.name, said)
+            self.tell(SYNCING, said)
+
     async def _begin(self) -> None:
         known = {one.name: one.position for one in self._ledger.progress()}
-        high = await high_water(self._taking, known.get(self.name, 0), self.server.world)
-        self._ledger.begin(self.name, self.source.url, high)
+        high = await high_water(self._intake.taking, known.get(self.name, 0), self.server.world)
+        self._ledger.begin(self.name, self.server.settings.url, high)
 
     async def _sync(self, summary: Summary) -> None:
-        capability = await self.server.capability(again=True)
-        self._capability, summary.version = capability, capability.version
+        capability, server_time = await self.server.capability_now()
+        self._intake.capability, summary.version = capability, capability.version
         release = await self.server.release()
+        wanted, listed = self.server.settings.types, capability.kinds
         there = [
             kind
-            for kind in self.source.types
-            if kind in RESOURCE_TYPES[release]
-            and (not capability.kinds or kind in capability.kinds)
+            for kind in wanted
+            if kind in RESOURCE_TYPES[release] and (not listed or kind in listed)
         ]
-        summary.not_there = [kind for kind in self.source.types if kind not in there]
+        summary.not_there = [kind for kind in wanted if kind not in there]
         summary.kinds = [KindSummary(kind=kind) for kind in there]
-        await self._in_turn([self._search(kind) for kind in summary.kinds])
+        if await self._exported(summary):
+            return
+        deleting = Deleting(self._intake)
+        deleting.begin(summary.kinds, server_time)
+        await self._in_turn([self._told(kind, self._search(kind)) for kind in summary.kinds])
+        await self._in_turn([self._told(kind, deleting.find(kind)) for kind in summary.kinds])
+
+    async def _exported(self, summary: Summary) -> bool:
+        """Read by export, where the source is; whether nothing more is to be read."""
+        method, state = self.server.settings.method, self._exporting.state()
+        was_exported = state is not None and bool(state.watermark) and not state.status_url
+        if method == "search" or (method == "bulk then search" and was_exported):
+            return False
+        ended = await self._exporting.run(summary.kinds)
+        if method == "bulk":
+            return True
+        self._exporting.begin_searches(ended, summary.kinds)
+        return False
 
     async def _in_turn(self, works: Sequence[Work]) -> None:
         """Work at several types at a time; what stops one for good stops all."""
-        room = asyncio.Semaphore(self.source.concurrency)
+        room = asyncio.Semaphore(self.server.settings.concurrency)
 
         async def one(work: Work) -> None:
             async with room:
@@ -161,15 +164,10 @@ class SourceSync:
             # One of them is enough to say, and the first is what began it.
             raise _first(several) from None
 
-    async def _search(self, kind: KindSummary) -> None:
-        what = f"search/{kind.kind}"
-        known_as = self._capability.address if self._capability else ""
-        search = Search(self.server, kind.kind, known_as=known_as)
-        kept = self._ledger.checkpoint(self.name, what)
-        at = None if kept is None else msgspec.json.decode(kept, type=Checkpoint)
+    async def _told(self, kind: KindSummary, work: Work) -> None:
+        """What stands in the way of one type only is its own trouble."""
         try:
-            async for step in search.passed(at):
-                await self._take(what, kind, step)
+            await work
         except (Unreachable, Resting):
             raise
         except Unauthorized as error:
@@ -177,67 +175,12 @@ class SourceSync:
         except (Declined, SourceError) as error:
             kind.trouble = f"{error.what} {error.why}".strip()
 
-    async def _take(self, what: str, kind: KindSummary, step: Step) -> None:
-        """Make a page's entries durable, then its checkpoint."""
-        fresh = await asyncio.to_thread(self._fresh, what, step.entries)
-        scope = await self._scope()
-        receipts = await asyncio.to_thread(
-            statements, fresh, scope, self._settings.limits, f"fhir {self.source.url}"
-        )
-        answers = await taken(self._taking, receipts, self.server.world)
-        counted = _counted(answers)
-        kind.pages += 1
-        kind.accepted += counted["accepted"]
-        kind.duplicates += counted["duplicate"] + len(step.entries) - len(fresh)
-        kind.rejected += counted["rejected"]
-        await asyncio.to_thread(self._keep, what, kind, step, answers, counted)
-        self._report(kind, step.total)
-
-    async def _scope(self) -> Scope:
-        address = self._capability.address if self._capability else ""
-        release = await self.server.release()
-        now, own = self._clock.now(), f"{TWIN_SOURCE}{self._ledger.store_id}"
-        return source_scope(self.name, self.source, self._settings, release, now, (address,), own)
-
-    def _fresh(self, what: str, entries: Sequence[PageEntry]) -> list[PageEntry]:
-        """The entries that were not taken before, each version once."""
-        keys = [_key(one) for one in entries]
-        unseen = self._ledger.unseen(self.name, what, [key for key in keys if key is not None])
-        fresh = []
-        for one, key in zip(entries, keys, strict=True):
-            if key is None or key in unseen:
-                fresh.append(one)
-                unseen -= {key} if key is not None else set()
-        return fresh
-
-    def _keep(
-        self,
-        what: str,
-        kind: KindSummary,
-        step: Step,
-        answers: Sequence[Answer],
-        counted: "Counter[str]",
-    ) -> None:
-        at = step.checkpoint
-        overlap = timedelta(seconds=self.source.overlap_s)
-        window = text_of(at_of(at.watermark) - overlap) if at.watermark else ""
-        # A server that cannot tell what changed shows everything each time.
-        window = "" if at.plain >= 2 or at.is_blind else window
-        seen = []
-        for one in step.entries:
-            key, updated = _key(one), one.updated_at
-            stamp = text_of(updated) if updated is not None else ""
-            if key is not None and stamp >= window:
-                seen.append((*key, stamp))
-        self._ledger.keep(
-            self.name,
-            what,
-            held(at),
-            position=max((answer.position or 0 for answer in answers), default=0),
-            seen=seen,
-            forget_before=window,
-            tallies={(kind.kind, outcome): number for outcome, number in counted.items()},
-        )
+    async def _search(self, kind: KindSummary) -> None:
+        intake, what = self._intake, f"search/{kind.kind}"
+        search = Search(self.server, kind.kind, known_as=intake.known_as)
+        async for step in search.passed(intake.checkpoint(what)):
+            await intake.take(what, kind, step)
+            self._report(kind, step.total)
 
 
 def state_of(error: TwinError) -> str:
@@ -258,14 +201,3 @@ def pause_s(summary: Summary, interval_s: float, rest_s: float, chance: Random) 
 def _first(several: BaseExceptionGroup[TwinError]) -> TwinError:
     error = several.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
-
-
-def _key(one: PageEntry) -> Key | None:
-    if not (one.kind and one.id and (one.version or one.updated)):
-        return None
-    # A server that was set up anew begins its version ids again, at other times.
-    return f"{one.kind}/{one.id}", f"{one.version} {one.updated}"
-
-
-def _counted(answers: Sequence[Answer]) -> "Counter[str]":
-    return Counter(answer.status for answer in answers)

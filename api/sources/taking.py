@@ -1,13 +1,16 @@
-"""Where receipts of a source become durable: in the twin of this process, or in its holder's."""
+"""Where a source's resources become durable: in the twin of this process, or in its holder's."""
 
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 
 from adapters.fhir.client.world import World
 from api.desk import Desk
-from api.translating import encode_receipts
+from api.ingesting import Order, Summary, ingest
+from api.sources.open_encounters import open_encounters
+from api.translating import decode_receipts, encode_receipts
+from twin_core.errors import StoreError
 from twin_core.inbox import Answer, Receipt
 from twin_core.twin import Twin
 
@@ -18,7 +21,7 @@ _PAUSE_S = 0.05
 
 
 class Taking(Protocol):
-    """Takes receipts in, for good."""
+    """Takes a source's resources in, for good."""
 
     def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]":
         """Make receipts durable, all or none."""
@@ -27,6 +30,47 @@ class Taking(Protocol):
     def position(self) -> int:
         """How far what was taken in has been applied."""
         ...
+
+    async def ingested(self, order: Order) -> tuple[Summary, int]:
+        """Apply files, as `wardtwin ingest` does; what came of it, and the position behind it."""
+        ...
+
+    async def open_encounters(self, source: str) -> list[tuple[str, str]]:
+        """`Encounter/id` and version of the encounters of a source that are not over."""
+        ...
+
+
+class _Storing:
+    """What ingesting files needs of a store; ends when nobody waits for it any more."""
+
+    def __init__(self, taking: "TwinTaking | DeskTaking") -> None:
+        self._taking = taking
+        self.is_given_up = False
+
+    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
+        self._check()
+        return self._taking.submit_encoded(receipts)
+
+    def position(self) -> int:
+        self._check()
+        return self._taking.position()
+
+    def _check(self) -> None:
+        if self.is_given_up:
+            raise StoreError("The file is read no further: the program ends.")
+
+
+async def _ingested(taking: "TwinTaking | DeskTaking", order: Order) -> tuple[Summary, int]:
+    storing = _Storing(taking)
+
+    def report(bytes_read: int, note: str) -> None:
+        """Nobody follows a file by bytes."""
+
+    try:
+        summary = await asyncio.to_thread(ingest, storing, order, report)
+    finally:
+        storing.is_given_up = True
+    return summary, taking.position()
 
 
 class TwinTaking:
@@ -39,9 +83,21 @@ class TwinTaking:
         """As `Taking.submit`."""
         return self._twin.submit(receipts)
 
+    def submit_encoded(self, receipts: bytes) -> "Future[list[Answer]]":
+        """Receipts of a file, which keeps them until they are applied."""
+        return self._twin.submit(decode_receipts(receipts), from_file=True)
+
     def position(self) -> int:
         """As `Taking.position`."""
         return self._twin.position()
+
+    async def ingested(self, order: Order) -> tuple[Summary, int]:
+        """As `Taking.ingested`."""
+        return await _ingested(self, order)
+
+    async def open_encounters(self, source: str) -> list[tuple[str, str]]:
+        """As `Taking.open_encounters`."""
+        return await asyncio.to_thread(open_encounters, self._twin, source)
 
 
 class DeskTaking:
@@ -54,9 +110,24 @@ class DeskTaking:
         """As `Taking.submit`."""
         return self._desk.submit(encode_receipts(list(receipts)), from_file=False)
 
+    def submit_encoded(self, receipts: bytes) -> "Future[list[Answer]]":
+        """Receipts of a file, which keeps them until they are applied."""
+        return self._desk.submit(receipts)
+
     def position(self) -> int:
         """As `Taking.position`."""
         return self._desk.position()
+
+    async def ingested(self, order: Order) -> tuple[Summary, int]:
+        """As `Taking.ingested`."""
+        return await _ingested(self, order)
+
+    async def open_encounters(self, source: str) -> list[tuple[str, str]]:
+        """As `Taking.open_encounters`."""
+        found: list[Any] = await asyncio.to_thread(
+            lambda: self._desk.ask("source_open_encounters", source=source)
+        )
+        return [(str(subject), str(version)) for subject, version in found]
 
 
 async def taken(taking: Taking, receipts: Sequence[Receipt], world: World) -> list[Answer]:

@@ -6,6 +6,7 @@ cursor, by offset, or by a stored search.
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import threading
@@ -142,7 +143,8 @@ class Peer:
             return self.json({"token_endpoint": f"{self.base}/token"})
         if below == "metadata":
             return self.json(self.metadata())
-        refused = self.unauthorized(request)
+        is_file = self.export is not None and below.startswith("files/")
+        refused = None if is_file else self.unauthorized(request)
         if refused:
             return refused
         if self.export is not None:
@@ -351,6 +353,148 @@ class Peer:
         return {"Date": at} if self.dates else {}
 
 
+class PeerExport:
+    """The Bulk Data half of a peer: attributes are its faults."""
+
+    def __init__(self, peer):
+        self.peer = peer
+        peer.export = self
+        self.kicked = []
+        self.polls_until_ready = 2
+        self.polls = 0
+        self.poll_headers = [{"Retry-After": "7", "X-Progress": "50% <Mrs Secret>"}, {}]
+        self.lost_polls = set()
+        """Polls, from 1, that are answered with 404."""
+        self.needs_token = False
+        self.relative = False
+        self.deleted = []
+        self.errors = []
+        self.files = {}
+        self.file_lines = 4
+        self.breaks = []
+        """Before each answer of a file: after how many bytes the connection breaks, or None."""
+        self.cuts = []
+        """Before each answer of a file: how many bytes are left out as if they were not there."""
+        self.ranges = True
+        self.packed = False
+        self.says_count = True
+        self.expire_after = 0
+        """After so many answers of files their addresses have expired, until polled again."""
+        self.file_answers = 0
+        self.signature = 1
+        self.forgotten = False
+        self.removed = []
+        self.made = None
+
+    def answer(self, request, below):
+        if below.endswith("$export"):
+            return self.kick_off(request, below)
+        if below.startswith("jobs/"):
+            if request.method == "DELETE":
+                self.removed.append(below)
+                return Response("Accepted", 202)
+            return self.status(request)
+        if below.startswith("files/"):
+            return self.file(request, below)
+        return None
+
+    def kick_off(self, request, below):
+        self.kicked.append((below, dict(parse_qsl(request.url.query)), dict(request.headers)))
+        self.polls, self.made, self.forgotten = 0, self.make(request), False
+        location = f"jobs/{len(self.kicked)}"
+        base = urlsplit(self.peer.base).path if self.relative else self.peer.base
+        return Response(status_code=202, headers={"Content-Location": f"{base}/{location}"})
+
+    def make(self, request):
+        asked = dict(parse_qsl(request.url.query))
+        since = asked.get("_since", "")
+        now = stamp(self.peer.time.now())
+        self.files, listed = {}, []
+        for kind in asked["_type"].split(","):
+            lines = [
+                json.dumps(self.peer.resource(one))
+                for one in self.peer.live(kind)
+                if stamp(one.at) >= since
+            ]
+            for at in range(0, len(lines), self.file_lines):
+                listed.append(("output", kind, lines[at : at + self.file_lines]))
+        for several, category in ((self.deleted, "deleted"), (self.errors, "error")):
+            if several:
+                listed.append((category, "Bundle", [json.dumps(one) for one in several]))
+        for number, (category, kind, lines) in enumerate(listed):
+            self.files[f"files/{number}"] = (category, kind, lines)
+        return now
+
+    def status(self, request):
+        self.polls += 1
+        if self.polls in self.lost_polls or self.forgotten:
+            return self.peer.outcome(404, "not-found")
+        if self.polls <= self.polls_until_ready:
+            headers = self.poll_headers[min(self.polls, len(self.poll_headers)) - 1]
+            return Response(status_code=202, headers={**self.peer.dated(), **headers})
+        self.signature += 1
+        self.file_answers = 0
+        manifest = {
+            "transactionTime": self.made,
+            "request": "x",
+            "requiresAccessToken": self.needs_token,
+        }
+        for category in ("output", "deleted", "error"):
+            manifest[category] = [
+                self.listed(path, kind, lines)
+                for path, (of, kind, lines) in self.files.items()
+                if of == category
+            ]
+        return self.peer.json(manifest)
+
+    def listed(self, path, kind, lines):
+        told = {"type": kind, "url": f"{self.peer.base}/{path}?sig={self.signature}"}
+        return told | ({"count": len(lines)} if self.says_count else {})
+
+    def file(self, request, below):
+        self.file_answers += 1
+        stale = request.query_params.get("sig") != str(self.signature)
+        if stale or (self.expire_after and self.file_answers > self.expire_after):
+            return self.peer.outcome(410, "deleted")
+        if self.needs_token and self.peer.unauthorized(request):
+            return self.peer.unauthorized(request)
+        lines = self.files[below][2]
+        body = ("\n".join(lines) + "\n").encode()
+        headers = {"Content-Type": "application/fhir+ndjson", "ETag": '"v1"'}
+        if self.packed and "gzip" in request.headers.get("accept-encoding", ""):
+            body = gzip.compress(body, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        left_out = self.cuts.pop(0) if self.cuts else 0
+        body = body[: len(body) - left_out]
+        begin, status = 0, 200
+        asked = request.headers.get("range", "")
+        if asked and self.ranges and request.headers.get("if-range", '"v1"') == '"v1"':
+            begin, status = int(asked.removeprefix("bytes=").rstrip("-")), 206
+            headers["Content-Range"] = f"bytes {begin}-{len(body) - 1}/{len(body)}"
+        headers["Content-Length"] = str(len(body) - begin)
+        breaks = self.breaks.pop(0) if self.breaks else None
+        return Breaking(body[begin:], breaks, status, headers)
+
+
+class Breaking(Response):
+    """An answer whose connection breaks after so many bytes."""
+
+    def __init__(self, body, breaks, status, headers):
+        super().__init__(b"", status, headers)
+        self.whole, self.breaks = body, breaks
+
+    async def __call__(self, scope, receive, send):
+        head = {"type": "http.response.start", "status": self.status_code}
+        await send({**head, "headers": self.raw_headers})
+        if self.breaks is None:
+            await send({"type": "http.response.body", "body": self.whole})
+            return
+        for byte in range(0, self.breaks, 7):
+            part = self.whole[byte : min(byte + 7, self.breaks)]
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        raise ConnectionResetError
+
+
 def stamp(at):
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
 
@@ -374,7 +518,13 @@ def listening(app):
     """An application on a port of this machine, in a thread; gives its base."""
     with socket.create_server(("127.0.0.1", 0)) as opened:
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", date_header=False, ws="none"
+            app,
+            log_config=None,
+            log_level=100,
+            access_log=False,
+            lifespan="off",
+            date_header=False,
+            ws="none",
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, daemon=True)

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fhir_peer import Peer, listening
+from fhir_peer import Peer, PeerExport, listening
 
 from api.cli import main
 from api.sources.ledger import Ledger, ledger_path
@@ -229,6 +229,94 @@ def test_no_secret_is_shown_by_any_command(site, monkeypatch):
         said += out + err
     assert "s3cr3t" not in said
     assert "********" in said
+
+
+ROUTES = {
+    "history": ({"history": True}, ""),
+    "_deleted": ({"history": False}, ""),
+    "read": ({"history": False, "ignores": {"_deleted"}}, "verify_s = 0.001\n"),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_deleted_encounter_leaves_as_a_cancelled_one_does_and_may_come_back(site, peer, route):
+    faults, more = ROUTES[route]
+    for name, value in faults.items():
+        setattr(peer, name, value)
+    site.configure(more)
+    peer.delete("Encounter", "e5")  # before it was ever seen
+    peer.time.at += timedelta(hours=1)
+    site.synced()
+    assert {row["status"] for row in site.rows("SELECT status FROM twin.encounter")} == {
+        "in-progress"
+    }
+    peer.time.at += timedelta(hours=1)
+    peer.delete("Encounter", "e2")
+    _, summary, _ = site.synced()
+    assert [kind["deleted"] for kind in summary["kinds"]] == [0, 0, 1]
+    gone = "SELECT count(*) AS n FROM twin.encounter WHERE status = 'in-progress'"
+    assert site.rows(gone) == [{"n": 4}]
+    told = "SELECT count(*) AS n FROM core.message WHERE trigger_event = 'FHIR Encounter deleted'"
+    assert site.rows(told) == [{"n": 1}]
+    _, summary, _ = site.synced()
+    assert summary["kinds"][2]["deleted"] == 0
+    assert site.rows(told) == [{"n": 1}]
+
+    peer.time.at += timedelta(hours=1)
+    peer.put("Encounter", "e2", status="in-progress", **{"class": {"code": "IMP"}})
+    site.synced()
+    assert site.rows(gone) == [{"n": 5}]
+
+
+def test_a_server_that_passes_deleted_over_deletes_nobody(site, peer):
+    peer.history, peer.ignores = False, {"_deleted"}
+    site.synced()
+    site.synced()
+    assert len(site.rows("SELECT * FROM twin.encounter WHERE status = 'in-progress'")) == 6
+
+
+def test_what_was_deleted_and_is_there_again_is_not_deleted(site, peer):
+    peer.history = False
+    site.synced()
+    peer.time.at += timedelta(hours=1)
+    peer.delete("Encounter", "e2")
+    found = peer.matches
+
+    def matches(kind, parameters):
+        several = found(kind, parameters)
+        if parameters.get("_deleted"):
+            peer.put("Encounter", "e2", status="in-progress", **{"class": {"code": "IMP"}})
+        return several
+
+    peer.matches = matches
+    site.synced()
+    peer.matches = found
+    site.synced()
+    assert len(site.rows("SELECT * FROM twin.encounter WHERE status = 'in-progress'")) == 6
+
+
+@pytest.mark.parametrize("method", ["bulk", "bulk then search"])
+def test_an_export_brings_the_twin_in_step(site, peer, method):
+    export = PeerExport(peer)
+    site.configure(f'method = "{method}"\nexport = "patient"\n')
+    status, _, kinds = site.synced()
+    assert (status, kinds["Patient"][0], kinds["Encounter"][0]) == (0, 10, 6)
+    [found] = site.rows("SELECT count(*) AS n, count(patient_id) AS p FROM twin.encounter")
+    assert found == {"n": 6, "p": 6}
+    peer.time.at += timedelta(hours=1)
+    peer.put("Encounter", "e2", status="finished", **{"class": {"code": "IMP"}})
+    deleted = {"request": {"method": "DELETE", "url": "Encounter/e3"}}
+    export.deleted = [{"resourceType": "Bundle", "type": "transaction", "entry": [deleted]}]
+    peer.delete("Encounter", "e3")
+    peer.time.at += timedelta(seconds=1)
+    site.synced()
+    assert len(export.kicked) == (2 if method == "bulk" else 1)
+    assert len(site.rows("SELECT * FROM twin.encounter WHERE status = 'in-progress'")) == 4
+    assert len(site.rows("SELECT * FROM twin.encounter WHERE status = 'finished'")) == 1
+    encounters = "SELECT encounter_id, patient_id, status FROM twin.encounter ORDER BY ALL"
+    before = site.rows(encounters)
+    site.synced("--full")
+    assert site.rows(encounters) == before
 
 
 REFUSED = {

@@ -48,9 +48,11 @@ class Capability(NamedTuple):
         return tuple(found)
 
 
-def read_capability(body: bytes, name: str) -> Capability:
-    """A CapabilityStatement of source `name`; Untrustworthy for what is none, or of an edition
-    that is not read here."""
+def read_capability(body: bytes, name: str, edition: str = "") -> Capability:
+    """A CapabilityStatement of source `name`, whose edition may be told better by the settings.
+
+    Raises Untrustworthy for what is none, or of an edition that is not read here.
+    """
     try:
         tree: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -61,7 +63,7 @@ def read_capability(body: bytes, name: str) -> Capability:
             do=f"See sources.{name}.url: it is the address before /metadata.",
         )
     version = str(tree.get("fhirVersion", ""))
-    release = _RELEASES.get(version[:3])
+    release = Release(edition) if edition else _RELEASES.get(version[:3])
     if release is None:
         raise Untrustworthy(
             f"The server of source {name} speaks FHIR {version[:16]!r}.",

@@ -7,6 +7,8 @@ longer each time. Redirects are followed by hand, so that credentials never foll
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -200,6 +202,20 @@ def refused(name: str, reply: Reply, what: str) -> Declined | Unauthorized:
         )
     kind = Lost if reply.status in (404, 410) else Declined
     return kind(f"The server of source {name} refuses {what}.", why=why, status=reply.status)
+
+
+def clock_of(reply: Reply) -> datetime | None:
+    """What the server's clock showed, in whole seconds, by its Date header."""
+    return http_date(reply.headers.get("date", ""))
+
+
+def http_date(text: str) -> datetime | None:
+    """An HTTP date; None for anything else."""
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def moved_to(reply: Reply) -> str | None:

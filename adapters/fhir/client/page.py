@@ -136,6 +136,15 @@ def read_page(body: bytes, limits: LimitSettings, name: str) -> Page:
     )
 
 
+def entries_of(body: bytes, name: str) -> list[PageEntry]:
+    """The entries of a Bundle of any kind; raises Untrustworthy for what is none."""
+    found = members(body.removeprefix(BOM))
+    cut = found if isinstance(found, Refused) else items(found.get("entry", b"[]"))
+    if isinstance(cut, Refused):
+        raise _untrustworthy(name, cut.fault.reason)
+    return [entry(item, name) for item in cut]
+
+
 def entry(item: bytes, name: str) -> PageEntry:
     """One entry from its bytes; raises Untrustworthy for what has no shape of an entry."""
     read = decode(item, _decode_entry)

@@ -17,17 +17,16 @@ once its entries are stored; a pass that is cut off goes on from there.
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from adapters.fhir.client.faults import Lost, Unauthorized, Untrustworthy
+from adapters.fhir.client.faults import Declined, Lost, Unauthorized, Untrustworthy
 from adapters.fhir.client.links import next_page
-from adapters.fhir.client.manners import Reply, refused
+from adapters.fhir.client.manners import Reply, clock_of, refused
 from adapters.fhir.client.page import Page, PageEntry, instant, read_page
 from adapters.fhir.client.server import FhirServer, Parameters
 
@@ -44,7 +43,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """How far a type is read. Instants are ISO text; empty where there is none."""
 
     query: str = ""
-    """Digest of what is searched for; another search begins anew."""
+    """Digest of what is searched for; another search begins anew. Empty where only the watermark
+    is known."""
     watermark: str = ""
     """Everything that was updated before is stored."""
     next: str = ""
@@ -77,12 +77,22 @@ class Step(NamedTuple):
 class Search:
     """The search of one type at one server."""
 
-    def __init__(self, server: FhirServer, kind: str, *, known_as: str = "") -> None:
-        self.server, self.kind = server, kind
+    def __init__(
+        self,
+        server: FhirServer,
+        kind: str,
+        *,
+        known_as: str = "",
+        also: Sequence[tuple[str, str]] = (),
+        echoed: str = "",
+    ) -> None:
+        """`also` is searched for, too, and `echoed` is a parameter that the server must heed."""
+        self.server, self.kind, self._echoed = server, kind, echoed
         settings = server.settings
         self._known_as = known_as
         self._filter: Parameters = parse_qsl(settings.filters.get(kind, ""), keep_blank_values=True)
         self._includes: Parameters = [("_include", one) for one in settings.includes.get(kind, ())]
+        self._filter += also
         self._overlap = timedelta(seconds=settings.overlap_s)
         asked = repr((server.base, kind, self._filter, self._includes, settings.since))
         self.query = hashlib.sha256(asked.encode()).hexdigest()[:16]
@@ -93,14 +103,15 @@ class Search:
         Raises Declined where the server does not let this type be searched, Lost where pages are
         gone again and again, Untrustworthy for pages that lead in circles, and what asking raises.
         """
-        at = kept if kept is not None and kept.query == self.query else _at_first(self.query)
-        trail = _Trail()
+        at = kept if kept is not None and kept.query in ("", self.query) else Checkpoint()
+        at = msgspec.structs.replace(at, query=self.query)
+        trail = Trail()
         url = at.next
         while True:
             if url:
                 reply = await self._following(url)
                 if reply is None:
-                    at = trail.again(at, self)
+                    at = trail.again(at, self.kind, self.server.name)
                     # An ordered pass goes on from the last instant, another from its beginning.
                     url = self._address(at, at.reached) if at.is_ordered and at.reached else ""
                     continue
@@ -112,16 +123,17 @@ class Search:
                     yield Step((), self._ended(at, at.etag))
                     return
             reply, page = await self._read(reply)
+            self._require_heeded(page)
             if self._ignores_time(at, page, reply):
                 # By instants it cannot be paged through: once more, by its links alone.
-                at, url, trail = self._blind(at), "", _Trail()
+                at, url, trail = self._blind(at), "", Trail()
                 continue
             at = self._after(at, page, reply, began=began)
             at, url = self._onward(at, page, reply)
             turns = trail.turns(page, reply.url, url)
             if turns and not at.is_blind and "_lastUpdated=ge" in reply.url:
                 # A page by its instant that brings nothing new: once more, by links alone.
-                at, url, trail = self._blind(at), "", _Trail()
+                at, url, trail = self._blind(at), "", Trail()
                 continue
             if not url:
                 etag = reply.headers.get("etag", "") if began else ""
@@ -256,6 +268,12 @@ class Search:
         times = [one.updated_at for one in page.entries if self._is_match(one)]
         return any(time is not None and time < earliest for time in times)
 
+    def _require_heeded(self, page: Page) -> None:
+        if self._echoed and f"{self._echoed}=" not in page.self:
+            raise Declined(
+                f"The server of source {self.server.name} does not heed {self._echoed}.", status=400
+            )
+
     def _is_match(self, one: PageEntry) -> bool:
         return one.kind == self.kind and one.mode in ("", "match")
 
@@ -267,7 +285,7 @@ class Search:
         )
 
 
-class _Trail:
+class Trail:
     """Where a pass has been: by it, circles are known."""
 
     def __init__(self) -> None:
@@ -293,16 +311,16 @@ class _Trail:
             or (bool(url) and _digest(url) in self._addresses)
         )
 
-    def again(self, at: Checkpoint, search: Search) -> Checkpoint:
+    def again(self, at: Checkpoint, kind: str, source: str) -> Checkpoint:
         """The checkpoint from which a pass goes on whose next page is gone.
 
         Raises Lost where it was gone at the same place before.
         """
         if at.reached in self._restarts:
             raise Lost(
-                f"The pages of {search.kind} at source {search.server.name} are gone too soon.",
+                f"The pages of {kind} at source {source} are gone too soon.",
                 why="They expire before they are read, or reach no further.",
-                do=f"Change sources.{search.server.name}.page_size.",
+                do=f"Change sources.{source}.page_size.",
                 status=410,
             )
         self._restarts.add(at.reached)
@@ -310,17 +328,10 @@ class _Trail:
         return at
 
 
-def _at_first(query: str) -> Checkpoint:
-    return Checkpoint(query=query)
-
-
 def shown_clock(reply: Reply, page: Page | None = None) -> datetime | None:
     """What the server's clock showed, by its Date header, else by the page; in whole seconds."""
-    try:
-        at = parsedate_to_datetime(reply.headers.get("date", ""))
-    except (ValueError, TypeError, IndexError):
-        return instant(page.updated) if page is not None else None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    shown = clock_of(reply)
+    return shown if shown is not None or page is None else instant(page.updated)
 
 
 def at_of(text: str) -> datetime:

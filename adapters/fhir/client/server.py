@@ -4,6 +4,7 @@ import json
 import logging
 import ssl
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
@@ -12,7 +13,15 @@ import httpx
 from adapters.fhir.client.authorization import Authorization, Endpoint
 from adapters.fhir.client.capability import Capability, read_capability
 from adapters.fhir.client.faults import Unauthorized, Untrustworthy
-from adapters.fhir.client.manners import USER_AGENT, Manners, Reply, moved_to, origin, refused
+from adapters.fhir.client.manners import (
+    USER_AGENT,
+    Manners,
+    Reply,
+    clock_of,
+    moved_to,
+    origin,
+    refused,
+)
 from adapters.fhir.client.world import World
 from adapters.fhir.release import Release
 from twin_core.errors import ConfigurationError
@@ -45,12 +54,18 @@ class FhirServer:
         self.authorization = Authorization(where, settings.auth, self.manners, self._endpoint)
         self._shown_to = frozenset(map(origin, (settings.url, *settings.other_origins)))
         self._capability: Capability | None = None
+        self._etag = ""
 
     def address(self, path: str, parameters: Parameters | None = None) -> str:
         """An address below the base."""
         # FHIR writes colons, commas and bars in parameters; quoting them confuses some servers.
         query = urlencode(parameters or [], safe=":,|$/")
         return f"{self.base}/{path}".rstrip("/") + (f"?{query}" if query else "")
+
+    def export_address(self, path: str, parameters: Parameters) -> str:
+        """As `address`, of an operation whose parameters hold whole searches."""
+        query = urlencode(parameters, safe=":,")
+        return f"{self.base}/{path}?{query}"
 
     async def ask(
         self,
@@ -101,17 +116,25 @@ class FhirServer:
                 do="What belongs to patients must not travel there.",
             )
 
-    async def capability(self, *, again: bool = False) -> Capability:
-        """What the server says it can do; asked once. An edition that is set overrides its own."""
-        if self._capability is None or again:
-            reply = await self.fetch(self.address("metadata"), "its CapabilityStatement")
-            self._capability = read_capability(reply.body, self.name)
-        return self._capability
+    async def capability(self) -> Capability:
+        """What the server says it can do; asked once."""
+        return self._capability or (await self.capability_now())[0]
+
+    async def capability_now(self) -> tuple[Capability, datetime | None]:
+        """What the server says it can do, asked anew unless it says that nothing has changed; and
+        what its clock shows."""
+        validator = {"If-None-Match": self._etag} if self._etag and self._capability else {}
+        address = self.address("metadata")
+        reply = await self.ask(address, headers=validator)
+        if reply.status != 304 or self._capability is None:
+            if reply.status != 200:
+                raise refused(self.name, reply, "its CapabilityStatement")
+            self._capability = read_capability(reply.body, self.name, self.settings.version)
+            self._etag = reply.headers.get("etag", "")
+        return self._capability, clock_of(reply)
 
     async def release(self) -> Release:
         """The edition of FHIR that its resources are read by."""
-        if self.settings.version:
-            return Release(self.settings.version)
         return (await self.capability()).release
 
     async def _endpoint(self) -> Endpoint:
@@ -139,7 +162,7 @@ class FhirServer:
         reply = await self._unauthorized(self.address("metadata"))
         if reply is None:
             return None
-        url = read_capability(reply.body, self.name).token_url
+        url = read_capability(reply.body, self.name, self.settings.version).token_url
         return Endpoint(url) if url else None
 
     async def _unauthorized(self, url: str) -> Reply | None:

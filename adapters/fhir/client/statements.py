@@ -10,6 +10,7 @@ import msgspec
 
 from adapters.fhir.bundle import id_of, taken
 from adapters.fhir.client.page import PageEntry
+from adapters.fhir.deletion import Deletion, take_deletion
 from adapters.fhir.entries import Entry, Request, Taken
 from adapters.fhir.faults import Refused, rejection
 from adapters.fhir.read import read_resource
@@ -50,8 +51,11 @@ def source_scope(
 def statements(
     entries: Iterable[PageEntry], scope: Scope, limits: LimitSettings, origin: str
 ) -> list[Receipt]:
-    """The entries of a page that have a resource, as receipts; `origin` says how they came."""
-    several = [one for one in entries if one.raw]
+    """The entries of a page that have a resource or tell of a delete, as receipts.
+
+    `origin` says how they came.
+    """
+    several = [one for one in entries if one.raw or one.is_delete]
     scope = _widened(several, scope)
     receipts = []
     for number, one in enumerate(several):
@@ -62,7 +66,7 @@ def statements(
             Receipt(
                 format="fhir",
                 feed=scope.source,
-                raw=one.raw,
+                raw=found.entry.raw,
                 outcome=found.outcome,
                 origin=origin,
                 # Read again after a crash, what was refused is not quarantined twice.
@@ -73,6 +77,8 @@ def statements(
 
 
 def _taken(one: PageEntry, scope: Scope, limits: LimitSettings, position: int) -> Taken:
+    if one.is_delete:
+        return take_deletion(Deletion(one.kind, one.id, one.version, one.updated_at), scope)
     entry = Entry(position, one.full_url, one.raw, _UNASKED)
     read = read_resource(one.raw, limits)
     if isinstance(read, Refused):
