@@ -1,8 +1,8 @@
 """Files of an export to disk: continued where they broke off, whole or not at all.
 
 A part that lies there is continued by Range (RFC 9110, 14) where the server still has the same
-representation of the file; otherwise it begins anew. A file is whole when it has as many bytes as were
-announced, its last line is a line of JSON, and it has as many lines as the manifest says.
+representation of the file; otherwise it begins anew. A file is whole when it has as many bytes as
+were announced, its last line is JSON, and it has as many lines as the manifest says.
 """
 
 import gzip
