@@ -71,7 +71,7 @@ class Twin:
         """The KPIs by id: the built-in ones and the site's own."""
         alerting.checked(settings.alerts, self.kpis)
         self._watch = Watch(settings.alerts, self.kpis, self._measured_whole)
-        self._macros = catalogue.statements(self.kpis)
+        self._macros = catalogue.statements(self.kpis, settings.kpi.buildings)
         self._database, self._inbox = open_store(
             path, settings, clock, macros=self._macros, judge=self._judge, demo=demo, create=create
         )
@@ -291,7 +291,8 @@ class Twin:
         """
         now, sequence = self.clock.now(), self.sequence()
         window = Window(now - timedelta(hours=hours), now)
-        live = self._live.setdefault(by, LiveKpis(self.kpis, by=by))
+        buildings = self.settings.kpi.buildings
+        live = self._live.setdefault(by, LiveKpis(self.kpis, by=by, buildings=buildings))
         return Lately(window, sequence, live.measure(self._database, window))
 
     # --- alerts ------------------------------------------------------------------------------

@@ -52,7 +52,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="end", metavar="T", help="end (default: last midnight)")
     parser.add_argument("--grain", metavar="GRAIN", help="hour, shift, day, week, month or all")
     parser.add_argument(
-        "--by", metavar="BY", help="hospital, facility, unit, class, service, age_band"
+        "--by",
+        metavar="BY",
+        help="hospital, facility, building, unit, class, service, age_band, arrival_mode",
     )
     parser.add_argument("--known-at", metavar="T", help="as was known then (default now)")
     parser.add_argument("--compare", metavar="WITH", help="beside: previous (period), year (ago)")

@@ -79,7 +79,7 @@ def test_the_usual_window_is_the_last_seven_whole_days_of_the_hospital():
         (("adc", NOON, "soon"), {}, "'soon' is no instant"),
         (("adc", NOON, NOON), {}, "ends at or before its start"),
         (("adc", NOON, "2026-11-02"), {"grain": "year"}, "hour, shift, day, week, month, all"),
-        (("adc", NOON, "2026-11-02"), {"by": "ward"}, "hospital, facility, unit, class"),
+        (("adc", NOON, "2026-11-02"), {"by": "ward"}, "hospital, facility, building, unit, class"),
         (("bti", NOON, "2026-11-02"), {"by": "class"}, "not defined that way"),
         (("adc", NOON, "2026-11-02"), {"grain": "day'; DROP TABLE x; --"}, "There is no grain"),
         (("adc", NOON, "2026-11-02"), {"known_at": "then"}, "'then' is no instant"),

@@ -6,7 +6,7 @@ definitions share. Nothing here touches a database: `statements` is text for the
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from twin_core.errors import ConfigurationError, UsageError
 
 Grain = Literal["hour", "shift", "day", "week", "month", "all"]
-By = Literal["hospital", "facility", "unit", "class", "service", "age_band"]
+By = Literal[
+    "hospital", "facility", "building", "unit", "class", "service", "age_band", "arrival_mode"
+]
 Shape = Literal["rows", "amounts", "ratios", "shares", "snapshots"]
-BY_PATIENT: tuple[By, ...] = ("service", "age_band")
+BY_PATIENT: tuple[By, ...] = ("service", "age_band", "arrival_mode")
 """What is told apart by the visit or its patient, in every KPI whose shape knows the visit."""
 
 Subject = Literal["encounter", "appointment", "location", "message"]
@@ -51,6 +53,7 @@ PARTS = (
     "ed_presences",
     "ed_steps",
     "discharges",
+    "ward_moves",
     "presences",
     "departures_behind",
     "bed_departures",
@@ -155,9 +158,14 @@ class FrontMatter(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _patients_where_encounters(cls, stated: dict[str, Any]) -> dict[str, Any]:
+    def _further_groupings(cls, stated: dict[str, Any]) -> dict[str, Any]:
         # The shapes know the visit behind every row, and so its service and its patient.
         by = stated.get("by")
+        if isinstance(by, list) and "unit" in by and "building" not in by:
+            # Buildings are made of units.
+            at = by.index("unit")
+            by = [*by[:at], "building", *by[at:]]
+            stated = {**stated, "by": by}
         rows = stated.get("shape", "rows") == "rows"
         if rows or stated.get("subject", "encounter") != "encounter" or not isinstance(by, list):
             return stated
@@ -235,7 +243,13 @@ def definition(kpi: str | Definition, kpis: Mapping[str, Definition] | None = No
         ) from None
 
 
-def statements(kpis: Mapping[str, Definition] | None = None) -> tuple[str, ...]:
+Buildings = Mapping[str, Iterable[str]]
+"""The units of each building."""
+
+
+def statements(
+    kpis: Mapping[str, Definition] | None = None, buildings: Buildings | None = None
+) -> tuple[str, ...]:
     """The SQL that installs every KPI as a table macro `kpi.<id>`, one statement per item.
 
     Needs schema `core` and the table macros of schema `history`; running it again replaces what
@@ -250,9 +264,28 @@ def statements(kpis: Mapping[str, Definition] | None = None) -> tuple[str, ...]:
         "CREATE SCHEMA kpi",
         "CREATE SCHEMA kpi_rows",
         "CREATE SCHEMA IF NOT EXISTS kpi_part",
+        building_macro(buildings or {}),
         *((folder / f"{part}.sql").read_text(encoding="utf-8") for part in PARTS),
         *(statement for kpi in known.values() for statement in macros(kpi)),
     )
+
+
+def building_macro(buildings: Buildings) -> str:
+    """The SQL that installs `kpi_part.building_of(unit)`, NULL for a unit in no building.
+
+    The table is part of the macro, so that it costs nothing where nobody asks for buildings.
+    """
+    pairs = ", ".join(
+        f"{_literal(unit)}: {_literal(building)}"
+        for building, units in sorted(buildings.items())
+        for unit in units
+    )
+    known = f"MAP {{{pairs}}}[place]" if pairs else "NULL::VARCHAR"
+    return f"CREATE OR REPLACE MACRO kpi_part.building_of(place) AS {known}"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def macros(kpi: Definition) -> tuple[str, ...]:

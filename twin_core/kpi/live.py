@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
-from twin_core.kpi.catalogue import RESULT_COLUMNS, Definition
+from twin_core.kpi.catalogue import RESULT_COLUMNS, Buildings, Definition
 from twin_core.kpi.measuring import KpiRow, Window
 from twin_core.kpi.unfolding import HISTORY, MADE, Plan, scalar_macros, unfold
 from twin_core.store.database import Database
@@ -60,8 +60,15 @@ _WHOLE = ("ed_units", "zones")
 class LiveKpis:
     """The catalogue by one grouping, one row per place and statistic over the whole window."""
 
-    def __init__(self, kpis: Mapping[str, Definition], *, by: str = "hospital") -> None:
+    def __init__(
+        self,
+        kpis: Mapping[str, Definition],
+        *,
+        by: str = "hospital",
+        buildings: Buildings | None = None,
+    ) -> None:
         self._kpis, self._by = kpis, by
+        self._buildings = buildings or {}
         self._turn = threading.Lock()
         self._plan: Plan | None = None
         self._mirror: Mirror | None = None
@@ -93,7 +100,7 @@ class LiveKpis:
         if self._plan is None:
             self._plan = unfold(self._kpis, grain="all", by=self._by)
         if self._mirror is None:
-            self._mirror = Mirror((HISTORY, MADE), scalar_macros())
+            self._mirror = Mirror((HISTORY, MADE), scalar_macros(self._buildings))
         return self._plan, self._mirror
 
 

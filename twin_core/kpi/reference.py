@@ -25,10 +25,11 @@ Python and the API read a date as the hospital's own midnight. |
 | `grain` | `hour`, `shift`, `day` (default), `week` (from Monday), `month`, or `all` for one \
 period. Periods are local to the facility and cut to the window; a day has 23, 24 or 25 hours. \
 Shifts begin at the times of `[kpi] shifts`; a KPI that is defined per hour is defined per shift. |
-| `by` | `hospital`, `facility`, `unit` (default), `class`, `service` (PV1-10, the last one \
-stated) or `age_band` (at the start of the visit: 0-17, 18-64, 65-74, 75-84, 85+). Quote it in \
-SQL: `"by" := 'class'`. Across facilities in different time zones, all but `facility` and `unit` \
-use UTC. |
+| `by` | `hospital`, `facility`, `building` (of `[kpi] buildings`; it stands in the column \
+unit), `unit` (default), `class`, `service` (the specialty: PV1-10, the last one stated), \
+`age_band` (at the start of the visit: 0-17, 18-64, 65-74, 75-84, 85+) or `arrival_mode` \
+(ambulance where one was noted, else the admit source). Quote it in SQL: `"by" := 'class'`. Across \
+facilities in different time zones, all but `facility`, `building` and `unit` use UTC. |
 | `known_at` | What was known at that instant; NULL (default) is now. |
 
 Every KPI returns the columns {columns}.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import NamedTuple
 
-from twin_core.kpi.catalogue import PARTS, Definition
+from twin_core.kpi.catalogue import PARTS, Buildings, Definition, building_macro
 
 HISTORY = "live_history"
 """Schema of the tables that hold what `history.<table>` gives as known now."""
@@ -74,9 +74,9 @@ def unfold(kpis: Mapping[str, Definition], *, grain: str, by: str) -> Plan:
     return Plan(tuple(sorted(unfolding.history)), tuple(unfolding.steps), figures)
 
 
-def scalar_macros() -> tuple[str, ...]:
+def scalar_macros(buildings: Buildings) -> tuple[str, ...]:
     """The statements of the building blocks that install what is no table."""
-    found = []
+    found = [building_macro(buildings)]
     for part in PARTS:
         statements = _part(part).split(";")
         found += [one for one in statements if one.strip() and " AS TABLE" not in one]

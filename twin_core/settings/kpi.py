@@ -25,6 +25,8 @@ class KpiSettings(Section):
     """Hospital services (PV1-10) whose patients are shown apart in ED times."""
     specialties: dict[str, tuple[str, ...]] = {}
     """Unit -> the hospital services it treats; a unit that is not listed treats all."""
+    buildings: dict[str, tuple[str, ...]] = {}
+    """Building -> its units, for figures by building; a unit is in one building at most."""
     theatres: tuple[str, ...] = ()
     """Units that are operating theatres; their rooms are the theatres' rooms."""
     theatre_hours: tuple[str, str] = ("08:00", "17:00")
@@ -49,6 +51,15 @@ class KpiSettings(Section):
         if not shifts or not well_formed or list(shifts) != sorted(set(shifts)):
             raise ValueError("shifts are times of a day like 07:00, from early to late")
         return shifts
+
+    @field_validator("buildings")
+    @classmethod
+    def _one_building(cls, buildings: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        units = [unit for listed in buildings.values() for unit in listed]
+        for unit in units:
+            if units.count(unit) > 1:
+                raise ValueError(f"buildings: the unit {unit} is in more than one building")
+        return buildings
 
     def rows(self) -> list[tuple[str, str, str]]:
         """The settings as (name, key, value); a list has one row per item, its key is empty."""

@@ -9,13 +9,14 @@ WITH newborn AS (
 patient AS (
     SELECT p.patient, kpi_part.group_facility("by", p.facility) AS in_facility,
            kpi_part.group_unit("by", p.unit) AS in_unit,
-           kpi_part.group_class("by", p.class) AS in_class, p.facility, p.unit,
+           kpi_part.group_visit("by", p.class, t.described_as) AS in_class, p.facility, p.unit,
            CASE WHEN n.encounter_id IS NOT NULL THEN 'newborn'
                 WHEN "by" = 'class' THEN 'inpatient'
                 ELSE kpi_part.patient_group(p.class) END AS kind,
            p.encounter_id, p.from_at, p.to_at
     FROM kpi_part.stay_pieces(window_start, window_end, known_at) p
     LEFT JOIN newborn n ON n.encounter_id = p.encounter_id
+    LEFT JOIN kpi_part.patients_by("by", known_at) t ON t.described_id = p.encounter_id
 )
 SELECT p.in_facility, p.in_unit, p.in_class,
        CASE p.kind WHEN 'inpatient' THEN '' ELSE p.kind END AS kind, NULL AS statistic,

@@ -2,7 +2,7 @@
 WITH discharge AS (
     SELECT kpi_part.group_facility("by", d.facility) AS in_facility,
            kpi_part.group_unit("by", d.unit) AS in_unit,
-           kpi_part.group_class("by", d.class) AS in_class, d.encounter_id, d.spell_start,
+           kpi_part.group_visit("by", d.class, t.described_as) AS in_class, d.encounter_id, d.spell_start,
            d.discharged_at, coalesce(d.spell_start <= d.discharged_at, false) AS timed,
            kpi_part.hours(d.spell_start, d.discharged_at) / 24 AS days,
            d.leave_hours / 24 AS leave_days,
@@ -11,6 +11,7 @@ WITH discharge AS (
            d.patient_group
     FROM kpi_part.discharges(window_start, window_end, known_at) d
     JOIN kpi_part.zones(known_at) z ON z.facility = d.facility
+    LEFT JOIN kpi_part.patients_by("by", known_at) t ON t.described_id = d.encounter_id
     WHERE d.patient_group IN ('inpatient', 'observation')
 ),
 stated AS (

@@ -2,7 +2,7 @@
 -- question = "How many inpatients were in the hospital at midnight, on an average day?"
 -- unit = "patients"
 -- grain = ["hour", "day", "week", "month", "all"]
--- by = ["hospital", "facility", "unit", "class"]
+-- by = ["hospital", "facility", "unit", "class", "service", "age_band", "arrival_mode"]
 -- direction = "context"
 -- numerator = "patients present at local 00:00, summed over the midnights of the period"
 -- denominator = "local midnights of the period"
@@ -26,12 +26,13 @@ newborn AS (
 patient AS (
     SELECT p.patient, kpi_part.group_facility("by", p.facility) AS in_facility,
            kpi_part.group_unit("by", p.unit) AS in_unit,
-           kpi_part.group_class("by", p.class) AS in_class, p.facility, p.unit,
+           kpi_part.group_visit("by", p.class, t.described_as) AS in_class, p.facility, p.unit,
            CASE WHEN n.encounter_id IS NOT NULL THEN 'newborn'
                 WHEN "by" = 'class' THEN 'inpatient'
                 ELSE kpi_part.patient_group(p.class) END AS kind, p.from_at, p.to_at
     FROM kpi_part.stay_pieces(window_start, window_end, known_at) p
     LEFT JOIN newborn n ON n.encounter_id = p.encounter_id
+    LEFT JOIN kpi_part.patients_by("by", known_at) t ON t.described_id = p.encounter_id
 ),
 counted AS (
     SELECT p.in_facility, p.in_unit, p.in_class, p.kind, m.period_start,

@@ -2,7 +2,7 @@
 -- question = "How long did the inpatients who left in this period stay?"
 -- unit = "days"
 -- grain = ["hour", "day", "week", "month", "all"]
--- by = ["hospital", "facility", "unit", "class"]
+-- by = ["hospital", "facility", "unit", "class", "service", "age_band", "arrival_mode"]
 -- direction = "lower (case-mix adjusted)"
 -- numerator = "discharge minus start of the spell, summed over discharges (deaths included)"
 -- denominator = "discharges with a known start; n for quantiles"
@@ -19,7 +19,7 @@
 WITH discharge AS (
     SELECT kpi_part.group_facility("by", d.facility) AS in_facility,
            kpi_part.group_unit("by", d.unit) AS in_unit,
-           kpi_part.group_class("by", d.class) AS in_class, d.discharged_at,
+           kpi_part.group_visit("by", d.class, t.described_as) AS in_class, d.discharged_at,
            d.spell_start <= d.discharged_at AS timed,
            kpi_part.hours(d.spell_start, d.discharged_at) / 24 AS days, d.leave_hours / 24 AS leave_days,
            date_diff('day', timezone(z.zone, d.spell_start)::DATE,
@@ -27,6 +27,7 @@ WITH discharge AS (
            d.patient_group
     FROM kpi_part.discharges(window_start, window_end, known_at) d
     JOIN kpi_part.zones(known_at) z ON z.facility = d.facility
+    LEFT JOIN kpi_part.patients_by("by", known_at) t ON t.described_id = d.encounter_id
     WHERE d.patient_group IN ('inpatient', 'observation')
 ),
 grouped AS (

@@ -2,7 +2,7 @@
 -- question = "How often was a patient moved from ward to ward before going home?"
 -- unit = "moves"
 -- grain = ["hour", "day", "week", "month", "all"]
--- by = ["hospital", "facility", "unit", "class"]
+-- by = ["hospital", "facility", "unit", "class", "service", "age_band", "arrival_mode"]
 -- direction = "lower"
 -- numerator = "changes of unit during the stays of the inpatients discharged in the period"
 -- denominator = "those discharges, deaths included"
@@ -13,27 +13,12 @@
 -- source = "Local definition (2026)"
 -- caveats = ["By unit, a discharge and all its moves belong to the unit of the last stay.", "Parts of another inpatient encounter are not discharges of their own."]
 -- inputs = ["history.stay", "history.encounter", "history.encounter_class", "history.encounter_status", "history.location"]
-WITH discharge AS (
-    SELECT * FROM kpi_part.discharges(window_start, window_end, known_at)
-    WHERE patient_group = 'inpatient'
-),
-placed AS (
-    SELECT s.encounter_id,
-           (s.facility, s.unit) IS DISTINCT FROM lag((s.facility, s.unit)) OVER sequence
-               AND lag(s.stay_id) OVER sequence IS NOT NULL AS moved
-    FROM history.stay(known_at) s JOIN discharge d ON d.encounter_id = s.encounter_id
-    WHERE coalesce(s.to_at, 'infinity') > greatest(s.from_at, d.spell_start)
-      AND s.from_at < d.discharged_at
-    WINDOW sequence AS (PARTITION BY s.encounter_id ORDER BY s.from_at, s.stay_id)
-),
-moves AS (
-    SELECT encounter_id, count(*) FILTER (WHERE moved) AS moves FROM placed GROUP BY ALL
-),
-grouped AS (
+WITH grouped AS (
     SELECT kpi_part.group_facility("by", d.facility) AS in_facility,
            kpi_part.group_unit("by", d.unit) AS in_unit,
-           kpi_part.group_class("by", d.class) AS in_class, d.discharged_at, m.moves
-    FROM discharge d LEFT JOIN moves m ON m.encounter_id = d.encounter_id
+           kpi_part.group_visit("by", d.class, t.described_as) AS in_class, d.discharged_at, d.moves
+    FROM kpi_part.ward_moves(window_start, window_end, known_at) d
+    LEFT JOIN kpi_part.patients_by("by", known_at) t ON t.described_id = d.encounter_id
 ),
 owed AS (
     SELECT in_facility, in_unit, in_class

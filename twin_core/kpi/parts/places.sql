@@ -11,9 +11,9 @@ FROM (
     SELECT s.facility, s.unit, NULL
     FROM history.stay(known_at) s,
          kpi_part.scope(window_start, window_end, 'all', "by", known_at) w
-    WHERE "by" IN ('hospital', 'facility', 'unit') AND s.from_at < w.seen_to
+    WHERE "by" IN ('hospital', 'facility', 'building', 'unit') AND s.from_at < w.seen_to
       AND (s.to_at IS NULL OR (s.to_at >= w.from_at AND s.to_at > s.from_at))
     UNION ALL
     SELECT facility, unit, NULL FROM history.location(known_at)
-    WHERE kind = 'bd' AND "by" IN ('hospital', 'facility', 'unit')
+    WHERE kind = 'bd' AND "by" IN ('hospital', 'facility', 'building', 'unit')
 );

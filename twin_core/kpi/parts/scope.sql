@@ -8,10 +8,11 @@ WITH asked AS (
                WHEN grain IS NULL OR grain NOT IN ('hour', 'shift', 'day', 'week', 'month', 'all')
                THEN error('Unknown grain ' || coalesce(grain, 'NULL')
                           || ': use hour, shift, day, week, month or all.')
-               WHEN "by" IS NULL OR "by" NOT IN ('hospital', 'facility', 'unit', 'class')
+               WHEN "by" IS NULL OR "by" NOT IN ('hospital', 'facility', 'building', 'unit', 'class')
                     AND NOT kpi_part.by_patient("by")
                THEN error('Unknown by ' || coalesce("by", 'NULL')
-                          || ': use hospital, facility, unit, class, service or age_band.')
+                          || ': use hospital, facility, building, unit, class, service, age_band or'
+                          || ' arrival_mode.')
                WHEN window_start IS NULL OR window_end IS NULL
                THEN error('The window needs a start and an end.')
                WHEN window_start::TIMESTAMPTZ >= window_end::TIMESTAMPTZ

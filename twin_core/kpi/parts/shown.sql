@@ -1,13 +1,15 @@
 -- Which group a row belongs to: the facility, unit or class that `by` keeps, a wildcard for the rest.
+-- A building stands in the place of its units: kpi_part.building_of is made from [kpi] buildings.
 -- '*' stands for the hospital as a whole, '' for a facility, unit or class nobody named.
 CREATE OR REPLACE MACRO kpi_part.group_facility("by", place) AS
-    CASE WHEN "by" IN ('facility', 'unit') THEN coalesce(place, '') ELSE '*' END;
+    CASE WHEN "by" IN ('facility', 'building', 'unit') THEN coalesce(place, '') ELSE '*' END;
 CREATE OR REPLACE MACRO kpi_part.group_unit("by", place) AS
-    CASE WHEN "by" = 'unit' THEN coalesce(place, '') ELSE '*' END;
+    CASE "by" WHEN 'unit' THEN coalesce(place, '')
+              WHEN 'building' THEN coalesce(kpi_part.building_of(place), '') ELSE '*' END;
 CREATE OR REPLACE MACRO kpi_part.group_class("by", code) AS
     CASE WHEN "by" = 'class' THEN coalesce(code, 'unknown') ELSE '*' END;
 -- Whether rows are told apart by what belongs to the visit or its patient; see patients_by.
-CREATE OR REPLACE MACRO kpi_part.by_patient("by") AS "by" IN ('service', 'age_band');
+CREATE OR REPLACE MACRO kpi_part.by_patient("by") AS "by" IN ('service', 'age_band', 'arrival_mode');
 -- How a group is shown: NULL where it was aggregated away or never named.
 CREATE OR REPLACE MACRO kpi_part.shown(place) AS nullif(nullif(place, '*'), '');
 -- Ratios are sums over sums; without a known, positive denominator there is no ratio.
