@@ -1,9 +1,10 @@
 """One sender's connection: frames in, answers out in the same order, nothing unbounded."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from adapters.hl7v2.counting import OpenConnection
 from adapters.hl7v2.dues import LOG, Answers, Turn
@@ -14,11 +15,13 @@ from adapters.hl7v2.refusal import TOO_LONG
 from adapters.hl7v2.tls import client_name
 from adapters.hl7v2.translate import rejection
 from twin_core.errors import StoreError
-from twin_core.events import Fault
+from twin_core.events import Fault, Rejection, Translation
 from twin_core.inbox import Answer, Receipt
 
 if TYPE_CHECKING:
     from adapters.hl7v2.listener import MllpListener
+
+_Found = TypeVar("_Found")
 
 END_GRACE_S = 0.05
 """How long an FS without its CR waits for what may follow."""
@@ -49,7 +52,9 @@ class Connection(asyncio.Protocol):
         self._since = self._spoke_at = listener.clock.now()
         self._messages = 0
         self._settling: asyncio.TimerHandle | None = None
-        self._lingering = self._input_ended = self._refused = False
+        self._lingering = self._input_ended = self._refused = self._lost = False
+        self._unjudged: deque[bytes] = deque()
+        """Messages of a strict feed that the standard is yet to judge, the one under way first."""
         self._opening = b""
         self.peer, self._client = "?", ""
         self._answers = Answers(listener, self.peer)
@@ -72,6 +77,7 @@ class Connection(asyncio.Protocol):
         for timer in (self._settling, self._ending):
             if timer is not None:
                 timer.cancel()
+        self._lost = True
         self._decoder.give_up(0)
         self._count_dropped()
         self._answers.abandon()
@@ -82,7 +88,7 @@ class Connection(asyncio.Protocol):
     @property
     def outstanding(self) -> int:
         """Messages that wait for an answer, deferred ones included."""
-        return self._answers.outstanding
+        return self._answers.outstanding + len(self._unjudged)
 
     def status(self) -> OpenConnection:
         """How this connection is doing."""
@@ -189,12 +195,12 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Submit the frames that are whole, then see what the rest is."""
-        while frames := self._whole_frames():
+        while not self._unjudged and (frames := self._whole_frames()):
             self._frame_since = self._stray_since = None
             self._stray = 0
             self._take(frames)
         self._count_dropped()
-        if self._answers.full or self._blocked_since is not None:
+        if self._unjudged or self._answers.full or self._blocked_since is not None:
             self._hold_back()
             return
         self.transport.resume_reading()
@@ -260,10 +266,36 @@ class Connection(asyncio.Protocol):
 
     def _take(self, frames: Sequence[bytes]) -> None:
         """Submit framed messages; acknowledgements among them are taken and never answered."""
+        if self._listener.judges:
+            idle = not self._unjudged
+            self._unjudged.extend(frames)
+            if idle:
+                self._judge()
+            return
         heard = [self._listener.receipt(raw, self.peer) for raw in frames]
         receipts = [receipt for receipt in heard if receipt is not None]
         if receipts:
             self._submit(receipts)
+
+    def _judge(self) -> None:
+        """Have the next message judged elsewhere: it takes as long as hundreds take to be read."""
+        judged = self._listener.judged(self._unjudged[0], self.peer)
+        judged.add_done_callback(_on_loop(self._loop, self._submit_judged))
+
+    def _submit_judged(self, judged: "Future[Translation | Rejection]") -> None:
+        if self._lost or judged.cancelled():
+            self._unjudged.clear()
+            return
+        raw = self._unjudged.popleft()
+        receipt = self._listener.taken(raw, judged.result(), self.peer)
+        if receipt is not None:
+            self._submit([receipt])
+        if self._unjudged:
+            self._judge()
+        elif not self._lingering and not self.transport.is_closing():
+            self._advance()
+        if receipt is None:
+            self.write_answers()
 
     def _submit(self, receipts: list[Receipt]) -> None:
         self._messages += len(receipts)
@@ -302,7 +334,7 @@ class Connection(asyncio.Protocol):
         if self._lingering:
             if not self.outstanding and self.transport.can_write_eof():
                 self.transport.write_eof()
-        elif was_full and self._blocked_since is None:
+        elif was_full and not self._unjudged and self._blocked_since is None:
             self._advance()
         if self._input_ended and not self.outstanding:
             self.transport.close()
@@ -310,11 +342,11 @@ class Connection(asyncio.Protocol):
 
 
 def _on_loop(
-    loop: asyncio.AbstractEventLoop, callback: Callable[["Future[list[Answer]]"], None]
-) -> Callable[["Future[list[Answer]]"], None]:
+    loop: asyncio.AbstractEventLoop, callback: Callable[["Future[_Found]"], None]
+) -> Callable[["Future[_Found]"], None]:
     """The callback, called on the loop's own thread; not at all once the loop has closed."""
 
-    def call(future: "Future[list[Answer]]") -> None:
+    def call(future: "Future[_Found]") -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(callback, future)
 

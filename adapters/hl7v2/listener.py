@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Protocol
@@ -79,6 +79,9 @@ class MllpListener:
         self._translator = FeedTranslator(feed, settings, self.limits)
         self._peers = tuple(ip_network(peer, strict=False) for peer in settings.peers)
         self._certificates = _certificates(feed, settings, self.mllp)
+        strict = settings.strictness == "strict"
+        # One thread: what the translator remembers of a feed is no other's business.
+        self._judge = ThreadPoolExecutor(1, f"judge-{feed}") if strict else None
         self._immediate = settings.acknowledgement == "immediate"
         self._applied: int | None = None
         self._not_applied: deque[int] = deque(maxlen=_REMEMBERED)
@@ -114,6 +117,8 @@ class MllpListener:
         self._series = ack_series(self.clock.now(), self.port)
         self._sweeper = loop.create_task(self._sweep())
         LOG.info("feed %s listens on %s port %d", self.feed, host, self.port)
+        if self._certificates is not None:
+            self._certificates.tell()
 
     async def close(self) -> None:
         """Stop listening, let outstanding answers go out, close the connections."""
@@ -132,6 +137,8 @@ class MllpListener:
             await asyncio.gather(self._sweeper, return_exceptions=True)
         await self._server.wait_closed()
         self._server = None
+        if self._judge is not None:
+            self._judge.shutdown(wait=False, cancel_futures=True)
 
     @property
     def port(self) -> int:
@@ -203,6 +210,19 @@ class MllpListener:
 
     def receipt(self, raw: bytes, peer: str) -> Receipt | None:
         """A framed message with what the translator makes of it; None for an acknowledgement."""
+        return self.taken(raw, self._outcome(raw, peer), peer)
+
+    @property
+    def judges(self) -> bool:
+        """Whether the standard judges every message of the feed, which takes long."""
+        return self._judge is not None
+
+    def judged(self, raw: bytes, peer: str) -> "Future[Translation | Rejection]":
+        """What becomes of a message of a strict feed, found in a thread of the feed's own."""
+        assert self._judge is not None  # noqa: S101  (narrows the type)
+        return self._judge.submit(self._outcome, raw, peer)
+
+    def _outcome(self, raw: bytes, peer: str) -> Translation | Rejection:
         received_at = self.clock.now()
         outcome: Translation | Rejection
         try:
@@ -214,6 +234,10 @@ class MllpListener:
             reason = "The message met a defect of the receiver and is in quarantine."
             fault = Fault(where="MSH^1", code=INTERNAL_ERROR, reason=reason)
             outcome = rejection(raw, self.feed, "AE", (fault,))
+        return outcome
+
+    def taken(self, raw: bytes, outcome: Translation | Rejection, peer: str) -> Receipt | None:
+        """A framed message whose outcome is known; None for an acknowledgement."""
         if is_acknowledgement(outcome):
             self._take_acknowledgement(raw, peer)
             return None

@@ -64,7 +64,7 @@ class Certificates:
     def _renew(self) -> None:
         """Take what the files say now; ConfigurationError where nobody would accept it today."""
         context = _context(self._where, self._settings)
-        chain = _chain(self._where, self._settings)
+        chain = _chain(self._where, self._settings.certificate)
         own, now = chain[0], self._clock.now()
         if own.not_valid_after_utc <= now:
             raise _outside(self._where, f"ended {own.not_valid_after_utc}")
@@ -73,6 +73,14 @@ class Certificates:
             raise _outside(self._where, f"begins {own.not_valid_before_utc}, and is taken then")
         self._context, self.expires_at = context, _first_end(chain)
         LOG.info("%s was read again; it expires %s", self._where, self.expires_at)
+
+    def tell(self) -> None:
+        """Log until when the certificate holds, as an error where nobody accepts it any more."""
+        if self.expires_at <= self._clock.now():
+            ended = "%s ended %s: senders are turned away until it is renewed"
+            LOG.error(ended, self._where, self.expires_at)
+        else:
+            LOG.info("%s holds until %s", self._where, self.expires_at)
 
     def refusal(self, client: str) -> str:
         """Why a client with this name in its certificate may not connect; empty where it may."""
@@ -167,21 +175,26 @@ def client_name(transport: asyncio.Transport) -> str:
 
 def expires_at(where: str, settings: TlsSettings) -> datetime:
     """When the listener's own certificate ends, or one that it sends along, if that is sooner."""
-    return _first_end(_chain(where, settings))
+    return _first_end(_chain(where, settings.certificate))
+
+
+def ends_at(where: str, certificate: Path) -> datetime:
+    """When the first certificate of a PEM file ends. ConfigurationError where there is none."""
+    return _first_end(_chain(where, certificate))
 
 
 def _first_end(chain: "Sequence[Certificate]") -> datetime:
     return min(certificate.not_valid_after_utc for certificate in chain)
 
 
-def _chain(where: str, settings: TlsSettings) -> "Sequence[Certificate]":
+def _chain(where: str, path: Path) -> "Sequence[Certificate]":
     # Takes a tenth of a second to import; only listeners with TLS pay for it.
     from cryptography import x509
 
     try:
-        return x509.load_pem_x509_certificates(settings.certificate.read_bytes())
+        return x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise _unusable(where, "certificate", settings.certificate, error) from error
+        raise _unusable(where, "certificate", path, error) from error
 
 
 def _context(where: str, settings: TlsSettings) -> ssl.SSLContext:

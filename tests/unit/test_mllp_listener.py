@@ -59,6 +59,57 @@ def test_pipelined_messages_are_answered_in_the_order_they_were_sent():
     run(scenario())
 
 
+def judged(control_id, visit="V1"):
+    header = f"MSH|^~\\&|APP|FAC|||20261101080000+0000||ADT^A01^ADT_A01|{control_id}|P|2.5"
+    evn, pid = "EVN||20261101080000+0000", "PID|1||42^^^HOSP^MR||DOE^JANE"
+    return "\r".join((header, evn, pid, f"PV1|1|I{visit}", "")).encode()
+
+
+def test_a_strict_feed_answers_in_order_and_keeps_no_other_feed_waiting():
+    async def scenario():
+        strict, other = FeedSettings(strictness="strict"), FeedSettings()
+        async with (
+            listening(Recorder(), feed_settings=strict) as slow,
+            listening(Recorder(), feed_settings=other) as quick,
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", slow.port)
+            total = OUTSTANDING + 10
+            # Every third has a field that no PV1 has, so that the standard refuses it.
+            wrong = "|" * 80 + "X"
+            sent = [judged(n, wrong if n % 3 == 2 else "") for n in range(total)]
+            writer.write(b"".join(map(framed, sent)))
+            assert b"\rMSA|AA|0\r" in await reader.readuntil(b"\x1c\r")
+            async with await MllpSender.connect("127.0.0.1", quick.port) as sender:
+                assert msa(await sender.send(message("7"))) == "MSA|AA|7"
+            assert slow.status().received < total
+            for n in range(1, total):
+                code = b"AE" if n % 3 == 2 else b"AA"
+                assert b"\rMSA|%s|%d\r" % (code, n) in await reader.readuntil(b"\x1c\r")
+            writer.write(framed(judged("last")))
+            writer.write_eof()
+            assert b"\rMSA|AA|last\r" in await reader.readuntil(b"\x1c\r")
+            assert await reader.read() == b""
+            writer.close()
+
+    run(scenario())
+
+
+def test_what_waits_for_the_judge_is_given_up_with_its_connection():
+    async def scenario():
+        recorder = Recorder()
+        async with listening(recorder, feed_settings=FeedSettings(strictness="strict")) as slow:
+            _, writer = await asyncio.open_connection("127.0.0.1", slow.port)
+            writer.write(b"".join(framed(judged(n)) for n in range(OUTSTANDING)))
+            await until(lambda: slow.status().received > 0)
+            writer.transport.abort()
+            await until(lambda: not slow.status().connections)
+            seen = len(recorder.receipts)
+            await asyncio.sleep(0.1)
+            assert len(recorder.receipts) <= seen + 1 < OUTSTANDING
+
+    run(scenario())
+
+
 def test_a_sender_that_outruns_the_store_is_held_back_and_loses_nothing():
     async def scenario():
         recorder = Recorder()

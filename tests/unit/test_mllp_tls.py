@@ -402,6 +402,20 @@ class Hands:
         return self.shown
 
 
+@pytest.mark.parametrize(("days", "words"), [(-1, "senders are turned away"), (90, "holds until")])
+def test_a_start_tells_whether_the_certificate_still_holds(site, caplog, days, words):
+    caplog.set_level("INFO", logger="wardtwin.mllp")
+    certificate, key = site.authority.issue("own", ends_at=NOW + days * DAY)
+
+    async def scenario():
+        async with listening(site.tls(certificate=certificate, key=key)):
+            pass
+
+    run(scenario())
+    told = [record for record in caplog.records if words in record.getMessage()]
+    assert [record.levelname for record in told] == ["ERROR" if days < 0 else "INFO"]
+
+
 @pytest.mark.parametrize("who", ["expired", "not yet valid"])
 def test_a_renewal_that_nobody_would_accept_leaves_the_good_one_in_use(site, who, caplog):
     clock = Hands()
