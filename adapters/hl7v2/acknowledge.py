@@ -24,6 +24,7 @@ _OLDEST_WITH_ERR_2 = "2.5"
 _LONGEST_ECHO = 1024
 _ANSWERS = ("ACK", "MCF")
 _UNSAFE = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED = {"|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "\\": "\\E\\", "&": "\\T\\"}
 _MEANINGS = {"F": "field", "S": "component", "R": "repetition", "E": "escape", "T": "subcomponent"}
 _TEXTS = {
@@ -81,7 +82,7 @@ def acknowledgement(
     enhanced = "NE" if header.accept or header.application else ""
     if charset or enhanced:
         msh += ["", "", enhanced, enhanced, "", charset]
-    segments = ["|".join(msh).rstrip("|"), f"MSA|{answer_code}|{echo.text(header.control_id)}"]
+    segments = ["|".join(msh).rstrip("|"), f"MSA|{answer_code}|{echo.verbatim(header.control_id)}"]
     dated = version < _OLDEST_WITH_ERR_2
     segments += [_err(fault, dated=dated) for fault in faults]
     return ("\r".join(segments) + "\r").encode("iso8859-1", "replace")
@@ -121,6 +122,26 @@ class Echo:
             part = re.sub(f"{mark}([FSRTE]){mark}", self._meant, part)
         return escaped(part)
 
+    def verbatim(self, field: str) -> str:
+        """A field as it was sent, for whoever compares it byte by byte.
+
+        Of a sender with delimiters of its own what they mean stays, and so do other escapes.
+        """
+        field = field[:_LONGEST_ECHO]
+        header = self._header
+        marks = (header.component, header.repetition, header.escape, header.subcomponent)
+        if self._ascii_only:
+            field = field.encode("ascii", "replace").decode("ascii")
+        if header.field == "|" and marks == ("^", "~", "\\", "&"):
+            return _CONTROLS.sub(_in_hexadecimal, field)
+        if self._mark not in field or self._mark == "\x00":
+            return self.text(field)
+        mark = re.escape(self._mark)
+        parts = re.split(f"({mark}(?:[HNP]|X[0-9A-Fa-f]+|[.][a-z]{{2}}[+-]?[0-9]*){mark})", field)
+        return "".join(
+            f"\\{part[1:-1]}\\" if n % 2 else self.text(part) for n, part in enumerate(parts)
+        )
+
     def _meant(self, found: re.Match[str]) -> str:
         mark: str = getattr(self._header, _MEANINGS[found[1]])
         return mark
@@ -128,7 +149,11 @@ class Echo:
 
 def escaped(text: str) -> str:
     """Text that holds no standard delimiter and no control character any more."""
-    return _UNSAFE.sub(lambda found: _ESCAPED.get(found[0], f"\\X{ord(found[0]):02X}\\"), text)
+    return _UNSAFE.sub(lambda found: _ESCAPED.get(found[0]) or _in_hexadecimal(found), text)
+
+
+def _in_hexadecimal(found: re.Match[str]) -> str:
+    return f"\\X{ord(found[0]):02X}\\"
 
 
 def _type(trigger_event: str, version: str) -> str:

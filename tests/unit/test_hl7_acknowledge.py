@@ -64,10 +64,18 @@ def test_other_delimiters_are_translated_not_repeated():
     assert msa == b"MSA|AA|I$D\\F\\\\S\\1"
 
 
-def test_what_the_sender_had_escaped_stays_escaped():
-    assert b"\rMSA|AA|a\\F\\b\\X0D\\c\\E\\d\r" in answered(
-        HEADER.replace("MSG 7", "a\\F\\b\\E\\X0D\\E\\c\\d")
-    ).replace(b"\\E\\X0D\\E\\", b"\\X0D\\")
+@pytest.mark.parametrize(
+    "control_id",
+    ["a\\F\\b", "a\\X41\\b", "a\\X0D\\b", "a\\E\\b", "1^2&3~4", "\\", "a b ", "\\.br\\", "\\Zq\\"],
+)
+def test_msa_2_repeats_the_control_id_byte_by_byte(control_id):
+    echoed = answered(HEADER.replace("MSG 7", control_id)).split(b"\r")[1]
+    assert echoed == b"MSA|AA|" + control_id.encode()
+
+
+def test_escapes_of_a_sender_with_other_delimiters_are_written_in_the_standard_ones():
+    message = "MSH!$%?*!ADT!H!!!2026!!ADT$A01!a?X41?b?F?c?E?d?.br?!P!2.5"
+    assert answered(message).split(b"\r")[1] == b"MSA|AA|a\\X41\\b!c?d\\.br\\"
 
 
 @pytest.mark.parametrize("charset", ["UNICODE UTF-8", "8859/1"])
