@@ -3,6 +3,8 @@
 HL7 v2: a message begins at a line that begins with MSH and any delimiter. MLLP bytes and batch
 envelopes (FHS, BHS, BTS, FTS) end the message before them and belong to none. Text that is in no
 message is yielded too, so that whoever translates it can say why it is none: nothing is dropped.
+But what stands before the first header counts once, so that a file that is no HL7 at all, such as
+an image, is one reject and not one for every byte that looks like the end of a message.
 An envelope is yielded where it is at fault (a wrong count, a missing trailer), with the reason.
 
 A message heavier than the limit is cut one byte behind it, which is enough for the translator to
@@ -79,6 +81,7 @@ def read_batches(file: BinaryIO, limits: LimitSettings) -> Iterator[Found]:
     """The HL7 v2 messages of a stream and every batch envelope, at fault or not, in their order."""
     heaviest = limits.frame_bytes + 1
     batches = Batches()
+    headed = strayed = False
     for offset, piece in _pieces(file, heaviest):
         if piece.startswith(SEGMENTS) and len(piece) > 3 and not piece[3:4].isalnum():
             line_end = _LINE_END.search(piece)
@@ -86,12 +89,16 @@ def read_batches(file: BinaryIO, limits: LimitSettings) -> Iterator[Found]:
             segment = piece[:skipped].rstrip(_BLANK)[:_LONGEST_ENVELOPE]
             for envelope in batches.segment(segment, offset):
                 yield Found(envelope.raw, envelope.offset, BATCH, envelope.faults)
-            offset, piece = offset + skipped, piece[skipped:]
+            offset, piece, headed = offset + skipped, piece[skipped:], True
         start = len(piece) - len(piece.lstrip(_BLANK))
         raw = piece.strip(_BLANK)
         if raw:
             if raw.startswith(_HEADER):
                 batches.message()
+                headed = True
+            elif strayed and not headed:
+                continue
+            strayed = True
             yield Found(raw[:heaviest], offset + start, "hl7v2")
     for envelope in batches.end():
         yield Found(envelope.raw, envelope.offset, BATCH, envelope.faults)

@@ -58,6 +58,8 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str
     """What keeps files from being taken; empty while all is well."""
     last_file_at: datetime | None
+    rejects: dict[str, int] = {}
+    """Rejected messages by the code of their first reason, HL7 table 0357."""
 
 
 class WatchedFolder:

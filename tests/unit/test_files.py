@@ -56,6 +56,18 @@ def test_text_in_no_message_is_not_dropped():
     assert [m.raw for m in found] == [b"a note", FIRST, b"rubbish", SECOND]
 
 
+def test_a_file_that_is_no_hl7_at_all_is_one_reject():
+    image = b"\x89PNG\r\n\x1a\n" + b"\x00\x01\x1c\r\x0b\x1c\n\xff" * 500
+    [found] = messages(image)
+    assert image.strip().startswith(found.raw[:4])
+    assert [m.raw[:3] for m in messages(image + b"\r" + FIRST + b"\r\x1c\rnote\r\x1c\rnote")] == [
+        b"\x89PN",
+        b"MSH",
+        b"not",
+        b"not",
+    ]
+
+
 def test_nothing_but_blanks_is_no_message():
     assert messages(b"\r\n \x0b\x1c\r\n") == []
 
