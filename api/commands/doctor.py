@@ -22,6 +22,7 @@ LITTLE_SPACE, NO_SPACE = 5 * 1024**3, 512 * 1024**2
 NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 """This program did not exist earlier, so a clock that shows an earlier instant is wrong."""
 
+_ANY_MESSAGE = b"MSH|^~\\&|A|B|C|D|20260101||ADT^A08|1|P|2.5.1\r"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _ILL = {"stopped", "retrying", "connecting", "not configured"}
 _OUT_OF_STEP = {"failed", "refused", "unreachable", "resting", "partly in step", "not configured"}
@@ -230,6 +231,22 @@ def _certificates(call: Call) -> Iterator[Check]:
         yield Check(f"tls {feed}", verdict, said)
 
 
+def _profiles(call: Call) -> Iterator[Check]:
+    """Message profiles of strict feeds, and the judge itself, which is built on first use."""
+    from adapters.hl7v2.validate import message_profile, validate
+
+    strict = {n: f for n, f in call.settings.feeds.items() if f.strictness == "strict"}
+    for name, feed in strict.items():
+        try:
+            profile = feed.profile and message_profile(feed.profile)
+        except TwinError as error:
+            yield Check(f"profile {name}", "fail", str(error))
+            continue
+        validate(_ANY_MESSAGE, "strict", feed.profile)
+        said = f"{len(profile)} message structures in {feed.profile}" if profile else "the standard"
+        yield Check(f"profile {name}", "ok", f"every message is judged by {said}")
+
+
 def _folders(call: Call) -> Iterator[Check]:
     """Folders that are watched: the server waits for one that is not there, and files with it."""
     from api.watching import watched_folders
@@ -253,8 +270,23 @@ def _destinations(call: Call) -> Iterator[Check]:
             continue
         try:
             secured(name, settings)
+            yield from _own_certificate(name, settings.tls.certificate)
         except TwinError as error:
             yield Check(f"outbound {name}", "fail", str(error))
+
+
+def _own_certificate(name: str, certificate: Path | None) -> Iterator[Check]:
+    """Until when the certificate holds that a destination is shown."""
+    from adapters.hl7v2.tls import ends_at
+    from api.feeds import LITTLE_VALIDITY
+
+    if certificate is None:
+        return
+    end, now = ends_at(f"outbound.{name}.tls", certificate), datetime.now(UTC)
+    verdict: Verdict = "fail" if end <= now else "warn" if end - now < LITTLE_VALIDITY else "ok"
+    said = "ended" if end <= now else "ends" if verdict == "warn" else "holds until"
+    what = ": renew it" if verdict != "ok" else ""
+    yield Check(f"outbound {name}", verdict, f"its certificate {said} {end:%Y-%m-%d}{what}")
 
 
 def _feeds(call: Call) -> Iterator[Check]:
@@ -337,6 +369,7 @@ CHECKS: tuple[Look, ...] = (
     _store,
     _ports,
     _certificates,
+    _profiles,
     _folders,
     _destinations,
     _feeds,
