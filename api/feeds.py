@@ -40,6 +40,11 @@ WHERE received_at >= $since GROUP BY feed
 """
 
 
+QUARANTINED = """
+SELECT feed, count(*) AS messages FROM core.message WHERE status = 'quarantined' GROUP BY feed
+"""
+
+
 class FeedReport(msgspec.Struct, frozen=True, kw_only=True):
     """One feed: what came, what became of it, and how its listener is doing."""
 
@@ -54,6 +59,8 @@ class FeedReport(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int = 0
     duplicates: int = 0
     rejected: int = 0
+    quarantined: int = 0
+    """Messages of it that are in quarantine now."""
     lag_seconds: float = 0.0
     """Age of the oldest message, of any feed, that is not applied yet."""
     address: str | None = None
@@ -92,9 +99,15 @@ class Feeds:
         tallies: dict[str, Counter[str]] = defaultdict(Counter)
         for tally in self._twin.tallies():
             tallies[tally.feed][tally.outcome] += tally.messages
+        rows: list[dict[str, Any]] = self._twin.query(QUARANTINED)
+        held = {row["feed"]: row["messages"] for row in rows}
+        for feed, at in self._twin.heard().items():
+            last[feed] = max(at, last.get(feed, at))
         names = {*self._twin.settings.feeds, *statuses, *last, *tallies} - {""}
         return [
-            self._report(name, now, statuses.get(name), last.get(name), tallies[name])
+            self._report(
+                name, now, statuses.get(name), last.get(name), tallies[name], held.get(name, 0)
+            )
             for name in sorted(names)
         ]
 
@@ -105,6 +118,7 @@ class Feeds:
         status: ListenerStatus | None,
         last_at: datetime | None,
         tally: "Counter[str]",
+        quarantined: int,
     ) -> FeedReport:
         settings = self._twin.settings
         heard = [at for at in (last_at, status and status.last_message_at) if at]
@@ -124,6 +138,7 @@ class Feeds:
             accepted=tally["accepted"],
             duplicates=tally["duplicate"],
             rejected=tally["rejected"],
+            quarantined=quarantined,
             lag_seconds=self._twin.lag_seconds(),
             address=f"{listens.host}:{self._ports().get(feed, listens.port)}" if listens else None,
             tls=listens is not None and listens.tls is not None,

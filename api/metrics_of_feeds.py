@@ -1,5 +1,6 @@
 """What is measured of each feed, for Prometheus: counts, delays, connections, silence."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -52,7 +53,8 @@ def of_feeds(reports: Iterable[FeedReport], now: datetime) -> list[Measurement]:
         samples = tuple(({"feed": feed}, float(of(status))) for feed, status in listening)
         measured.append(Measurement(f"wardtwin_feed_{name}", kind, meaning, samples))
     measured += _answers(listening)
-    measured += _folders([(report.feed, report.folder) for report in reports if report.folder])
+    watched = [(report.feed, report.folder) for report in reports if report.folder]
+    measured += [_rejects([*listening, *watched]), *_folders(watched), _quarantined(reports)]
     return [metric for metric in measured if metric.samples]
 
 
@@ -109,6 +111,27 @@ def _certificates(listening: list[tuple[str, ListenerStatus]]) -> Iterable[Measu
     )
 
 
+def _rejects(told: Iterable[tuple[str, ListenerStatus | FolderStatus]]) -> Measurement:
+    counted: Counter[tuple[str, str]] = Counter()
+    for feed, status in told:
+        counted.update({(feed, code): n for code, n in status.rejects.items()})
+    return Measurement(
+        "wardtwin_feed_rejects_total",
+        "counter",
+        "Rejected messages by the code of their first reason, HL7 table 0357",
+        tuple(({"feed": of, "code": code}, float(n)) for (of, code), n in sorted(counted.items())),
+    )
+
+
+def _quarantined(reports: Iterable[FeedReport]) -> Measurement:
+    return Measurement(
+        "wardtwin_feed_quarantined",
+        "gauge",
+        "Messages in quarantine",
+        tuple(({"feed": report.feed}, float(report.quarantined)) for report in reports),
+    )
+
+
 def _answers(listening: list[tuple[str, ListenerStatus]]) -> Iterable[Measurement]:
     yield Measurement(
         "wardtwin_feed_answers_total",
@@ -118,16 +141,6 @@ def _answers(listening: list[tuple[str, ListenerStatus]]) -> Iterable[Measuremen
             ({"feed": feed, "code": code}, float(n))
             for feed, status in listening
             for code, n in sorted(status.answers.items())
-        ),
-    )
-    yield Measurement(
-        "wardtwin_feed_rejects_total",
-        "counter",
-        "Rejected messages by the code of their first reason, HL7 table 0357",
-        tuple(
-            ({"feed": feed, "code": code}, float(n))
-            for feed, status in listening
-            for code, n in sorted(status.rejects.items())
         ),
     )
     yield Measurement(

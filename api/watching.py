@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 
 import msgspec
@@ -76,6 +76,7 @@ class FolderFeed:
         self.twin, self.feed = twin, feed
         self.folder = WatchedFolder(settings)
         self.files: Counter[str] = Counter({"done": 0, "error": 0})
+        self.rejects: Counter[str] = Counter()
         self.waiting = 0
         self.trouble = ""
         """What keeps files from being taken; empty while all is well."""
@@ -105,6 +106,7 @@ class FolderFeed:
             waiting=self.waiting,
             trouble=self.trouble,
             last_file_at=self.last_file_at,
+            rejects=dict(self.rejects),
         )
 
     def look(self, now: float) -> None:
@@ -190,6 +192,7 @@ class FolderFeed:
                 answers = self.twin.submit(receipts, from_file=True).result()
                 position = max(position, *(answer.position or 0 for answer in answers))
                 _count(taken, receipts, answers)
+                self.rejects.update(_reasons(receipts))
                 if not self._applied(position):
                     return None
         if not taken.messages:
@@ -259,6 +262,13 @@ def watched_folders(settings: Settings) -> dict[str, FolderSettings]:
             )
         owners[path] = name
     return watched
+
+
+def _reasons(receipts: list[Receipt]) -> Iterator[str]:
+    """The first reason of every reject, as HL7 table 0357 numbers it."""
+    for receipt in receipts:
+        if isinstance(receipt.outcome, Rejection) and receipt.outcome.faults:
+            yield receipt.outcome.faults[0].code
 
 
 def _count(taken: Taken, receipts: list[Receipt], answers: list[Answer]) -> None:

@@ -419,6 +419,10 @@ class Twin:
         """Messages by feed and outcome since the store was made, duplicates included."""
         return self._inbox.tallies()
 
+    def heard(self) -> dict[str, datetime]:
+        """When each feed last sent anything, duplicates included, whenever that was."""
+        return self._inbox.heard()
+
     # --- how it is doing ---------------------------------------------------------------------
 
     def subscribe(self, listener: Callable[[BatchApplied], None]) -> Callable[[], None]:

@@ -77,6 +77,7 @@ EXAMPLE_COUNTS = (
         204: {"description": "On disk, and no answer is wanted (MSH-15, MSH-16)"},
         400: {"description": "AR: the envelope is at fault, or unsupported", "content": {ER7: {}}},
         422: {"description": "AE: the content is at fault", "content": {ER7: {}}},
+        404: {"description": "No feed of that name is configured"},
         413: {"description": "The message is too large"},
         503: {"description": "Nothing was stored; trying again may help"},
     },
@@ -99,6 +100,7 @@ async def hl7v2(request: Request, twin: AskedTwin, feed: Feed = DEFAULT_FEED) ->
     A body that begins with FHS or BHS is a batch: the answer is a batch of acknowledgements, 200
     where all of it was accepted and 422 where a message or an envelope was not.
     """
+    _refuse_unknown(feed, twin)
     limits = twin.settings.limits
     raw = await body_within(request, limits.frame_bytes, batch=limits.body_bytes)
     if is_batch(raw):
@@ -125,6 +127,21 @@ async def hl7v2(request: Request, twin: AskedTwin, feed: Feed = DEFAULT_FEED) ->
     return Response(
         acknowledgement, status_code=status, media_type=ER7, headers=_answered(answer.status)
     )
+
+
+def _refuse_unknown(feed: str, twin: Twin) -> None:
+    """Refuse a feed that no settings describe: by a slip its messages would be read by defaults.
+
+    Where no feed is configured, any name will do, as on the command line.
+    """
+    configured = twin.settings.feeds
+    if configured and feed != DEFAULT_FEED and feed not in configured:
+        known = ", ".join(sorted({DEFAULT_FEED, *configured}))
+        raise HTTPException(
+            404,
+            f"There is no feed {feed}; configured are {known}. Name one of these, or add"
+            f" [feeds.{feed}] to the settings.",
+        )
 
 
 def _answered(outcome: str) -> dict[str, str]:

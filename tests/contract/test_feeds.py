@@ -130,6 +130,9 @@ def test_a_feed_that_keeps_its_usual_gap_is_learned_from_the_store(
     twin: Twin, clock: SetClock, heard: tuple[bytes, ...], serve: Callable[[Any], Any]
 ) -> None:
     api = serve(create_app(twin))
+    twin.settings = SETTINGS.model_copy(
+        update={"feeds": {**SETTINGS.feeds, "ward": FeedSettings(time_zone="UTC")}}
+    )
     started = clock.at = datetime(2026, 2, 20, 8, 0, tzinfo=UTC)
     for number in range(10 * 24):
         # A message an hour, at half past; nobody knows yet how long is too long.
@@ -146,6 +149,37 @@ def test_a_feed_that_keeps_its_usual_gap_is_learned_from_the_store(
     api.post("/v1/hl7v2?feed=ward", content=heard[1])
     twin.wait_applied()
     assert _by_name(api)["ward"]["state"] == "ok"
+
+
+def test_a_feed_of_duplicates_only_is_not_silent_after_a_restart(
+    tmp_path: Path, clock: SetClock, heard: tuple[bytes, ...], serve: Callable[[Any], Any]
+) -> None:
+    clock.at = NOON
+    for later in (0, 20, 40):
+        clock.at = NOON + timedelta(minutes=later)
+        with Twin.open(tmp_path / "f.duckdb", settings=SETTINGS, clock=clock) as twin:
+            api = serve(create_app(twin, all_feeds=Feeds(twin)))
+            assert api.post("/v1/hl7v2?feed=adt", content=heard[0]).status_code == 200
+    clock.at = NOON + timedelta(minutes=60)
+    with Twin.open(tmp_path / "f.duckdb", settings=SETTINGS, clock=clock) as twin:
+        adt = _by_name(serve(create_app(twin, all_feeds=Feeds(twin))))["adt"]
+        assert (adt["accepted"], adt["duplicates"], adt["state"]) == (1, 2, "ok")
+        assert adt["last_message_at"] == "2026-03-02T12:40:00Z"
+
+
+def test_a_message_for_a_feed_that_nobody_configured_is_refused(
+    twin: Twin, heard: tuple[bytes, ...], serve: Callable[[Any], Any]
+) -> None:
+    api = serve(create_app(twin))
+    refused = api.post("/v1/hl7v2?feed=lba", content=heard[0])
+    assert refused.status_code == 404
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["detail"] == (
+        "There is no feed lba; configured are adt, lab. Name one of these, or add [feeds.lba] to"
+        " the settings."
+    )
+    assert api.post("/v1/hl7v2?feed=lab", content=heard[0]).status_code == 200
+    assert [tally.feed for tally in twin.tallies()] == ["lab"]
 
 
 def test_each_feed_is_measured(api: Any) -> None:

@@ -286,6 +286,22 @@ def test_folders_are_measured(twin: Twin, folder: Path) -> None:
     assert 'wardtwin_folder_ok{feed="lab"} 1\n' in text
 
 
+def test_rejects_of_a_folder_are_counted_by_reason_and_wait_in_quarantine(
+    twin: Twin, folder: Path
+) -> None:
+    unnamed = admission(2).replace(b"PID|1||", b"PID|1|")
+    written(folder / "a.hl7", admission(1) + unnamed, LONG_AGO_NS)
+    written(folder / "b.hl7", b"\x89PNG\r\n" + b"\x1c\rx\r" * 50, LONG_AGO_NS)
+    feed = feed_of(twin, folder)
+    feed.look(0.0)
+    [report] = Feeds(twin, folders=lambda: {"lab": feed.status()}).reports()
+    assert report.quarantined == 2
+    text = exposition(of_feeds([report], AT))
+    assert 'wardtwin_feed_rejects_total{feed="lab",code="101"} 1\n' in text
+    assert 'wardtwin_feed_rejects_total{feed="lab",code="100"} 1\n' in text
+    assert 'wardtwin_feed_quarantined{feed="lab"} 2\n' in text
+
+
 def test_what_is_wrong_with_a_folder_is_a_warning_of_its_feed(twin: Twin, folder: Path) -> None:
     feed = feed_of(twin, folder / "nowhere")
     feed.look(0.0)

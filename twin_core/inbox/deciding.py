@@ -59,6 +59,7 @@ class Decisions:
     def __init__(self, db: sqlite3.Connection, groups: Sequence[Group], high: int) -> None:
         self.high = high
         self.counted: Counter[tuple[str, str]] = Counter()
+        self._heard: dict[str, int] = {}
         self.carried: list[Entry] = []
         """Entries that are durable as files: their rows hold a place only."""
         self._db = db
@@ -89,6 +90,11 @@ class Decisions:
             " DO UPDATE SET messages = messages + excluded.messages",
             [(feed, outcome, n) for (feed, outcome), n in self.counted.items()],
         )
+        db.executemany(
+            "INSERT INTO heard VALUES (?, ?) ON CONFLICT (feed)"
+            " DO UPDATE SET received_us = max(received_us, excluded.received_us)",
+            self._heard.items(),
+        )
 
     def _of(self, group: Group, keys: Sequence[Keys]) -> list[Answer]:
         known = zip(group.receipts, keys, strict=True)
@@ -98,6 +104,8 @@ class Decisions:
                 (receipt.feed, answer.status)
                 for receipt, answer in zip(group.receipts, answers, strict=True)
             )
+            received_us = (group.received_at - EPOCH) // _MICROSECOND
+            self._heard.update(dict.fromkeys((r.feed for r in group.receipts), received_us))
         return answers
 
     def _decide(self, receipt: Receipt, keys: Keys, group: Group) -> Answer:

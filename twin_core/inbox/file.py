@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS digest (
     control BLOB, body BLOB, position INTEGER, PRIMARY KEY (control, body)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tally (
     feed TEXT, outcome TEXT, messages INTEGER, PRIMARY KEY (feed, outcome)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heard (feed TEXT PRIMARY KEY, received_us INTEGER) WITHOUT ROWID;
 """
 
 
@@ -110,6 +111,12 @@ class InboxFile:
         with self._asking, _readable():
             rows = self._marks.execute("SELECT * FROM tally ORDER BY feed, outcome").fetchall()
         return [Tally(*row) for row in rows]
+
+    def heard(self) -> dict[str, datetime]:
+        """When each feed last sent anything, also what it had sent before."""
+        with self._asking, _readable():
+            rows = self._marks.execute("SELECT feed, received_us FROM heard").fetchall()
+        return {feed: EPOCH + timedelta(microseconds=us) for feed, us in rows}
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Durable entries after a position, in order."""

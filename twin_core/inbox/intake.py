@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -157,6 +158,10 @@ class Inbox:
     def tallies(self) -> list[Tally]:
         """Messages by feed and outcome since the store was made."""
         return self._file.tallies()
+
+    def heard(self) -> dict[str, datetime]:
+        """When each feed last sent anything, also what it had sent before."""
+        return self._file.heard()
 
     def _observed(self) -> int:
         return self._rise(self._file.high_water())
