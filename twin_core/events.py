@@ -612,8 +612,28 @@ class DeviceEventReported(Event, frozen=True, kw_only=True, tag=True):
     """enabled, audio-paused, alarm-off, ..."""
 
 
+class ObservationStated(Statement, frozen=True, kw_only=True, tag=True):
+    """A FHIR Observation: its own result, those of its components, or both."""
+
+    patient: tuple[Identifier, ...] = ()
+    encounter: Identifier | None = None
+    device: Identifier | None = None
+    effective_at: datetime | None = None
+    issued_at: datetime | None = None
+    observations: tuple[Observation, ...]
+
+
+class AppointmentStated(Statement, frozen=True, kw_only=True, tag=True):
+    """A FHIR Appointment, with everybody and everything that takes part in it."""
+
+    booked_at: datetime | None = None
+    patients: tuple[Attendance, ...] = ()
+    booking: Booking = Booking()
+    resources: tuple[ResourceBooked, ...] = ()
+
+
 class DirectoryStated(Statement, frozen=True, kw_only=True, tag=True):
-    """A FHIR Organization or Practitioner: who is who, without occupancy."""
+    """A FHIR Organization, Practitioner or the like: who is who, without occupancy."""
 
     resource_type: str
     name: str = ""
@@ -667,6 +687,8 @@ AnyEvent = (
     | LocationStated
     | DeviceStated
     | DirectoryStated
+    | ObservationStated
+    | AppointmentStated
     | ObservationsReported
     | DeviceEventReported
 )

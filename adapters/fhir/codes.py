@@ -48,6 +48,15 @@ IDENTIFIER_USE = frozenset({"usual", "official", "temp", "secondary", "old"})
 NAME_USE = frozenset({"usual", "official", "temp", "nickname", "anonymous", "old", "maiden"})
 ADDRESS_USE = frozenset({"home", "work", "temp", "old", "billing"})
 
+OBSERVATION_STATUS = frozenset(
+    "registered preliminary final amended corrected cancelled entered-in-error unknown".split()
+)
+APPOINTMENT_STATUS = frozenset(
+    "proposed pending booked arrived fulfilled cancelled noshow entered-in-error checked-in "
+    "waitlist".split()
+)
+PARTICIPATION_STATUS = frozenset({"accepted", "declined", "tentative", "needs-action"})
+
 OPERATIONAL_STATUS = frozenset("CHOUKI")
 """HL7 table 0116."""
 

@@ -174,6 +174,16 @@ class Reading:
             return self.identifier(stated.identifier)
         return None
 
+    def reference_to(self, stated: Reference | None, where: str, *kinds: str) -> Identifier | None:
+        """What a reference points at where that is of one of these types, as far as it says."""
+        target = self.reference(stated, where)
+        if target is None or stated is None:
+            return None
+        kind = stated.type
+        if target.type == REFERENCE:
+            kind = target.value.partition("/")[0] if "/" in target.value else kind
+        return target if not kind or kind in kinds or ":" in kind else None
+
     def own(self, id_: str) -> Identifier:
         """The identifier that the resource itself is: its source and `Type/id`."""
         return Identifier(self.scope.source, f"{self.kind}/{id_}", REFERENCE)

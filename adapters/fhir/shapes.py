@@ -49,6 +49,7 @@ class Reference(Shape):
     """A pointer to another resource, by address or by business identifier."""
 
     reference: str = ""
+    type: str = ""
     identifier: BusinessIdentifier | None = None
 
 

@@ -165,7 +165,7 @@ def twin_after(path: Path, receipts: Sequence[Receipt], batches: random.Random) 
                     twin.wait_applied()
     with Twin.open(path) as twin:
         found = {view: sorted(map(repr, twin.query(f"FROM twin.{view}"))) for view in VIEWS}
-        asked = "SELECT kind, subject FROM twin.finding WHERE kind <> 'unresolved_reference'"
+        asked = "SELECT kind, subject, detail FROM twin.finding"
         return {**found, "finding": sorted(map(repr, twin.query(asked)))}
 
 

@@ -416,7 +416,7 @@ def test_the_order_of_elements_is_no_content():
 
 
 def test_valid_fhir_that_the_twin_does_not_use_is_received_and_not_applied():
-    outcome = translated({"resourceType": "Observation", "id": "o"})
+    outcome = translated({"resourceType": "Flag", "id": "o"})
     assert isinstance(outcome, Translation)
     assert outcome.events == ()
     assert outcome.envelope.trigger_event == "FHIR Observation"

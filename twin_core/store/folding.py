@@ -36,6 +36,7 @@ from twin_core.store.fold.encounter import (
 )
 from twin_core.store.fold.locations import Path, fold_location, path_at, path_identifier
 from twin_core.store.fold.observation import fold_device_events, fold_results
+from twin_core.store.fold.observation_stated import fold_stated_results
 from twin_core.store.fold.patient import FoldedPeople, fold_people, unnamed
 from twin_core.store.fold.records import Key
 from twin_core.store.fold.rows import (
@@ -67,7 +68,14 @@ from twin_core.store.subjects import (
     subject_of,
 )
 from twin_core.store.tables import BY_NAME, ENTITIES
-from twin_core.store.units import Unit, Units, billed_visits, owners_where, visits_of
+from twin_core.store.units import (
+    Unit,
+    Units,
+    billed_visits,
+    owners_waiting,
+    owners_where,
+    visits_of,
+)
 
 _ENCOUNTER_COLUMNS = tuple(column.name for column in BY_NAME["encounter"].columns)
 
@@ -269,6 +277,7 @@ class Folding:
             owners = owners_where(self._connection, "appointment_patient", "patient_id", moved)
             self._refold(APPOINTMENT, owners)
             self._refold_reports("patient_id", moved)
+            self._refold_waiting("Patient", moved)
 
     def _fold_accounts(self, ids: set[str]) -> None:
         for owner in self._dirty[ACCOUNT]:
@@ -287,6 +296,8 @@ class Folding:
         stated = [f.fact for f in filed if f.subject.kind == LOCATION]
         touched = self.places.state([f for f in stated if isinstance(f.event, Statement)])
         left = self._left(touched, filed)
+        if touched.location_ids:
+            self._refold_waiting("Location", touched.location_ids)
         owners = {self.nodes.number(LOCATION, identifier) for identifier in self._sighted}
         owners |= self._dirty[LOCATION] | self._touched_owners(touched)
         subjects = self.places.subjects_by_path() if owners else {}
@@ -348,6 +359,7 @@ class Folding:
             self._refold(ENCOUNTER, owners)
             self._refold(APPOINTMENT, self._appointments_of(renamed))
             self._refold_reports("encounter_id", set(renamed.values()))
+            self._refold_waiting("Encounter", renamed.values())
 
     def _appointments_of(self, visits: Iterable[int]) -> list[int]:
         families = (self.nodes.identifiers(self.nodes.family(visit)) for visit in visits)
@@ -588,7 +600,7 @@ class Folding:
         resolver = self._resolver()
         for unit in units:
             identifiers = self.nodes.identifiers(unit.owner)
-            self._replace(unit, fold_appointment(unit.facts, identifiers, resolver))
+            self._replace(unit, fold_appointment(unit.standing(), identifiers, resolver))
 
     def _fold_devices(self, filed: Sequence[Filed], before: dict[int, str]) -> None:
         reporting = {
@@ -631,7 +643,9 @@ class Folding:
         self._fetch_asked([*results, *alarms])
         resolver = self._resolver()
         for unit in results:
-            self._replace(unit, fold_results(unit.facts, resolver))
+            facts = unit.standing()
+            rows = [*fold_results(facts, resolver), *fold_stated_results(facts, resolver)]
+            self._replace(unit, rows)
         for unit in alarms:
             self._replace(unit, fold_device_events(unit.facts, resolver))
         for unit in self.units.fetch(DIRECTORY, self._dirty[DIRECTORY]):
@@ -765,7 +779,7 @@ class Folding:
                 }
                 asked[PATIENT] |= {patient for patient in found if patient is not None}
             elif unit.kind == APPOINTMENT:
-                for one in attending(unit.facts):
+                for one in attending(unit.standing()):
                     asked[PATIENT].add(one.patient[0])
                     if one.visit is not None:
                         asked[ENCOUNTER].add(one.visit)
@@ -807,6 +821,11 @@ class Folding:
     def _refold_reports(self, column: str, ids: set[str]) -> None:
         for entity, kind in _REPORTED:
             self._refold(kind, owners_where(self._connection, entity, column, ids))
+
+    def _refold_waiting(self, kind: str, ids: Iterable[str]) -> None:
+        """Fold again what found that nobody had described one of these, under the id it had."""
+        for waiting, owners in owners_waiting(self._connection, kind, ids).items():
+            self._refold(waiting, owners)
 
     def _recall(self, kind: str, owners: set[int]) -> None:
         # Owners come from rows; their nodes must be at hand before their facts can be loaded.

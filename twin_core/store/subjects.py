@@ -12,6 +12,7 @@ from twin_core.events import (
     AccountRenumbered,
     AccountsMerged,
     AppointmentEvent,
+    AppointmentStated,
     Arrived,
     BedStatusChanged,
     CensusReported,
@@ -25,6 +26,7 @@ from twin_core.events import (
     Event,
     LocationStated,
     ObservationsReported,
+    ObservationStated,
     PatientDescribed,
     PatientIdentifiersMoved,
     PatientRenumbered,
@@ -60,6 +62,8 @@ _KIND_OF: dict[str, str] = {
     "Encounter": ENCOUNTER,
     "Location": LOCATION,
     "Device": DEVICE,
+    "Observation": RESULT,
+    "Appointment": APPOINTMENT,
 }
 """Which kind of entity a FHIR resource type describes; any other is an entry of the directory."""
 
@@ -153,14 +157,22 @@ def _census(event: CensusReported) -> Subject:
 
 
 def _appointment(event: AppointmentEvent) -> Subject:
+    return _meeting(event, event.appointment)
+
+
+def _stated_appointment(event: AppointmentStated) -> Subject:
+    return _meeting(event, (event.subject, *event.identifiers))
+
+
+def _meeting(event: AppointmentEvent | AppointmentStated, named: tuple[Identifier, ...]) -> Subject:
     asked: list[tuple[str, Identifier]] = []
     for one in event.patients:
         asked.append((PATIENT, one.patient[0]))
         if one.visit is not None:
             asked.append((ENCOUNTER, one.visit))
-    named = (event.booking.place, *(resource.place for resource in event.resources))
-    places = tuple(p for place in named if (p := path_of(without_bed(place))))
-    return Subject(APPOINTMENT, event.appointment, tuple(asked), places)
+    at = (event.booking.place, *(resource.place for resource in event.resources))
+    places = tuple(p for place in at if (p := path_of(without_bed(place))))
+    return Subject(APPOINTMENT, named, tuple(asked), places)
 
 
 def _results(event: ObservationsReported) -> Subject:
@@ -169,6 +181,10 @@ def _results(event: ObservationsReported) -> Subject:
     if event.placer is not None and not event.standalone:
         named += (event.placer,)
     return Subject(RESULT, named, _asked(event, devices))
+
+
+def _stated_results(event: ObservationStated) -> Subject:
+    return Subject(RESULT, (event.subject,), _asked(event, (event.device,)))
 
 
 def result_identifier(event: ObservationsReported) -> Identifier:
@@ -189,7 +205,8 @@ def _device_event(event: DeviceEventReported) -> Subject:
 
 
 def _asked(
-    event: ObservationsReported | DeviceEventReported, devices: Iterable[Identifier | None]
+    event: ObservationsReported | ObservationStated | DeviceEventReported,
+    devices: Iterable[Identifier | None],
 ) -> tuple[tuple[str, Identifier], ...]:
     asked = [(PATIENT, event.patient[0])] if event.patient else []
     if event.encounter is not None:
@@ -212,7 +229,9 @@ _FILING: dict[type, Callable[[Any], Subject]] = {
     **dict.fromkeys(EncounterEvent.__subclasses__(), _visit),
     **dict.fromkeys(AppointmentEvent.__subclasses__(), _appointment),
     EncounterContinued: _continued,
+    AppointmentStated: _stated_appointment,
     EncounterStated: _stated_visit,
+    ObservationStated: _stated_results,
     BedStatusChanged: _bed,
     LocationStated: _location,
     DeviceStated: _device,

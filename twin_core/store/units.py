@@ -16,7 +16,7 @@ from twin_core.events import AnyEvent, Event, Withdrawn
 from twin_core.store.facts import Fact, natural, order_of
 from twin_core.store.fold.account import Accounts
 from twin_core.store.fold.billed import COLUMNS, BilledVisit
-from twin_core.store.fold.rows import EntityRow
+from twin_core.store.fold.rows import EntityRow, nobody_described
 from twin_core.store.fold.withdrawn import STANDING, standing
 from twin_core.store.nodes import Nodes
 from twin_core.store.tables import BY_NAME
@@ -195,6 +195,23 @@ def owners_where(
     ).fetchall()
     connection.unregister("wanted_value")
     return [owner for (owner,) in found]
+
+
+def owners_waiting(
+    connection: duckdb.DuckDBPyConnection, kind: str, ids: Iterable[str]
+) -> dict[str, list[int]]:
+    """Owners, by their kind of unit, of findings that nobody has described one of the ids."""
+    details = pa.array([nobody_described(kind, one) for one in ids], pa.string())
+    wanted = pa.table({"detail": details})  # noqa: F841  (DuckDB reads it by name)
+    found = connection.execute(
+        "SELECT DISTINCT n.kind, v.owner FROM core.fold_finding_version v"
+        " SEMI JOIN wanted w ON v.detail = w.detail JOIN core.node n ON n.node = v.owner"
+        " WHERE v.known_to = 'infinity' AND v.kind = 'unresolved_reference'"
+    ).fetchall()
+    owners: dict[str, list[int]] = {}
+    for of, owner in found:
+        owners.setdefault(of, []).append(owner)
+    return owners
 
 
 def visits_of(

@@ -10,15 +10,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from adapters.fhir import shapes
+from adapters.fhir import shapes, shapes_results, shapes_scheduling
 from adapters.fhir.faults import DATA_TYPE, REQUIRED, UNSUPPORTED, Refused, rejection
 from adapters.fhir.judge import judge
 from adapters.fhir.read import Resource, read_resource
 from adapters.fhir.reading import ID, Reading, Scope
 from adapters.fhir.release import RESOURCE_TYPES, Release
+from adapters.fhir.translate.appointment import appointment
 from adapters.fhir.translate.device import device
+from adapters.fhir.translate.directory import healthcare_service, practitioner_role
 from adapters.fhir.translate.encounter import encounter
 from adapters.fhir.translate.location import location
+from adapters.fhir.translate.observation import observation
 from adapters.fhir.translate.organization import organization
 from adapters.fhir.translate.patient import patient
 from adapters.fhir.translate.practitioner import practitioner
@@ -38,6 +41,11 @@ class Translator(NamedTuple):
     events: Callable[[Any, Reading, Stated], tuple[Event, ...]]
 
 
+def _same(shape: Shape, events: Callable[[Any, Reading, Stated], tuple[Event, ...]]) -> Translator:
+    """A type whose one shape reads every edition."""
+    return Translator(shape, shape, events)
+
+
 TRANSLATORS: dict[str, Translator] = {
     "Patient": Translator(shapes.Patient, shapes.Patient, patient),
     "Encounter": Translator(shapes.Encounter, shapes.EncounterR5, encounter),
@@ -45,6 +53,10 @@ TRANSLATORS: dict[str, Translator] = {
     "Device": Translator(shapes.Device, shapes.DeviceR5, device),
     "Organization": Translator(shapes.Organization, shapes.Organization, organization),
     "Practitioner": Translator(shapes.Practitioner, shapes.Practitioner, practitioner),
+    "PractitionerRole": _same(shapes_scheduling.PractitionerRole, practitioner_role),
+    "HealthcareService": _same(shapes_scheduling.HealthcareService, healthcare_service),
+    "Observation": _same(shapes_results.Observation, observation),
+    "Appointment": _same(shapes_scheduling.Appointment, appointment),
 }
 
 _RECEIVED = Translator(shapes.AnyResource, shapes.AnyResource, lambda *_: ())

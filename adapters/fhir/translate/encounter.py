@@ -16,6 +16,7 @@ from adapters.fhir.shapes import (
     ParticipantR5,
     Reference,
 )
+from adapters.fhir.translate.people import of_patient
 from adapters.fhir.translate.place import facility_of, place_in
 from adapters.fhir.translate.statement import Stated
 from twin_core.events import EncounterStated, Event, StatedPeriod, Text, Visit
@@ -35,7 +36,7 @@ def encounter(
             subject=stated.subject,
             version=stated.version,
             identifiers=_identifiers(resource, reading),
-            patient=_patient(resource.subject, reading),
+            patient=of_patient(resource.subject, reading),
             status=_status(resource, reading),
             statuses=statuses,
             classes=_classes(resource, reading),
@@ -166,14 +167,3 @@ def _attending(resource: Encounter | EncounterR5, reading: Reading) -> str:
             who = reading.reference(one.individual, f"participant[{position}]")
             return who.value if who is not None else ""
     return ""
-
-
-def _patient(subject: Reference | None, reading: Reading) -> tuple[Identifier, ...]:
-    """The patient by reference and by business identifier, whichever are given; never a Group."""
-    target = reading.reference(subject, "subject")
-    if target is None or subject is None or target.value.startswith("Group/"):
-        return ()
-    named = subject.identifier
-    if subject.reference and named is not None and named.value:
-        return (target, reading.identifier(named))
-    return (target,)

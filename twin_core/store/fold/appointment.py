@@ -16,6 +16,7 @@ from twin_core.events import (
     AppointmentEvent,
     AppointmentMissed,
     AppointmentRescheduled,
+    AppointmentStated,
     Attendance,
     Booking,
     ResourceBooked,
@@ -30,20 +31,24 @@ from twin_core.store.fold.rows import (
     canonical,
     finding_row,
     text,
+    unresolved,
 )
+from twin_core.store.fold.stated import latest_statements
 
+Told = AppointmentEvent | AppointmentStated
+"""What is heard of an appointment: what happened to it, or all that a FHIR server has of it."""
 ENDED = frozenset({"cancelled", "noshow", "entered-in-error"})
 """Statuses of appointments that will not take place."""
 
 _MINUTE = timedelta(minutes=1)
-_BECOMES = {
+_BECOMES: dict[type[Told], str] = {
     AppointmentBooked: "booked",
     AppointmentRescheduled: "booked",
     AppointmentCancelled: "cancelled",
     AppointmentMissed: "noshow",
     AppointmentDeleted: "entered-in-error",
 }
-_MAY_SAY = {
+_MAY_SAY: dict[type[Told], frozenset[str]] = {
     # What a status code may say against the event itself: only what is more exact than it.
     AppointmentCancelled: frozenset({"cancelled", "noshow", "entered-in-error"}),
     AppointmentMissed: frozenset({"noshow"}),
@@ -101,13 +106,15 @@ class Appointment:
         self.filler: Identifier | None = None
         self.notes: list[Note] = []
 
-    def hear(self, fact: Fact, event: AppointmentEvent) -> None:
+    def hear(self, fact: Fact, event: Told) -> None:
         """Take in the next event."""
         self._compare(fact, event)
         if event.patients:
             self.patients, self.attended = event.patients, fact
         if self.booked_at is None and isinstance(event, AppointmentBooked):
             self.booked_at = event.occurred_at
+        elif self.booked_at is None and isinstance(event, AppointmentStated):
+            self.booked_at = event.booked_at
         for name in _LASTING:
             value = getattr(event.booking, name)
             if value is not UNSET:
@@ -122,9 +129,10 @@ class Appointment:
         if event.resources:
             self.resources = _booked(self.resources, event)
 
-    def _compare(self, fact: Fact, event: AppointmentEvent) -> None:
+    def _compare(self, fact: Fact, event: Told) -> None:
         """Note a booking whose placer's number stands for an appointment of another filler."""
-        filler = next((i for i in event.appointment if i.type == "FILL"), None)
+        named = event.identifiers if isinstance(event, AppointmentStated) else event.appointment
+        filler = next((i for i in named if i.type == "FILL"), None)
         if filler is None:
             return
         known = self.filler is not None and self.filler.key != filler.key
@@ -140,7 +148,7 @@ class Appointment:
             if value not in ENDED if values is None else value in values:
                 held.said.pop(name, None)
 
-    def _settle(self, event: AppointmentEvent) -> None:
+    def _settle(self, event: Told) -> None:
         kind, stated = type(event), event.booking.status
         becomes = _BECOMES.get(kind, self.status)
         if isinstance(stated, str) and (kind not in _MAY_SAY or stated in _MAY_SAY[kind]):
@@ -175,7 +183,7 @@ def fold_appointment(
         return []
     appointment = Appointment()
     for fact in facts:
-        if isinstance(fact.event, AppointmentEvent):
+        if isinstance(fact.event, AppointmentEvent | AppointmentStated):
             appointment.hear(fact, fact.event)
     appointment_id = appointment_id_of(identifiers)
     starts_at, ends_at, minutes = _period(appointment)
@@ -202,7 +210,8 @@ def fold_appointment(
         value = i.value.removesuffix(f"#{occurrence}") if occurrence else i.value
         known_as = (i.system, value, text(i.type), occurrence)
         rows.append(("appointment_identifier", (appointment_id, *known_as)))
-    rows += [finding_row(n, appointment_id, facts[-1].recorded_at) for n in appointment.notes]
+    notes = [*appointment.notes, *_unresolved(facts, resolver)]
+    rows += [finding_row(n, appointment_id, facts[-1].recorded_at) for n in notes]
     return list(dict.fromkeys(rows))
 
 
@@ -215,8 +224,9 @@ def appointment_id_of(identifiers: Sequence[Identifier]) -> str:
 def attending(facts: Sequence[Fact]) -> tuple[Attendance, ...]:
     """The patients and visits that the fold of these facts will resolve."""
     for fact in reversed(facts):
-        if isinstance(fact.event, AppointmentEvent) and fact.event.patients:
-            return fact.event.patients
+        event = fact.event
+        if isinstance(event, AppointmentEvent | AppointmentStated) and event.patients:
+            return event.patients
     return ()
 
 
@@ -226,7 +236,7 @@ def without_bed(place: Place) -> Place:
 
 
 def _booked(
-    held: dict[tuple[str, str, int], Resource], event: AppointmentEvent
+    held: dict[tuple[str, str, int], Resource], event: Told
 ) -> dict[tuple[str, str, int], Resource]:
     """The resources after an event that names some.
 
@@ -334,6 +344,24 @@ def _patients(
             detail = "several visits of the account that it names may be meant"
             appointment.notes.append(Note("ambiguous_account", appointment.attended, detail))
         yield patient_id, encounter_id if described else None, visit.system, visit.value
+
+
+def _unresolved(facts: Sequence[Fact], resolver: Resolver) -> Iterator[Note]:
+    """What the latest version of each FHIR Appointment refers to and nobody has described."""
+    if not any(isinstance(fact.event, AppointmentStated) for fact in facts):
+        return
+    for fact in latest_statements(facts):
+        event = fact.event
+        if not isinstance(event, AppointmentStated):
+            continue
+        for one in event.patients:
+            patient_id, known = resolver.patient(one.patient)
+            if not known:
+                yield unresolved(fact, "Patient", patient_id)
+        for resource in event.resources:
+            at = resolver.place(resource.place) if resource.place else None
+            if at is not None and not at.known:
+                yield unresolved(fact, "Location", at.location_id)
 
 
 def _located(place: Place, resolver: Resolver) -> ResolvedPlace | None:

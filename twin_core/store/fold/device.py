@@ -7,11 +7,11 @@ from twin_core.identifiers import REFERENCE, Identifier, content_id
 from twin_core.store.facts import Fact
 from twin_core.store.fold.rows import (
     EntityRow,
-    Note,
     Resolver,
     canonical,
     finding_row,
     text,
+    unresolved,
 )
 from twin_core.store.fold.stated import latest_statements
 
@@ -36,10 +36,13 @@ def fold_device(
     if event.location is not None:
         location_id, known = resolver.location(event.location)
         if not known:
-            note = Note("unresolved_reference", statements[-1], "a Location nobody has described")
+            note = unresolved(statements[-1], "Location", location_id)
             rows.append(finding_row(note, device_id, facts[-1].recorded_at))
     if event.patient is not None:
-        patient_id, _ = resolver.patient((event.patient,))
+        patient_id, known = resolver.patient((event.patient,))
+        if not known:
+            note = unresolved(statements[-1], "Patient", patient_id)
+            rows.append(finding_row(note, device_id, facts[-1].recorded_at))
     said = (event.kind, event.name, event.manufacturer, event.model, event.serial_number)
     texts = tuple(text(part) for part in (*said, event.status))
     rows.append(("device", (device_id, *texts, location_id, patient_id)))

@@ -25,6 +25,7 @@ from twin_core.store.fold.rows import (
     canonical,
     finding_row,
     text,
+    unresolved,
 )
 from twin_core.store.fold.stated import changes_of, latest_statements, stated_stays
 from twin_core.store.fold.tracking import tracked
@@ -211,12 +212,17 @@ def _unresolved(statements: Sequence[Fact], resolver: Resolver) -> Iterator[Note
         event = fact.event
         if isinstance(event, EncounterStated):
             for period in event.locations:
-                if not resolver.place(period.place).known:
-                    yield Note("unresolved_reference", fact, "a Location nobody has described")
-            if event.part_of is not None and not resolver.encounter(event.part_of)[1]:
-                yield Note("unresolved_reference", fact, "an Encounter nobody has described")
-            if event.patient and not resolver.patient(event.patient)[1]:
-                yield Note("unresolved_reference", fact, "a Patient nobody has described")
+                at = resolver.place(period.place)
+                if not at.known:
+                    yield unresolved(fact, "Location", at.location_id)
+            if event.part_of is not None:
+                encounter_id, known = resolver.encounter(event.part_of)
+                if not known:
+                    yield unresolved(fact, "Encounter", encounter_id)
+            if event.patient:
+                patient_id, described = resolver.patient(event.patient)
+                if not described:
+                    yield unresolved(fact, "Patient", patient_id)
 
 
 _VISIT_FIELDS = (

@@ -10,7 +10,7 @@ from datetime import datetime
 from twin_core.events import BedStatusChanged, LocationStated, Statement, Withdrawn
 from twin_core.identifiers import PLACE_SYSTEM, Identifier, Place, content_id
 from twin_core.store.facts import Fact
-from twin_core.store.fold.rows import EntityRow, Note, ResolvedPlace, finding_row, text
+from twin_core.store.fold.rows import EntityRow, ResolvedPlace, finding_row, text, unresolved
 from twin_core.store.fold.stated import latest_statements
 from twin_core.store.fold.withdrawn import standing
 
@@ -169,8 +169,9 @@ def fold_location(
         event = _stated(fact)
         for i in (event.subject, *event.identifiers):
             rows.append(("location_identifier", (location_id, i.system, i.value, text(i.type))))
-        if event.part_of is not None and not hierarchy.resolve(event.part_of).known:
-            note = Note("unresolved_reference", fact, "part of a Location nobody has described")
+        around = hierarchy.resolve(event.part_of) if event.part_of is not None else None
+        if around is not None and not around.known:
+            note = unresolved(fact, "Location", around.location_id)
             rows.append(finding_row(note, location_id, fact.recorded_at))
     return list(dict.fromkeys(rows))
 

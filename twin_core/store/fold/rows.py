@@ -89,6 +89,16 @@ class Note(NamedTuple):
     detail: str
 
 
+def nobody_described(kind: str, id_: str | None) -> str:
+    """The words of a finding about a reference: which kind of resource, and the id it has here."""
+    return f"{'an' if kind[0] in 'AEO' else 'a'} {kind} nobody has described: {id_}"
+
+
+def unresolved(fact: Fact, kind: str, id_: str | None) -> Note:
+    """A reference to something that no source has described, or that was deleted."""
+    return Note("unresolved_reference", fact, nobody_described(kind, id_))
+
+
 def finding_row(note: Note, subject: str, found_at: datetime) -> EntityRow:
     """A finding as a row. Its id comes from what it says, so a refold gives the same one."""
     fact = note.fact

@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from twin_core.events import EncounterStated, PatientsMerged, Statement, Withdrawn
+from twin_core.events import (
+    AppointmentStated,
+    EncounterStated,
+    PatientsMerged,
+    Statement,
+    Withdrawn,
+)
 from twin_core.store.facts import Fact
 from twin_core.store.fold.belonging import is_known
 from twin_core.store.fold.records import Key
@@ -45,6 +51,18 @@ def standing_of_encounter(facts: Sequence[Fact]) -> list[Fact]:
         return kept
     last = max(stated, key=version_of)
     return sorted([*kept, last._replace(event=_in_error(last.event))], key=lambda f: f.order)
+
+
+def standing_of_appointment(facts: Sequence[Fact]) -> list[Fact]:
+    """`standing`; an appointment of which nothing else is left was entered in error."""
+    kept, gone = _parted(facts)
+    if kept or not gone:
+        return kept
+    *before, last = sorted(gone, key=version_of)
+    event = last.event
+    assert isinstance(event, AppointmentStated)  # noqa: S101  (nothing else of one is a statement)
+    booking = msgspec.structs.replace(event.booking, status="entered-in-error")
+    return [*before, last._replace(event=msgspec.structs.replace(event, booking=booking))]
 
 
 def _in_error(event: object) -> EncounterStated:
@@ -135,5 +153,8 @@ def _withdrawal(fact: Fact) -> Withdrawn:
     return event
 
 
-STANDING: dict[str, Callable[[Sequence[Fact]], list[Fact]]] = {"e": standing_of_encounter}
+STANDING: dict[str, Callable[[Sequence[Fact]], list[Fact]]] = {
+    "e": standing_of_encounter,
+    "a": standing_of_appointment,
+}
 """What is left of the facts of a kind of entity, where it is not `standing`."""
