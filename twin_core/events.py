@@ -632,6 +632,32 @@ class AppointmentStated(Statement, frozen=True, kw_only=True, tag=True):
     resources: tuple[ResourceBooked, ...] = ()
 
 
+class CareStated(Statement, frozen=True, kw_only=True, tag=True):
+    """A FHIR Procedure, ServiceRequest, Task, Schedule, Slot or DeviceMetric."""
+
+    resource_type: str
+    status: str = ""
+    intent: str = ""
+    priority: str = ""
+    system: str = ""
+    code: str = ""
+    display: str = ""
+    category: str = ""
+    unit: str = ""
+    patient: tuple[Identifier, ...] = ()
+    encounter: Identifier | None = None
+    place: Place = NOWHERE
+    device: Identifier | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    authored_at: datetime | None = None
+    performer: Identifier | None = None
+    of: Identifier | None = None
+    """What it belongs to: a slot's schedule, a task's focus, what a procedure is based on."""
+    milestones: tuple[StatedPeriod, ...] = ()
+    """Milestones of the encounter that it stands for, by the settings of the site."""
+
+
 class DirectoryStated(Statement, frozen=True, kw_only=True, tag=True):
     """A FHIR Organization, Practitioner or the like: who is who, without occupancy."""
 
@@ -687,6 +713,7 @@ AnyEvent = (
     | LocationStated
     | DeviceStated
     | DirectoryStated
+    | CareStated
     | ObservationStated
     | AppointmentStated
     | ObservationsReported

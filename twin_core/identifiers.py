@@ -78,7 +78,8 @@ def content_id(kind: str, *parts: str) -> str:
     """A stable public id for an entity, derived from what it is and never from arrival order.
 
     `kind` is a one-letter prefix (`p` patient, `e` encounter, `s` stay, `l` location, `d` device,
-    `f` finding, `o` observation, `v` device event, `a` appointment, `b` account); the rest is
+    `f` finding, `o` observation, `v` device event, `a` appointment, `b` account, `q`
+    request, task, procedure, schedule, slot or metric); the rest is
     96 bits of SHA-256 over the parts, in hexadecimal.
     """
     digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -57,6 +57,26 @@ APPOINTMENT_STATUS = frozenset(
 )
 PARTICIPATION_STATUS = frozenset({"accepted", "declined", "tentative", "needs-action"})
 
+PROCEDURE_STATUS = frozenset(
+    "preparation in-progress not-done on-hold stopped completed entered-in-error unknown".split()
+)
+REQUEST_STATUS = frozenset(
+    "draft active on-hold revoked completed entered-in-error unknown".split()
+)
+REQUEST_INTENT = frozenset(
+    "proposal plan directive order original-order reflex-order filler-order instance-order "
+    "option".split()
+)
+TASK_INTENT = (REQUEST_INTENT - {"directive"}) | {"unknown"}
+TASK_STATUS = frozenset(
+    "draft requested received accepted rejected ready cancelled in-progress on-hold failed "
+    "completed entered-in-error".split()
+)
+PRIORITY = frozenset({"routine", "urgent", "asap", "stat"})
+SLOT_STATUS = frozenset({"busy", "free", "busy-unavailable", "busy-tentative", "entered-in-error"})
+METRIC_STATUS = frozenset({"on", "off", "standby", "entered-in-error"})
+METRIC_CATEGORY = frozenset({"measurement", "setting", "calculation", "unspecified"})
+
 OPERATIONAL_STATUS = frozenset("CHOUKI")
 """HL7 table 0116."""
 

@@ -3,21 +3,25 @@
 from adapters.fhir.shapes import CodeableConcept, Identified, Period, Reference, Shape
 
 
-class Named(Shape):
-    """A concept; in R5 often one that may be a reference instead."""
-
-    coding: tuple["Shown", ...] = ()
-    text: str = ""
-    concept: CodeableConcept | None = None
-    reference: Reference | None = None
-
-
 class Shown(Shape):
     """A code with its text."""
 
     system: str = ""
     code: str = ""
     display: str = ""
+
+
+class ShownConcept(Shape):
+    """A concept by codes, text, or both, with the text of each code."""
+
+    coding: tuple[Shown, ...] = ()
+    text: str = ""
+
+
+class Named(ShownConcept):
+    """A concept; in R5 often one that may be a reference instead."""
+
+    concept: ShownConcept | None = None
 
 
 class AppointmentParticipant(Shape):

@@ -3,6 +3,7 @@
 import itertools
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -172,6 +173,62 @@ def test_a_cancelled_appointment_keeps_when_it_was_cancelled_through_later_versi
     asked = "SELECT status, cancelled_at, booked_at FROM twin.appointment"
     booked = datetime(2026, 2, 20, 10, tzinfo=UTC)
     assert rows(twin, asked) == [("cancelled", datetime(2026, 3, 1, 8, 0, 5, tzinfo=UTC), booked)]
+
+
+PAIRS = Path(__file__).parents[2] / "fixtures" / "fhir"
+
+
+def a_pair(name):
+    return (PAIRS / f"{name}.r4.json").read_bytes()
+
+
+KINDS = ("slot", "schedule", "task", "servicerequest", "procedure", "devicemetric")
+
+
+@pytest.mark.parametrize("kinds", [KINDS, KINDS[::-1]])
+def test_requests_tasks_procedures_and_capacity_have_tables(twin, kinds):
+    take(twin, *(a_pair(kind) for kind in kinds))
+    schedule = rows(twin, "SELECT schedule_id, code, performer FROM twin.schedule")
+    assert [row[1:] for row in schedule] == [("EYE", "Practitioner/d1")]
+    starts = datetime(2026, 3, 2, 8, tzinfo=UTC)
+    assert rows(twin, "SELECT schedule_id, status, starts_at FROM twin.slot") == [
+        (schedule[0][0], "free", starts)
+    ]
+    ((request,),) = rows(twin, "SELECT service_request_id FROM twin.service_request")
+    assert rows(twin, "SELECT focus, status, priority FROM twin.task") == [
+        (request, "completed", "urgent")
+    ]
+    done = "SELECT requested_by, code, started_at FROM twin.procedure"
+    assert rows(twin, done) == [(request, "52734007", starts)]
+    assert rows(twin, "SELECT status, category, code, unit FROM twin.device_metric") == [
+        ("on", "measurement", "150456", "262688")
+    ]
+    assert set(open_references(twin)) == {"a Location", "a Patient", "an Encounter"}
+    take(twin, PATIENT, ENCOUNTER, {**ROOM, "id": "or1"})
+    assert open_references(twin) == []
+    told = {"status": "204", "lastModified": "2026-03-02T10:00:00.000Z"}
+    gone = {"request": {"method": "DELETE", "url": "ServiceRequest/s1"}, "response": told}
+    take(twin, {"resourceType": "Bundle", "type": "history", "entry": [gone]})
+    assert open_references(twin) == ["a ServiceRequest", "a ServiceRequest"]
+
+
+def test_a_requested_admission_is_a_milestone_for_as_long_as_the_request_stands(twin):
+    reached = (
+        "SELECT kind, at FROM twin.encounter_milestone JOIN twin.encounter USING (encounter_id)"
+    )
+    take(twin, a_pair("servicerequest"))
+    take(twin, ENCOUNTER, PATIENT)
+    asked_at = datetime(2026, 3, 2, 6, tzinfo=UTC)
+    assert rows(twin, reached) == [("bed_requested", asked_at)]
+    revoked = json.loads(a_pair("servicerequest"))
+    revoked["status"], revoked["meta"]["lastUpdated"] = "revoked", "2026-03-02T07:00:00Z"
+    take(twin, revoked)
+    assert rows(twin, reached) == []
+    # The visit turns out to have a number: its milestones follow it.
+    take(twin, a_pair("task"))
+    number = [{"system": "urn:visits", "value": "V1"}]
+    take(twin, {**ENCOUNTER, "identifier": number, "meta": meta(9)})
+    assert [kind for kind, _ in rows(twin, reached)] == ["discharge_ready"]
 
 
 def test_roles_and_services_are_in_the_directory(twin):

@@ -419,7 +419,7 @@ def test_valid_fhir_that_the_twin_does_not_use_is_received_and_not_applied():
     outcome = translated({"resourceType": "Flag", "id": "o"})
     assert isinstance(outcome, Translation)
     assert outcome.events == ()
-    assert outcome.envelope.trigger_event == "FHIR Observation"
+    assert outcome.envelope.trigger_event == "FHIR Flag"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from twin_core.store.fold.belonging import (
 from twin_core.store.fold.billed import COLUMNS, BilledVisit, row_of, visit_meant
 from twin_core.store.fold.by_account import NumberedVisit, Shared, is_of_account, share
 from twin_core.store.fold.cancels import OPENINGS
+from twin_core.store.fold.care import care_id_of, fold_care, linked_kind
 from twin_core.store.fold.device import device_id_of, fold_census, fold_device, fold_directory
 from twin_core.store.fold.encounter import (
     asks_for,
@@ -56,6 +57,7 @@ from twin_core.store.starts import Person, people_in, same_starts
 from twin_core.store.subjects import (
     ACCOUNT,
     APPOINTMENT,
+    CARE,
     CENSUS,
     DEVICE,
     DEVICE_EVENT,
@@ -92,6 +94,20 @@ class Changes(NamedTuple):
 
 _REPORTED = (("observation", RESULT), ("device_event", DEVICE_EVENT))
 """Tables of what devices and laboratories report, with the kind of unit that writes each."""
+_CARED = {
+    "patient_id": ("procedure", "service_request", "task"),
+    "encounter_id": ("procedure", "service_request", "task"),
+    "device_id": ("device_metric",),
+    "location_id": ("procedure", "schedule"),
+}
+"""Tables of requests and the like that have a column; few hospitals send any."""
+_LINKING = (
+    ("slot", "schedule_id"),
+    ("task", "focus"),
+    ("service_request", "based_on"),
+    ("procedure", "requested_by"),
+)
+"""Which of their tables refer to another of them, and by which column."""
 
 
 class Folding:
@@ -150,6 +166,7 @@ class Folding:
         self._fold_appointments()
         self._fold_devices(filed, devices_before)
         self._fold_others()
+        self._fold_care()
         return Changes(self._opened, self._closed)
 
     # --- the steps of a batch ----------------------------------------------------------------
@@ -310,6 +327,7 @@ class Folding:
             for entity, kind in _LOCATED:
                 ids = touched.location_ids
                 self._refold(kind, owners_where(self._connection, entity, "location_id", ids))
+            self._refold_care("location_id", touched.location_ids)
 
     def _touched_owners(self, touched: Touched) -> set[int]:
         wanted = [path_identifier(path) for path in touched.paths]
@@ -653,6 +671,26 @@ class Folding:
         for unit in self.units.fetch(CENSUS, self._dirty[CENSUS]):
             self._replace(unit, fold_census(unit.facts))
 
+    def _fold_care(self) -> None:
+        if not self._dirty[CARE]:
+            return
+        units = self.units.fetch(CARE, self._dirty[CARE])
+        # What is described first, or deleted, is looked at again by whatever refers to it.
+        changed = [u for u in units if bool(u.standing()) != bool(u.rows)]
+        subjects = [(u, self.nodes.identifiers(u.owner)[0]) for u in changed]
+        for _, subject in subjects:
+            kind = linked_kind(subject)
+            if kind:
+                self._refold_waiting(kind, [care_id_of(subject)])
+        gone = [care_id_of(subject) for unit, subject in subjects if unit.rows]
+        for entity, column in _LINKING if gone else ():
+            self._refold(CARE, owners_where(self._connection, entity, column, gone))
+        units = self.units.fetch(CARE, self._dirty[CARE])
+        self._fetch_asked(units)
+        resolver = self._resolver()
+        for unit in units:
+            self._replace(unit, fold_care(unit.standing(), resolver))
+
     # --- what folds ask ----------------------------------------------------------------------
 
     def _resolver(self) -> Resolver:
@@ -664,7 +702,12 @@ class Folding:
             self._device,
             self._account,
             self._visit_of_account,
+            self._is_cared_for,
         )
+
+    def _is_cared_for(self, identifier: Identifier) -> bool:
+        owner = self.nodes.family(self.nodes.number(CARE, identifier))
+        return bool(self.units.fetch(CARE, (owner,))[0].standing())
 
     def _patient(self, identifiers: Sequence[Identifier]) -> tuple[str | None, bool]:
         if not identifiers:
@@ -783,7 +826,7 @@ class Folding:
                     asked[PATIENT].add(one.patient[0])
                     if one.visit is not None:
                         asked[ENCOUNTER].add(one.visit)
-            elif unit.kind in (RESULT, DEVICE_EVENT):
+            elif unit.kind in (RESULT, DEVICE_EVENT, CARE):
                 for fact in unit.facts:
                     for kind, identifier in subject_of(fact.event).asked:
                         asked[kind].add(identifier)
@@ -821,6 +864,12 @@ class Folding:
     def _refold_reports(self, column: str, ids: set[str]) -> None:
         for entity, kind in _REPORTED:
             self._refold(kind, owners_where(self._connection, entity, column, ids))
+        self._refold_care(column, ids)
+
+    def _refold_care(self, column: str, ids: Iterable[str]) -> None:
+        if self.nodes.cares:
+            for entity in _CARED[column]:
+                self._refold(CARE, owners_where(self._connection, entity, column, ids))
 
     def _refold_waiting(self, kind: str, ids: Iterable[str]) -> None:
         """Fold again what found that nobody had described one of these, under the id it had."""

@@ -60,6 +60,9 @@ class Nodes:
         ).fetchall()
         self.account_visits = set(visits)
         """Accounts by which messages name a visit that they give no number: none on most feeds."""
+        cared = self._connection.execute("SELECT 1 FROM core.node WHERE kind = 'q' LIMIT 1")
+        self.cares = cared.fetchone() is not None
+        """Whether any request, task, procedure, schedule, slot or metric was ever stated."""
         self.begin()
 
     def begin(self) -> bool:
@@ -152,7 +155,9 @@ class Nodes:
         self._node[key] = node
         self._identifier[node] = (key[0], identifier)
         self.created.append(NewNode(node, *key, identifier.type, _hash(key)))
-        if key[0] == "b":
+        if key[0] == "q":
+            self.cares = True
+        elif key[0] == "b":
             self.accounts.add(identifier.key)
         elif key[0] == "e" and identifier.type == "AN":
             self.account_visits.add(identifier.key)

@@ -15,6 +15,7 @@ from twin_core.events import (
     AppointmentStated,
     Arrived,
     BedStatusChanged,
+    CareStated,
     CensusReported,
     Departed,
     DeviceEventReported,
@@ -40,12 +41,14 @@ from twin_core.events import (
 )
 from twin_core.identifiers import Identifier, Place
 from twin_core.store.fold.appointment import without_bed
+from twin_core.store.fold.care import linked_kind
 from twin_core.store.fold.locations import Path, path_identifier
 from twin_core.store.fold.patient import identifiers_of
 
 PATIENT, ENCOUNTER, LOCATION, DEVICE, DIRECTORY, CENSUS = "p", "e", "l", "d", "o", "c"
 APPOINTMENT, ACCOUNT = "a", "b"
 RESULT, DEVICE_EVENT = "r", "v"
+CARE = "q"
 
 
 _FURTHER_PLACE: dict[type[Event], str] = {
@@ -64,6 +67,9 @@ _KIND_OF: dict[str, str] = {
     "Device": DEVICE,
     "Observation": RESULT,
     "Appointment": APPOINTMENT,
+    **dict.fromkeys(
+        ("Procedure", "ServiceRequest", "Task", "Schedule", "Slot", "DeviceMetric"), CARE
+    ),
 }
 """Which kind of entity a FHIR resource type describes; any other is an entry of the directory."""
 
@@ -200,12 +206,20 @@ def result_identifier(event: ObservationsReported) -> Identifier:
     )
 
 
+def _care(event: CareStated) -> Subject:
+    asked = list(_asked(event, (event.device,)))
+    if event.of is not None and linked_kind(event.of):
+        asked.append((CARE, event.of))
+    path = path_of(event.place)
+    return Subject(CARE, (event.subject,), tuple(asked), (path,) if path else ())
+
+
 def _device_event(event: DeviceEventReported) -> Subject:
     return Subject(DEVICE_EVENT, (event.alarm,), _asked(event, (event.device,)))
 
 
 def _asked(
-    event: ObservationsReported | ObservationStated | DeviceEventReported,
+    event: ObservationsReported | ObservationStated | CareStated | DeviceEventReported,
     devices: Iterable[Identifier | None],
 ) -> tuple[tuple[str, Identifier], ...]:
     asked = [(PATIENT, event.patient[0])] if event.patient else []
@@ -230,6 +244,7 @@ _FILING: dict[type, Callable[[Any], Subject]] = {
     **dict.fromkeys(AppointmentEvent.__subclasses__(), _appointment),
     EncounterContinued: _continued,
     AppointmentStated: _stated_appointment,
+    CareStated: _care,
     EncounterStated: _stated_visit,
     ObservationStated: _stated_results,
     BedStatusChanged: _bed,

@@ -53,6 +53,22 @@ _RESULT_ENCOUNTER = Column("encounter_id", _TEXT, "The visit it belongs to; NULL
 _DEVICE_ID = Column("device_id", _TEXT, "The device; see twin.device")
 _CODE_SYSTEM = Column("code_system", _TEXT, "Code system of the code, as a URI")
 
+_SCHEDULE_ID = Column("schedule_id", _TEXT, "The schedule; see twin.schedule")
+_REQUEST = (
+    _RESULT_PATIENT,
+    _RESULT_ENCOUNTER,
+    Column("status", _TEXT, "FHIR status: draft, active, requested, in-progress, completed, ..."),
+    Column("intent", _TEXT, "proposal, plan, order, ..."),
+    Column("priority", _TEXT, "routine, urgent, asap or stat; NULL where not stated"),
+    _CODE_SYSTEM,
+    Column("code", _TEXT, "What is asked for"),
+    Column("display", _TEXT, "The code's text as sent"),
+    Column("authored_at", _AT, "When it was asked for"),
+    Column("starts_at", _AT, "When it is to begin, or began"),
+    Column("ends_at", _AT, "When it is to end, or ended"),
+    Column("performer", _TEXT, "Who is to do it, as the source refers to them"),
+)
+
 ENTITIES: tuple[Entity, ...] = (
     Entity(
         "patient",
@@ -406,6 +422,85 @@ ENTITIES: tuple[Entity, ...] = (
             Column("state", _TEXT, "active, inactive, latched; delivered, read, ... of a status"),
             Column("inactivation", _TEXT, "enabled, audio-paused, alarm-off, ..."),
             Column("occurred_at", _AT, "When it happened"),
+        ),
+    ),
+    Entity(
+        "procedure",
+        "What was done to patients, such as operations",
+        (
+            Column("procedure_id", _TEXT, "Stable id, derived from the source and its resource"),
+            _RESULT_PATIENT,
+            _RESULT_ENCOUNTER,
+            Column("status", _TEXT, "preparation, in-progress, not-done, on-hold, stopped, ..."),
+            _CODE_SYSTEM,
+            Column("code", _TEXT, "What was done"),
+            Column("display", _TEXT, "The code's text as sent"),
+            Column("started_at", _AT, "When it began (performed, occurrence)"),
+            Column("ended_at", _AT, "When it ended; NULL while it lasts or where not stated"),
+            _LOCATION_ID,
+            Column("performer", _TEXT, "Who did it, as the source refers to that person"),
+            Column("requested_by", _TEXT, "The request it is based on; see twin.service_request"),
+        ),
+    ),
+    Entity(
+        "service_request",
+        "What was asked for: admissions, investigations, transports",
+        (
+            Column("service_request_id", _TEXT, "Stable id, from the source and its resource"),
+            *_REQUEST,
+            Column("based_on", _TEXT, "The request it is based on; see twin.service_request"),
+        ),
+    ),
+    Entity(
+        "task",
+        "What somebody is to do, and how far it is",
+        (
+            Column("task_id", _TEXT, "Stable id, derived from the source and its resource"),
+            *_REQUEST,
+            Column("focus", _TEXT, "What it is about, such as a twin.service_request"),
+        ),
+    ),
+    Entity(
+        "schedule",
+        "Whose time, or which room's, can be booked",
+        (
+            _SCHEDULE_ID,
+            Column("status", _TEXT, "active or inactive"),
+            _CODE_SYSTEM,
+            Column("code", _TEXT, "The first service it is for"),
+            Column("display", _TEXT, "The service's text as sent"),
+            _LOCATION_ID,
+            Column("performer", _TEXT, "Whose it is, as the source refers to that person"),
+            Column("from_at", _AT, "From when it can be booked, inclusive"),
+            Column("to_at", _AT, "Until when, exclusive; NULL where open"),
+        ),
+    ),
+    Entity(
+        "slot",
+        "Times of a schedule that can be booked, or are",
+        (
+            Column("slot_id", _TEXT, "Stable id, derived from the source and its resource"),
+            _SCHEDULE_ID,
+            Column("status", _TEXT, "free, busy, busy-unavailable, busy-tentative, ..."),
+            _CODE_SYSTEM,
+            Column("code", _TEXT, "The first service it is for"),
+            Column("display", _TEXT, "The service's text as sent"),
+            Column("starts_at", _AT, "Start, inclusive"),
+            Column("ends_at", _AT, "End, exclusive"),
+        ),
+    ),
+    Entity(
+        "device_metric",
+        "What devices measure or let be set",
+        (
+            Column("device_metric_id", _TEXT, "Stable id, derived from the source and resource"),
+            _DEVICE_ID,
+            Column("status", _TEXT, "Operational status: on, off, standby, entered-in-error"),
+            Column("category", _TEXT, "measurement, setting, calculation or unspecified"),
+            _CODE_SYSTEM,
+            Column("code", _TEXT, "What is measured, such as an MDC code"),
+            Column("display", _TEXT, "The code's text as sent"),
+            Column("unit", _TEXT, "Code of the unit"),
         ),
     ),
     Entity(

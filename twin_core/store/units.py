@@ -48,6 +48,16 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
     ),
     "r": ("observation", "fold_finding"),
     "v": ("device_event",),
+    "q": (
+        "procedure",
+        "service_request",
+        "task",
+        "schedule",
+        "slot",
+        "device_metric",
+        "encounter_milestone",
+        "fold_finding",
+    ),
     "b": ("account_identifier", "fold_finding"),
 }
 """Which tables a fold unit of each kind writes."""

@@ -10,13 +10,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from adapters.fhir import shapes, shapes_results, shapes_scheduling
+from adapters.fhir import shapes, shapes_care, shapes_results, shapes_scheduling
 from adapters.fhir.faults import DATA_TYPE, REQUIRED, UNSUPPORTED, Refused, rejection
 from adapters.fhir.judge import judge
 from adapters.fhir.read import Resource, read_resource
 from adapters.fhir.reading import ID, Reading, Scope
 from adapters.fhir.release import RESOURCE_TYPES, Release
 from adapters.fhir.translate.appointment import appointment
+from adapters.fhir.translate.care import (
+    device_metric,
+    procedure,
+    schedule,
+    service_request,
+    slot,
+    task,
+)
 from adapters.fhir.translate.device import device
 from adapters.fhir.translate.directory import healthcare_service, practitioner_role
 from adapters.fhir.translate.encounter import encounter
@@ -57,6 +65,12 @@ TRANSLATORS: dict[str, Translator] = {
     "HealthcareService": _same(shapes_scheduling.HealthcareService, healthcare_service),
     "Observation": _same(shapes_results.Observation, observation),
     "Appointment": _same(shapes_scheduling.Appointment, appointment),
+    "Procedure": _same(shapes_care.Procedure, procedure),
+    "ServiceRequest": _same(shapes_care.ServiceRequest, service_request),
+    "Task": _same(shapes_care.Task, task),
+    "Schedule": _same(shapes_care.Schedule, schedule),
+    "Slot": _same(shapes_care.Slot, slot),
+    "DeviceMetric": _same(shapes_care.DeviceMetric, device_metric),
 }
 
 _RECEIVED = Translator(shapes.AnyResource, shapes.AnyResource, lambda *_: ())

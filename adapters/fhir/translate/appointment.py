@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from adapters.fhir import codes
 from adapters.fhir.faults import DATA_TYPE
-from adapters.fhir.reading import Reading, code_of, words_of
+from adapters.fhir.reading import Reading, words_of
 from adapters.fhir.shapes import CodeableConcept
 from adapters.fhir.shapes_scheduling import Appointment, AppointmentParticipant, Named
 from adapters.fhir.times import ends_before
@@ -44,7 +44,7 @@ def _booking(resource: Appointment, reading: Reading) -> Booking:
         reading.object_to("end", DATA_TYPE, "It ends before it starts.", "reversed_period")
         end = None
     reasons = [words_of(one) for one in resource.reason_code] + [
-        _named(r)[1] for r in resource.reason
+        named(r)[1] for r in resource.reason
     ]
     ended = resource.cancelation_reason or resource.cancellation_reason
     minutes = resource.minutes_duration
@@ -65,15 +65,13 @@ def _urgency(stated: int | CodeableConcept | None) -> str:
     return words_of(stated) if isinstance(stated, CodeableConcept) else str(stated or "")
 
 
-def _named(stated: Named) -> tuple[str, str, str]:
+def named(stated: Named) -> tuple[str, str, str]:
     """System, code and text of a concept, whichever way the edition writes it."""
-    if stated.concept is not None:
-        first = next(iter(stated.concept.coding), None)
-        return (first.system if first else "", code_of(stated.concept), stated.concept.text)
-    shown = next(iter(stated.coding), None)
+    concept = stated.concept or stated
+    shown = next(iter(concept.coding), None)
     if shown is None:
-        return "", stated.text, stated.text
-    return shown.system, shown.code or stated.text, stated.text or shown.display
+        return "", concept.text, concept.text
+    return shown.system, shown.code or concept.text, concept.text or shown.display
 
 
 def _patients(resource: Appointment, reading: Reading) -> Iterable[Attendance]:
@@ -102,7 +100,7 @@ def _kind(actor: Any, reading: Reading) -> str:
 
 def _resources(resource: Appointment, reading: Reading) -> Iterable[ResourceBooked]:
     for number, service in enumerate(resource.service_type, 1):
-        system, code, name = _named(service)
+        system, code, name = named(service)
         if code:
             yield ResourceBooked(
                 kind="service", position=f"1.{number}", system=system, code=code, name=name or UNSET

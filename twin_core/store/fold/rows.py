@@ -73,6 +73,8 @@ class Resolver(NamedTuple):
     account: Callable[[Identifier], Account] = plain_account
     of_account: Callable[[Identifier, str | None, datetime | None], VisitNamed] | None = None
     """The visit of an account and a patient at an instant, for messages that name no other."""
+    care: Callable[[Identifier], bool] = lambda _: True
+    """Whether anyone described a request, a task, a procedure or a schedule."""
 
     def visit(self, named: Identifier, patient_id: str | None, at: datetime | None) -> VisitNamed:
         """The visit that a message about a patient and an instant names by a number."""
