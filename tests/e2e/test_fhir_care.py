@@ -214,7 +214,7 @@ def test_requests_tasks_procedures_and_capacity_have_tables(twin, kinds):
 
 def test_a_requested_admission_is_a_milestone_for_as_long_as_the_request_stands(twin):
     reached = (
-        "SELECT kind, at FROM twin.encounter_milestone JOIN twin.encounter USING (encounter_id)"
+        'SELECT kind, "at" FROM twin.encounter_milestone JOIN twin.encounter USING (encounter_id)'
     )
     take(twin, a_pair("servicerequest"))
     take(twin, ENCOUNTER, PATIENT)
