@@ -11,6 +11,9 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import openapi, problems
+from api.access.control import AccessControl
+from api.access.gate import Gate
+from api.access.provider import Provider
 from api.alerting import AlertDesk
 from api.audit.opening import open_ledger
 from api.audit.recording import Recorder
@@ -21,6 +24,7 @@ from api.figures import PENDING, figures
 from api.guard import Guard
 from api.lately import LatelyKept
 from api.live import LiveBoard
+from api.routes import access as access_routes
 from api.routes import (
     alerts,
     appointments,
@@ -47,6 +51,9 @@ from twin_core.twin import Twin
 
 COMPRESSED_FROM_BYTES = 1024
 MODELS = (
+    access_routes.BrokenGlass,
+    access_routes.Emergency,
+    access_routes.Me,
     Board,
     Delta,
     HospitalState,
@@ -83,13 +90,15 @@ def create_app(
     fhir_router: APIRouter | None = None,
     hosts: Collection[str] = (),
     ledger: Ledger | None = None,
+    access: AccessControl | None = None,
 ) -> FastAPI:
     """The application; its lifespan follows the twin, which the caller opens and closes.
 
     `listeners` tells which feeds are being listened to (`feed`, `address`, `connections`),
     `all_feeds` how every feed is doing, and `hosts` which Host names are served besides loopback
     ones. `app.state.live.end()` ends the open event streams: call it before the web server is asked
-    to stop, which waits for them. Without a `ledger`, the application opens that of the store.
+    to stop, which waits for them. Without a `ledger`, the application opens that of the store;
+    without `access`, it lets in whom the settings say: this machine, where they say nothing.
     """
     version = _version()
     composer = Composer(twin, instance=secrets.token_hex(8), version=version, listeners=listeners)
@@ -115,6 +124,13 @@ def create_app(
         title="wardtwin", version=version, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.twin = twin
+    settings = twin.settings.access
+    if access is None and settings is not None:
+        access = AccessControl(settings, twin.path)
+    app.state.access = access
+    app.state.provider = Provider(access) if access and access.settings.client_id else None
+    if settings is not None:
+        hosts = {*hosts, *settings.hosts, twin.settings.http.host}
     app.state.lately = LatelyKept(twin)
     app.state.feeds = all_feeds or Feeds(twin)
     problems.install(app, error_page)
@@ -133,12 +149,13 @@ def create_app(
         deltas,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
-    for module in (health, pages, past):
+    for module in (access_routes, health, pages, past):
         app.include_router(module.router)
     app.include_router(fhir_router or fhir.fhir_router(twin))
     app.mount("/static", pages.static_files(), name="static")
     openapi.install(app, MODELS)
     app.add_middleware(Recorder)
+    app.add_middleware(Gate)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)
     app.add_middleware(Guard, hosts=hosts)
     return app

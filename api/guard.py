@@ -1,8 +1,8 @@
 """What is refused before any route sees it, and what every answer carries.
 
-The API and the board are for this machine only until access control exists. A web page elsewhere
-can still make a browser on this machine send requests here; so the Host must be a loopback name
-(against DNS rebinding) and a request that changes something must not come from another origin.
+A web page elsewhere can make a browser here send requests; so the Host must be a name of this
+server (against DNS rebinding), loopback ones unless the settings name others, and a request that
+changes something must not come from another origin.
 """
 
 import ipaddress
@@ -75,7 +75,9 @@ class Guard:
             return problem(431, f"Headers may weigh {HEAVIEST_HEADERS} bytes together.")
         host = headers.get("host", "")
         if not self.is_ours(host):
-            return problem(421, "Only loopback names are served, such as localhost or 127.0.0.1.")
+            return problem(
+                421, "Only names of this server are served: localhost, and those in access.hosts."
+            )
         origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
         if method not in SAFE_METHODS and (

@@ -35,6 +35,7 @@ TAGS = [
     {"name": "feeds", "description": "Listeners, their counts and delays, and who is silent"},
     {"name": "intake", "description": "Messages and counts in"},
     {"name": "live", "description": "Server-sent changes"},
+    {"name": "access", "description": "Who the caller is, and emergencies"},
     {"name": "health", "description": "Whether the twin is well"},
 ]
 

@@ -54,6 +54,8 @@ def _sections() -> Iterator[str]:
             yield from _section(f"{name}.{key}", named)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from _section(name, field.annotation)
+        elif below := _below(field):
+            yield from _section(name, below)
 
 
 def _section(name: str, model: type[Section]) -> Iterator[str]:

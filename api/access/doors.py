@@ -14,6 +14,10 @@ OPEN = ""
 """The permission that everybody has: liveness, style sheets, what a FHIR base can do."""
 
 
+KNOWN = "known"
+"""What everybody has who has shown who they are."""
+
+
 class Door(NamedTuple):
     """What it takes to open an address."""
 
@@ -75,6 +79,10 @@ _GET: tuple[Door, ...] = (
     Door("/docs", "docs:read"),
     Door("/openapi.json", "docs:read"),
     Door("/metrics", "metrics:read"),
+    Door("/login", OPEN),
+    Door("/login/provider", OPEN),
+    Door("/login/callback", OPEN, "login"),
+    Door("/v1/access/me", KNOWN),
     Door("/health/live", OPEN),
     Door("/health/ready", OPEN),
     Door("/static/{path:path}", OPEN),
@@ -87,6 +95,9 @@ _GET: tuple[Door, ...] = (
 _POST: tuple[Door, ...] = (
     Door("/v1/hl7v2", "messages:write", "create"),
     Door("/v1/census", "messages:write", "create"),
+    Door("/login", OPEN, "login"),
+    Door("/logout", OPEN, "login"),
+    Door("/v1/break-glass", "break-glass", "alert"),
     Door("/v1/quarantine/{message_id}/replay", "messages:replay", "update", administrative=True),
     Door("/quarantine/{message_id}/replay", "messages:replay", "update", administrative=True),
     Door("/v1/alerts/{alert_id}/acknowledge", "alerts:write", "update", administrative=True),
@@ -121,7 +132,13 @@ _PATTERNS = {method: _compiled(doors) for method, doors in DOORS.items()}
 
 def door_of(method: str, path: str) -> Door | None:
     """The door that a request stands before, or None for an address that nobody listed."""
+    found = found_door(method, path)
+    return found[0] if found else None
+
+
+def found_door(method: str, path: str) -> tuple[Door, dict[str, str]] | None:
+    """The door that a request stands before, and what the address names."""
     for pattern, door in _PATTERNS.get(method, ()):
-        if pattern.match(path):
-            return door
+        if match := pattern.match(path):
+            return door, match.groupdict()
     return None

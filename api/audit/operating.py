@@ -36,6 +36,8 @@ RECORDED: dict[str, Operation] = {
     "alerts_ack": Operation("update", administrative=True),
     "backup": Operation("execute", administrative=True),
     "rebuild": Operation("execute", administrative=True),
+    "keys create": Operation("create", administrative=True),
+    "keys revoke": Operation("update", administrative=True),
     "serve": Operation("execute", administrative=True),
 }
 """Operations that are not here show counts, names of feeds and figures only."""

@@ -31,6 +31,7 @@ COMMANDS = (
     "fhir",
     "audit",
     "alerts",
+    "keys",
 )
 
 _FLAGS = {"db": "store.path", "mllp_port": "mllp.port", "http_port": "http.port"}

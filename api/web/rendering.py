@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
+from api.access.sessions import CSRF
 from api.board import BedTile, EdRow, FeedRow, Totals, UnitTile, place_words
 from api.explaining import together_words
 from api.problems import Problem
@@ -103,8 +104,16 @@ def environment() -> Environment:
         blank_patient=BLANK_PATIENT,
         blank_feed=BLANK_FEED,
         line_chart=line_chart,
+        csrf_field=csrf_field,
     )
     return env
+
+
+def csrf_field() -> Markup:
+    """What a form of somebody who has signed in sends back; nothing where nobody must."""
+    told = CSRF.get()
+    field = Markup('<input type="hidden" name="csrf" value="{}">')
+    return field.format(told) if told else Markup("")
 
 
 def iso(at: datetime | None) -> str:

@@ -204,7 +204,7 @@ def test_other_hosts_are_refused(store, tmp_path):
     site.write_text('[http]\nhost = "0.0.0.0"\n')
     ran = wardtwin("serve", "--config", str(site), store=store)
     assert ran.returncode == 3
-    assert "until access control exists" in ran.stderr
+    assert "who may come in" in ran.stderr
 
 
 def test_no_patient_is_in_the_log(store):

@@ -5,7 +5,7 @@ elsewhere, hold the RFC 6962 root of all entries so far: a chain alone can be cu
 anew. Patients stand in it by keyed pseudonyms only, so that an erasure leaves it verifiable.
 """
 
-from twin_core.audit.access import Access, Actor, Entry, Purpose
+from twin_core.audit.access import Access, Actor, Entry, Outcome, Purpose
 from twin_core.audit.checkpoint import Checkpoint, Forged, opened, public_key, signed, verifier_line
 from twin_core.audit.keeping import FolderKeeper, Keeper, notes_in
 from twin_core.audit.keys import AuditKeys, keys_of
@@ -27,6 +27,7 @@ __all__ = [
     "Kept",
     "Ledger",
     "LedgerReader",
+    "Outcome",
     "Purpose",
     "Row",
     "Sought",

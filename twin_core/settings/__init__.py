@@ -6,6 +6,7 @@ underscores. `load` returns the settings and, for every value that is not a defa
 came from.
 """
 
+from twin_core.settings.access import AccessSettings
 from twin_core.settings.alerts import AlertSettings
 from twin_core.settings.audit import AuditSettings
 from twin_core.settings.deid import DeidSettings
@@ -14,7 +15,7 @@ from twin_core.settings.feeds import MAIN_FEED, AppointmentStatus, FeedSettings,
 from twin_core.settings.fhir import FhirSettings
 from twin_core.settings.kpi import KpiSettings
 from twin_core.settings.limits import LimitSettings
-from twin_core.settings.listeners import HttpSettings, MllpSettings, TlsSettings
+from twin_core.settings.listeners import HttpSettings, HttpTlsSettings, MllpSettings, TlsSettings
 from twin_core.settings.loading import PREFIX, Loaded, load
 from twin_core.settings.outbound import ClientTlsSettings, OutboundSettings
 from twin_core.settings.precedence import PrecedenceSettings
@@ -27,6 +28,7 @@ from twin_core.settings.triggers import FieldPath, TriggerRule
 __all__ = [
     "MAIN_FEED",
     "PREFIX",
+    "AccessSettings",
     "AlertSettings",
     "AppointmentStatus",
     "AuditSettings",
@@ -39,6 +41,7 @@ __all__ = [
     "FieldPath",
     "FolderSettings",
     "HttpSettings",
+    "HttpTlsSettings",
     "KpiSettings",
     "LimitSettings",
     "Loaded",

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from twin_core.settings.section import Section, is_loopback
+from twin_core.settings.section import Section
 
 
 class TlsSettings(Section):
@@ -58,20 +58,28 @@ class MllpSettings(Section):
     tls: TlsSettings | None = None
 
 
+class HttpTlsSettings(Section):
+    """TLS of the API and the board: PEM files, which are read again when they change."""
+
+    certificate: Path
+    """The server's certificate, and the chain that leads to its authority."""
+    key: Path | None = None
+    """Its private key, without a password; in the certificate's file where unset."""
+    client_authority: Path | None = None
+    """Authorities of client certificates; where set, a client must show one of theirs."""
+    minimum: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    """The oldest version of TLS that is spoken."""
+
+    def as_listener(self) -> TlsSettings:
+        """The same as settings of a listener, whose certificates are watched already."""
+        return TlsSettings(**self.model_dump())
+
+
 class HttpSettings(Section):
-    """The API and the board. Only loopback is served until access control exists."""
+    """The API and the board. Other machines are served only where [access] says whom."""
 
     host: str = "127.0.0.1"
-    """The address to listen on; one of this machine's own."""
+    """The address to listen on; any but this machine's own needs [access], and TLS or a proxy."""
     port: int = Field(default=8080, ge=0, le=65535)
     """0 takes a free one."""
-
-    @field_validator("host")
-    @classmethod
-    def _this_machine(cls, host: str) -> str:
-        if not is_loopback(host):
-            raise ValueError(
-                f"http.host is {host}, which other machines can reach; set it to 127.0.0.1 and "
-                "reach it through a tunnel, until access control exists"
-            )
-        return host
+    tls: HttpTlsSettings | None = None

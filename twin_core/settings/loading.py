@@ -103,6 +103,8 @@ _LISTS = {
         for name, field in section.model_fields.items()
         if isinstance(field.default, tuple)
     ),
+    "hosts",
+    "proxies",
 }
 
 

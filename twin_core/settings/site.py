@@ -5,6 +5,7 @@ from itertools import combinations
 
 from pydantic import SecretStr, model_validator
 
+from twin_core.settings.access import AccessSettings
 from twin_core.settings.alerts import AlertSettings
 from twin_core.settings.audit import AuditSettings
 from twin_core.settings.deid import DeidSettings
@@ -48,6 +49,7 @@ class Settings(Section):
     precedence: PrecedenceSettings = PrecedenceSettings()
     kpi: KpiSettings = KpiSettings()
     audit: AuditSettings = AuditSettings()
+    access: AccessSettings | None = None
     secrets: SecretSettings = SecretSettings()
     deid: DeidSettings = DeidSettings()
     feeds: dict[str, FeedSettings] = {}
@@ -95,6 +97,23 @@ class Settings(Section):
                     f"feeds.{name}.peers: feed {name} listens on {mllp.host}, and without a list "
                     "of peers only this machine may connect; set it, or listen on 127.0.0.1"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _doors_with_locks(self) -> "Settings":
+        host, access = self.http.host, self.access
+        if is_loopback(host):
+            return self
+        if access is None:
+            raise ValueError(
+                f"http.host is {host}, which other machines can reach; set it to 127.0.0.1, or "
+                "say in [access] who may come in"
+            )
+        if self.http.tls is None and not access.proxies:
+            raise ValueError(
+                f"http.host is {host}, and passwords and patients would travel unprotected; set "
+                "[http.tls], or name the proxy that ends TLS in access.proxies"
+            )
         return self
 
     @model_validator(mode="after")

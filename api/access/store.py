@@ -1,0 +1,179 @@
+"""API keys and broken glass, in a small SQLite file beside the store.
+
+A key is 256 random bits, so its SHA-256 is as good as a slow hash of it, and only that is kept.
+It is shown once, when it is made: `wtk_<id>_<secret>`.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from api.access.principal import Principal
+from api.access.roles import ROLE_NAMES, ROLES
+from twin_core.clock import Clock
+from twin_core.errors import StoreError, UsageError
+
+_KEY = re.compile(r"wtk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_NO_DIGEST = bytes(32)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS api_key (
+    id TEXT PRIMARY KEY, name TEXT, digest BLOB, roles TEXT, facilities TEXT, units TEXT,
+    created_at TEXT, expires_at TEXT, revoked_at TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS broken_glass (principal TEXT PRIMARY KEY, until TEXT) WITHOUT ROWID;
+"""
+
+
+def access_path(store: Path) -> Path:
+    """Where the keys of a store are."""
+    return store.with_name(store.name + ".access")
+
+
+class ApiKey(NamedTuple):
+    """What is known of a key, its secret excepted."""
+
+    id: str
+    name: str
+    roles: list[str]
+    facilities: list[str]
+    units: list[str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class AccessStore:
+    """The file of keys and grants. Every question opens it anew: a revocation counts at once."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path, self._clock = path, clock
+
+    def create(
+        self,
+        name: str,
+        roles: tuple[str, ...],
+        *,
+        facilities: tuple[str, ...] = (),
+        units: tuple[str, ...] = (),
+        expires_at: datetime | None = None,
+    ) -> tuple[str, str]:
+        """A new key: its id, and the key itself, which cannot be shown again.
+
+        Raises UsageError for a role that does not exist.
+        """
+        for role in roles:
+            if role not in ROLES:
+                known = ", ".join(ROLE_NAMES)
+                raise UsageError(f"There is no role {role!r}.", do=f"Roles are {known}.")
+        if not roles:
+            raise UsageError("A key needs a role.", do=f"Roles are {', '.join(ROLE_NAMES)}.")
+        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        row = (
+            key_id,
+            name,
+            _digest(secret),
+            *(" ".join(words) for words in (roles, facilities, units)),
+            _text(self._clock.now()),
+            _text(expires_at) if expires_at else None,
+            None,
+        )
+        with self._open() as db:
+            db.execute("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        return key_id, f"wtk_{key_id}_{secret}"
+
+    def keys(self) -> list[ApiKey]:
+        """Every key there was, the newest last."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT id, name, roles, facilities, units, created_at, expires_at, revoked_at"
+                " FROM api_key ORDER BY created_at, id"
+            ).fetchall()
+        return [
+            ApiKey(key_id, name, roles.split(), facilities.split(), units.split(), *times)
+            for key_id, name, roles, facilities, units, *times in rows
+        ]
+
+    def revoke(self, key_id: str) -> None:
+        """Let a key open nothing from now on. Raises UsageError where there is no such key."""
+        with self._open() as db:
+            changed = db.execute(
+                "UPDATE api_key SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
+                (_text(self._clock.now()), key_id),
+            ).rowcount
+        if not changed:
+            raise UsageError("There is no such key.", do="List them with `wardtwin keys list`.")
+
+    def principal(self, key: str) -> Principal | None:
+        """Whom a key stands for, or None for one that opens nothing, whyever that is."""
+        parts = _KEY.fullmatch(key)
+        key_id, secret = parts.groups() if parts else ("", "")
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM api_key WHERE id = ?", (key_id,)).fetchall()
+        # A key that does not exist takes as long as one that is wrong.
+        _, name, digest, roles, facilities, units, _, expires, revoked = (
+            rows[0] if rows else ("", "", _NO_DIGEST, "", "", "", "", None, None)
+        )
+        same = hmac.compare_digest(_digest(secret), bytes(digest))
+        late = expires is not None and _text(self._clock.now()) >= expires
+        if not rows or not same or late or revoked is not None:
+            return None
+        return Principal(
+            id=f"key:{key_id}",
+            kind="key",
+            name=name,
+            roles=tuple(roles.split()),
+            facilities=tuple(facilities.split()),
+            units=tuple(units.split()),
+        )
+
+    def break_glass(self, principal_id: str, until: datetime) -> None:
+        """Let somebody read patients until an instant."""
+        with self._open() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO broken_glass VALUES (?, ?)", (principal_id, _text(until))
+            )
+
+    def glass_broken_until(self, principal_id: str) -> datetime | None:
+        """Until when somebody may read patients because of an emergency, if they may now."""
+        if not self.path.exists():
+            return None
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT until FROM broken_glass WHERE principal = ?", (principal_id,)
+            ).fetchall()
+        until = datetime.fromisoformat(rows[0][0]) if rows else None
+        return until if until is not None and self._clock.now() < until else None
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        made = not self.path.exists()
+        try:
+            db = sqlite3.connect(self.path, isolation_level=None, timeout=5.0)
+            try:
+                if made:
+                    self.path.chmod(0o600)
+                    db.executescript(_SCHEMA)
+                yield db
+            finally:
+                db.close()
+        except sqlite3.Error as error:
+            raise StoreError(f"The keys in {self.path} cannot be used.", why=f"{error}.") from error
+
+
+def looks_like_a_key(token: str) -> bool:
+    """Whether a bearer token is meant as an API key rather than as a provider's token."""
+    return token.startswith("wtk_")
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds")
