@@ -515,8 +515,9 @@ async def met(peer, source=None, name="pas"):
 
 @contextlib.contextmanager
 def listening(app):
-    """An application on a port of this machine, in a thread; gives its base."""
-    with socket.create_server(("127.0.0.1", 0)) as opened:
+    """An application (or how one is served) on a port of this machine, in a thread."""
+    config = app
+    if not isinstance(app, uvicorn.Config):
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -526,6 +527,7 @@ def listening(app):
             date_header=False,
             ws="none",
         )
+    with socket.create_server(("127.0.0.1", 0)) as opened:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, daemon=True)
         thread.start()

@@ -4,23 +4,28 @@ import asyncio
 import base64
 import json
 import logging
+import ssl
 import sys
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote_plus
 
 import pytest
+import uvicorn
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fhir_peer import Peer, met, settings
+from certificates import Authority
+from fhir_peer import Peer, listening, met, settings
 
-from adapters.fhir.client.faults import SourceError, Unauthorized
+from adapters.fhir.client.faults import SourceError, Unauthorized, Unreachable
 from adapters.fhir.client.search import Search
+from adapters.fhir.client.server import FhirServer, http_client, tls_context
 from twin_core.errors import ConfigurationError, TwinError
+from twin_core.settings import LimitSettings
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 SHORT = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505  (refused)
@@ -308,3 +313,42 @@ def test_a_secured_server_does_not_lead_to_an_unsecured_address():
     with pytest.raises(SourceError, match="without TLS"):
         asyncio.run(asking())
     assert len(peer.asked) == 1
+
+
+def test_a_server_that_wants_a_client_certificate_gets_it(tmp_path):
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("localhost")
+    own, own_key = authority.issue("twin", client=True)
+    peer = Peer()
+    peer.people(1)
+    config = uvicorn.Config(
+        peer.app,
+        log_level=100,
+        log_config=None,
+        lifespan="off",
+        ssl_certfile=str(certificate),
+        ssl_keyfile=str(key),
+        ssl_ca_certs=str(authority.file),
+        ssl_cert_reqs=ssl.CERT_REQUIRED,
+    )
+    tables = {
+        "none": {"authority": authority.file},
+        "ours": {"authority": authority.file, "certificate": own, "key": own_key},
+        "another authority": {"certificate": own, "key": own_key},
+    }
+
+    async def asking(base, tls):
+        source = settings(url=base, attempts=1, tls=tls)
+        async with http_client("pas", source, "1") as http:
+            server = FhirServer("pas", source, LimitSettings(), http, peer.time.world())
+            return (await server.ask(server.address("Patient/p0"))).status
+
+    with listening(config) as address:
+        base = address.replace("http://127.0.0.1", "https://localhost") + "/fhir"
+        peer.base = peer.known_as = base
+        assert asyncio.run(asking(base, tables["ours"])) == 200
+        for name in ("none", "another authority"):
+            with pytest.raises(Unreachable):
+                asyncio.run(asking(base, tables[name]))
+    with pytest.raises(ConfigurationError, match=r"sources\.pas\.tls\.certificate"):
+        tls_context("pas", settings(tls={"certificate": tmp_path / "none.pem"}))
