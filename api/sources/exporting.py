@@ -43,7 +43,14 @@ class Exporting:
         asking raises.
         """
         names = tuple(kind.kind for kind in kinds)
-        export = Export(self._intake.server, names, lambda said: self._say(f"export {said}"))
+        there = self._intake.capability.kinds if self._intake.capability is not None else {}
+        export = Export(
+            self._intake.server,
+            names,
+            lambda said: self._say(f"export {said}"),
+            listed=tuple(name for name in names if name in there),
+            known_as=self._intake.known_as,
+        )
         state = self._begun(names)
         while True:
             async for further in export.ready(state):

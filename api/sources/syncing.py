@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any
 
 import msgspec
 
@@ -32,7 +31,7 @@ LOG = logging.getLogger("wardtwin.sources")
 IN_STEP, SYNCING, FAILED, REFUSED = "in step", "syncing", "failed", "refused"
 UNREACHABLE, RESTING, STOPPED, PARTLY = "unreachable", "resting", "stopped", "partly in step"
 
-Work = Coroutine[Any, Any, None]
+Work = Callable[[KindSummary], Awaitable[None]]
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -122,44 +121,44 @@ class SourceSync:
         self._intake.capability, summary.version = capability, capability.version
         release = await self.server.release()
         wanted, listed = self.server.settings.types, capability.kinds
-        there = [
-            kind
-            for kind in wanted
-            if kind in RESOURCE_TYPES[release] and (not listed or kind in listed)
-        ]
-        summary.not_there = [kind for kind in wanted if kind not in there]
-        summary.kinds = [KindSummary(kind=kind) for kind in there]
-        if await self._exported(summary):
+        known = [KindSummary(kind=kind) for kind in wanted if kind in RESOURCE_TYPES[release]]
+        # What is searched is listed; what is exported often is not.
+        summary.kinds = [kind for kind in known if not listed or kind.kind in listed]
+        if await self._exported(summary, known):
             return
+        there = {kind.kind for kind in summary.kinds}
+        summary.not_there = [kind for kind in wanted if kind not in there]
         deleting = Deleting(self._intake)
         deleting.begin(summary.kinds, server_time)
-        await self._in_turn([self._told(kind, self._search(kind)) for kind in summary.kinds])
-        await self._in_turn([self._told(kind, deleting.find(kind)) for kind in summary.kinds])
+        await self._in_turn(summary.kinds, self._search)
+        await self._in_turn(summary.kinds, deleting.find)
 
-    async def _exported(self, summary: Summary) -> bool:
+    async def _exported(self, summary: Summary, known: list[KindSummary]) -> bool:
         """Read by export, where the source is; whether nothing more is to be read."""
         method, state = self.server.settings.method, self._exporting.state()
         was_exported = state is not None and bool(state.watermark) and not state.status_url
         if method == "search" or (method == "bulk then search" and was_exported):
             return False
-        ended = await self._exporting.run(summary.kinds)
+        if method == "bulk":
+            summary.kinds = known
+        ended = await self._exporting.run(known)
         if method == "bulk":
             return True
         self._exporting.begin_searches(ended, summary.kinds)
         return False
 
-    async def _in_turn(self, works: Sequence[Work]) -> None:
+    async def _in_turn(self, kinds: Sequence[KindSummary], work: Work) -> None:
         """Work at several types at a time; what stops one for good stops all."""
         room = asyncio.Semaphore(self.server.settings.concurrency)
 
-        async def one(work: Work) -> None:
+        async def one(kind: KindSummary) -> None:
             async with room:
-                await work
+                await self._told(kind, work)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for work in works:
-                    group.create_task(one(work))
+                for kind in kinds:
+                    group.create_task(one(kind))
         except* TwinError as several:
             # One of them is enough to say, and the first is what began it.
             raise _first(several) from None
@@ -167,7 +166,7 @@ class SourceSync:
     async def _told(self, kind: KindSummary, work: Work) -> None:
         """What stands in the way of one type only is its own trouble."""
         try:
-            await work
+            await work(kind)
         except (Unreachable, Resting):
             raise
         except Unauthorized as error:

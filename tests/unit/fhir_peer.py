@@ -406,7 +406,7 @@ class PeerExport:
         return Response(status_code=202, headers={"Content-Location": f"{base}/{location}"})
 
     def make(self, request):
-        asked = dict(parse_qsl(request.url.query))
+        asked = dict(parse_qsl(query_of(request)))
         since = asked.get("_since", "")
         now = stamp(self.peer.time.now())
         self.files, listed = {}, []
@@ -474,6 +474,11 @@ class PeerExport:
         headers["Content-Length"] = str(len(body) - begin)
         breaks = self.breaks.pop(0) if self.breaks else None
         return Breaking(body[begin:], breaks, status, headers)
+
+
+def query_of(request):
+    query = request.url.query
+    return query.decode() if isinstance(query, bytes) else query
 
 
 class Breaking(Response):

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -110,7 +111,7 @@ def test_an_export_is_kicked_off_polled_fetched_and_thanked_for(peer, tmp_path, 
     assert ids(shelf) == EVERYONE
     [(path, asked, headers)] = peer.export.kicked
     assert path == "$export"
-    assert asked == {"_outputFormat": "application/fhir+ndjson", "_type": "Patient"}
+    assert asked == {"_type": "Patient"}
     assert headers["prefer"] == "respond-async"
     assert headers["accept"] == "application/fhir+json"
     assert peer.time.slept[0] == 7
@@ -198,6 +199,59 @@ def test_a_server_without_exports_says_so(peer, tmp_path, shelf):
     peer.export = None
     with pytest.raises(SourceError, match=r"refuses a Bulk Data export.*404"):
         exported(peer, tmp_path, shelf)
+
+
+REFUSING = {
+    "unless it may pass them over": lambda kinds, prefer: "lenient" in prefer,
+    "that it does not list": lambda kinds, prefer: "Location" not in kinds,
+    "whatever they are": lambda kinds, prefer: not kinds,
+}
+
+
+@pytest.mark.parametrize("name", REFUSING)
+def test_a_server_that_refuses_types_is_asked_for_fewer_or_for_all(peer, tmp_path, shelf, name):
+    peer.kinds.remove("Location")
+    peer.put("Observation", "o1", status="final")
+    peer.time.at += timedelta(seconds=1)
+    kick_off, made = peer.export.kick_off, peer.export.make
+    everything = ["Patient", "Observation"]
+
+    def kicked(request, below):
+        asked = request.query_params.get("_type", "")
+        if not REFUSING[name](asked, request.headers["prefer"]):
+            return peer.outcome(400, "invalid")
+        return kick_off(request, below)
+
+    def make(request):
+        asked = request.query_params.get("_type", "")
+        listed = ",".join(kind for kind in everything if not asked or kind in asked)
+        url = f"{request.url.path}?_type={listed}"
+        return made(SimpleNamespace(url=httpx.URL(f"http://h{url}")))
+
+    peer.export.kick_off, peer.export.make = kicked, make
+    exported(peer, tmp_path, shelf, kinds=("Patient", "Location"))
+    assert ids(shelf) == EVERYONE, "what nobody wants is not taken"
+
+
+def test_addresses_of_a_server_behind_a_proxy_are_asked_of_the_proxy(peer, tmp_path, shelf):
+    inner, outer = "http://inner.test:8080/fhir", peer.base
+    peer.known_as = inner
+    kick_off, listed = peer.export.kick_off, peer.export.listed
+
+    def kicked(request, below):
+        answer = kick_off(request, below)
+        answer.headers["content-location"] = answer.headers["content-location"].replace(
+            outer, inner
+        )
+        return answer
+
+    def told(*of):
+        one = listed(*of)
+        return {**one, "url": one["url"].replace(outer, inner)}
+
+    peer.export.kick_off, peer.export.listed = kicked, told
+    exported(peer, tmp_path, shelf)
+    assert ids(shelf) == EVERYONE
 
 
 BREAKS = {

@@ -374,3 +374,9 @@ def test_links_to_elsewhere_are_not_followed(link):
     told = "http://inner:8080/fhir/Patient"
     with pytest.raises(Untrustworthy):
         next_page(link, asked=f"{BASE}/Patient", told=told, base=BASE)
+
+
+def test_an_address_that_is_none_is_not_asked(peer):
+    peer.link = lambda kind, parameters: "http://[peer/fhir?page=2"
+    _, _, error = one_pass(peer)
+    assert isinstance(error, SourceError)

@@ -10,12 +10,12 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from urllib.parse import urljoin
 
 import msgspec
 
 from adapters.fhir.client.faults import Declined, Lost, Unauthorized, Untrustworthy
-from adapters.fhir.client.manners import Reply, refused
+from adapters.fhir.client.links import rebased
+from adapters.fhir.client.manners import Reply, refused, resolved
 from adapters.fhir.client.page import instant
 from adapters.fhir.client.patience import asked_pause, backoff
 from adapters.fhir.client.server import FHIR_JSON, FhirServer, Parameters
@@ -26,6 +26,8 @@ MOST_RESTARTS = 3
 FIRST_POLL_S, LONGEST_POLL_S = 1.0, 30.0
 _PROGRESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 %.,:/()-_")
 _MOST_MANIFESTS = 1_000
+_LENIENT = ", handling=lenient"
+_ABOUT_TYPES = frozenset({400, 422, 501})
 
 Category = Literal["output", "deleted", "error"]
 CATEGORIES: tuple[Category, ...] = ("output", "deleted", "error")
@@ -87,8 +89,19 @@ class ExportState(msgspec.Struct, frozen=True, kw_only=True):
 class Export:
     """Exports of one server: of the system, its patients, or a group."""
 
-    def __init__(self, server: FhirServer, kinds: tuple[str, ...], progress: Progress) -> None:
+    def __init__(
+        self,
+        server: FhirServer,
+        kinds: tuple[str, ...],
+        progress: Progress,
+        *,
+        listed: tuple[str, ...] = (),
+        known_as: str = "",
+    ) -> None:
+        """`listed` are those of `kinds` that the CapabilityStatement has: often too few."""
         self.server, self._kinds, self._progress = server, kinds, progress
+        self._known_as = known_as
+        self._ways = list(dict.fromkeys([(kinds, ""), (kinds, _LENIENT), (listed, ""), ((), "")]))
 
     async def ready(self, state: ExportState) -> AsyncIterator[ExportState]:
         """Every state on the way to a manifest, each to be kept before the next is asked for.
@@ -150,10 +163,15 @@ class Export:
                 LOG.info("source %s: its export was not removed: %s", self.server.name, error.what)
 
     async def _kicked_off(self, state: ExportState) -> ExportState:
-        reply = await self.server.ask(
-            self._address(state.watermark or self.server.settings.since),
-            headers={"Accept": FHIR_JSON, "Prefer": "respond-async"},
-        )
+        since = state.watermark or self.server.settings.since
+        for kinds, leniently in self._ways:
+            reply = await self.server.ask(
+                self._address(since, kinds),
+                headers={"Accept": FHIR_JSON, "Prefer": f"respond-async{leniently}"},
+            )
+            # A type that it does not export may be why it refuses; one that nobody wants is not.
+            if reply.status not in _ABOUT_TYPES:
+                break
         began_at = self.server.world.clock.now().isoformat()
         if reply.status == 200:
             # Some servers have the manifest at once.
@@ -161,21 +179,24 @@ class Export:
         location = reply.headers.get("content-location") or reply.headers.get("location", "")
         if reply.status != 202 or not location:
             raise refused(self.server.name, reply, "a Bulk Data export")
-        status_url = urljoin(reply.url, location)
+        status_url = self._here(resolved(reply.url, location))
         return msgspec.structs.replace(state, status_url=status_url, began_at=began_at)
 
-    def _address(self, since: str) -> str:
+    def _here(self, address: str) -> str:
+        return rebased(address, base=self.server.base, known_as=self._known_as)
+
+    def _address(self, since: str, kinds: tuple[str, ...]) -> str:
         settings = self.server.settings
         level, _, group = settings.export.partition("/")
         path = {"system": "$export", "patient": "Patient/$export"}.get(
             level, f"Group/{group}/$export"
         )
-        parameters: Parameters = [("_outputFormat", NDJSON), ("_type", ",".join(self._kinds))]
+        parameters: Parameters = [("_type", ",".join(kinds))] if kinds else []
         parameters += [("_since", since)] if since else []
         parameters += [
             ("_typeFilter", f"{kind}?{search}")
             for kind, search in settings.filters.items()
-            if kind in self._kinds
+            if kind in kinds
         ]
         return self.server.export_address(path, parameters)
 
@@ -216,12 +237,12 @@ class Export:
         tree = self._tree(reply)
         first = tree
         for _ in range(_MOST_MANIFESTS):
-            files += _files(tree, reply.url)
+            files += [self._wanted(one) for one in _files(tree, reply.url)]
             link = _next(tree)
             if not link:
                 break
             reply = await self.server.fetch(
-                urljoin(reply.url, link), "a part of its export's manifest"
+                resolved(reply.url, link), "a part of its export's manifest"
             )
             tree = self._tree(reply)
         files.sort(key=lambda file: CATEGORIES.index(file.category))
@@ -231,6 +252,12 @@ class Export:
             needs_token=first.get("requiresAccessToken") is True,
             files=tuple(files),
         )
+
+    def _wanted(self, file: ExportFile) -> ExportFile:
+        """A file at the address where it is got; one of a type that is not wanted is done with."""
+        unwanted = file.category == "output" and file.kind not in ("", *self._kinds)
+        url = self._here(file.url)
+        return msgspec.structs.replace(file, url=url, is_taken=unwanted)
 
     def _tree(self, reply: Reply) -> dict[str, Any]:
         try:
@@ -254,7 +281,7 @@ def _files(tree: dict[str, Any], base: str) -> list[ExportFile]:
                 count = one.get("count")
                 found.append(
                     ExportFile(
-                        url=urljoin(base, one["url"]),
+                        url=resolved(base, one["url"]),
                         kind=str(one.get("type", "")),
                         category=category,
                         count=count if isinstance(count, int) else -1,

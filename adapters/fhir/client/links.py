@@ -5,10 +5,10 @@ says after the base is asked of the configured base instead, so that credentials
 address that somebody else chose.
 """
 
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from adapters.fhir.client.faults import Untrustworthy
-from adapters.fhir.client.manners import origin
+from adapters.fhir.client.manners import origin, resolved
 
 
 def next_page(link: str, *, asked: str, told: str, base: str, known_as: str = "") -> str:
@@ -19,7 +19,7 @@ def next_page(link: str, *, asked: str, told: str, base: str, known_as: str = ""
     """
     # Relative links are relative to the base (HL7 FHIR, Bundle.link), but some servers mean the
     # page they stand on; both agree where the link begins with the query.
-    absolute = urljoin(f"{base}/" if not link.startswith("?") else asked, link)
+    absolute = resolved(f"{base}/" if not link.startswith("?") else asked, link)
     if origin(absolute) == origin(base):
         return absolute
     for other in (known_as, _base_of(told, asked, base)):
@@ -31,6 +31,13 @@ def next_page(link: str, *, asked: str, told: str, base: str, known_as: str = ""
         why=f"It leads to {urlsplit(absolute).hostname}.",
         do="Set the source's url to the address that the server writes in its links.",
     )
+
+
+def rebased(address: str, *, base: str, known_as: str) -> str:
+    """An address that a server gave, below the configured base where it is below its own."""
+    rest = address[len(known_as) :]
+    below = known_as and address.startswith(known_as) and rest[:1] in ("/", "?", "")
+    return base + rest if below and origin(address) != origin(base) else address
 
 
 def _base_of(told: str, asked: str, base: str) -> str:

@@ -221,7 +221,20 @@ def http_date(text: str) -> datetime | None:
 def moved_to(reply: Reply) -> str | None:
     """Where an answer sends the reader instead; None where it does not."""
     target = reply.headers.get("location", "")
-    return urljoin(reply.url, target) if reply.status in _MOVED and target else None
+    return resolved(reply.url, target) if reply.status in _MOVED and target else None
+
+
+def resolved(base: str, link: str) -> str:
+    """A server's link as an absolute address; Untrustworthy for what is none."""
+    try:
+        address = urljoin(base, link)
+        parts, url = urlsplit(address), httpx.URL(address)
+        if parts.scheme in ("http", "https") and url.host and parts.port != 0:
+            return address
+    except (ValueError, httpx.InvalidURL):
+        # What it says is the server's word, and may be about anything.
+        pass
+    raise Untrustworthy("A link of the server is no address that can be asked.")
 
 
 def origin(url: str) -> str:

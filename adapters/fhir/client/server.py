@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode
 
 import httpx
 
@@ -21,6 +21,7 @@ from adapters.fhir.client.manners import (
     moved_to,
     origin,
     refused,
+    resolved,
 )
 from adapters.fhir.client.world import World
 from adapters.fhir.release import Release
@@ -65,7 +66,7 @@ class FhirServer:
     def export_address(self, path: str, parameters: Parameters) -> str:
         """As `address`, of an operation whose parameters hold whole searches."""
         query = urlencode(parameters, safe=":,")
-        return f"{self.base}/{path}?{query}"
+        return f"{self.base}/{path}" + (f"?{query}" if query else "")
 
     async def ask(
         self,
@@ -156,7 +157,7 @@ class FhirServer:
         if not isinstance(url, str) or not url:
             return None
         known = tuple(map(str, methods)) if isinstance(methods, list) else ()
-        return Endpoint(urljoin(f"{self.base}/", url), known)
+        return Endpoint(resolved(f"{self.base}/", url), known)
 
     async def _stated_endpoint(self) -> Endpoint | None:
         reply = await self._unauthorized(self.address("metadata"))
