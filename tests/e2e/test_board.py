@@ -81,6 +81,27 @@ def test_a_unit_page_follows_its_unit(page: Any, server: Served) -> None:
     page.locator("tbody tr", has_text="1-2").wait_for()
 
 
+def test_beds_are_found_and_the_address_says_what_was_asked(page: Any, own_server: Served) -> None:
+    own_server.send("A01", "V1", "MED^1^1^GEN")
+    own_server.send("A01", "V2", "MED^1^2^GEN")
+    own_server.send("A02", "V2", "ICU^1^1^GEN")
+    own_server.wait_for("/messages/3")
+    page.goto(own_server.url)
+    shows(tile(page, "MED", "1-2"), "1-2: free")
+    page.get_by_label("Find").fill("icu")
+    assert not page.locator('[data-unit="GEN/MED"]').is_visible()
+    page.get_by_label("Find").fill("")
+    page.get_by_label("Show").select_option("free")
+    assert page.locator("li.bed:visible:not(.key)").count() == 1
+    assert page.locator("#found").inner_text() == "1 bed in 1 unit"
+    own_server.send("A03", "V1", "MED^1^1^GEN")
+    tile(page, "MED", "1-1").wait_for()
+    page.goto(page.url)
+    tile(page, "MED", "1-1").wait_for()
+    assert not page.locator('[data-unit="GEN/ICU"]').is_visible()
+    assert "show=free" in page.url
+
+
 def test_the_slider_goes_back_and_the_address_follows(page: Any, own_server: Served) -> None:
     own_server.send("A01", "V1", "MED^1^1^GEN")
     own_server.send("A03", "V1", "MED^1^1^GEN")

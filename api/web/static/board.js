@@ -1,6 +1,7 @@
 // The board: what the stream says, onto the page.
 
 import { day, now, setClock, silence, span, time } from "./clock.js";
+import { find, startFinding } from "./find.js";
 import { follow } from "./live.js";
 import {
   fillCard, fillEdRow, fillFeedRow, fillRows, fillUnit, number, openBeds, say,
@@ -28,6 +29,7 @@ follow({
   onState: showLink,
 });
 
+startFinding();
 setInterval(tick, 1000);
 tick();
 
@@ -44,6 +46,7 @@ function apply(change) {
   at("no-units").hidden = tiles.size > 0;
   at("no-ed").hidden = at("ed").children.length > 0;
   at("no-feeds").hidden = at("feeds").children.length > 0;
+  find();
   tick();
 }
 
