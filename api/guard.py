@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.problems import problem
 
 HEAVIEST_HEADERS = 64 * 1024
+A_YEAR_S = 365 * 24 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSED_METHODS = frozenset({"TRACE", "TRACK", "CONNECT"})
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, DELETE, PATCH"
@@ -48,7 +49,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        watched = _Watched(send)
+        watched = _Watched(send, secure=scope.get("scheme") == "https")
         refusal = self.refusal(scope)
         if refusal is not None:
             await refusal(scope, receive, watched)
@@ -108,8 +109,8 @@ def is_loopback(name: str) -> bool:
 class _Watched:
     """A `send` that adds the security headers and knows whether an answer has begun."""
 
-    def __init__(self, send: Send) -> None:
-        self.send = send
+    def __init__(self, send: Send, *, secure: bool) -> None:
+        self.send, self.secure = send, secure
         self.started = False
 
     async def __call__(self, message: Message) -> None:
@@ -118,6 +119,8 @@ class _Watched:
             headers = MutableHeaders(scope=message)
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
+            if self.secure:
+                headers.setdefault("Strict-Transport-Security", f"max-age={A_YEAR_S}")
         await self.send(message)
 
 

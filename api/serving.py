@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from random import Random
 from types import TracebackType
@@ -31,6 +32,7 @@ from api.logs import log_to
 from api.operator import create_operator, listen
 from api.outbound.dispatch import Dispatch
 from api.replica import Replica
+from api.securing import http_context
 from api.sources.watch import Sources
 from api.translating import DEFAULT_FEED
 from api.watching import folder_feeds
@@ -94,7 +96,7 @@ class Server:
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
             app = create_app(self.twin, listeners=self._board_feeds, all_feeds=feeds, ledger=ledger)
-            await self._serve(app, http)
+            await self._serve(app, http, self._tls())
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
             self._stack.callback(lambda: app.state.alerts.end())
@@ -127,7 +129,8 @@ class Server:
     @property
     def url(self) -> str:
         """Where the board is."""
-        return f"http://{self.settings.http.host}:{self.http_port}/"
+        scheme = "https" if self.settings.http.tls else "http"
+        return f"{scheme}://{self.settings.http.host}:{self.http_port}/"
 
     async def __aenter__(self) -> "Server":
         await self.start()
@@ -192,8 +195,14 @@ class Server:
         self._stack.callback(path.unlink, missing_ok=True)
         return listening
 
-    async def _serve(self, app: ASGIApp, listening: socket.socket) -> None:
-        await self._stack.enter_async_context(_serving(app, listening))
+    def _tls(self) -> ssl.SSLContext | None:
+        tls = self.settings.http.tls
+        return http_context(tls) if tls is not None else None
+
+    async def _serve(
+        self, app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None = None
+    ) -> None:
+        await self._stack.enter_async_context(serving(app, listening, tls))
 
     async def _listening(self) -> None:
         listeners: Listeners
@@ -299,7 +308,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def _serving(app: ASGIApp, listening: socket.socket) -> AsyncIterator[None]:
+async def serving(
+    app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """Serve an application on a bound socket, over TLS where a context is given."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -311,6 +323,7 @@ async def _serving(app: ASGIApp, listening: socket.socket) -> AsyncIterator[None
         h11_max_incomplete_event_size=HEAVIEST_HEADERS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=FAREWELL_S,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
     server = _Uvicorn(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from api.commands import Call, Command
 from twin_core.errors import StoreBusy, TwinError
-from twin_core.settings import MAIN_FEED
+from twin_core.settings import MAIN_FEED, TlsSettings
 
 Verdict = Literal["ok", "warn", "fail", "skipped"]
 
@@ -211,24 +211,73 @@ def _is_free(host: str, port: int) -> bool:
 
 
 def _certificates(call: Call) -> Iterator[Check]:
-    from adapters.hl7v2.tls import Certificates
-    from api.feeds import certificate_warning
-
+    http = call.settings.http.tls
+    if http is not None:
+        yield _certificate("tls http", "http.tls", http.as_listener())
     for feed, mllp in call.settings.listeners().items():
         if mllp.tls is None:
             continue
         own = feed != MAIN_FEED or call.settings.feed(feed).tls is not None
         where = f"feeds.{feed}.tls" if own else "mllp.tls"
-        try:
-            expires_at = Certificates(where, mllp.tls).expires_at
-        except TwinError as error:
-            yield Check(f"tls {feed}", "fail", str(error))
-            continue
-        now = datetime.now(UTC)
-        warning = certificate_warning(now, expires_at)
-        verdict: Verdict = "fail" if expires_at <= now else "warn" if warning else "ok"
-        said = warning or f"its certificate holds until {expires_at:%Y-%m-%d}"
-        yield Check(f"tls {feed}", verdict, said)
+        yield _certificate(f"tls {feed}", where, mllp.tls)
+
+
+def _certificate(name: str, where: str, tls: TlsSettings) -> Check:
+    from adapters.hl7v2.tls import Certificates
+    from api.feeds import certificate_warning
+
+    try:
+        expires_at = Certificates(where, tls).expires_at
+    except TwinError as error:
+        return Check(name, "fail", str(error))
+    now = datetime.now(UTC)
+    warning = certificate_warning(now, expires_at)
+    verdict: Verdict = "fail" if expires_at <= now else "warn" if warning else "ok"
+    return Check(name, verdict, warning or f"its certificate holds until {expires_at:%Y-%m-%d}")
+
+
+def _doors(call: Call) -> Iterator[Check]:
+    """Who may come in: a lock that nobody has a key to is a finding, and so is no lock but TLS."""
+    from api.access.store import AccessStore, access_path
+    from twin_core.clock import SystemClock
+
+    access = call.settings.access
+    if access is None:
+        yield Check("access", "ok", "no [access], so that only this machine is served")
+        return
+    path = access_path(call.path)
+    keys = AccessStore(path, SystemClock()).keys() if path.exists() else []
+    live = [key for key in keys if key.revoked_at is None]
+    said = f"{len(live):,} API keys; provider {access.issuer or 'none'}"
+    if not live and not access.issuer:
+        yield Check("access", "fail", f"{said}: nobody can come in; see `wardtwin keys create`")
+    elif path.exists() and path.stat().st_mode & 0o077:
+        yield Check("access", "fail", f"{path} may be read by others; run `chmod 600 {path}`")
+    else:
+        yield Check("access", "ok", said)
+
+
+def _ledger(call: Call) -> Iterator[Check]:
+    """The ledger of accesses: whether it can go on, and what vouches for it elsewhere."""
+    from api.audit.opening import audit_keys
+    from twin_core.audit import LedgerReader, ledger_path
+
+    path = ledger_path(call.path)
+    if not path.exists():
+        return
+    try:
+        audit_keys(call.settings.audit, call.path)
+        reader = LedgerReader(path)
+        checkpoints = len(reader.notes())
+        reader.close()
+    except TwinError as error:
+        yield Check("ledger", "fail", str(error))
+        return
+    elsewhere = call.settings.audit.checkpoints
+    said = f"{checkpoints:,} checkpoints, kept in {', '.join(elsewhere)}"
+    if not elsewhere:
+        said = "its checkpoints are kept beside it only; see audit.checkpoints"
+    yield Check("ledger", "ok", said)
 
 
 def _profiles(call: Call) -> Iterator[Check]:
@@ -369,6 +418,8 @@ CHECKS: tuple[Look, ...] = (
     _store,
     _ports,
     _certificates,
+    _doors,
+    _ledger,
     _profiles,
     _folders,
     _destinations,
