@@ -2,13 +2,19 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from api.commands import Call, Command, instant
 from api.desk import desk
-from twin_core.deid import drawn_keys, fingerprint, rules
+from twin_core.clock import SystemClock
+from twin_core.deid import Profile, drawn_keys, fingerprint, read_keys, rules
 from twin_core.deid.keys import write_keys
 from twin_core.deid.rules import PROFILES
+
+if TYPE_CHECKING:
+    from api.deidentifying import Outcome
 
 _PROFILES = tuple(profile.replace("_", "-") for profile in PROFILES)
 
@@ -106,11 +112,61 @@ def _say_published(call: Call, told: dict[str, Any]) -> None:
         call.terminal.note(f"Dropped {column}: no rule names it.")
 
 
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="IN", type=Path, help="a file or a folder")
+    parser.add_argument("target", metavar="OUT", type=Path, help="a file, or an empty folder")
+    parser.add_argument(
+        "--profile", choices=_PROFILES, default="shifted", help="what passes (default shifted)"
+    )
+
+
+def run(call: Call) -> int:
+    """De-identify files; exit 1 where something was refused."""
+    profile = cast(Profile, call.options.profile.replace("-", "_"))
+    configured = None if profile == "safe_harbor" else read_keys(call.settings.deid)
+    # Loaded here: the formats' libraries take longer to load than the other commands to run.
+    from api.deidentifying import FileDeidentifier
+
+    used = configured or drawn_keys()
+    files = FileDeidentifier(call.settings, used, profile, SystemClock().now())
+    told = files.run(call.options.source, call.options.target)
+    if call.terminal.as_json:
+        call.terminal.json(msgspec.to_builtins(told))
+    else:
+        _say_run(call, told, is_kept=configured is not None)
+    return 1 if told.refused else 0
+
+
+def _say_run(call: Call, told: "Outcome", *, is_kept: bool) -> None:
+    call.terminal.line(
+        f"{told.taken:,} in {told.files:,} files: profile {told.profile}, keys {told.keys}."
+    )
+    if not is_kept:
+        call.terminal.note(
+            "The keys were drawn for this run and thrown away: no other run gives the same"
+            " pseudonyms. Set [deid] keys_file to have them again."
+        )
+    for reason, count in told.refused.items():
+        call.terminal.note(f"Refused {count:,}: {reason}")
+    rows = [{"left out": name, "times": count} for name, count in told.dropped.items()]
+    call.terminal.table(("left out", "times"), rows)
+
+
 COMMAND = Command(
     name="deid",
-    help="de-identified releases: keys, rules, publishing",
+    help="de-identify: the store into releases, files into files",
     examples=("wardtwin deid publish --profile shifted research.duckdb",),
     commands=(
+        Command(
+            name="run",
+            help="de-identify FHIR resources and HL7 v2 messages in files",
+            examples=(
+                "wardtwin deid run export/ research/",
+                "wardtwin deid run --profile safe-harbor feed.hl7 feed.deid.hl7",
+            ),
+            arguments=_run_arguments,
+            run=run,
+        ),
         Command(
             name="keys",
             help="draw keys for pseudonyms and shifts",

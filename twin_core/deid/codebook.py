@@ -46,18 +46,18 @@ class Codebook:
 
     def code(self, kind: str, identifier: str) -> str:
         """The pseudonym of an identifier: `DIGITS` hexadecimal digits."""
+        return self.digest(kind, identifier)[:DIGITS]
+
+    def digest(self, kind: str, identifier: str) -> str:
+        """All 64 hexadecimal digits behind a pseudonym."""
         found = self._codes.get((kind, identifier))
         if found is None:
-            found = self.digest(kind, identifier)[:DIGITS]
+            text = f"{kind}{SEPARATOR}{identifier}".encode("utf-8", "surrogatepass")
+            found = hmac.digest(self.keys.pseudonym, text, "sha256").hex()
             if len(self._codes) >= _REMEMBERED:
                 self._codes.clear()
             self._codes[kind, identifier] = found
         return found
-
-    def digest(self, kind: str, identifier: str) -> str:
-        """All 64 hexadecimal digits behind a pseudonym."""
-        text = f"{kind}{SEPARATOR}{identifier}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self.keys.pseudonym, text, "sha256").hex()
 
     def weeks(self, patient: str) -> int:
         """How many weeks before the truth a patient's instants are told: 1 to `shift_weeks`."""

@@ -1,0 +1,216 @@
+"""What becomes of a primitive: kept in a strict form, moved in time, or nothing.
+
+Every function takes a value of JSON and a case, and gives None for what does not pass.
+"""
+
+import re
+from datetime import date
+from functools import cache, lru_cache
+from importlib.resources import files
+from tomllib import loads
+from typing import Any
+
+from adapters.fhir.deidentify.case import Case, Json
+from twin_core.deid.zips import zip3
+
+MAX_AGE = 89
+_TIME = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?",
+    re.ASCII,
+)
+_CLOCK = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?", re.ASCII)
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Z]{2})?", re.ASCII)
+_MIME = re.compile(
+    r"(?:application|audio|image|text|video)/(?:pdf|json|xml|html|plain|rtf|png|jpeg|gif|tiff|"
+    r"svg\+xml|dicom|fhir\+json|fhir\+xml|hl7-v2|hl7-cda\+xml|octet-stream|mpeg|mp4|wav)",
+    re.ASCII,
+)
+_SAMPLES = re.compile(r"(?:[EUL]|-?\d+(?:\.\d+)?)(?: (?:[EUL]|-?\d+(?:\.\d+)?))*", re.ASCII)
+_WHEN = re.compile(r"[A-Z]{1,5}(?:\.[a-z]{1,5})?", re.ASCII)
+_PROFILE = re.compile(
+    r"http://hl7\.org/fhir/(?:us/[a-z-]{2,20}/)?StructureDefinition/[A-Za-z-]{1,60}", re.ASCII
+)
+_STATE_NAMES = frozenset(
+    "Alabama Alaska Arizona Arkansas California Colorado Connecticut Delaware Florida Georgia"
+    " Hawaii Idaho Illinois Indiana Iowa Kansas Kentucky Louisiana Maine Maryland Massachusetts"
+    " Michigan Minnesota Mississippi Missouri Montana Nebraska Nevada Ohio Oklahoma Oregon"
+    " Pennsylvania Tennessee Texas Utah Vermont Virginia Washington Wisconsin Wyoming".split()
+)
+_STATES = _STATE_NAMES | frozenset(
+    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM"
+    " NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC PR".split()
+)
+_COUNTRIES = frozenset("US USA CA CAN DE DEU AT AUT CH CHE GB GBR FR FRA NL NLD".split())
+_UNIT_WORDS = frozenset(
+    "year years month months week weeks day days hour hours minute minutes second seconds mmHg"
+    " beats/minute beats/min breaths/minute breaths/min bpm degC degF cm kg lb g mg mcg mL"
+    " percent score".split()
+)
+
+
+@cache
+def words() -> frozenset[str]:
+    """The codes of FHIR's required bindings."""
+    text = (files("adapters.fhir.deidentify") / "words.toml").read_text("utf-8")
+    return frozenset(loads(text)["words"].split())
+
+
+WORDS = words()
+
+
+def word(value: Json, case: Case) -> Json:
+    """A code of a required binding."""
+    return value if type(value) is str and value in WORDS else None
+
+
+def number(value: Json, case: Case) -> Json:
+    """A number, and never a truth value."""
+    return value if type(value) in (int, float) else None
+
+
+def flag(value: Json, case: Case) -> Json:
+    """True or false."""
+    return value if type(value) is bool else None
+
+
+def time(value: Json, case: Case) -> Json:
+    """An instant or a date, moved by the patient's weeks and as precise as it was."""
+    if type(value) is not str or case.days is None:
+        return None
+    if case.site.profile == "safe_harbor":
+        return value[:4] if _TIME.fullmatch(value) else None
+    moved = _moved(value[:10], case.days)
+    if moved is None or not (len(value) <= 10 or _TIME.fullmatch(value)):
+        return None
+    return moved + value[10:]
+
+
+@lru_cache(maxsize=50_000)
+def _moved(day: str, days: int) -> str | None:
+    """A date of any precision, so many days earlier; a partial one from its middle."""
+    found = _TIME.fullmatch(day)
+    if found is None:
+        return None
+    year, month, of_month = found.group(1, 2, 3)
+    try:
+        told = date(int(year), int(month or 7), int(of_month or (15 if month else 2)))
+        return date.fromordinal(told.toordinal() - days).isoformat()[: len(day)]
+    except ValueError:
+        return None
+
+
+def instant(value: Json, case: Case) -> Json:
+    """An instant, which FHIR wants to the second: nothing where only years are told."""
+    return None if case.site.profile == "safe_harbor" else time(value, case)
+
+
+def clock(value: Json, case: Case) -> Json:
+    """A time of the day."""
+    if case.site.profile == "safe_harbor":
+        return None
+    return value if type(value) is str and _CLOCK.fullmatch(value) else None
+
+
+def birth(value: Json, case: Case) -> Json:
+    """The year of birth, of people who cannot be older than 89 (45 CFR 164.514(b)(2)(i)(C))."""
+    if type(value) is not str or not _TIME.fullmatch(value):
+        return None
+    return value[:4] if case.site.now.year - int(value[:4]) <= MAX_AGE else None
+
+
+def postal(value: Json, case: Case) -> Json:
+    """Three digits of a US ZIP code."""
+    return zip3(value) if type(value) is str else None
+
+
+def state(value: Json, case: Case) -> Json:
+    """A US state, by its code or its name."""
+    return value if type(value) is str and value in _STATES else None
+
+
+def country(value: Json, case: Case) -> Json:
+    """The code of a country."""
+    return value if type(value) is str and value in _COUNTRIES else None
+
+
+def language(value: Json, case: Case) -> Json:
+    """A language tag."""
+    return value if type(value) is str and _LANGUAGE.fullmatch(value) else None
+
+
+def mime(value: Json, case: Case) -> Json:
+    """A media type."""
+    return value if type(value) is str and _MIME.fullmatch(value) else None
+
+
+def samples(value: Json, case: Case) -> Json:
+    """Numbers of a series, a blank between them."""
+    return value if type(value) is str and _SAMPLES.fullmatch(value) else None
+
+
+def when(value: Json, case: Case) -> Json:
+    """An event of the day (EventTiming), such as ACM or MORN.early."""
+    return value if type(value) is str and _WHEN.fullmatch(value) else None
+
+
+def profile(value: Json, case: Case) -> Json:
+    """The canonical of a profile that HL7 publishes."""
+    return value if type(value) is str and _PROFILE.fullmatch(value) else None
+
+
+def unit(value: Json, case: Case) -> Json:
+    """A unit of UCUM, or the word for one."""
+    if type(value) is not str:
+        return None
+    return value if value in _UNIT_WORDS or is_unit(value, case) else None
+
+
+_ANNOTATION = re.compile(r"\{([^{}]*)\}")
+_COUNTED = frozenset("score beats breaths count cells RBC nominal ratio INR ph pH #".split())
+
+
+def is_unit(text: str, case: Case) -> bool:
+    """Whether it is a unit of UCUM, without numbers or words of somebody's own in it.
+
+    UCUM takes any number for a unit, and any text in braces.
+    """
+    if any(note not in _COUNTED for note in _ANNOTATION.findall(text)):
+        return False
+    bare = _ANNOTATION.sub("", text)
+    if bare in ("", "1"):
+        return True
+    return not any(part.isdecimal() for part in re.split(r"[./()]", bare)) and case.site.is_unit(
+        bare
+    )
+
+
+def birthsex(value: Json, case: Case) -> Json:
+    """A code of the US Core birth sex extension."""
+    return value if value in ("F", "M", "UNK", "OTH") else None
+
+
+def drop(value: Json, case: Case) -> Json:
+    """Nothing."""
+    return None
+
+
+PRIMITIVES: dict[str, Any] = {
+    "word": word,
+    "number": number,
+    "flag": flag,
+    "time": time,
+    "instant": instant,
+    "clock": clock,
+    "birth": birth,
+    "zip": postal,
+    "state": state,
+    "country": country,
+    "language": language,
+    "mime": mime,
+    "samples": samples,
+    "when": when,
+    "profile": profile,
+    "unit": unit,
+    "birthsex": birthsex,
+    "drop": drop,
+}

@@ -1,0 +1,489 @@
+"""Resources and messages, de-identified: golden pairs, and rules that hold for whatever is sent."""
+
+import io
+import json
+import re
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fhir.resources.R4B import get_fhir_model_class
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.fhir import deidentify as fhir
+from adapters.hl7v2 import deidentify as hl7
+from adapters.hl7v2.unit_codes import valid_ucum
+from api.cli import main
+from api.deidentifying import FileDeidentifier
+from twin_core.deid import Codebook, Keys
+from twin_core.errors import UsageError
+from twin_core.settings import DeidSettings, LimitSettings, Settings
+
+PAIRS = Path(__file__).parents[2] / "fixtures/deid"
+KEYS = Keys(bytes.fromhex("ab" * 32), bytes.fromhex("cd" * 32))
+BOOK = Codebook(KEYS, shift_weeks=26)
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+SECRETS = (
+    "quisenberry ada marie bronte bob addie dove jane joe house gregory joy doe smith mary boston"
+    " main munich suffolk 4711 999-12-3456 dl12345 555 02138 80331 03601 uxvpc2 1934 v123 acc77"
+    " old1 new2 42.37 -71.11 note_ nickname nurse1 d1 pa-77 vip st-mary bcbs wife husband"
+).split()
+"""What the inputs of the pairs say of people, in lower case."""
+
+
+def deidentified(settings, source, target, profile="shifted"):
+    return FileDeidentifier(settings, KEYS, profile, NOW).run(source, target)
+
+
+# --- golden pairs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (PAIRS / "input").iterdir()))
+def test_a_file_becomes_its_pair(name, tmp_path):
+    deidentified(Settings(), PAIRS / "input" / name, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == (PAIRS / "output" / name).read_bytes()
+
+
+@pytest.mark.parametrize("profile", ["limited", "shifted", "safe_harbor"])
+@pytest.mark.parametrize("name", sorted(path.name for path in (PAIRS / "input").iterdir()))
+def test_nothing_that_names_somebody_passes(name, profile, tmp_path):
+    deidentified(Settings(), PAIRS / "input" / name, tmp_path / name, profile)
+    written = (tmp_path / name).read_text().lower()
+    # Words of the standards, and digits that chance put into a pseudonym.
+    bare = re.sub(r"[0-9a-f-]{8,}|deidentified\.invalid", " ", written)
+    assert [word for word in SECRETS if re.search(rf"(?<![a-z0-9]){re.escape(word)}", bare)] == []
+
+
+@pytest.mark.parametrize("profile", ["limited", "shifted", "safe_harbor"])
+@pytest.mark.parametrize("name", ["bundle.json", "stream.ndjson"])
+def test_what_passes_is_valid_and_labelled(name, profile, tmp_path):
+    deidentified(Settings(), PAIRS / "input" / name, tmp_path / name, profile)
+    text = (tmp_path / name).read_text()
+    resources = [json.loads(text)] if name.endswith(".json") else map(json.loads, text.splitlines())
+    label = "ANONYED" if profile == "safe_harbor" else "PSEUDED"
+    for resource in resources:
+        get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+        for one in [resource, *(e["resource"] for e in resource.get("entry", ()))]:
+            assert label in {c["code"] for c in one["meta"]["security"]}
+
+
+# --- resources -----------------------------------------------------------------------------------
+
+
+def site(profile="shifted", **more):
+    return fhir.Site(BOOK, profile, NOW, is_unit=valid_ucum, **more)
+
+
+def passed(resource, profile="shifted", **more):
+    return fhir.Deidentifier(site(profile, **more)).resource(resource)
+
+
+def observation(**more):
+    code = {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]}
+    return {
+        "resourceType": "Observation",
+        "id": "o",
+        "status": "final",
+        "code": code,
+        "subject": {"reference": "Patient/p"},
+        **more,
+    }
+
+
+TIMES = (
+    st.integers(-20 * 365 * 86_400, 60 * 365 * 86_400)
+    .map(lambda seconds: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds))
+    .flatmap(
+        lambda at: st.sampled_from(
+            [
+                at.strftime("%Y-%m-%d"),
+                at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                at.strftime("%Y-%m-%dT%H:%M:%S.%f-05:00"),
+                at.strftime("%Y-%m-%dT%H:%M:%S.123+09:30"),
+            ]
+        )
+    )
+)
+
+
+@given(st.text("abc123-.", min_size=1, max_size=8), TIMES)
+def test_an_instant_moves_by_the_weeks_of_its_patient_and_keeps_its_form(patient, told):
+    resource = observation(effectiveDateTime=told)
+    resource["subject"] = {"reference": f"Patient/{patient}"}
+    moved = passed(resource)["effectiveDateTime"]
+    assert moved[10:] == told[10:]
+    gap = date.fromisoformat(told[:10]) - date.fromisoformat(moved[:10])
+    assert gap == timedelta(weeks=BOOK.weeks(patient))
+
+
+@pytest.mark.parametrize("told", ["2026", "2026-03", "1999-12"])
+def test_a_partial_date_stays_as_partial_as_it_was(told):
+    found = passed(observation(effectiveDateTime=told))["effectiveDateTime"]
+    assert re.fullmatch(r"\d{4}(-\d\d)?", found)
+    assert len(found) == len(told)
+    assert found <= told
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["Ada's birthday", "2026-13-40", "2026-03-02 Ada", "2026-02-30", "99999-01-01", 20260302],
+)
+def test_what_is_no_date_is_dropped(told):
+    assert "effectiveDateTime" not in passed(observation(effectiveDateTime=told))
+
+
+def test_a_resource_of_nobody_tells_no_instants():
+    resource = observation(effectiveDateTime="2026-03-02")
+    del resource["subject"]
+    assert "effectiveDateTime" not in passed(resource)
+    assert passed(resource, "limited")["effectiveDateTime"] == "2026-03-02"
+
+
+def test_one_patient_has_one_shift_by_whatever_reference():
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [
+            {
+                "fullUrl": "urn:uuid:0a0a0a0a-0000-4000-8000-000000000001",
+                "resource": {
+                    "resourceType": "Patient",
+                    "id": "p",
+                    "deceasedDateTime": "2026-03-02",
+                },
+            },
+            *(
+                {"resource": observation(effectiveDateTime="2026-03-02", subject={"reference": r})}
+                for r in (
+                    "Patient/p",
+                    "Patient/p/_history/7",
+                    "https://ehr.example/base/Patient/p",
+                    "urn:uuid:0a0a0a0a-0000-4000-8000-000000000001",
+                )
+            ),
+        ],
+    }
+    entries = [entry["resource"] for entry in passed(bundle)["entry"]]
+    told = {entry.get("effectiveDateTime", entry.get("deceasedDateTime")) for entry in entries}
+    assert len(told) == 1
+    references = {entry["subject"]["reference"] for entry in entries[1:]}
+    assert len(references) == 2
+    assert f"Patient/{entries[0]['id']}" in references
+
+
+def test_references_in_a_bundle_still_lead_somewhere(tmp_path):
+    deidentified(Settings(), PAIRS / "input/bundle.json", tmp_path / "b.json")
+    told = json.loads((tmp_path / "b.json").read_text())
+    urls = {entry["fullUrl"] for entry in told["entry"]}
+    ids = {f"{e['resource']['resourceType']}/{e['resource']['id']}" for e in told["entry"]}
+    subjects = {
+        entry["resource"]["subject"]["reference"]
+        for entry in told["entry"]
+        if "subject" in entry["resource"]
+    }
+    assert len(subjects) == 2
+    assert subjects <= urls | ids
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"modifierExtension": [{"url": "urn:x", "valueBoolean": True}]},
+        {"implicitRules": "http://st-mary.example/rules"},
+        {"component": [{"code": {}, "modifierExtension": [{"url": "urn:x"}]}]},
+    ],
+)
+def test_a_modifier_that_nobody_knows_refuses_its_resource(where):
+    deidentifier = fhir.Deidentifier(site())
+    assert deidentifier.resource(observation(**where)) is None
+    assert sum(deidentifier.refused.values()) == 1
+    assert "st-mary" not in str(deidentifier.refused)
+
+
+@pytest.mark.parametrize(
+    ("coding", "passes"),
+    [
+        ({"system": "http://loinc.org", "code": "8867-4"}, True),
+        ({"system": "http://loinc.org", "code": "8867-5"}, False),
+        ({"system": "http://loinc.org", "code": "ADA"}, False),
+        ({"system": "http://snomed.info/sct", "code": "22298006"}, True),
+        ({"system": "http://snomed.info/sct", "code": "22298007"}, False),
+        ({"system": "http://st-mary.example/codes", "code": "HR"}, False),
+        ({"system": "urn:local", "code": "HR"}, True),
+        ({"system": "urn:local", "code": "Ada Quisenberry"}, False),
+        ({"code": "8867-4"}, False),
+        ({"system": "http://hl7.org/fhir/ADA", "code": "final"}, False),
+        ({"system": "http://unitsofmeasure.org", "code": "{Ada}"}, False),
+        ({"system": "http://unitsofmeasure.org", "code": "mmol/L"}, True),
+    ],
+)
+def test_only_codes_of_known_systems_in_their_form_pass(coding, passes):
+    stated = observation(valueCodeableConcept={"coding": [{**coding, "display": "Ada"}]})
+    found = passed(stated, code_systems=frozenset({"urn:local"}))
+    expected = {"coding": [coding]} if passes else None
+    assert found.get("valueCodeableConcept") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"value": 89, "unit": "years", "code": "a"}, 89),
+        ({"value": 90, "unit": "years"}, 90),
+        ({"value": 97, "unit": "yr"}, 90),
+        ({"value": 104, "system": "http://unitsofmeasure.org", "code": "a"}, 90),
+        ({"value": 1140, "system": "http://unitsofmeasure.org", "code": "mo"}, 1080),
+        ({"value": 97, "system": "http://unitsofmeasure.org", "code": "kg"}, 97),
+    ],
+)
+def test_ages_over_89_are_90(value, told):
+    assert passed(observation(valueQuantity=value))["valueQuantity"]["value"] == told
+    condition = {"resourceType": "Condition", "subject": {"reference": "Patient/p"}}
+    assert passed({**condition, "onsetAge": value})["onsetAge"]["value"] == told
+    ages = observation(valueInteger=97)
+    ages["code"] = {"coding": [{"system": "http://loinc.org", "code": "30525-0"}]}
+    assert passed(ages)["valueInteger"] == 90
+    assert passed(observation(valueInteger=97))["valueInteger"] == 97
+
+
+@pytest.mark.parametrize(
+    ("born", "told"), [("1937-01-01", "1937"), ("1936-12-31", None), ("1999", "1999")]
+)
+def test_a_birth_date_is_a_year_and_none_over_89(born, told):
+    assert (
+        passed({"resourceType": "Patient", "id": "p", "birthDate": born}).get("birthDate") == told
+    )
+
+
+NAMES = "id code subject component meta contained valueQuantity entry extension link status".split()
+SCRAPS: tuple[object, ...] = (
+    None,
+    True,
+    7,
+    "",
+    "x",
+    [],
+    [None],
+    {},
+    [{}],
+    {"coding": [1, {}]},
+    {"coding": "x"},
+    {"reference": 7, "use": [], "type": {}},
+    [{"resourceType": {}, "id": "x"}],
+    {"reference": "#"},
+    {"reference": "Patient/"},
+    [{"resourceType": "Patient"}],
+    [{"resource": {"resourceType": []}}, 7],
+    [{"url": 7}, {"other": []}],
+    {"value": "x", "unit": 7, "code": []},
+    {"system": [], "code": {}},
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(NAMES), st.sampled_from(SCRAPS)),
+    st.sampled_from(["Observation", "Patient", "Bundle", "Encounter", "Nothing", None, 7]),
+)
+def test_nonsense_is_never_an_error(scraps, kind):
+    resource = {**scraps, "resourceType": kind}
+    passed(resource)
+    passed({"resourceType": "Bundle", "entry": [{"resource": resource, "request": 7}, 7, None]})
+    list(fhir.survivors({"resourceType": "Bundle", "entry": [{"resource": resource}]}))
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+
+def heard(raw, profile="shifted", **more):
+    deidentifier = hl7.Deidentifier(hl7.Site(BOOK, profile, NOW, **more), LimitSettings())
+    told = deidentifier.message(raw.encode())
+    return (told.decode() if told is not None else None), deidentifier
+
+
+HEAD = r"MSH|^~\&|PAS|GEN|X|Y|20260302081530+0100||ADT^A01|C1|P|2.5"
+
+
+def test_a_patient_keeps_one_shift_through_a_merge(tmp_path):
+    deidentified(Settings(), PAIRS / "input/merge.hl7", tmp_path / "m.hl7")
+    told = re.findall(r"EVN\|A\d\d\|(\d{8})", (tmp_path / "m.hl7").read_text())
+    days = [datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) for day in told]
+    assert [(day - days[0]).days for day in days] == [0, 1, 2]
+
+
+@given(
+    st.permutations([["a", "b"], ["b", "c"], ["d", "e"], ["f"]]),
+)
+def test_who_is_one_person_does_not_depend_on_the_order(groups):
+    found = hl7.same_people(iter(groups))
+    assert [found[key] for key in "abcdef"] == ["a", "a", "a", "d", "d", "f"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "2026",
+        "202603",
+        "20260302",
+        "2026030208",
+        "202603020815",
+        "20260302081530",
+        "20260302081530.1234",
+        "20260302081530.1+0100",
+        "20260302-0500",
+    ],
+)
+def test_a_timestamp_keeps_its_precision_and_its_offset(told):
+    text, _ = heard(f"{HEAD}\rEVN|A01|{told}\rPID|||4711^^^GEN^MR\r")
+    moved = text.split("EVN|A01|")[1].partition("\r")[0]
+    assert len(moved) == len(told)
+    assert moved[8:] == told[8:]
+    if len(told) >= 8:
+        gap = date.fromisoformat(told[:8]) - date.fromisoformat(moved[:8])
+        assert gap == timedelta(weeks=BOOK.weeks("GEN|4711"))
+
+
+def test_messages_of_nobody_or_of_two_are_refused_where_instants_move():
+    nobody = f"{HEAD}\rEVN|A20|20260302\rNPU|ICU^1^A|U\r"
+    two = f"{HEAD}\rPID|||1^^^GEN^MR\rPV1||I\rPID|||2^^^GEN^MR\rPV1||I\r"
+    assert BOOK.weeks("GEN|1") != BOOK.weeks("GEN|2")
+    for raw in (nobody, two):
+        text, deidentifier = heard(raw)
+        assert text is None
+        assert sum(deidentifier.refused.values()) == 1
+        assert heard(raw, "limited")[0]
+
+
+def test_units_and_facilities_that_the_site_names_pass():
+    raw = f"{HEAD}\rPID|||1^^^GEN^MR\rPV1||I|ICU^1^A^GEN\r"
+    text, _ = heard(raw, known=frozenset({"ICU"}), facilities=frozenset({"GEN"}))
+    assert "|ICU^" in text
+    assert text.split("|")[3] == "GEN"
+    assert "|ICU^" not in heard(raw)[0]
+
+
+def test_one_number_has_one_pseudonym_in_every_segment_and_repetition():
+    raw = (
+        f"{HEAD}\rPID||4711^^^GEN|4711^^^GEN^MR~88^^^GOV^SS|4711\rMRG|4711^^^GEN^MR\rPV1||I|||88\r"
+    )
+    text, _ = heard(raw)
+    assert text.count(BOOK.code("identifier", "4711")[:16].upper()) == 4
+    assert text.count(BOOK.code("identifier", "88")[:16].upper()) == 2
+
+
+def test_text_of_an_observation_never_passes():
+    lines = [
+        f"OBX|{n}|{kind}|X^Text^L||{text}||||||F"
+        for n, (kind, text) in enumerate(
+            [
+                ("TX", "Ada"),
+                ("ST", "Ada 617-555-1234"),
+                ("FT", "Ada"),
+                ("ED", "^^^Base64^QWRh"),
+                ("XPN", "Ada^Q"),
+                ("CX", "4711"),
+                ("NM", "6175551234"),
+                ("", "Ada"),
+                ("NM", "Ada"),
+            ]
+        )
+    ]
+    text, deidentifier = heard("\r".join([HEAD, "PID|||1^^^GEN^MR", *lines, ""]))
+    assert deidentifier.dropped["OBX-5"] == len(lines)
+    assert not any(word in text for word in ("Ada", "555", "QWRh", "4711"))
+
+
+CANARIES = st.integers(0, 10**6).map(lambda n: f"Canary{n:07d}x")
+
+
+@given(st.sampled_from(sorted(hl7.rules())), st.integers(1, 52), st.integers(0, 6), CANARIES)
+def test_a_word_of_nobody_knows_what_passes_nowhere(segment, field, component, canary):
+    """In any field, component and repetition of any segment."""
+    if segment == "MSH" and field < 3:
+        return
+    stated = [segment, *[""] * 60]
+    stated[field - (segment == "MSH")] = f"A~{'^' * component}{canary}~{canary}&{canary}"
+    lines = {"MSH": HEAD, "PID": "PID|||1^^^GEN^MR"}
+    if segment == "MSH":
+        header = [*HEAD.split("|"), *[""] * 60]
+        header[field - 1] = f"{'^' * component}{canary}"
+        lines["MSH"] = "|".join(header)
+    else:
+        lines[segment if segment != "PID" else "PID2"] = "|".join(stated)
+    text, deidentifier = heard("\r".join([*lines.values(), ""]), "limited")
+    assert canary.lower() not in (text or "").lower()
+    assert canary not in str(deidentifier.dropped) + str(deidentifier.refused)
+
+
+# --- files and the command -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    source = tmp_path / "in"
+    (source / "QUISENBERRY_ADA").mkdir(parents=True)
+    for path in (PAIRS / "input").iterdir():
+        (source / "QUISENBERRY_ADA" / f"ada_{path.name}").write_bytes(path.read_bytes())
+    (source / "Patient.ndjson").write_text('{"resourceType":"Patient","id":"zoe"}\n{broken\n')
+    return source
+
+
+def test_a_folder_is_rewritten_under_names_of_nobody(folder, tmp_path):
+    told = deidentified(Settings(), folder, tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert told.files == len(names) - 1 == 6
+    assert "Patient.ndjson" in names
+    assert not any("ada" in name.lower() for name in names)
+    assert sum(told.refused.values()) == 3
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "out").iterdir())
+
+
+def test_old_and_new_keys_never_meet_in_a_folder(folder, tmp_path):
+    target = tmp_path / "out"
+    deidentified(Settings(), folder, target)
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    (folder / "Patient.ndjson").unlink()
+    keys = KEYS._replace(pseudonym=b"n" * 32)
+    FileDeidentifier(Settings(), keys, "shifted", NOW).run(folder, target)
+    after = {path.name: path.read_bytes() for path in target.iterdir()}
+    assert "Patient.ndjson" not in after
+    assert not set(before.values()) & set(after.values())
+    (target / "letter.txt").write_text("mine")
+    with pytest.raises(UsageError):
+        deidentified(Settings(), folder, target)
+    assert (target / "letter.txt").exists()
+
+
+def test_source_and_target_never_overlap(folder, tmp_path):
+    for target in (folder, folder / "out", tmp_path):
+        with pytest.raises(UsageError):
+            deidentified(Settings(), folder, target)
+
+
+def test_the_command_says_what_it_left_out(folder, tmp_path):
+    out = io.StringIO()
+    words = ["deid", "run", str(folder), str(tmp_path / "out"), "--json"]
+    assert main(words, environ={}, out=out) == 1, "one resource has an unknown modifier"
+    told = json.loads(out.getvalue())
+    assert told["profile"] == "shifted"
+    assert Counter(told["dropped"])["NTE"] == 2
+    assert not any(word in out.getvalue().lower() for word in ("quisenberry", "ada"))
+    out = io.StringIO()
+    assert (
+        main(
+            ["deid", "run", str(PAIRS / "input/merge.hl7"), str(tmp_path / "m.hl7")],
+            environ={},
+            out=out,
+            err=out,
+        )
+        == 0
+    )
+    assert "thrown away" in out.getvalue()
+
+
+def test_the_settings_of_a_site_say_which_codes_are_its_own(tmp_path):
+    settings = Settings(deid=DeidSettings(known=("ICU",), sending_facilities=("GEN",)))
+    source = tmp_path / "a.hl7"
+    source.write_text(f"{HEAD}\rPID|||1^^^GEN^MR\rPV1||I|ICU^1^A^GEN\r", newline="")
+    deidentified(settings, source, tmp_path / "b.hl7")
+    assert "|ICU^" in (tmp_path / "b.hl7").read_text()
