@@ -33,6 +33,7 @@ from api.routes import (
     feeds,
     fhir,
     health,
+    hooks,
     intake,
     kpis,
     lately,
@@ -149,7 +150,7 @@ def create_app(
         deltas,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
-    for module in (access_routes, health, pages, past):
+    for module in (access_routes, health, hooks, pages, past):
         app.include_router(module.router)
     app.include_router(fhir_router or fhir.fhir_router(twin))
     app.mount("/static", pages.static_files(), name="static")

@@ -33,6 +33,7 @@ from api.operator import create_operator, listen
 from api.outbound.dispatch import Dispatch
 from api.replica import Replica
 from api.securing import http_context
+from api.sources.hooks import Hooks
 from api.sources.watch import Sources
 from api.translating import DEFAULT_FEED
 from api.watching import folder_feeds
@@ -96,6 +97,7 @@ class Server:
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
             app = create_app(self.twin, listeners=self._board_feeds, all_feeds=feeds, ledger=ledger)
+            app.state.hooks = hooks = Hooks(self.twin)
             await self._serve(app, http, self._tls())
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
@@ -105,7 +107,7 @@ class Server:
                 folder.start()
                 self._stack.push_async_callback(asyncio.to_thread, folder.close)
             if not self.demo:
-                await self._reading_sources()
+                await self._reading_sources(hooks)
             calm_collector()
         except BaseException:
             await self._stack.aclose()
@@ -183,9 +185,11 @@ class Server:
         self._stack.push_async_callback(dispatch.close)
         await dispatch.start()
 
-    async def _reading_sources(self) -> None:
+    async def _reading_sources(self, hooks: Hooks) -> None:
         """Keep in step with FHIR servers, once every other door is open."""
-        sources = Sources(self.twin)
+        self._stack.push_async_callback(hooks.close)
+        await hooks.start()
+        sources = Sources(self.twin, hooks=hooks)
         self._stack.push_async_callback(sources.close)
         await sources.start()
 

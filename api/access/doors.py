@@ -101,6 +101,9 @@ _POST: tuple[Door, ...] = (
     Door("/v1/quarantine/{message_id}/replay", "messages:replay", "update", administrative=True),
     Door("/quarantine/{message_id}/replay", "messages:replay", "update", administrative=True),
     Door("/v1/alerts/{alert_id}/acknowledge", "alerts:write", "update", administrative=True),
+    # Notifications show by themselves whose they are.
+    Door("/hooks/{source}", OPEN, "create"),
+    Door("/hooks/{source}/{kind}/{id_}", OPEN, "create"),
     Door("/fhir/{release}/_search", "fhir:read", "search", identified=True),
     Door("/fhir/{release}/{kind}/_search", "fhir:read", "search", identified=True),
     Door("/fhir/{release}", "fhir:write", "create"),
@@ -108,6 +111,8 @@ _POST: tuple[Door, ...] = (
 )
 
 _CHANGING: tuple[Door, ...] = (
+    Door("/hooks/{source}", OPEN, "update"),
+    Door("/hooks/{source}/{kind}/{id_}", OPEN, "update"),
     Door("/fhir/{release}", "fhir:write", "update"),
     Door("/fhir/{release}/{path:path}", "fhir:write", "update"),
 )

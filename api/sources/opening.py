@@ -28,6 +28,11 @@ async def connected(
 def usable(name: str, settings: SourceSettings) -> None:
     """Look at the files that a source's settings name; ConfigurationError for one of no use."""
     tls_context(name, settings)
+    hook = settings.subscription
+    for word in ("secret", "token"):
+        file = getattr(hook, f"{word}_file", None)
+        if file is not None:
+            secret(f"sources.{name}.subscription.{word}", None, file)
     auth = settings.auth
     if auth is None:
         return

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 from adapters.fhir.client.world import World, real_world
+from api.sources.hooks import Hooks
 from api.sources.ledger import Ledger, ledger_path
 from api.sources.opening import alone, connected
 from api.sources.status import store_id
@@ -23,8 +24,8 @@ BUSY_PAUSE_S = 30.0
 class Sources:
     """The sources that a server keeps the twin in step with."""
 
-    def __init__(self, twin: Twin, world: World | None = None) -> None:
-        self._twin, self._world = twin, world or real_world()
+    def __init__(self, twin: Twin, world: World | None = None, hooks: Hooks | None = None) -> None:
+        self._twin, self._world, self._hooks = twin, world or real_world(), hooks
         self._ledger: Ledger | None = None
         self._running: list[asyncio.Task[None]] = []
 
@@ -32,12 +33,19 @@ class Sources:
         """Begin to keep in step. ConfigurationError for settings that name unusable files,
         StoreError for a ledger that cannot be used."""
         settings = self._twin.settings
-        kept = [name for name, source in settings.sources.items() if source.interval_s]
+        kept = [
+            name
+            for name, source in settings.sources.items()
+            if source.interval_s or source.subscription
+        ]
         if not kept:
             return
         identity = await asyncio.to_thread(store_id, self._twin)
         self._ledger = await asyncio.to_thread(Ledger, ledger_path(self._twin.path), identity)
         for name in kept:
+            wake = asyncio.Event()
+            if self._hooks is not None:
+                self._hooks.on_wake(name, wake.set)
             watching = kept_in_step(
                 name,
                 settings,
@@ -45,6 +53,7 @@ class Sources:
                 TwinTaking(self._twin),
                 self._twin.clock,
                 self._world,
+                wake=wake,
             )
             task = asyncio.create_task(watching, name=f"source {name}")
             task.add_done_callback(_ended)
@@ -69,8 +78,10 @@ async def kept_in_step(
     *,
     report: Report = no_report,
     done: Callable[[Summary], None] = lambda summary: None,
+    wake: asyncio.Event | None = None,
 ) -> None:
-    """Sync a source again and again until cancelled."""
+    """Sync a source again and again until cancelled; `wake` ends a pause."""
+    wake = wake or asyncio.Event()
     source = settings.sources[name]
     while True:
         try:
@@ -82,12 +93,24 @@ async def kept_in_step(
                     now = world.monotonic()
                     rest_s = sync.server.manners.breaker.wait_s(now)
                     interval_s = source.interval_s or 60.0
-                    await world.sleep(pause_s(summary, interval_s, rest_s, world.chance))
+                    pause = pause_s(summary, interval_s, rest_s, world.chance)
+                    await _slept(world, pause, wake if not rest_s else asyncio.Event())
         except StoreBusy as error:
             LOG.info("source %s: %s", name, error.what)
         except (TwinError, OSError) as error:
             LOG.error("source %s waits: %s", name, error)
         await world.sleep(BUSY_PAUSE_S)
+
+
+async def _slept(world: World, pause_s: float, wake: asyncio.Event) -> None:
+    """Sleep until the pause is over or somebody wakes."""
+    both = [asyncio.ensure_future(world.sleep(pause_s)), asyncio.ensure_future(wake.wait())]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in both:
+            one.cancel()
+    wake.clear()
 
 
 @contextlib.asynccontextmanager

@@ -23,6 +23,7 @@ from twin_core.settings.section import Section, Strictness, is_loopback
 from twin_core.settings.site import SecretSettings, Settings
 from twin_core.settings.sources import AuthorizationSettings, SourceSettings
 from twin_core.settings.store import StoreSettings
+from twin_core.settings.subscription import SubscriptionSettings
 from twin_core.settings.triggers import FieldPath, TriggerRule
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "SourceSettings",
     "StoreSettings",
     "Strictness",
+    "SubscriptionSettings",
     "TlsSettings",
     "TriggerRule",
     "is_loopback",

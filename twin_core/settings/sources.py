@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from twin_core.settings.outbound import ClientTlsSettings
 from twin_core.settings.section import Section
+from twin_core.settings.subscription import SubscriptionSettings
 
 SOURCE_TYPES = (
     "Organization",
@@ -131,6 +132,8 @@ class SourceSettings(Section):
     """Other origins (`https://host:port`) that may be shown this server's credentials."""
     proxy: str = ""
     """HTTP proxy to reach it through."""
+    subscription: SubscriptionSettings | None = None
+    """Notifications that the server sends to `/hooks/NAME`; none where unset."""
     auth: AuthorizationSettings | None = None
     """Who the twin is there; nobody where unset."""
     tls: ClientTlsSettings | None = None
