@@ -62,7 +62,7 @@ class FeedReport(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     """Messages of it that are in quarantine now."""
     lag_seconds: float = 0.0
-    """Age of the oldest message, of any feed, that is not applied yet."""
+    """Age of its oldest message that is not applied yet."""
     address: str | None = None
     """Where it is listened to; null for a feed without a listener."""
     tls: bool = False
@@ -103,10 +103,17 @@ class Feeds:
         held = {row["feed"]: row["messages"] for row in rows}
         for feed, at in self._twin.heard().items():
             last[feed] = max(at, last.get(feed, at))
+        lags = self._twin.lags()
         names = {*self._twin.settings.feeds, *statuses, *last, *tallies} - {""}
         return [
             self._report(
-                name, now, statuses.get(name), last.get(name), tallies[name], held.get(name, 0)
+                name,
+                now,
+                statuses.get(name),
+                last.get(name),
+                tallies[name],
+                held.get(name, 0),
+                lags.get(name, 0.0),
             )
             for name in sorted(names)
         ]
@@ -119,6 +126,7 @@ class Feeds:
         last_at: datetime | None,
         tally: "Counter[str]",
         quarantined: int,
+        lag: float,
     ) -> FeedReport:
         settings = self._twin.settings
         heard = [at for at in (last_at, status and status.last_message_at) if at]
@@ -139,7 +147,7 @@ class Feeds:
             duplicates=tally["duplicate"],
             rejected=tally["rejected"],
             quarantined=quarantined,
-            lag_seconds=self._twin.lag_seconds(),
+            lag_seconds=lag,
             address=f"{listens.host}:{self._ports().get(feed, listens.port)}" if listens else None,
             tls=listens is not None and listens.tls is not None,
             answered_within_p50_s=quantile(status, 0.5),

@@ -54,7 +54,8 @@ def of_feeds(reports: Iterable[FeedReport], now: datetime) -> list[Measurement]:
         measured.append(Measurement(f"wardtwin_feed_{name}", kind, meaning, samples))
     measured += _answers(listening)
     watched = [(report.feed, report.folder) for report in reports if report.folder]
-    measured += [_rejects([*listening, *watched]), *_folders(watched), _quarantined(reports)]
+    measured += [_rejects([*listening, *watched]), *_folders(watched)]
+    measured += [_quarantined(reports), _lags(reports)]
     return [metric for metric in measured if metric.samples]
 
 
@@ -129,6 +130,15 @@ def _quarantined(reports: Iterable[FeedReport]) -> Measurement:
         "gauge",
         "Messages in quarantine",
         tuple(({"feed": report.feed}, float(report.quarantined)) for report in reports),
+    )
+
+
+def _lags(reports: Iterable[FeedReport]) -> Measurement:
+    return Measurement(
+        "wardtwin_feed_lag_seconds",
+        "gauge",
+        "Age of the oldest message that is not applied yet",
+        tuple(({"feed": report.feed}, report.lag_seconds) for report in reports),
     )
 
 

@@ -442,6 +442,10 @@ class Twin:
         """Age of the oldest durable message that cannot be seen yet, in real seconds."""
         return self._inbox.lag_seconds()
 
+    def lags(self) -> dict[str, float]:
+        """By feed, the age of its oldest durable message that cannot be seen yet, in seconds."""
+        return self._inbox.lags()
+
     def failure(self) -> str | None:
         """What the projection is waiting for, if it is: a full disk, a broken file."""
         return None if self._projector.alive() else self._projector.failure or "stopped"

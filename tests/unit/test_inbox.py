@@ -3,7 +3,7 @@
 import hashlib
 import sqlite3
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -65,6 +65,30 @@ def test_a_message_sent_again_is_answered_as_the_first_time_and_stored_once(inbo
     assert len(inbox.read(0, 10)) == 1
     counts = {(tally.outcome, tally.messages) for tally in inbox.tallies()}
     assert counts == {("accepted", 1), ("duplicate", 1)}
+
+
+def test_each_feed_lags_by_its_own_oldest_message_that_is_not_applied(tmp_path: Path) -> None:
+    class Hands:
+        at = AT
+
+        def now(self) -> datetime:
+            return self.at
+
+    clock = Hands()
+    inbox = Inbox(tmp_path / "x.inbox", clock)
+    inbox.require(0)
+    inbox.start()
+    for control, feed, from_file in (("1", "adt", False), ("2", "lab", True), ("3", "adt", False)):
+        said = msgspec.structs.replace(receipt(control), feed=feed)
+        inbox.submit([said], from_file=from_file).result()
+        clock.at += timedelta(seconds=10)
+    assert inbox.lags() == {"adt": 30.0, "lab": 20.0}
+    assert inbox.heard() == {"adt": AT + timedelta(seconds=20), "lab": AT + timedelta(seconds=10)}
+    inbox.applied_to(1)
+    assert inbox.lags() == {"lab": 20.0, "adt": 10.0}
+    inbox.applied_to(3)
+    assert inbox.lags() == {}
+    inbox.close()
 
 
 def test_a_duplicate_is_known_after_its_entry_was_pruned_and_the_inbox_reopened(

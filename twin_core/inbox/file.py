@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from twin_core.errors import StoreBusy, StoreError, StoreMismatch
 from twin_core.inbox.deciding import EPOCH, Decisions, Group
-from twin_core.inbox.receipt import Answer, Entry, decode_head
+from twin_core.inbox.receipt import Answer, Entry, decode_head, feed_of
 
 BUSY_S = 5.0
 """How long to wait for another process that is writing."""
@@ -117,6 +117,21 @@ class InboxFile:
         with self._asking, _readable():
             rows = self._marks.execute("SELECT feed, received_us FROM heard").fetchall()
         return {feed: EPOCH + timedelta(microseconds=us) for feed, us in rows}
+
+    def waiting_since(self, after: int, limit: int) -> dict[str, datetime]:
+        """When the oldest entry of each feed behind a position came, among the first `limit`."""
+        with self._asking, _readable():
+            rows = self._marks.execute(
+                "SELECT position, received_us, head FROM entry WHERE position > ?"
+                " ORDER BY position LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        since: dict[str, datetime] = {}
+        for position, us, head in rows:
+            carried = self.carried.get(position) if head is None else None
+            feed = carried.head.feed if carried else feed_of(head) if head else ""
+            since.setdefault(feed, EPOCH + timedelta(microseconds=us))
+        return since
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Durable entries after a position, in order."""

@@ -31,6 +31,10 @@ LOOK_S = 0.02
 """How often to look for what another process has committed."""
 
 
+_LOOKED_AT = 2_000
+"""Waiting entries whose feeds are told."""
+
+
 class Inbox:
     """The durable half of a store that is written before anyone is acknowledged."""
 
@@ -150,6 +154,15 @@ class Inbox:
         commits = tuple(self._commits)
         waiting = [at for high, at in commits if high > self._applied]
         return monotonic() - waiting[0] if waiting else 0.0
+
+    def lags(self) -> dict[str, float]:
+        """By feed, the age in seconds of its oldest message that is not in the database yet.
+
+        Of a long queue only the beginning is looked at: feeds further behind lag less.
+        """
+        now = self._clock.now()
+        since = self._file.waiting_since(self._applied, _LOOKED_AT)
+        return {feed: (now - at).total_seconds() for feed, at in since.items()}
 
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the inbox, as SQLite's own backup makes it."""

@@ -76,7 +76,14 @@ class Entry(msgspec.Struct, frozen=True):
     replay_of: int | None
 
 
+class _Named(msgspec.Struct, array_like=True):
+    # As much of a head as says whose it is.
+    format: str
+    feed: str
+
+
 _ENCODER = msgspec.msgpack.Encoder()
+_NAMED = msgspec.msgpack.Decoder(_Named)
 _DECODER = msgspec.msgpack.Decoder(Head)
 
 
@@ -110,6 +117,11 @@ def head_of(receipt: Receipt, reused_control_id: bool) -> Head:
 def encode_head(head: Head) -> bytes:
     """A head as MessagePack."""
     return _ENCODER.encode(head)
+
+
+def feed_of(encoded: bytes) -> str:
+    """The feed of an encoded head, without the rest of it."""
+    return _NAMED.decode(encoded).feed
 
 
 def decode_head(encoded: bytes) -> Head:
