@@ -15,6 +15,10 @@ from twin_core.twin import Twin
 QUARANTINED = """
 SELECT count(*) AS waiting FROM twin.message WHERE status = 'quarantined' AND replayed_at IS NULL
 """
+# Beds with two patients are looked for in all stays, which is too much for every scrape.
+FINDINGS = """
+SELECT kind, count(*) AS findings FROM twin.finding WHERE kind <> 'bed_conflict' GROUP BY kind
+"""
 
 
 def measurements(
@@ -28,6 +32,7 @@ def measurements(
     """Everything measured of a running twin."""
     quarantined: list[dict[str, Any]] = twin.query(QUARANTINED)
     waiting = quarantined[0]["waiting"]
+    found = [({"kind": str(row["kind"])}, float(row["findings"])) for row in _counted(twin)]
     tallies = [
         ({"feed": tally.feed, "outcome": tally.outcome}, float(tally.messages))
         for tally in twin.tallies()
@@ -44,6 +49,7 @@ def measurements(
         _gauge("wardtwin_batch_sequence", "Number of the last batch applied", twin.sequence()),
         _gauge("wardtwin_batch_seconds", "Time the last batch took to apply", twin.batch_seconds()),
         _gauge("wardtwin_quarantined_messages", "Messages in quarantine", waiting),
+        Measurement("wardtwin_findings", "gauge", "Data-quality findings by kind", tuple(found)),
         *of_feeds(feeds(), twin.clock.now()),
         _gauge("wardtwin_live_clients", "Open streams of server-sent events", clients),
         _gauge("wardtwin_board_seconds", "Time the last board took to compose", compose_seconds),
@@ -53,6 +59,10 @@ def measurements(
             "wardtwin_build_info", "gauge", "The running version", (({"version": version}, 1.0),)
         ),
     ]
+
+
+def _counted(twin: Twin) -> list[dict[str, Any]]:
+    return twin.query(FINDINGS)
 
 
 def _outbound(fed: list[dict[str, Any]]) -> list[Measurement]:

@@ -230,7 +230,7 @@ def test_a_period_reaches_to_the_end_of_a_day_month_or_year(row):
 
 
 def test_a_day_is_a_day_of_the_hospitals_zone():
-    encounter = an_encounter(period={"start": "2026-07-01"})
+    encounter = an_encounter(status="planned", period={"start": "2026-07-01"})
     visit = stated(encounter, zone=ZoneInfo("Europe/Berlin")).visit
     assert visit.admitted_at == datetime(2026, 6, 30, 22, 0, tzinfo=UTC)
     assert findings(encounter) == ["reduced_precision"]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from adapters.fhir import shapes, shapes_care, shapes_results, shapes_scheduling
+from adapters.fhir.doubts import doubts
 from adapters.fhir.faults import DATA_TYPE, REQUIRED, UNSUPPORTED, Refused, rejection
 from adapters.fhir.judge import judge
 from adapters.fhir.read import Resource, read_resource
@@ -154,7 +155,10 @@ def _translated(
             unversioned=not version,
         ),
         events=events,
-        findings=tuple(reading.findings),
+        findings=(
+            *reading.findings,
+            *(found for event in events for found in doubts(event, scope.received_at)),
+        ),
     )
 
 

@@ -39,6 +39,20 @@ UNION ALL
 SELECT finding_id, kind, subject, message_id, found_at, detail
 FROM core.fold_finding_version WHERE known_to = 'infinity'
 UNION ALL
+-- What kept a FHIR resource out is a finding, too: of the resource, not of how it was sent.
+SELECT 'f' || sha256('rejected' || message_id || (fault->>'where') || (fault->>'reason'))[:24],
+       CASE WHEN fault->>'reason' LIKE '%ends before it starts%' THEN 'reversed_period'
+            ELSE CASE fault->>'code' WHEN '101' THEN 'missing_element'
+                                     WHEN '102' THEN 'invalid_value'
+                                     ELSE 'unknown_code' END END AS kind,
+       message_id::VARCHAR, message_id, received_at,
+       (fault->>'where') || ': ' || (fault->>'reason') || ' The resource is in quarantine.'
+FROM (
+    SELECT message_id, received_at, unnest(faults::JSON[]) AS fault FROM core.message
+    WHERE status = 'quarantined' AND format = 'fhir' AND replayed_at IS NULL
+)
+WHERE fault->>'code' IN ('101', '102', '103')
+UNION ALL
 SELECT 'f' || sha256('bed_conflict' || stay_id)[:24], 'bed_conflict', stay_id, NULL, known_from,
        concat_ws('/', facility, unit, room, bed) || ' holds two patients from ' || from_at
 FROM twin.bed_conflict;
