@@ -44,6 +44,7 @@ from api.routes import (
     pages,
     past,
     state,
+    watch_pages,
 )
 from api.routes.asked import only_known_parameters
 from api.web.rendering import error_page
@@ -153,7 +154,7 @@ def create_app(
         deltas,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
-    for module in (access_routes, health, hooks, pages, past):
+    for module in (access_routes, health, hooks, pages, past, watch_pages):
         app.include_router(module.router)
     app.include_router(fhir_router or fhir.fhir_router(twin))
     app.mount("/static", pages.static_files(), name="static")

@@ -55,6 +55,7 @@ _GET: tuple[Door, ...] = (
     Door("/v1/kpis/{kpi_id}", "hospital:read"),
     Door("/v1/kpis/{kpi_id}/chart", "hospital:read"),
     Door("/v1/kpis/{kpi_id}/rows", "patients:read", "search", identified=True),
+    Door("/alerts", "hospital:read"),
     Door("/v1/alerts", "hospital:read"),
     Door("/v1/alerts/stream", "hospital:read"),
     # Patients, one row each.
@@ -72,6 +73,7 @@ _GET: tuple[Door, ...] = (
     Door("/v1/messages/{message_id}", "messages:read", identified=True),
     Door("/v1/messages/{message_id}/explain", "messages:read", identified=True),
     Door("/v1/quarantine", "messages:read", "search", identified=True),
+    Door("/feeds", "feeds:read"),
     Door("/v1/feeds", "feeds:read"),
     Door("/v1/outbound", "feeds:read"),
     Door("/v1/outbound/{name}", "feeds:read"),
@@ -100,6 +102,7 @@ _POST: tuple[Door, ...] = (
     Door("/v1/break-glass", "break-glass", "alert"),
     Door("/v1/quarantine/{message_id}/replay", "messages:replay", "update", administrative=True),
     Door("/quarantine/{message_id}/replay", "messages:replay", "update", administrative=True),
+    Door("/alerts/{alert_id}/acknowledge", "alerts:write", "update", administrative=True),
     Door("/v1/alerts/{alert_id}/acknowledge", "alerts:write", "update", administrative=True),
     # Notifications show by themselves whose they are.
     Door("/hooks/{source}", OPEN, "create"),

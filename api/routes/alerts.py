@@ -13,6 +13,7 @@ from api.openapi import answers, reply
 from api.routes.asked import AskedTwin, Limit
 from twin_core.errors import UsageError
 from twin_core.kpi.alerting import Alert, State
+from twin_core.twin import Twin
 
 router = APIRouter(prefix="/v1", tags=["alerts"])
 
@@ -72,12 +73,20 @@ async def acknowledge(
     by: Annotated[str, Query(min_length=1, max_length=100, description="Who knows of it")],
 ) -> Response:
     """The first to acknowledge an alert is noted; doing it again changes nothing."""
+    return reply(await noted(twin, request, alert_id, by))
+
+
+async def noted(twin: Twin, request: Request, alert_id: str, by: str) -> Alert:
+    """An alert that somebody now knows of; whoever follows the alerts is told the first time.
+
+    Raises HTTPException 404 where there is none.
+    """
     try:
         before = await asyncio.to_thread(twin.alert, alert_id)
-        noted = await asyncio.to_thread(twin.acknowledge_alert, alert_id, by)
+        alert = await asyncio.to_thread(twin.acknowledge_alert, alert_id, by)
     except UsageError:
         raise HTTPException(404, "No alert has this id.") from None
     if before.acknowledged_at is None:
         desk: AlertDesk = request.app.state.alerts
-        desk.tell(noted)
-    return reply(noted)
+        desk.tell(alert)
+    return alert

@@ -83,6 +83,24 @@ def test_an_alert_opens_once_is_acknowledged_and_closes(watching: Any, clock: Cl
     assert row["acknowledged_at"] == NOON + timedelta(minutes=5)
 
 
+def test_the_page_of_alerts_shows_them_and_takes_who_knows(watching: Any, clock: Clock) -> None:
+    twin, api = watching
+    assert "within its threshold" in api.get("/alerts").text
+    twin.look_for_alerts()
+    one = next(alert for alert in twin.alerts() if alert.unit == "ICU")
+    address = f"/alerts/{one.alert_id}/acknowledge"
+    assert f'action="{address}"' in api.get("/alerts").text
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    nobody = api.post(address, content=b"by=+", headers=form)
+    assert nobody.status_code == 400
+    answer = api.post(address, content=b"by=Bed+desk", headers=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/alerts")
+    text = api.get("/alerts").text
+    assert "Bed desk" in text
+    assert f'action="{address}"' not in text
+    assert api.post("/alerts/a0/acknowledge", content=b"by=X", headers=form).status_code == 404
+
+
 def test_an_unknown_alert_is_not_found(watching: Any) -> None:
     twin, api = watching
     assert api.post("/v1/alerts/a0/acknowledge", params={"by": "X"}).status_code == 404

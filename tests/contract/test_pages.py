@@ -9,7 +9,18 @@ import pytest
 from twin_core.twin import Twin
 
 HOSTILE = "<script>alert(1)</script>"
-PAGES = ("/", "/past", "/units/GEN/MED", "/kpis", "/kpis/alos", "/messages", "/quarantine", "/docs")
+PAGES = (
+    "/",
+    "/past",
+    "/feeds",
+    "/alerts",
+    "/units/GEN/MED",
+    "/kpis",
+    "/kpis/alos",
+    "/messages",
+    "/quarantine",
+    "/docs",
+)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -90,6 +101,16 @@ def test_the_past_shows_the_hospital_as_it_was_and_as_it_was_known(api: Any) -> 
     unknown = api.get("/past", params={"at": "2026-03-02T09:30Z", "known_at": "2020-01-01T00:00Z"})
     assert occupied(unknown.text) == set()
     assert "Nothing was known of any unit" in unknown.text
+
+
+def test_the_page_of_feeds_says_what_came_and_what_was_refused(api: Any) -> None:
+    text = api.get("/feeds").text
+    [row] = re.findall(
+        r'<tr>\s*<th scope="row"><a href="/messages\?feed=adt">.*?</tr>', text, re.DOTALL
+    )
+    cells = re.findall(r"<td[^>]*>\s*([^<]*?)\s*</td>", row)
+    # Taken, duplicates, refused, in quarantine: five messages were applied, one was not.
+    assert cells[4:8] == ["5", "0", "1", "1"]
 
 
 def test_two_instants_are_compared_unit_by_unit(api: Any) -> None:

@@ -16,6 +16,8 @@ PAGES = (
     "/past?against=2026-01-01T00:00",
     "/units/GEN/MED",
     "/kpis",
+    "/alerts",
+    "/feeds",
     "/kpis/occ_midnight",
     "/messages",
     "/messages/1",

@@ -1,0 +1,49 @@
+"""The pages of who keeps watch: how every feed is doing, which figures are beyond a threshold."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from api.access.gate import read_form
+from api.routes.alerts import noted
+from api.routes.asked import AskedTwin
+from api.routes.pages import common
+from api.web.rendering import page
+from twin_core.errors import UsageError
+
+router = APIRouter(include_in_schema=False)
+
+SHOWN_ALERTS = 200
+LONGEST_NAME = 100
+
+
+@router.get("/feeds")
+def feeds(twin: AskedTwin, request: Request) -> Response:
+    """Every feed: what came, how fast it was answered, what was refused, who is silent."""
+    reports = request.app.state.feeds.reports()
+    return page("feeds.html", **common(twin), here="feeds", reports=reports)
+
+
+@router.get("/alerts")
+def alerts(twin: AskedTwin) -> Response:
+    """What the alerts of the settings have found: open ones first, then the latest."""
+    found = twin.alerts(limit=SHOWN_ALERTS)
+    return page(
+        "alerts.html",
+        **common(twin),
+        here="alerts",
+        current=[alert for alert in found if alert.state != "closed"],
+        closed=[alert for alert in found if alert.state == "closed"],
+        configured=len(twin.settings.alerts),
+        titles={kpi.id: kpi.title for kpi in twin.kpis.values()},
+    )
+
+
+@router.post("/alerts/{alert_id}/acknowledge")
+async def acknowledge(alert_id: str, twin: AskedTwin, request: Request) -> Response:
+    """Note that somebody knows of an alert, then show the alerts again."""
+    form, _ = await read_form(request.receive)
+    by = form.get("by", "").strip()[:LONGEST_NAME]
+    if not by:
+        raise UsageError("Nobody is named who knows of the alert.", do="Give your name.")
+    await noted(twin, request, alert_id, by)
+    return RedirectResponse("/alerts", status_code=303)
