@@ -11,6 +11,7 @@ from api.desk import desk
 from twin_core.clock import SystemClock
 from twin_core.deid import Profile, drawn_keys, fingerprint, read_keys, rules
 from twin_core.deid.keys import write_keys
+from twin_core.deid.risk import measured
 from twin_core.deid.rules import PROFILES
 
 if TYPE_CHECKING:
@@ -112,6 +113,48 @@ def _say_published(call: Call, told: dict[str, Any]) -> None:
         call.terminal.note(f"Dropped {column}: no rule names it.")
 
 
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="RELEASE.duckdb", type=Path, help="a release")
+    parser.add_argument(
+        "--quasi",
+        metavar="COLUMNS",
+        help="columns of twin.encounter and twin.patient that somebody may know, with commas",
+    )
+
+
+def report(call: Call) -> int:
+    """Measure what a release leaves to learn."""
+    named = tuple(name.strip() for name in (call.options.quasi or "").split(",") if name.strip())
+    told = measured(call.options.path, named)
+    if call.terminal.as_json:
+        call.terminal.json(msgspec.to_builtins(told))
+        return 0
+    classes, sequences = told.classes, told.sequences
+    call.terminal.line(f"{call.options.path}: profile {told.profile}, {classes.visits:,} visits.")
+    rows: list[dict[str, Any]] = [
+        {"measure": "quasi-identifiers", "value": ", ".join(classes.quasi_identifiers)},
+        {"measure": "k", "value": classes.k},
+        {"measure": f"l of {classes.sensitive}", "value": classes.l},
+        {"measure": "visits alone in their class", "value": f"{classes.unique_share:.2%}"},
+        {"measure": f"visits in classes below {told.cell}", "value": f"{classes.small_share:.2%}"},
+        {"measure": "mean risk", "value": f"{classes.mean_risk:.2%}"},
+        {"measure": "patients unique by units", "value": f"{sequences.unique_by_units:.2%}"},
+        {
+            "measure": "patients unique by units and lengths",
+            "value": f"{sequences.unique_by_units_and_lengths:.2%}",
+        },
+        {"measure": "patients unique by instants", "value": f"{sequences.unique_by_instants:.2%}"},
+        {"measure": "columns dropped", "value": told.dropped_columns},
+        {"measure": "cells of the cube hidden", "value": told.hidden_cells},
+        {"measure": "cells of the cube told", "value": told.published_cells},
+    ]
+    rows += [{"measure": f"rare in {name}", "value": n} for name, n in told.suppressed.items()]
+    call.terminal.table(("measure", "value"), rows)
+    for line in told.residual:
+        call.terminal.line(line)
+    return 0
+
+
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", type=Path, help="a file or a folder")
     parser.add_argument("target", metavar="OUT", type=Path, help="a file, or an empty folder")
@@ -166,6 +209,13 @@ COMMAND = Command(
             ),
             arguments=_run_arguments,
             run=run,
+        ),
+        Command(
+            name="report",
+            help="what risk a release leaves, measured",
+            examples=("wardtwin deid report research.duckdb --quasi sex,age_years,class",),
+            arguments=_report_arguments,
+            run=report,
         ),
         Command(
             name="keys",

@@ -225,7 +225,7 @@ def _words(rules: Rules, edition: Edition) -> Iterator[Step]:
         for name, words in rules.words.items()
         for code in dict.fromkeys((*words.known, *edition.known))
     ]
-    yield _insert("deid_word", vouched)
+    yield insert("deid_word", vouched)
     for name, words in rules.words.items():
         counted = [_counted(rules.tables[table], column) for table, column in words.columns]
         if counted:
@@ -395,7 +395,7 @@ def _account(rules: Rules, keys: Keys, edition: Edition, unlisted: Iterable[Any]
         "cell": str(edition.cell),
         "shift_weeks": str(edition.shift_weeks) if edition.profile == "shifted" else "",
     }
-    yield _insert("release.deid.release", list(told.items()))
+    yield insert("release.deid.release", list(told.items()))
     yield (
         "CREATE TABLE release.deid.dropped"
         " (table_name VARCHAR, column_name VARCHAR, reason VARCHAR)",
@@ -407,7 +407,7 @@ def _account(rules: Rules, keys: Keys, edition: Edition, unlisted: Iterable[Any]
         if rules.treatment(rule, edition.profile) == "drop"
     ]
     dropped += [(table, column, "no rule names it") for table, column in unlisted]
-    yield _insert("release.deid.dropped", dropped)
+    yield insert("release.deid.dropped", dropped)
     yield from _site(edition)
 
 
@@ -432,7 +432,7 @@ def _site(edition: Edition) -> Iterator[Step]:
     )
 
 
-def _insert(table: str, rows: Sequence[tuple[str, ...]]) -> Step:
+def insert(table: str, rows: Sequence[tuple[Any, ...]]) -> Step:
     """All rows at once: a statement for each of them takes longer than everything else."""
     marks = ", ".join(f"({', '.join('?' * len(row))})" for row in rows)
     return f"INSERT INTO {table} VALUES {marks}", [cell for row in rows for cell in row]

@@ -6,9 +6,19 @@ from pathlib import Path
 
 import msgspec
 
+from twin_core.deid.aggregates import visits_by_unit_and_week
 from twin_core.deid.codebook import Keys, fingerprint
 from twin_core.deid.keys import drawn_keys, read_keys
-from twin_core.deid.publish import Edition, Precision, finishing, has_kpis, secrets_of, steps
+from twin_core.deid.publish import (
+    Edition,
+    Precision,
+    Step,
+    finishing,
+    has_kpis,
+    insert,
+    secrets_of,
+    steps,
+)
 from twin_core.deid.rules import Profile, Rules, rules
 from twin_core.errors import ConfigurationError, StoreError, UsageError
 from twin_core.settings import Settings
@@ -60,11 +70,25 @@ def publish(
         database.connection,
         path,
         secrets_of(keys),
-        steps(listed, keys, edition, unlisted),
+        [*steps(listed, keys, edition, unlisted), *_cube(database, edition, now)],
         finishing(listed, edition),
         macros if has_kpis(edition) else (),
     )
     return _told(database, path, listed, edition, keys, [".".join(one) for one in unlisted])
+
+
+def _cube(database: Database, edition: Edition, now: datetime) -> list[Step]:
+    """What is counted before anything moves: in real weeks to now, so that the cube does not tell
+    the cut-off. In `safe_harbor` units are of no facility."""
+    cells = visits_by_unit_and_week(database.query, now, edition.cell, edition.known)
+    if edition.profile == "safe_harbor":
+        cells = [cell._replace(unit=cell.unit.rpartition("/")[2]) for cell in cells]
+    created = (
+        "CREATE TABLE release.deid.visits_by_unit_and_week"
+        " (unit VARCHAR, week VARCHAR, visits BIGINT)"
+    )
+    filled = [insert("release.deid.visits_by_unit_and_week", cells)] if cells else []
+    return [(created, ()), *filled]
 
 
 def keys_for(profile: Profile, settings: Settings) -> Keys:
