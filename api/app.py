@@ -57,6 +57,7 @@ MODELS = (
     access_routes.BrokenGlass,
     access_routes.Emergency,
     access_routes.Me,
+    access_routes.Seen,
     Board,
     Delta,
     HospitalState,

@@ -40,6 +40,15 @@ TAGS = [
 ]
 
 
+SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of the identity provider, or an API key",
+    },
+}
+
+
 def reply(content: Any, status: int = 200) -> Response:
     """A structure, or a list of them, as a JSON answer that nobody caches."""
     return Response(
@@ -81,6 +90,9 @@ def install(app: FastAPI, models: Iterable[Any]) -> None:
                 tags=TAGS,
             )
             described.setdefault("components", {}).setdefault("schemas", {}).update(components)
+            described["components"]["securitySchemes"] = SCHEMES
+            # Either opens a door, and where [access] is not configured neither is asked for.
+            described["security"] = [{}, *({name: []} for name in SCHEMES)]
             app.openapi_schema = described
         return app.openapi_schema
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from api.audit.opening import copied_accesses
 from api.explaining import explain_message, find_message
 from api.feeds import Feeds
 from api.outbound import status
@@ -165,7 +166,11 @@ def backup(twin: Twin, asked: Parameters) -> Any:
     systems were sent."""
     folder = Path(asked["destination"])
     # Copied first: a ledger may lag behind its store, and must not be ahead of it.
-    ledger = [*status.copied_ledger(twin, folder), *source_status.copied_ledger(twin, folder)]
+    ledger = [
+        *status.copied_ledger(twin, folder),
+        *source_status.copied_ledger(twin, folder),
+        *copied_accesses(twin.path, folder),
+    ]
     return _record([*twin.backup(folder), *ledger])
 
 

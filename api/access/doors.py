@@ -85,11 +85,13 @@ _GET: tuple[Door, ...] = (
     Door("/login/provider", OPEN),
     Door("/login/callback", OPEN, "login"),
     Door("/v1/access/me", KNOWN),
+    Door("/v1/audit", "audit:read", "search", administrative=True),
     Door("/health/live", OPEN),
     Door("/health/ready", OPEN),
     Door("/static/{path:path}", OPEN),
     # FHIR: a scope decides further, by resource type.
     Door("/fhir/{release}/metadata", OPEN),
+    Door("/fhir/{release}/.well-known/smart-configuration", OPEN),
     Door("/fhir/{release}", "fhir:read", "search", identified=True),
     Door("/fhir/{release}/{path:path}", "fhir:read", "search", identified=True),
 )

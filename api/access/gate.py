@@ -109,11 +109,13 @@ class _Visit:
         self.caller = await self._known()
         principal = self.caller.principal
         if principal is None:
+            # Counted, because every refusal is an entry of the ledger.
+            self._not_too_often(self.control.requests.wait_s(self.address))
             raise Shut(401, "Sign in, or send a valid token.")
         self._not_too_often(self.control.requests.wait_s(f"who {principal.id}"))
         if door is None:
             raise Shut(404, "There is nothing here.")
-        self._permitted(principal, door)
+        await self._permitted(principal, door)
         await self._in_their_rows(principal, door)
         await self._not_forged()
         self.scope["wardtwin.principal"] = principal
@@ -139,6 +141,10 @@ class _Visit:
 
     async def record(self, shut: Shut) -> None:
         """Tell the ledger who was refused what; a refusal stands even where that fails."""
+        if shut.status == 429:
+            # Whoever asks too often would otherwise write the ledger full.
+            log.warning("%s asks too often", self.address)
+            return
         outcome: Outcome = "refused" if shut.status < 500 else "failed"
         access = Access(
             who=self.caller.principal.actor() if self.caller.principal else _stranger(),
@@ -227,9 +233,14 @@ class _Visit:
             said = "Too many requests; wait a little."
             raise Shut(429, said, headers={"Retry-After": str(seconds)})
 
-    def _permitted(self, principal: Principal, door: Door) -> None:
+    async def _permitted(self, principal: Principal, door: Door) -> None:
         if door.permission.startswith("fhir:") and principal.fhir_by_scope:
-            wanted = interaction_of(self.scope["method"], self.scope["path"], self.query)
+            query = self.query
+            if self.scope["method"] == "POST" and self.scope["path"].endswith("/_search"):
+                # The same parameters may stand in the body, where they reach just as far.
+                body, self.receive = await read_small(self.receive)
+                query = f"{query}&{body.decode('utf-8', 'replace')}"
+            wanted = interaction_of(self.scope["method"], self.scope["path"], query)
             if not allows(principal.scopes, wanted):
                 raise Shut(403, "The token's scopes do not allow this.", error="insufficient_scope")
             return
@@ -270,6 +281,13 @@ class _Visit:
 
 async def read_form(receive: Receive) -> tuple[dict[str, str], Receive]:
     """The fields of a small form, and a `receive` that gives the same body again. Raises Shut."""
+    body, again = await read_small(receive)
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[-1] for name, values in fields.items()}, again
+
+
+async def read_small(receive: Receive) -> tuple[bytes, Receive]:
+    """A small body, and a `receive` that gives it again. Raises Shut for a long one."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -284,8 +302,7 @@ async def read_form(receive: Receive) -> tuple[dict[str, str], Receive]:
     async def again() -> Message:
         return next(told, None) or await receive()
 
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return {name: values[-1] for name, values in fields.items()}, again
+    return body, again
 
 
 def cookie_of(headers: Headers, *, secure: bool) -> str:

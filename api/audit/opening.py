@@ -5,7 +5,16 @@ from pathlib import Path
 
 import httpx
 
-from twin_core.audit import AuditKeys, Cadence, FolderKeeper, Keeper, Ledger, keys_of, ledger_path
+from twin_core.audit import (
+    AuditKeys,
+    Cadence,
+    FolderKeeper,
+    Keeper,
+    Ledger,
+    copy_ledger,
+    keys_of,
+    ledger_path,
+)
 from twin_core.clock import Clock, SystemClock
 from twin_core.errors import ConfigurationError, StoreError
 from twin_core.settings import AuditSettings
@@ -88,3 +97,15 @@ def open_ledger(
 
 def _not_kept(address: str, why: str) -> StoreError:
     return StoreError(f"A checkpoint could not be kept at {address}.", why=why)
+
+
+def copied_accesses(store: Path, folder: Path) -> list[Path]:
+    """Copy the ledger of accesses into a backup's folder, without its keys; the file written."""
+    source, copy = ledger_path(store), ledger_path(folder / store.name)
+    if not source.exists():
+        return []
+    if copy.exists():
+        raise StoreError(f"{copy} exists already.", do="Choose an empty folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_ledger(source, copy)
+    return [copy]

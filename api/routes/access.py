@@ -6,20 +6,22 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from adapters.fhir.release import Release
 from api.access.control import AccessControl
-from api.access.gate import cookie_of, read_form
+from api.access.gate import Shut, cookie_of, read_form
 from api.access.principal import LOCAL, Principal
 from api.access.provider import BEGUN_LASTS, LOGIN_COOKIE, Provider
 from api.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookie_header, is_csrf
 from api.access.tokens import Refused, Unreachable
 from api.audit.recording import caller, nobody
 from api.openapi import answers, reply
+from api.routes.asked import Limit, only_known_parameters
 from api.web.rendering import page
-from twin_core.audit import Access, Actor, Outcome
+from twin_core.audit import Access, Actor, Entry, LedgerReader, Outcome, Sought
 
 router = APIRouter(tags=["access"])
 BREAK_GLASS_S = 3600
@@ -55,6 +57,22 @@ class BrokenGlass(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expires_s: int = msgspec.field(name="expires_s")
     purpose_of_use: str
     alert: bool
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the ledger, as auditors read it."""
+
+    seq: int
+    at: datetime
+    who: Actor
+    act: str
+    what: str
+    outcome: str
+    status: int
+    why: str
+    address: str
+    objects: list[str]
+    patients: list[str]
 
 
 @router.get(
@@ -123,6 +141,52 @@ async def break_glass(request: Request) -> Response:
     )
 
 
+@router.get("/fhir/{release}/.well-known/smart-configuration", include_in_schema=False)
+async def smart(request: Request, release: str) -> Response:
+    """Where tokens for the FHIR bases come from (SMART App Launch 2.2, backend services)."""
+    control: AccessControl | None = request.app.state.access
+    if control is None or control.verifier is None or release not in tuple(Release):
+        raise HTTPException(404, "No identity provider is configured.")
+    try:
+        told = await asyncio.to_thread(control.published.document)
+    except Unreachable:
+        raise HTTPException(503, "The identity provider does not answer.") from None
+    named = ("issuer", "jwks_uri", "authorization_endpoint", "token_endpoint")
+    return reply(
+        {
+            **{name: told[name] for name in named if name in told},
+            "grant_types_supported": ["client_credentials", "authorization_code"],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "code_challenge_methods_supported": ["S256"],
+            "scopes_supported": ["system/*.cruds", "user/*.cruds"],
+            "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
+        }
+    )
+
+
+@router.get(
+    "/v1/audit",
+    summary="Who saw what, the latest first",
+    responses=answers(list[Seen], "Entries of the ledger", problems="400 401 403 422 503"),
+    dependencies=[Depends(only_known_parameters)],
+)
+def audit(
+    request: Request,
+    who: Annotated[str, Query(max_length=200, description="One user, client or key")] = "",
+    patient: Annotated[str, Query(max_length=100, description="Accesses to one patient")] = "",
+    what: Annotated[str, Query(max_length=200, description="Addresses with this in them")] = "",
+    limit: Limit = 100,
+) -> Response:
+    """Entries of the ledger: patients by pseudonym, without queries and reasons."""
+    ledger = request.app.state.ledger
+    reader = LedgerReader(ledger.path)
+    try:
+        found = reader.sought(Sought(who=who, patient=patient, what=what), ledger.keys)
+        return reply([_seen(reader, entry) for entry, _ in zip(found, range(limit), strict=False)])
+    finally:
+        reader.close()
+
+
 @router.get("/login", include_in_schema=False)
 async def login_page(request: Request, after: _After = "/") -> Response:
     """The page to sign in on."""
@@ -138,7 +202,7 @@ async def login(request: Request) -> Response:
     control: AccessControl | None = request.app.state.access
     if control is None:
         return RedirectResponse("/", 303)
-    form, _ = await read_form(request.receive)
+    form = await _form(request)
     principal = await asyncio.to_thread(control.store.principal, form.get("key", "").strip())
     if principal is None:
         control.failures.wait_s(str(request.scope["wardtwin.address"]))
@@ -156,7 +220,7 @@ async def logout(request: Request) -> Response:
         secure = bool(request.scope["wardtwin.secure"])
         cookie = cookie_of(request.headers, secure=secure)
         session = control.sessions.find(cookie)
-        form, _ = await read_form(request.receive)
+        form = await _form(request)
         if session is not None and not is_csrf(session, form.get("csrf", "")):
             raise HTTPException(403, "This form is out of date; load the page again.")
         control.sessions.end(cookie)
@@ -203,6 +267,20 @@ async def callback(request: Request, state: str = "", code: str = "") -> Respons
     except Unreachable:
         raise HTTPException(503, "The identity provider does not answer.") from None
     return await _signed_in(request, control, principal, back)
+
+
+def _seen(reader: LedgerReader, entry: Entry) -> Seen:
+    told = {name: getattr(entry, name) for name in Seen.__struct_fields__}
+    patients = list(reader.patients(entry))
+    return Seen(**{**told, "objects": list(entry.objects), "patients": patients})
+
+
+async def _form(request: Request) -> dict[str, str]:
+    try:
+        form, _ = await read_form(request.receive)
+    except Shut as shut:
+        raise HTTPException(shut.status, shut.said) from None
+    return form
 
 
 async def _signed_in(

@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from api.access.control import AccessControl
 from api.access.doors import DOORS, KNOWN, OPEN
+from api.access.limits import RateLimit
 from api.access.roles import PERMISSIONS, ROLE_NAMES, ROLES
 from api.app import create_app
 from api.roles_page import page
@@ -702,3 +703,61 @@ def test_security_headers_are_on_every_answer(site):
 def test_the_page_of_roles_is_the_table(site):
     shown = (Path(__file__).parents[2] / "docs/reference/roles.md").read_text("utf-8")
     assert shown == page()
+
+
+def test_parameters_in_a_body_reach_no_further_than_in_the_address(site):
+    at = site.clock.at.timestamp()
+    token = site.issuer.token(scope="system/Encounter.rs", roles=[], exp=at + 60, iat=at - 1)
+    path = f"{FHIR}/Encounter/_search"
+    assert site.ask("POST", path, token, data={"_count": "1"}).status_code == 200
+    for reaching in ({"_include": "Encounter:subject"}, {"subject.name": "x"}):
+        refused(site.ask("POST", path, token, data=reaching), 403)
+
+
+def test_auditors_read_the_ledger_and_nobody_else(site):
+    _, patient_id = site.visit("ICU")
+    auditor = site.key("auditor")
+    site.get("/v1/units/GEN/ICU", site.key("operations"))
+    found = site.get(f"/v1/audit?patient={patient_id}&limit=1", auditor).json()
+    assert [entry["what"] for entry in found] == ["GET /v1/units/{facility}/{unit:path}"]
+    shown = site.get("/v1/audit", auditor).text
+    assert patient_id not in shown
+    assert "QUISENBERRY" not in shown
+    assert site.entries()[0].what == "GET /v1/audit"
+    for role in set(ROLE_NAMES) - {"auditor", "administrator"}:
+        refused(site.get("/v1/audit", site.key(role)), 403)
+
+
+def test_where_tokens_come_from_is_told_to_anybody(site):
+    told = site.get(f"{FHIR}/.well-known/smart-configuration").json()
+    assert told["token_endpoint"] == f"{issuing.ISSUER}/token"
+    assert "permission-v2" in told["capabilities"]
+    assert site.get("/fhir/R9/.well-known/smart-configuration").status_code == 404
+
+
+def test_who_asks_too_often_waits(tmp_path):
+    clock, now = Movable(), [0.0]
+    access = AccessSettings(requests_per_minute=5, failures_per_minute=3)
+    control = AccessControl(access, tmp_path / "w.duckdb", clock=clock, monotonic=lambda: now[0])
+    assert [control.requests.wait_s("a") for _ in range(6)] == [0, 0, 0, 0, 0, 12]
+    assert control.requests.wait_s("b") == 0
+    now[0] += 12
+    assert [control.requests.wait_s("a") for _ in range(2)] == [0, 12]
+    assert control.failures.is_spent("x") == 0
+    for _ in range(3):
+        control.failures.wait_s("x")
+    assert control.failures.is_spent("x") == 20
+
+
+def test_too_many_failures_are_answered_429_before_anything_is_looked_at(site, monkeypatch):
+    monkeypatch.setattr(site.control, "failures", RateLimit(1, lambda: 0.0))
+    monkeypatch.setattr(site.caller.http._transport, "client", ("10.0.0.1", 5))
+    headers = {"X-Forwarded-For": "6.6.6.6, 203.0.113.9, 10.0.0.1"}
+    refused(site.get("/v1/units", "wtk_no", headers=headers))
+    last = site.entries()[0]
+    assert last.address == "203.0.113.9", "the last hop that is no proxy of ours"
+    answer = site.get("/v1/units", site.key("viewer"), headers=headers)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+    assert site.entries()[0] == last, "refusing the impatient does not fill the ledger"
+    others = {"X-Forwarded-For": "203.0.113.10"}
+    assert site.get("/v1/units", site.key("viewer"), headers=others).status_code == 200

@@ -9,7 +9,7 @@ import hashlib
 import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -176,3 +176,10 @@ def readable(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StoreError(f"{path} cannot be read as a ledger.", why=f"{error}.") from error
     return db
+
+
+def copy_ledger(source: Path, copy: Path) -> None:
+    """Write a consistent copy of a ledger, also while it is written. Raises AuditFailed."""
+    with failing(), closing(sqlite3.connect(source)) as db, closing(sqlite3.connect(copy)) as made:
+        copy.chmod(0o600)
+        db.backup(made)
