@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from fastapi import APIRouter
@@ -18,6 +18,8 @@ from adapters.fhir import encode
 from adapters.fhir.encode import Json
 from adapters.fhir.faults import Refused
 from adapters.fhir.release import FHIR_VERSIONS, Release
+from api.access.principal import Principal
+from api.access.scopes import allows, interaction_of
 from api.fhir.parameters import Unanswerable
 from api.fhir.question import Asked
 from api.fhir.reading import Given, Reader, is_id, not_found
@@ -118,6 +120,10 @@ class FhirReading:
             form = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
         except ValueError:
             return self._unanswerable(Unanswerable("The form cannot be read."))
+        if not _permits(request, kind, form):
+            return self._unanswerable(
+                Unanswerable("The token does not allow this.", "forbidden", 403)
+            )
         return await self._search(request, kind, [*request.query_params.multi_items(), *form])
 
     async def _search(self, request: Request, kind: str, asked: Asked) -> Response:
@@ -223,6 +229,15 @@ class FhirReading:
             media_type=f"application/fhir+json; fhirVersion={version}",
             headers=headers,
         )
+
+
+def _permits(request: Request, kind: str, form: Asked) -> bool:
+    """Whether a token allows what a form asks for; the gate has seen the address only."""
+    principal: Principal | None = request.scope.get("wardtwin.principal")
+    if principal is None or not principal.fhir_by_scope:
+        return True
+    wanted = interaction_of("GET", f"/fhir/-/{kind}", urlencode(form))
+    return allows(principal.scopes, wanted)
 
 
 def _parameters(body: bytes) -> Iterator[tuple[str, str]]:

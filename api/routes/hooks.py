@@ -13,7 +13,8 @@ from adapters.fhir import encode
 from adapters.fhir.faults import Refused
 from adapters.fhir.subscription import Delivered
 from api.routes.fhir_requests import read_body
-from api.sources.hooks import Hooks, NotProven, Unreadable
+from api.sources.hooks import Hooks
+from api.sources.socket import NotProven, Unreadable
 from twin_core.errors import ConfigurationError, StoreError
 
 log = logging.getLogger(__name__)

@@ -38,6 +38,7 @@ from adapters.fhir.subscription import (
 from api.fhir.origins import own_source
 from api.sources.ledger import Ledger, ledger_path
 from api.sources.opening import connected
+from api.sources.socket import NotProven, Socket, Unreadable
 from twin_core.errors import TwinError
 from twin_core.events import Fault
 from twin_core.inbox import Receipt
@@ -50,14 +51,6 @@ GRACE_S = 0.5
 _ORIGIN = "hook"
 _GONE = frozenset({404, 410})
 _NEXT = timedelta(microseconds=1)
-
-
-class NotProven(Exception):
-    """A notification of whom nobody knows whether it is the server's."""
-
-
-class Unreadable(Exception):
-    """A notification that cannot be read; its bytes are in quarantine."""
 
 
 class Left(NamedTuple):
@@ -87,17 +80,20 @@ class Hook:
         self._events: dict[str, Events] = {}
         self._left: asyncio.Queue[Left] = asyncio.Queue()
         self._last = datetime.min.replace(tzinfo=world.clock.now().tzinfo)
-        self._working: asyncio.Task[None] | None = None
+        self._working: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to read what notifications leave."""
-        self._working = asyncio.create_task(self._work(), name=f"hook {self.name}")
+        self._working = [asyncio.create_task(self._work(), name=f"hook {self.name}")]
+        if self._settings.websocket:
+            socket = Socket(self.name, self._twin.settings, self._world, self.hear, self.wake)
+            self._working.append(asyncio.create_task(socket.listen(), name=f"socket {self.name}"))
 
     async def close(self) -> None:
         """Stop; what was left is found by the next sync."""
-        if self._working is not None:
-            self._working.cancel()
-            await asyncio.gather(self._working, return_exceptions=True)
+        for task in self._working:
+            task.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
 
     async def take(self, delivered: Delivered) -> None:
         """Make what a notification holds durable, and note what it leaves.
@@ -105,6 +101,10 @@ class Hook:
         Raises NotProven, Unreadable, and StoreError where nothing could be stored.
         """
         prove(self.name, self._settings, delivered)
+        await self.hear(delivered)
+
+    async def hear(self, delivered: Delivered) -> None:
+        """`take`, of what is known to be the server's."""
         try:
             told = notification(delivered, self._twin.settings.limits, self.name)
         except SourceError as error:
@@ -313,6 +313,9 @@ def prove(name: str, settings: SubscriptionSettings, delivered: Delivered) -> No
     """Check what shows that a notification is the server's. Raises NotProven, and
     ConfigurationError for a file that cannot be read."""
     where = f"sources.{name}.subscription"
+    proofs = (settings.secret, settings.secret_file, settings.token, settings.token_file)
+    if not settings.unproven and not any(proofs):
+        raise NotProven  # its notifications come over a websocket, not here
     headers = {key.lower(): value for key, value in delivered.headers.items()}
     if settings.secret is not None or settings.secret_file is not None:
         key = secret(f"{where}.secret", settings.secret, settings.secret_file)

@@ -6,10 +6,12 @@ import hashlib
 import hmac
 import itertools
 import json
+import socket
 import sys
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import serve
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
@@ -47,6 +49,10 @@ class Subscribed(Peer):
         return len(self.events)
 
     def fhir(self, below, parameters, request):
+        if below == "Subscription/s1/$get-ws-binding-token":
+            told = {"token": "t1", "websocket-url": self.socket}
+            parameter = [{"name": name, "valueString": value} for name, value in told.items()]
+            return self.json({"resourceType": "Parameters", "parameter": parameter})
         if below != "Subscription/s1/$events":
             return super().fhir(below, parameters, request)
         if self.forgets:
@@ -124,10 +130,13 @@ STATUSES = {"r4": of_r4, "r4b": of_r4b, "r5": of_r5}
 class Site:
     """A twin whose source sends it notifications."""
 
-    def __init__(self, twin):
-        self.twin = twin
+    def __init__(self, twin, line=None):
+        self.twin, self.line = twin, line
         self.caller = Caller(create_app(twin))
+        self.run = self.caller.runner.run
         self.woken = 0
+        if line is not None:
+            self.run(line.start())
         self.caller.runner.run(self._start())
 
     async def _start(self):
@@ -139,7 +148,9 @@ class Site:
         self.woken += 1
 
     def close(self):
-        self.caller.runner.run(self.hooks.close())
+        self.run(self.hooks.close())
+        if self.line is not None:
+            self.run(self.line.stop())
         self.caller.close()
 
     def send(self, body, *, method="POST", below="", status=200, sign=True, **headers):
@@ -419,12 +430,77 @@ def test_a_sync_that_is_woken_reads_what_the_hook_missed(tmp_path, peer):
     with opened(tmp_path, settings) as twin:
         site = Site(twin)
         sources = Sources(twin, hooks=site.hooks)
-        site.caller.runner.run(sources.start())
+        site.run(sources.start())
         site.until(lambda: site.statuses() == {"e1": "in-progress"})
         peer.put("Encounter", "e2", **an_encounter())
         site.send(b"")
         site.until(lambda: len(site.statuses()) == 2)
-        site.caller.runner.run(sources.close())
+        site.run(sources.close())
+        site.close()
+
+
+class Line:
+    """The other end of a websocket: what it heard, and a way to say something."""
+
+    def __init__(self):
+        self.heard, self.open = [], []
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self.listening.getsockname()[1]}/"
+
+    async def serve(self, connection):
+        self.open.append(connection)
+        async for message in connection:
+            self.heard.append(message)
+
+    async def start(self):
+        self.server = await serve(self.serve, sock=self.listening)
+
+    async def say(self, text):
+        await self.open[-1].send(text)
+
+    async def hang_up(self):
+        await self.open[-1].close()
+
+    async def stop(self):
+        self.server.close()
+        await self.server.wait_closed()
+
+
+@pytest.fixture
+def line():
+    return Line()
+
+
+def test_a_ping_over_a_websocket_wakes_the_sync(tmp_path, peer, line):
+    settings = settings_of(peer.base, websocket="ping", websocket_url=line.url, id="s1")
+    with opened(tmp_path, settings) as twin:
+        site = Site(twin, line)
+        site.until(lambda: line.heard == ["bind s1"] and site.woken == 1)
+        site.run(line.say("bound s1"))
+        site.run(line.say("ping s1"))
+        site.until(lambda: site.woken == 2)
+        site.run(line.hang_up())
+        # Connected anew, it asks for what it may have missed.
+        site.until(lambda: line.heard == ["bind s1"] * 2 and site.woken >= 3)
+        site.send(b"", status=401)
+        site.close()
+
+
+@pytest.mark.parametrize("how", ["token", "token-json"])
+def test_bundles_come_over_a_websocket_too(tmp_path, peer, line, how):
+    peer.socket = line.url
+    settings = settings_of(peer.base, websocket=how, id="s1")
+    with opened(tmp_path, settings) as twin:
+        site = Site(twin, line)
+        site.until(lambda: line.heard)
+        told = {"type": "bind-with-token", "payload": {"token": "t1"}}
+        said = json.dumps(told) if how == "token-json" else "bind-with-token t1"
+        assert line.heard == [said]
+        peer.changed("Encounter", "e1", **an_encounter())
+        site.run(line.say(json.dumps({"type": "connected"})))
+        site.run(line.say(json.dumps(peer.told([1]))))
+        site.until(lambda: site.statuses() == {"e1": "in-progress"})
+        assert site.journalled() == 1
         site.close()
 
 

@@ -1,15 +1,21 @@
 """What the FHIR bases give back, over HTTP in front of a real store."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from adapters.fhir import Release, judge
+from api.access.principal import Principal
+from api.access.scopes import scopes_in
 from api.app import create_app
 from api.fhir.reports import REPORTED
+from api.routes.fhir import fhir_router
 from tests.contract.conftest import HEARD, SETTINGS, Caller, StoppedClock, adt
 from twin_core.twin import Twin
 
@@ -426,6 +432,29 @@ def test_a_search_in_a_form_gives_the_same(given: Caller) -> None:
     assert answer.json() == ask(given, "Encounter?status=finished,planned&_count=1")
     sent = given.post("/fhir/R4/Encounter/_search", content=b"{}", headers=JSON)
     assert sent.status_code == 415
+
+
+def test_a_form_asks_for_no_more_than_the_token_allows(given: Caller) -> None:
+    visits_only = Principal(
+        id="north", kind="client", scopes=scopes_in("system/Encounter.rs"), fhir_by_scope=True
+    )
+    app = FastAPI()
+    app.include_router(fhir_router(given.app.state.twin))
+
+    async def known(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "wardtwin.principal": visits_only}, receive, send)
+
+    async def asked(form: dict[str, str]) -> httpx.Response:
+        transport = httpx.ASGITransport(app=known)
+        async with httpx.AsyncClient(transport=transport, base_url="http://twin.test") as client:
+            return await client.post("/fhir/R4/Encounter/_search", data=form)
+
+    for form, status in (
+        ({"status": "finished"}, 200),
+        ({"_include": "Encounter:patient"}, 403),
+        ({"patient.family": "quis"}, 403),
+    ):
+        assert asyncio.run(asked(form)).status_code == status, form
 
 
 @pytest.mark.parametrize("sort", ["", "&_sort=-date", "&_sort=status,-_lastUpdated"])
