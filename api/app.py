@@ -71,6 +71,7 @@ MODELS = (
     intake.CountedUnit,
     intake.CountsTaken,
     kpis.KpiEntry,
+    kpis.KpiChanges,
     kpis.KpiCharts,
     kpis.KpiFigures,
     kpis.KpiRows,

@@ -52,6 +52,19 @@ def kpi(twin: Twin, asked: Parameters) -> Any:
     return [_record(row) for row in rows]
 
 
+def kpi_changes(twin: Twin, asked: Parameters) -> Any:
+    """What messages later than an instant changed in the figures of one KPI."""
+    found = twin.kpi_changes(
+        asked["kpi"],
+        asked.get("start"),
+        asked.get("end"),
+        known_at=asked["known_at"],
+        grain=asked.get("grain") or "day",
+        by=asked.get("by") or "unit",
+    )
+    return [_record(change) for change in found]
+
+
 def kpi_chart(twin: Twin, asked: Parameters) -> Any:
     """The run charts of one KPI, with control limits and signals."""
     charts = twin.kpi_charts(
@@ -242,6 +255,7 @@ def alerts_replay(twin: Twin, asked: Parameters) -> Any:
 
 OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "kpi": kpi,
+    "kpi_changes": kpi_changes,
     "kpi_chart": kpi_chart,
     "kpi_explain": kpi_explain,
     "kpis": kpis,

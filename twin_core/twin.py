@@ -19,6 +19,7 @@ from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
 from twin_core.kpi import alerting, catalogue
 from twin_core.kpi.alerting import Alert, Firing, State, alert_of
+from twin_core.kpi.changing import KpiChange, changes
 from twin_core.kpi.charting import Baseline, KpiChart, charts
 from twin_core.kpi.comparing import ComparedRow, compared
 from twin_core.kpi.live import Lately, LiveKpis
@@ -222,6 +223,24 @@ class Twin:
 
         window, zone = self.window(start, end), hospital_zone(self.query)
         return compared(measured, window, grain, compare, zone)
+
+    def kpi_changes(
+        self,
+        kpi_id: str,
+        start: Edge | None = None,
+        end: Edge | None = None,
+        *,
+        known_at: Edge,
+        grain: str = "day",
+        by: str = "unit",
+    ) -> list[KpiChange]:
+        """What messages later than an instant changed in a KPI's figures over a window.
+
+        Windows and words as in `kpi`; figures that are as they were have no row.
+        """
+        window, kpi = self.window(start, end), catalogue.definition(kpi_id, self.kpis)
+        then = measure(self.query, kpi, *window, grain=grain, by=by, known_at=known_at)
+        return changes(then, measure(self.query, kpi, *window, grain=grain, by=by))
 
     def kpi_charts(
         self,

@@ -53,6 +53,7 @@ _GET: tuple[Door, ...] = (
     Door("/kpis/{kpi_id}/rows", "patients:read", "search", identified=True),
     Door("/v1/kpis", "hospital:read"),
     Door("/v1/kpis/{kpi_id}", "hospital:read"),
+    Door("/v1/kpis/{kpi_id}/changes", "hospital:read"),
     Door("/v1/kpis/{kpi_id}/chart", "hospital:read"),
     Door("/v1/kpis/{kpi_id}/rows", "patients:read", "search", identified=True),
     Door("/alerts", "hospital:read"),

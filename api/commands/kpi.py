@@ -43,6 +43,19 @@ _ROW_COLUMNS = (
     "messages",
 )
 
+_CHANGED = (
+    "facility",
+    "unit",
+    "period_start",
+    "stratum",
+    "statistic",
+    "value_then",
+    "value_now",
+    "numerator_then",
+    "numerator_now",
+    "denominator_then",
+    "denominator_now",
+)
 _CHOOSING = ("facility", "unit", "period", "stratum", "limit")
 
 
@@ -57,6 +70,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="hospital, facility, building, unit, class, service, age_band, arrival_mode",
     )
     parser.add_argument("--known-at", metavar="T", help="as was known then (default now)")
+    parser.add_argument(
+        "--changed-since", metavar="T", help="what messages after T changed in the figures"
+    )
     parser.add_argument("--compare", metavar="WITH", help="beside: previous (period), year (ago)")
     parser.add_argument("--format", choices=tuple(MEDIA_TYPES), help="as a file for other tools")
     parser.add_argument("--out", metavar="FILE", help="where that file goes (default: here)")
@@ -98,6 +114,8 @@ def run(call: Call) -> int:
         return charted_text.run(call, asked)
     if options.explain:
         return _explain(call, {**asked, **chosen})
+    if options.changed_since:
+        return _changes(call, {**asked, "known_at": options.changed_since})
     with desk(call) as answering:
         rows = answering.ask("kpi", **asked, compare=options.compare)
     if options.format:
@@ -110,6 +128,20 @@ def run(call: Call) -> int:
         columns = (*_COLUMNS, *(COMPARED if options.compare else ()))
         shown = [c for c in columns if c != "stratum" or any(row.get(c) for row in rows)]
         call.terminal.table(shown, rows)
+    return 0
+
+
+def _changes(call: Call, asked: Mapping[str, Any]) -> int:
+    options = call.options
+    if options.compare or options.known_at or options.format:
+        raise UsageError("--changed-since goes with a window, a grain and a grouping only.")
+    with desk(call) as answering:
+        rows = answering.ask("kpi_changes", **asked)
+    if call.terminal.as_json:
+        call.terminal.json(rows)
+    else:
+        call.terminal.table(_CHANGED, rows)
+        call.terminal.note(f"{len(rows):,} figures changed since {options.changed_since}.")
     return 0
 
 
@@ -181,6 +213,7 @@ COMMAND = Command(
         "wardtwin kpi occ_hourly --grain hour --by facility --json",
         "wardtwin kpi alos --from 2026-09-01 --to 2026-11-01 --by facility --chart",
         "wardtwin kpi nhs4h --grain week --compare previous --format csv --out nhs4h.csv",
+        "wardtwin kpi occ_midnight --changed-since 2026-11-08T06:00",
         "wardtwin kpi alos --explain --unit ICU --period 2026-11-02",
     ),
     arguments=_arguments,

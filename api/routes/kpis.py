@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from api.exporting import COMPARED, MEDIA_TYPES, Format, accepted, exported
 from api.openapi import answers, reply
-from api.routes.asked import AskedTwin, Edge, KnownAt, Limit
+from api.routes.asked import AskedTwin, Edge, Instant, KnownAt, Limit
 from twin_core.errors import UsageError
 from twin_core.kpi import Figure, KpiRow, RowBehind, Window
 from twin_core.kpi.catalogue import By, Definition, Grain
+from twin_core.kpi.changing import KpiChange
 from twin_core.kpi.charting import Baseline, KpiChart
 from twin_core.kpi.comparing import Compare
 from twin_core.kpi.control import BASELINE, LEAST, RULES, Rule
@@ -85,6 +86,18 @@ class KpiCharts(msgspec.Struct, frozen=True, kw_only=True):
     by: By
     rules: dict[Rule, str]
     charts: list[KpiChart]
+
+
+class KpiChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What messages later than `known_at` changed in the figures of a KPI."""
+
+    id: str
+    start: datetime
+    end: datetime
+    grain: Grain
+    by: By
+    known_at: datetime
+    changes: list[KpiChange]
 
 
 class KpiRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +178,37 @@ def _file(figures: KpiFigures, form: Format) -> Response:
             "Cache-Control": "no-store",
             "Content-Disposition": f'attachment; filename="{figures.id}.{ending}"',
         },
+    )
+
+
+@router.get(
+    "/kpis/{kpi_id}/changes",
+    summary="What later messages changed in a report",
+    responses=answers(KpiChanges, "The figures that changed", problems="400 404 422 503"),
+)
+def kpi_changes(
+    kpi_id: str,
+    twin: AskedTwin,
+    known_at: Annotated[Instant, Query(description="When the report was known as it was")],
+    start: Annotated[Edge | None, Query(description="Window's first instant or day")] = None,
+    end: Annotated[Edge | None, Query(description="Window's end, exclusive")] = None,
+    grain: Annotated[Grain, Query(description="Length of a period")] = "day",
+    by: Annotated[By, Query(description="Grouping")] = "unit",
+) -> Response:
+    """Each figure that is another one now than it was known to be then; the others have no row."""
+    found_kpi(twin, kpi_id)
+    window = bounded_window(twin, start, end, grain)
+    found = twin.kpi_changes(kpi_id, *window, known_at=known_at, grain=grain, by=by)
+    return reply(
+        KpiChanges(
+            id=kpi_id,
+            start=window.start,
+            end=window.end,
+            grain=grain,
+            by=by,
+            known_at=known_at,
+            changes=found,
+        )
     )
 
 

