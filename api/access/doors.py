@@ -74,6 +74,7 @@ _GET: tuple[Door, ...] = (
     Door("/v1/messages/{message_id}", "messages:read", identified=True),
     Door("/v1/messages/{message_id}/explain", "messages:read", identified=True),
     Door("/v1/quarantine", "messages:read", "search", identified=True),
+    Door("/v1/findings", "messages:read", "search", identified=True),
     Door("/feeds", "feeds:read"),
     Door("/v1/feeds", "feeds:read"),
     Door("/v1/outbound", "feeds:read"),
