@@ -18,6 +18,7 @@ COMMANDS = (
     "sql",
     "kpi",
     "state",
+    "simulate",
     "quarantine",
     "hl7",
     "feed",

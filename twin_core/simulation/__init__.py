@@ -1,0 +1,38 @@
+"""Simulation: a hospital as data, run many times, and what it would be like.
+
+    from twin_core.simulation import Run, load_flow, simulate
+
+    results = simulate(load_flow("riverside"), Run(hours=28 * 24, replications=100, seed=7))
+    results.unit("MED", "occupancy").interval
+    results.table()          # an Arrow table of every statistic
+    results.census()         # NumPy: replications x hours x units
+
+The names are loaded when they are first asked for: who only plays the demonstration does not wait
+for what runs models.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twin_core.simulation.flow.loading import flow_from, load_flow
+    from twin_core.simulation.flow.model import FlowModel
+    from twin_core.simulation.replicate import Run, simulate
+    from twin_core.simulation.results import Estimate, Results
+
+__all__ = ["Estimate", "FlowModel", "Results", "Run", "flow_from", "load_flow", "simulate"]
+_HOMES = {
+    "FlowModel": "flow.model",
+    "load_flow": "flow.loading",
+    "flow_from": "flow.loading",
+    "Run": "replicate",
+    "simulate": "replicate",
+    "Results": "results",
+    "Estimate": "results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"twin_core.simulation has no {name}")
+    return getattr(import_module(f"twin_core.simulation.{_HOMES[name]}"), name)

@@ -52,7 +52,7 @@ CHANGE = _record(at="f8", resource="i4", capacity="i8")
 IN_BED, WAITS, STAY_OVER = range(3)
 PRESENT = _record(
     state="i4", step="i4", in_unit="i4", bed="i4", next="i4", exit="i4", for_hours="f8", rest="f8",
-    key="u8",
+    key="u8", row="i4",
 )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ PATIENT = _record(
     key="u8", number="i8", step="i4", at="i4", bed="i4", held="i4", state="i4", stamp="i4",
     visit="i4", class_="i4", edge="i4", stream="i4", source="i4", after="i4", before="i4",
     away_after="i4", away_before="i4", later="i4", earlier="i4", away="i4", level="i4", unit="i4",
-    fresh="i4", next="i4", exit="i4", due="i4",
+    fresh="i4", next="i4", exit="i4",
     arrived="f8", asked="f8", since="f8", began="f8", over="f8", wait="f8", rest="f8",
 )  # fmt: skip
 EVENT = _record(at="f8", order="i8", kind="i4", who="i4", stamp="i4")
@@ -110,7 +110,7 @@ WARD = _record(
     lying_first="i4", lying_last="i4", outliers="i4", free="i4", touched="f8",
 )  # fmt: skip
 QUEUE = _record(first="i4", last="i4")
-SOURCE = _record(number="i8", segment="i8", day="i8", at="f8", factor="f8")
+SOURCE = _record(number="i8", day="i8", key="u8", at="f8", factor="f8")
 
 # ---- what comes out
 STEP_STATISTICS = (
@@ -158,6 +158,10 @@ class Work(NamedTuple):
     steps: Records
     units: Records
     classes: Records
+    step_floats: Records
+    """The statistics of `steps` again, as plain numbers; so below."""
+    unit_floats: Records
+    class_floats: Records
     stays: Records
     now: Records
     """Floats: the clock."""
@@ -166,7 +170,19 @@ class Work(NamedTuple):
 
 
 HEAP, ORDER, FREE, PATIENTS, NUMBER, STAYS = range(6)
-EVENTS, FULL, DIRTY, SLOT_AT, CHANGE_AT, WARM = range(6, 12)
+EVENTS, FULL, DIRTY, SLOT_AT, CHANGE_AT, WARM, RECORD = range(6, 13)
 COUNTERS = 16
 BINS, BIN_LOW, BIN_WIDTH = 2400, -11.512925464970229, 0.01
 """Waits are counted in bins of 1%, from 1e-5 hours to about 260,000 hours."""
+
+
+class Books(NamedTuple):
+    """What is written down of every replication: one row each."""
+
+    steps: Records
+    """Floats by replication, step and STEP_STATISTICS; so with units and classes."""
+    units: Records
+    classes: Records
+    samples: Records
+    """SAMPLE records by replication, time and unit."""
+    events: Records

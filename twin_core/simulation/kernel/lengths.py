@@ -44,7 +44,7 @@ def length(m: Plan, which: int, key: int, number: int) -> float:
     if kind == WEIBULL:
         return b * (-math.log(u)) ** (1.0 / a)
     if kind == GAMMA:
-        return b * _gamma(a, mixed(key, number))
+        return b * gamma(a, mixed(key, number))
     return beyond(m, which, u)
 
 
@@ -58,7 +58,7 @@ def _ingredient(m: Plan, which: int, u: float) -> int:
 
 
 @compiled
-def _gamma(shape: float, key: int) -> float:
+def gamma(shape: float, key: int) -> float:
     """A gamma of scale 1 (Marsaglia and Tsang 2000)."""
     boost, k = 1.0, shape
     if k < 1.0:

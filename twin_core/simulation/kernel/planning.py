@@ -266,7 +266,8 @@ class Planner:
 
     def _present(self) -> Table:
         table, seen = Table(lay.PRESENT), dict[tuple[str, ...], int]()
-        for here in self.model.present:
+        longest = sorted(enumerate(self.model.present), key=lambda row: -row[1].for_hours)
+        for row, here in longest:
             named = (here.patient or f"{here.class_} in {here.unit}",)
             seen[named] = seen.get(named, 0) + 1
             table.add(
@@ -277,6 +278,7 @@ class Planner:
                 for_hours=here.for_hours,
                 rest=np.nan if here.rest_hours is None else here.rest_hours,
                 key=key_of("present", *named, seen[named]),
+                row=row,
                 **self._next(here),
             )
         return table

@@ -1,0 +1,139 @@
+"""`wardtwin simulate`: run a hospital many times, without any store."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from api.commands import Call, Command
+from twin_core.errors import UsageError
+
+_SHOWN = ("unit", "census", "occupancy", "wait", "p95", "waiting", "boarding", "started", "lost")
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="a TOML file, or a hospital of the package"
+    )
+    parser.add_argument("--replications", metavar="N", type=int, default=100, help="default 100")
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="default 0")
+    parser.add_argument("--days", metavar="D", type=float, default=28.0, help="default 28")
+    parser.add_argument(
+        "--warm-up-days", metavar="D", type=float, default=0.0, help="not counted (default 0)"
+    )
+    parser.add_argument(
+        "--weekday", metavar="N", type=int, default=1, choices=range(1, 8),
+        help="the weekday on which runs begin at midnight, 1 for Monday (default)",
+    )  # fmt: skip
+    parser.add_argument("--stays", metavar="FILE", type=Path, help="write every stay as Parquet")
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of a model")
+    parser.add_argument(
+        "--validate", metavar="CASE", type=Path, help="run a textbook case (JSON) and compare"
+    )
+
+
+def run(call: Call) -> int:
+    """Run a model and print its statistics; or print the schema, or check textbook cases."""
+    options = call.options
+    if options.schema:
+        from twin_core.simulation.flow.model import FlowModel
+
+        call.terminal.json(FlowModel.model_json_schema())
+        return 0
+    if options.validate is not None:
+        return _validate(call, options.validate)
+    if options.model is None:
+        raise UsageError("There is no model.", do="Name a TOML file, or `riverside`.")
+    return _simulate(call)
+
+
+def _simulate(call: Call) -> int:
+    from twin_core.simulation.flow.loading import load_flow
+    from twin_core.simulation.replicate import Run, simulate
+
+    options, terminal = call.options, call.terminal
+    model = load_flow(options.model)
+    asked = Run(
+        hours=24 * options.days,
+        replications=options.replications,
+        seed=options.seed,
+        hour_of_week=24.0 * (options.weekday - 1),
+        warm_up_hours=24 * options.warm_up_days,
+        stays=options.stays is not None,
+    )
+    begun = time.perf_counter()
+    with terminal.progress("simulating", options.replications, "replications") as advance:
+        results = simulate(model, asked, advance=lambda done: advance(done, ""))
+    seconds = time.perf_counter() - begun
+    if options.stays is not None:
+        from pyarrow import parquet
+
+        parquet.write_table(results.stays(), options.stays)
+    if terminal.as_json:
+        terminal.json(
+            {
+                "model": options.model,
+                "name": model.name,
+                "days": options.days,
+                "replications": options.replications,
+                "seed": options.seed,
+                "events": results.events,
+                "statistics": results.table().to_pylist(),
+            }
+        )
+        return 0
+    terminal.table(_SHOWN, [_row(results, unit.code) for unit in model.units])
+    terminal.line(f"{results.events:,} events in {seconds:.1f} s.")
+    return 0
+
+
+def _row(results: Any, unit: str) -> dict[str, Any]:
+    def shown(statistic: str, form: str = ".1f") -> str:
+        mean = results.unit(unit, statistic).mean
+        return "" if mean != mean else format(mean, form)
+
+    lost = results.unit(unit, "reneged").mean + results.unit(unit, "turned_away").mean
+    return {
+        "unit": unit,
+        "census": shown("census_mean"),
+        "occupancy": shown("occupancy", ".0%"),
+        "wait": shown("wait_mean", ".2f"),
+        "p95": shown("wait_p95", ".2f"),
+        "waiting": shown("queue_mean", ".2f"),
+        "boarding": shown("boarding_mean", ".2f"),
+        "started": shown("started", ".0f"),
+        "lost": f"{lost:.1f}",
+    }
+
+
+def _validate(call: Call, file: Path) -> int:
+    from twin_core.simulation.textbook import compared
+
+    try:
+        case = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read as JSON.", why=str(error)) from error
+    found = compared(case)
+    if call.terminal.as_json:
+        call.terminal.json([one._asdict() | {"agrees": one.agrees} for one in found])
+    else:
+        call.terminal.table(
+            ("case", "quantity", "theory", "simulated", "se", "agrees"),
+            [one.row() for one in found],
+        )
+    return 0 if all(one.agrees for one in found) else 1
+
+
+COMMAND = Command(
+    name="simulate",
+    help="run a hospital many times: occupancy, waits and boarding with their spread",
+    examples=(
+        "wardtwin simulate riverside --warm-up-days 14 --days 42",
+        "wardtwin simulate ward.toml --replications 1000 --seed 7 --days 28 --json",
+        "wardtwin simulate --schema",
+        "wardtwin simulate --validate mmc.json",
+    ),
+    arguments=_arguments,
+    run=run,
+)

@@ -1,0 +1,327 @@
+"""Runs of the kernel: exact small cases, the same result on any workers, and the command."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from api.cli import main
+from twin_core.simulation import Results, Run, flow_from, simulate
+from twin_core.simulation.reference import page
+
+
+def hospital(*units: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    """A hospital of some units, with patients of the classes `a` (urgent) and `b`."""
+    classes = [{"code": "a", "priority": 1}, {"code": "b", "priority": 2}]
+    return {"units": list(units), "classes": classes, "arrivals": []} | parts
+
+
+def unit(code: str, **fields: Any) -> dict[str, Any]:
+    """One bed, stays of exactly one hour, then home."""
+    return {"code": code, "beds": 1, "stay": {"exactly": 1}, "then": {"home": 1}} | fields
+
+
+def at(class_: str, to: str, *hours: float, **fields: Any) -> list[dict[str, Any]]:
+    """Patients who come at exactly these hours of Monday."""
+    return [
+        {
+            "class": class_,
+            "unit": to,
+            "name": f"{class_} {hour}",
+            "slots": [{"days": ["monday"], "times": [f"{int(hour):02}:{round(hour % 1 * 60):02}"]}],
+        }
+        | fields
+        for hour in hours
+    ]
+
+
+def ran(model: dict[str, Any], hours: float = 24.0, **run: Any) -> Results:
+    """One replication with its stays."""
+    asked = {"replications": 1, "stays": True} | run
+    return simulate(flow_from(model, "test"), Run(hours=hours, **asked))
+
+
+def stays(results: Results) -> list[tuple[Any, ...]]:
+    """Class, unit, from, to and how it ended, in order of patients and time."""
+    rows = results.stays().to_pylist()
+    return [
+        (r["class"], r["unit"], _rounded(r["from_hours"]), _rounded(r["to_hours"]), r["ended"])
+        for r in rows
+    ]
+
+
+def _rounded(hours: float | None) -> float | None:
+    return None if hours is None else round(hours, 6)
+
+
+def test_the_more_urgent_goes_first_and_within_a_level_who_came_first() -> None:
+    model = hospital(unit("W"), arrivals=at("b", "W", 1, 1.25) + at("a", "W", 1.5))
+    results = ran(model)
+    assert stays(results) == [
+        ("b", "W", 1, 2, "discharged"),
+        ("b", "W", 3, 4, "discharged"),
+        ("a", "W", 2, 3, "discharged"),
+    ]
+    assert results.unit("W", "wait_mean").mean == pytest.approx((0 + 1.75 + 0.5) / 3)
+    assert results.unit("W", "queue_mean").mean == pytest.approx((1.75 + 0.5) / 24)
+
+
+@pytest.mark.parametrize(("way", "goes_on_until"), [("resume", 3), ("restart", 3.5)])
+def test_preemption_takes_the_bed_and_gives_it_back(way: str, goes_on_until: float) -> None:
+    model = hospital(unit("W", preemption=way), arrivals=at("b", "W", 1) + at("a", "W", 1.5))
+    results = ran(model)
+    assert stays(results) == [
+        ("b", "W", 1, 1.5, "preempted"),
+        ("b", "W", 2.5, goes_on_until, "discharged"),
+        ("a", "W", 1.5, 2.5, "discharged"),
+    ]
+    assert results.unit("W", "preempted").mean == 1
+
+
+def test_boarders_block_their_bed_until_the_next_is_free() -> None:
+    model = hospital(
+        unit("ED", then={"W": 1}),
+        unit("W", stay={"exactly": 3}),
+        arrivals=at("a", "ED", 1, 1.5, 2.5),
+    )
+    results = ran(model)
+    assert stays(results) == [
+        ("a", "ED", 1, 2, "moved"),
+        ("a", "W", 2, 5, "discharged"),
+        ("a", "ED", 2, 5, "moved"),
+        ("a", "W", 5, 8, "discharged"),
+        ("a", "ED", 5, 8, "moved"),
+        ("a", "W", 8, 11, "discharged"),
+    ]
+    assert results.unit("ED", "blocked_mean").mean == pytest.approx((0 + 2 + 2) / 3)
+    assert results.unit("ED", "boarding_mean").mean == pytest.approx(4 / 24)
+
+
+def test_patience_ends_a_wait_and_a_full_waiting_room_turns_away() -> None:
+    ward = unit("W", stay={"exactly": 4}, patience={"exactly": 1.5}, waiting_places=1)
+    results = ran(hospital(ward, arrivals=at("a", "W", 1, 2, 2.25, 4)))
+    assert stays(results) == [
+        ("a", "W", 1, 5, "discharged"),
+        ("a", None, 2, 3.5, "left_unseen"),
+        ("a", None, 2.25, 2.25, "turned_away"),
+        ("a", "W", 5, 9, "discharged"),
+    ]
+
+
+def test_beds_close_when_they_are_next_free_and_open_at_once() -> None:
+    plan = [{"between": ["02:00", "06:00"], "beds": 1}]
+    ward = unit("W", beds=2, stay={"exactly": 2}, plan=plan)
+    results = ran(hospital(ward, arrivals=at("a", "W", 1, 1.5, 1.75, 4.5)))
+    # At 02:00 two lie there; the first bed to come free, at 3, closes; the second is used.
+    assert stays(results) == [
+        ("a", "W", 1, 3, "discharged"),
+        ("a", "W", 1.5, 3.5, "discharged"),
+        ("a", "W", 3.5, 5.5, "discharged"),
+        ("a", "W", 5.5, 7.5, "discharged"),
+    ]
+
+
+def test_a_bed_is_cleaned_before_the_next_patient() -> None:
+    ward = unit("W", cleaning={"exactly": 30, "unit": "minutes"})
+    results = ran(hospital(ward, arrivals=at("a", "W", 1, 1.5)))
+    assert stays(results)[1] == ("a", "W", 2.5, 3.5, "discharged")
+    assert results.unit("W", "cleaning_mean").mean == pytest.approx(1 / 24)
+
+
+def test_staff_is_held_together_with_the_bed() -> None:
+    model = hospital(
+        unit("W", beds=3, needs={"nurse": 1}),
+        unit("V", beds=3, needs={"nurse": 1}),
+        staff=[{"code": "nurse", "on_duty": 2}],
+        arrivals=at("b", "W", 1, 1.25, 1.5) + at("a", "V", 1.75),
+    )
+    # Two nurses for six beds: the urgent one goes first when one comes free.
+    assert stays(ran(model)) == [
+        ("b", "W", 1, 2, "discharged"),
+        ("b", "W", 1.25, 2.25, "discharged"),
+        ("b", "W", 2.25, 3.25, "discharged"),
+        ("a", "V", 2, 3, "discharged"),
+    ]
+
+
+def test_theatre_blocks_let_their_classes_in_and_no_others() -> None:
+    blocks = [{"days": ["monday"], "between": ["08:00", "10:00"], "theatres": 1, "classes": ["a"]}]
+    model = hospital(
+        unit("W", beds=9, needs={"OR": 1}),
+        theatres=[{"code": "OR", "theatres": 2, "blocks": blocks}],
+        arrivals=at("a", "W", 7, 7.25, 9.75) + at("b", "W", 3),
+    )
+    # The third patient's block ends before a theatre is free; b has no block and needs none.
+    assert stays(ran(model)) == [
+        ("b", "W", 3, 4, "discharged"),
+        ("a", "W", 8, 9, "discharged"),
+        ("a", "W", 9, 10, "discharged"),
+        ("a", None, 9.75, None, "open"),
+    ]
+
+
+def test_patients_leave_within_windows_only() -> None:
+    ward = unit("W", beds=3, discharge={"windows": [{"between": ["10:00", "12:00"]}]})
+    results = ran(hospital(ward, arrivals=at("a", "W", 3, 10.5, 22)), hours=48)
+    assert [row[2:4] for row in stays(results)] == [(3, 10), (10.5, 11.5), (22, 34)]
+    assert results.unit("W", "blocked_mean").mean == pytest.approx((6 + 0 + 11) / 3)
+
+
+def test_outliers_go_elsewhere_when_they_have_waited_and_are_brought_home() -> None:
+    model = hospital(
+        unit("W", overflow=["V"], overflow_after_hours=1, repatriates=True, stay={"exactly": 4}),
+        unit("V", beds=2),
+        arrivals=at("a", "W", 1, 2),
+    )
+    assert stays(ran(model)) == [
+        ("a", "W", 1, 5, "discharged"),
+        ("a", "V", 3, 5, "repatriated"),
+        ("a", "W", 5, 7, "discharged"),
+    ]
+
+
+@pytest.mark.parametrize("way", ["on_deadlock", "at_once"])
+def test_two_who_wait_for_each_others_beds_change_places(way: str) -> None:
+    model = hospital(
+        unit("W", then={"V/b": 1}, stay={"exactly": 2}),
+        unit("V", then={"W/b": 1}),
+        arrivals=at("a", "W", 1) + at("a", "V", 2.5),
+        routes=[
+            {"class": "b", "unit": "W", "then": {"home": 1}},
+            {"class": "b", "unit": "V", "then": {"home": 1}},
+        ],
+        swaps=way,
+    )
+    results = ran(model)
+    assert stays(results) == [
+        ("a", "W", 1, 3.5, "moved"),
+        ("b", "V", 3.5, 4.5, "discharged"),
+        ("a", "V", 2.5, 3.5, "moved"),
+        ("b", "W", 3.5, 5.5, "discharged"),
+    ]
+
+
+def test_who_is_there_at_the_start_goes_on_from_there() -> None:
+    model = hospital(
+        unit("ED", then={"W": 1}),
+        unit("W", beds=2, stay={"exactly": 5}),
+        present=[
+            {"class": "a", "unit": "W", "for_hours": 3, "patient": "P1"},
+            {"class": "a", "unit": "W", "for_hours": 1, "rest_hours": 7},
+            {"class": "a", "unit": "ED", "for_hours": 2, "stay_over": True, "next": "W"},
+            {"class": "b", "unit": "W", "for_hours": 4, "waiting": True},
+        ],
+    )
+    results = ran(model)
+    assert stays(results) == [
+        ("b", "W", 7, 12, "discharged"),
+        ("a", "W", -3, 2, "discharged"),
+        ("a", "ED", -2, 2, "moved"),
+        ("a", "W", 2, 7, "discharged"),
+        ("a", "W", -1, 7, "discharged"),
+    ]
+    assert "P1" in results.stays()["patient_id"].to_pylist()
+
+
+def test_the_rest_of_a_stay_is_that_of_stays_that_last_so_long() -> None:
+    ward = unit("W", beds=1, stay={"observed": [2, 4, 10, 20]})
+    model = hospital(ward, present=[{"class": "a", "unit": "W", "for_hours": 5}])
+    results = ran(model, replications=400)
+    ends = results.stays()["to_hours"].to_numpy()
+    assert set(ends.round(6).tolist()) == {5.0, 15.0}
+    assert 0.4 < (ends < 10).mean() < 0.6
+
+
+BUSY = hospital(
+    unit("ED", beds=6, stay={"family": "gamma", "mean": 3, "cv": 0.8}, then={"home": 0.6, "W": 0.4},
+         patience={"family": "exponential", "mean": 4}),
+    unit("W", beds=12, stay={"median": 20, "p90": 60}, then={"home": 0.9, "ICU": 0.1},
+         overflow=["ICU"], cleaning={"between": [0.5, 1]}),
+    unit("ICU", beds=3, stay={"family": "weibull", "shape": 1.3, "scale": 30},
+         then={"W": 0.8, "died": 0.2}),
+    swaps="at_once",
+    arrivals=[{"class": "b", "unit": "ED", "per_day": 30, "day_variation": 0.2,
+               "by_hour": [1] * 8 + [3] * 16}],
+)  # fmt: skip
+
+
+def test_results_are_the_same_to_the_bit_for_any_workers_and_chunks() -> None:
+    model, run = flow_from(BUSY, "busy"), Run(hours=500, replications=11, seed=5, stays=True)
+    here = simulate(model, run)
+    for workers in (1, 3):
+        with ThreadPoolExecutor(workers) as threads:
+            there = simulate(model, run, executor=threads)
+        for one, other in zip(here.books, there.books, strict=True):
+            assert one.tobytes() == other.tobytes()
+        assert here.rows.tobytes() == there.rows.tobytes()
+    other = simulate(model, Run(hours=500, replications=11, seed=6))
+    assert not np.array_equal(here.books.units, other.books.units)
+
+
+def test_everybody_is_accounted_for() -> None:
+    results = ran(BUSY, hours=2000, replications=5, seed=3)
+    classes = results.class_values
+    rows = results.stays().to_pylist()
+    still = {row["encounter_id"] for row in rows if row["ended"] == "open"}
+    assert classes["arrived"].sum() == classes["finished"].sum() + len(still)
+    # Little's law, exactly, for the hours in beds: the integral is the sum over stays.
+    for at_, code in enumerate(results.units):
+        lain = sum(
+            (2000 if row["to_hours"] is None else row["to_hours"]) - row["from_hours"]
+            for row in rows
+            if row["unit"] == code
+        )
+        census = results.unit_values["census_mean"][:, at_].sum() * 2000
+        assert lain == pytest.approx(census, rel=1e-9)
+    by_bed = sorted(
+        (row["replication"], row["unit"], row["bed"], row["from_hours"], row["to_hours"] or 2000)
+        for row in rows
+        if row["unit"]
+    )
+    for before, after in pairwise(by_bed):
+        if before[:3] == after[:3]:
+            assert before[4] <= after[3] + 1e-9
+
+
+def test_a_surge_adds_patients_and_leaves_those_who_come_anyway_as_they_are() -> None:
+    endless = [dict(ward) | {"beds": "unlimited"} for ward in BUSY["units"]]
+    for ward in endless:
+        ward.pop("cleaning", None)
+    calm = hospital(*endless, arrivals=BUSY["arrivals"])
+    more = calm | {"surges": [{"factor": 1.5, "from_hours": 100, "to_hours": 300}]}
+    before, after = (
+        {(r[0], r[1], r[2], r[3]) for r in stays(ran(model, hours=400))} for model in (calm, more)
+    )
+    assert before < after
+    assert all(100 <= row[2] for row in after - before)
+
+
+def test_the_command_runs_a_model_and_answers_in_json(tmp_path, capsys) -> None:
+    file = tmp_path / "ward.toml"
+    file.write_text(
+        '[[units]]\ncode = "W"\nbeds = 2\nstay = { family = "exponential", mean = 1 }\n'
+        'then = { home = 1 }\n[[classes]]\ncode = "a"\n'
+        '[[arrivals]]\nclass = "a"\nunit = "W"\nper_hour = 1\n'
+    )
+    words = ["simulate", str(file), "--replications", "4", "--seed", "3", "--days", "2", "--json"]
+    assert main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["replications"] == 4
+    means = {
+        row["statistic"]: row["mean"] for row in answer["statistics"] if row["subject"] == "unit"
+    }
+    assert 20 < means["started"] < 80
+    assert main(["simulate", "--schema"]) == 0
+    assert "units" in json.loads(capsys.readouterr().out)["properties"]
+    file.write_text("units = []\n")
+    assert main(["simulate", str(file)]) == 3
+    assert main(["simulate"]) == 2
+
+
+def test_the_page_about_simulation_is_generated() -> None:
+    written = Path(__file__).parents[2] / "docs" / "reference" / "simulation.md"
+    assert written.read_text("utf-8") == "\n".join(page()) + "\n"
