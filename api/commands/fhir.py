@@ -68,6 +68,10 @@ def add(call: Call) -> int:
     if found is not None:
         if found.types and tuple(found.types) != source.types:
             table["types"] = found.types
+        if found.exports and not found.types:
+            # A server of exports alone lets nothing be searched.
+            table |= {"method": "bulk", "export": found.exports[0]}
+            found = asyncio.run(_checked(call, options.name, _validated(options.name, table)))
         for one in found.tried:
             call.terminal.note(f"{one.verdict:<4}  {one.tried}: {one.said}")
     text = _toml(options.name, table, found)

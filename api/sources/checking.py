@@ -58,17 +58,17 @@ async def checked(server: FhirServer) -> Checked:
     report.exports = list(capability.exports)
     _say(report, "metadata", "ok", f"FHIR {capability.version} {capability.software}".strip())
     await _authorization(server, report)
-    for kind in settings.types:
+    for kind in settings.types if settings.method != "bulk" else ():
         if kind not in RESOURCE_TYPES[release]:
             continue
         if capability.kinds and kind not in capability.kinds:
             _say(report, kind, "warn", "the server does not have this type")
         else:
             await _type(server, capability, kind, report)
-    if settings.method != "search" and settings.export.partition("/")[0] not in report.exports:
-        _say(
-            report, "export", "warn", f"the server does not promise an export of {settings.export}"
-        )
+    if settings.method != "search":
+        promised = settings.export.partition("/")[0] in report.exports
+        said = f"an export of {settings.export} is {'' if promised else 'not '}promised"
+        _say(report, "export", "ok" if promised else "warn", said)
     return report
 
 

@@ -13,8 +13,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 from fhir_peer import Time, settings
 
+from adapters.fhir.client.bulk import Export, ExportState
 from adapters.fhir.client.capability import read_capability
+from adapters.fhir.client.deletions import DeletedSearch, read_again
 from adapters.fhir.client.faults import Declined, Lost, SourceError, Unauthorized
+from adapters.fhir.client.fetching import Fetcher
 from adapters.fhir.client.manners import Reply, refused
 from adapters.fhir.client.outcome import issue_codes
 from adapters.fhir.client.page import entry, head_of, read_page
@@ -77,7 +80,7 @@ class Replayed:
         )
         location = told["headers"].get("content-location")
         headers = kept | ({"content-location": location} if location else {})
-        return httpx.Response(told["status"], headers=headers, content=content)
+        return httpx.Response(told["status"], headers=headers, stream=httpx.ByteStream(content))
 
 
 def with_server(replayed, work, **changed):
@@ -230,6 +233,67 @@ def test_a_history_tells_of_a_delete_and_an_instance_of_its_versions():
     assert [one.is_delete for one in versions] == [False, False]
     assert versions[0].updated_at > versions[1].updated_at
     assert not any(one.is_delete for one in read_page(body(34), LimitSettings(), "pas").entries)
+
+
+def test_a_read_that_answers_gone_is_a_delete_that_the_history_names():
+    replayed = Replayed(2, 36, 37)
+
+    async def work(server):
+        return await read_again(server, "Encounter", DELETED, "60ba316a")
+
+    gone = with_server(replayed, work)
+    assert (gone.is_delete, gone.kind, gone.id) == (True, "Encounter", DELETED)
+    assert gone.version == "06d887fc-5e17-4372-954f-5af429836551"
+    assert gone.updated == "2026-11-21T22:11:58.000Z"
+    assert replayed.asked[0].headers["if-none-match"] == 'W/"60ba316a"'
+
+
+def test_a_read_of_what_has_not_changed_or_was_never_there_is_no_delete():
+    for number in (41, 23):
+        path = httpx.URL(recorded(number)["request"]["url"]).path.split("/")
+
+        async def work(server, path=path):
+            return await read_again(server, path[-2], path[-1], "1")
+
+        assert with_server(Replayed(number), work) is None
+
+
+def test_deletes_that_a_search_shows_are_confirmed_one_by_one():
+    replayed = Replayed(40)
+
+    async def work(server):
+        found = DeletedSearch(server, "Encounter").passed(None)
+        return [one async for step in found for one in step.entries]
+
+    [stub] = with_server(replayed, work)
+    assert stub.id == DELETED
+    assert dict(replayed.asked[0].url.params)["_deleted"] == "true"
+
+
+def test_an_export_from_its_kick_off_to_its_last_file(tmp_path):
+    replayed = Replayed(50, 51, 52, 53, 54)
+    files = {}
+
+    async def work(server):
+        state = ExportState()
+        export = Export(server, ("Patient", "Encounter", "Observation"), lambda said: None)
+        async for further in export.ready(state):
+            state = further
+        [file] = [one for one in state.files if one.kind == "Encounter"]
+        files["path"] = await Fetcher(server, tmp_path).fetched(file, "one", needs_token=False)
+        await export.thank(state)
+        return state
+
+    auth = {"method": "token", "token": "abc"}
+    state = with_server(replayed, work, auth=auth)
+    assert state.transaction_time == "2026-11-21T22:11:59.550Z"
+    assert [file.kind for file in state.files] == ["Encounter", "Observation", "Patient"]
+    assert state.ended().watermark == state.transaction_time
+    lines = files["path"].read_bytes().splitlines()
+    assert lines == recorded(53)["response"]["body"].encode().splitlines()
+    [signed] = [one for one in replayed.asked if "/storage/" in one.url.path]
+    assert "authorization" not in signed.headers, "a signature is spoilt by a token"
+    assert replayed.asked[-1].method == "DELETE"
 
 
 def test_what_was_deleted_is_a_stub_in_a_search():

@@ -3,6 +3,9 @@
 import asyncio
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
 import time
 from datetime import timedelta
@@ -20,6 +23,7 @@ from api.serving import Server
 from twin_core.settings import load
 
 PATIENCE_S = 60.0
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def site(folder, base, interval_s):
@@ -118,3 +122,22 @@ def test_a_server_that_breaks_rests_and_the_rest_goes_on(peer, tmp_path):
     [check] = [one for one in json.loads(out) if one["check"] == "source pas"]
     assert check["verdict"] == "warn"
     assert "its breaker is open" in check["said"]
+
+
+def test_watching_ends_when_it_is_interrupted_and_keeps_what_it_read(peer, tmp_path):
+    site(tmp_path, peer.base, 0.1)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "api", "fhir", "watch", "--config", "site.toml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout.readline() == "pas: in step, 3 taken\n"
+    watching.send_signal(signal.SIGINT)
+    _, err = watching.communicate(timeout=PATIENCE_S)
+    assert watching.returncode == 0, err
+    assert "Traceback" not in err
+    [told] = json.loads(command(tmp_path, "fhir", "list", "--json")[1])
+    assert (told["state"], told["accepted"]) == ("stopped", 3)

@@ -153,6 +153,22 @@ def test_an_unordered_pass_moves_its_watermark_only_at_its_end_and_never_past_it
     assert ("p1", "2") in got
 
 
+def test_an_order_that_was_chance_moves_no_watermark(peer):
+    peer.page_style, peer.ignores = "stored", {"_sort"}
+
+    def change():
+        peer.time.at += timedelta(minutes=15)
+        peer.put("Patient", "p0", gender="male")  # was read already
+        peer.time.at += timedelta(minutes=15)
+        # The last of the next page, which is in order still; the one after is not.
+        peer.stored["search-0"][0][5] = peer.put("Patient", "p5", gender="male")
+
+    peer.on_page[2] = change
+    _, at, _ = one_pass(peer)
+    got, _, _ = one_pass(peer, at)
+    assert ("p0", "2") in got
+
+
 def test_a_resource_dated_in_the_future_hides_no_other(peer):
     peer.put("Patient", "late", at=peer.time.at + timedelta(days=365), gender="male")
     _, at, _ = one_pass(peer)

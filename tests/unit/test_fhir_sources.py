@@ -284,7 +284,7 @@ def test_what_was_deleted_and_is_there_again_is_not_deleted(site, peer):
 
     def matches(kind, parameters):
         several = found(kind, parameters)
-        if parameters.get("_deleted"):
+        if kind == "Encounter" and parameters.get("_deleted"):
             peer.put("Encounter", "e2", status="in-progress", **{"class": {"code": "IMP"}})
         return several
 
@@ -292,7 +292,18 @@ def test_what_was_deleted_and_is_there_again_is_not_deleted(site, peer):
     site.synced()
     peer.matches = found
     site.synced()
+    told = "SELECT * FROM core.message WHERE trigger_event = 'FHIR Encounter deleted'"
+    assert site.rows(told) == [], "what answers a read was not deleted"
     assert len(site.rows("SELECT * FROM twin.encounter WHERE status = 'in-progress'")) == 6
+
+
+def test_a_server_of_exports_alone_is_added_as_one(site, peer):
+    PeerExport(peer)
+    peer.search = lambda kind, parameters, request: peer.outcome(404, "not-supported")
+    status, out, err = site.run("fhir", "add", "lab", site.base)
+    assert status == 0, err
+    told = tomllib.loads(out)["sources"]["lab"]
+    assert (told["method"], told["export"], "types" in told) == ("bulk", "system", False)
 
 
 @pytest.mark.parametrize("method", ["bulk", "bulk then search"])

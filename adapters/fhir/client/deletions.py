@@ -100,8 +100,10 @@ async def read_again(
     validator = {"If-None-Match": f'W/"{version}"'} if version else {}
     reply = await server.ask(server.address(f"{kind}/{id_}"), headers=validator)
     if reply.status == 410:
-        clock = shown_clock(reply)
-        told = http_date(reply.headers.get("last-modified", "")) or clock
+        told = http_date(reply.headers.get("last-modified", "")) or shown_clock(reply)
+        gone = await _told_by_history(server, kind, id_)
+        if gone is not None:
+            return gone._replace(updated=gone.updated or (text_of(told) if told else ""))
         return PageEntry(b"", kind, id_, updated=text_of(told) if told else "", is_delete=True)
     if reply.status != 200:
         if reply.status not in (304, 404):
@@ -113,3 +115,14 @@ async def read_again(
     return PageEntry(
         reply.body, kind, head.id, head.meta.version_id, head.meta.last_updated, "match"
     )
+
+
+async def _told_by_history(server: FhirServer, kind: str, id_: str) -> PageEntry | None:
+    """The delete as the history of the resource itself tells it, where the server keeps one."""
+    if not (await server.capability()).can(kind, "history-instance"):
+        return None
+    reply = await server.ask(server.address(f"{kind}/{id_}/_history"))
+    if reply.status != 200:
+        return None
+    newest = read_page(reply.body, server.limits, server.name).entries[:1]
+    return next((one for one in newest if one.is_delete and one.id == id_), None)

@@ -92,7 +92,7 @@ class Fetcher:
         """All bytes of a file as they are sent; every piece that arrives counts."""
         manners, attempt = self.server.manners, 0
         url, redirects = file.url, 0
-        renewed = False
+        renewed, furthest = False, 0
         while True:
             before = part.stat().st_size if part.exists() else 0
             shown = await self._shown(url, needs_token=needs_token)
@@ -127,7 +127,8 @@ class Fetcher:
             except httpx.HTTPError as error:
                 trouble = manners.broken(error)
             # Whoever gets further gets as many attempts again.
-            got_further = part.exists() and part.stat().st_size > before
+            size = part.stat().st_size if part.exists() else 0
+            got_further, furthest = size > furthest, max(size, furthest)
             attempt = 1 if got_further else attempt + 1
             if got_further:
                 manners.breaker.succeed()
