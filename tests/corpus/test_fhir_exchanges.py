@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 from fhir_peer import Time, settings
 
-from adapters.fhir.client.bulk import Export, ExportState
+from adapters.fhir.client.bulk import Export, ExportFile, ExportState
 from adapters.fhir.client.capability import read_capability
 from adapters.fhir.client.deletions import DeletedSearch, read_again
-from adapters.fhir.client.faults import Declined, Lost, SourceError, Unauthorized
+from adapters.fhir.client.faults import Declined, Lost, SourceError, Unauthorized, Untrustworthy
 from adapters.fhir.client.fetching import Fetcher
 from adapters.fhir.client.manners import Reply, refused
 from adapters.fhir.client.outcome import issue_codes
@@ -273,6 +273,9 @@ def test_deletes_that_a_search_shows_are_confirmed_one_by_one():
 def test_an_export_from_its_kick_off_to_its_last_file(tmp_path):
     replayed = Replayed(50, 51, 52, 53, 54)
     files = {}
+    [told] = next(several for at, several in replayed.answers.items() if "/storage/" in at[1])
+    whole = told["body"].rpartition("\n")[0]  # the recording itself ends within a line
+    told["body"] = whole
 
     async def work(server):
         state = ExportState()
@@ -290,10 +293,25 @@ def test_an_export_from_its_kick_off_to_its_last_file(tmp_path):
     assert [file.kind for file in state.files] == ["Encounter", "Observation", "Patient"]
     assert state.ended().watermark == state.transaction_time
     lines = files["path"].read_bytes().splitlines()
-    assert lines == recorded(53)["response"]["body"].encode().splitlines()
+    assert lines == whole.encode().splitlines()
+    assert len(lines) == 22
     [signed] = [one for one in replayed.asked if "/storage/" in one.url.path]
     assert "authorization" not in signed.headers, "a signature is spoilt by a token"
     assert replayed.asked[-1].method == "DELETE"
+
+
+def test_a_file_that_ends_within_a_line_is_not_taken_for_whole(tmp_path):
+    replayed = Replayed(53)
+    url = recorded(53)["request"]["url"]
+
+    async def work(server):
+        file = ExportFile(url=url, kind="Encounter", category="output")
+        await Fetcher(server, tmp_path).fetched(file, "one", needs_token=False)
+
+    with pytest.raises(Untrustworthy, match="cut off"):
+        with_server(replayed, work, attempts=2)
+    assert len(replayed.asked) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_deleted_is_a_stub_in_a_search():
