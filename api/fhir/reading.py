@@ -46,6 +46,8 @@ class Given(NamedTuple):
     status: int
     resource: Json
     changed_at: datetime | None = None
+    headers: Mapping[str, str] | None = None
+    media_type: str = ""
 
 
 class Reader:
@@ -58,7 +60,7 @@ class Reader:
 
     def read(self, kind: str, id_: str) -> Given:
         """A resource as it is; 410 where there is none any more, 404 where there never was."""
-        served, known_at = SERVED[kind], self._known_at(None)
+        served, known_at = SERVED[kind], self.known_at()
         changed = last_changes(self.query, served, [id_], known_at).get(id_)
         if changed is None:
             return not_found(f"There is no such {kind}.")
@@ -108,23 +110,24 @@ class Reader:
 
     def _page(self, asked: Asked) -> Page:
         cursors = [value for name, value in asked if name == "_cursor"]
-        return opened(cursors[-1]) if cursors else Page(self._known_at(None))
+        return opened(cursors[-1]) if cursors else Page(self.known_at())
 
-    def _known_at(self, page: Page | None) -> datetime:
-        return page.known_at if page else latest_batch(self.query) or EPOCH
+    def known_at(self) -> datetime:
+        """The instant up to which everything is known."""
+        return latest_batch(self.query) or EPOCH
 
     def _matches(self, wanted: Question, found: Found, page: Page) -> Iterable[Json]:
-        for resource in self._as_of(wanted.served, found.matches, page.known_at):
+        for resource in self.as_of(wanted.served, found.matches, page.known_at):
             told = _subset(resource, wanted.elements) if wanted.elements else resource
             yield self._entry(told, "match")
 
     def _included(self, found: Found, page: Page) -> Iterable[Json]:
         for kind in dict.fromkeys(kind for kind, _ in found.included):
             ids = [id_ for other, id_ in found.included if other == kind]
-            for resource in self._as_of(SERVED[kind], ids, page.known_at):
+            for resource in self.as_of(SERVED[kind], ids, page.known_at):
                 yield self._entry(resource, "include")
 
-    def _as_of(self, served: Served, ids: Sequence[str], known_at: datetime) -> list[Json]:
+    def as_of(self, served: Served, ids: Sequence[str], known_at: datetime) -> list[Json]:
         """Resources in the order of their ids; those that were no more are left out."""
         changed = last_changes(self.query, served, ids, known_at)
         wanted = [Version(id_, changed[id_]) for id_ in ids if id_ in changed]

@@ -16,6 +16,9 @@ _JOURNALLED = "What is written is received and kept in the journal, not applied.
 _GIVEN = "What is read is what all sources together say, under the twin's own ids."
 _KPIS = "What is read are the KPIs of this twin, measured when they are asked for."
 _EVALUATE = "http://hl7.org/fhir/OperationDefinition/Measure-evaluate-measure"
+_BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
+_SYSTEM_EXPORT = {"name": "export", "definition": f"{_BULK}export"}
+_PATIENT_EXPORT = {"name": "export", "definition": f"{_BULK}patient-export"}
 _WRITES = ("create", "update", "delete")
 _READS = ("read", "vread", "history-instance", "history-type", "search-type")
 
@@ -45,6 +48,7 @@ def capability_statement(release: Release, base: str, at: datetime) -> dict[str,
                 ),
                 "resource": [_resource(kind, release) for kind in sorted(RESOURCE_TYPES[release])],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
+                **({"operation": [_SYSTEM_EXPORT]} if release in READ_RELEASES else {}),
             }
         ],
     }
@@ -63,6 +67,8 @@ def _resource(kind: str, release: Release) -> dict[str, Any]:
         "updateCreate": True,
         "conditionalCreate": kind in CONDITIONAL,
     }
+    if given and kind == "Patient":
+        told["operation"] = [_PATIENT_EXPORT]
     return {**told, **_searched(kind)} if given else told
 
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from adapters.fhir import encode
 from adapters.fhir.encode import Json
@@ -20,6 +20,15 @@ from adapters.fhir.faults import Refused
 from adapters.fhir.release import FHIR_VERSIONS, Release
 from api.access.principal import Principal
 from api.access.scopes import allows, interaction_of
+from api.fhir.exporting import (
+    NDJSON,
+    Export,
+    asked_export,
+    deletions,
+    export_of,
+    lines,
+    manifest,
+)
 from api.fhir.parameters import Unanswerable
 from api.fhir.question import Asked
 from api.fhir.reading import Given, Reader, is_id, not_found
@@ -33,6 +42,8 @@ FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_BYTES = 64 * 1024
 _RETRY_S = "5"
+
+_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +68,17 @@ class FhirReading:
         """Add every address that is read, the more particular ones first."""
         name = self.release.lower()
         add = partial(router.add_api_route, response_class=Response, tags=[f"FHIR {self.release}"])
+        for path, kick_off in (("$export", self.export), ("Patient/$export", self.export_patients)):
+            add(
+                f"{at}/{path}",
+                kick_off,
+                methods=["GET"],
+                summary="Begin a Bulk Data export",
+                operation_id=f"{name}_{kick_off.__name__}",
+            )
+        add(f"{at}/$export-status", self.manifest, methods=["GET"], include_in_schema=False)
+        add(f"{at}/$export-status", self.drop, methods=["DELETE"], include_in_schema=False)
+        add(f"{at}/$export-file", self.file, methods=["GET"], include_in_schema=False)
         for number, path in enumerate(("Measure", "Measure/{id_}")):
             for method, evaluate in (("GET", self.evaluate), ("POST", self.post_evaluate)):
                 add(
@@ -158,6 +180,61 @@ class FhirReading:
             return self._unanswerable(error)
         return await self._reported(request, lambda reports: reports.evaluate(asked, id_))
 
+    async def export(self, request: Request) -> Response:
+        """Where the export of everything will be found."""
+        return await self._kicked_off(request, "")
+
+    async def export_patients(self, request: Request) -> Response:
+        """Where the export of what is about patients will be found."""
+        return await self._kicked_off(request, "Patient")
+
+    async def _kicked_off(self, request: Request, level: str) -> Response:
+        asked = request.query_params.multi_items()
+        wishes = request.headers.get("prefer", "").replace(" ", "")
+        if "respond-async" not in wishes:
+            return self._unanswerable(Unanswerable("An export is asked for with respond-async."))
+        lenient = "handling=lenient" in wishes
+
+        def begun(reader: Reader) -> Given:
+            export = asked_export(reader, asked, level, strict=not lenient)
+            address = f"{reader.base}/$export-status?{export.address()}"
+            return Given(202, encode.acceptance([]), headers={"Content-Location": address})
+
+        return await self._checked(request, begun)
+
+    async def manifest(self, request: Request) -> Response:
+        """What the export has: it is ready as soon as it is asked for."""
+        asked = request.query_params.multi_items()
+
+        def found(reader: Reader) -> Given:
+            return Given(200, manifest(reader, export_of(asked)), media_type="application/json")
+
+        return await self._checked(request, found)
+
+    async def drop(self, request: Request) -> Response:
+        """Nothing is kept of an export, so that there is nothing to remove."""
+        return self.answered(Given(202, encode.acceptance([])))
+
+    async def file(self, request: Request) -> Response:
+        """A file of an export, made while it is sent."""
+        told = request.query_params
+        asked, kind = told.multi_items(), told.get("kind", "")
+
+        def begun(reader: Reader) -> tuple[Reader, Export]:
+            export = export_of(asked)
+            if kind not in export.types:
+                raise Unanswerable("This is the address of no export.", "not-found", 404)
+            return reader, export
+
+        try:
+            reader, export = await run_in_threadpool(self._worked, request, begun)
+        except Unanswerable as error:
+            return self._unanswerable(error)
+        except StoreError:
+            return self._unavailable()
+        several = deletions if told.get("deleted") == "true" else lines
+        return StreamingResponse(several(reader, export, kind), media_type=NDJSON)
+
     async def _reported(self, request: Request, work: Callable[[Reports], Given]) -> Response:
         def worked(reader: Reader) -> Given:
             return work(Reports(self.twin, reader.base, reader.zone))
@@ -196,7 +273,7 @@ class FhirReading:
             return self._unavailable()
         return conditional(request, given, self.answered(given))
 
-    def _worked(self, request: Request, work: Callable[[Reader], Given]) -> Given:
+    def _worked(self, request: Request, work: Callable[[Reader], _T]) -> _T:
         query = self.twin.query
         return work(Reader(query, self._address(request), str(hospital_zone(query))))
 
@@ -217,7 +294,7 @@ class FhirReading:
     def answered(self, given: Given) -> Response:
         """A resource as an answer, with its version where it has one."""
         version = FHIR_VERSIONS[self.release].rpartition(".")[0]
-        headers: dict[str, str] = {"Cache-Control": "no-store"}
+        headers = {"Cache-Control": "no-store", **(given.headers or {})}
         if given.changed_at is not None:
             headers["ETag"] = f'W/"{_version_of(given.resource)}"'
             headers["Last-Modified"] = format_datetime(
@@ -226,7 +303,7 @@ class FhirReading:
         return Response(
             encode.encode(given.resource),
             status_code=given.status,
-            media_type=f"application/fhir+json; fhirVersion={version}",
+            media_type=given.media_type or f"application/fhir+json; fhirVersion={version}",
             headers=headers,
         )
 

@@ -27,6 +27,7 @@ time_zone = "UTC"
 [sources.north]
 url = "{base}"
 types = ["Organization", "Location", "Patient", "Device", "Encounter"]
+method = "{method}"
 page_size = 3
 requests_per_second = 0
 """
@@ -50,9 +51,9 @@ KNOWN = {
 class Second:
     """The second twin: a store and its settings, and the command line on it."""
 
-    def __init__(self, folder: Path, base: str) -> None:
+    def __init__(self, folder: Path, base: str, method: str = "search") -> None:
         self.store, self.config = folder / "second.duckdb", folder / "second.toml"
-        self.config.write_text(SITE.format(base=base))
+        self.config.write_text(SITE.format(base=base, method=method))
 
     def synced(self) -> dict[str, int]:
         """How many resources of each type a sync took as news."""
@@ -103,11 +104,12 @@ def first(tmp_path: Path) -> Iterator[Twin]:
         yield twin
 
 
+@pytest.mark.parametrize("method", ["search", "bulk"])
 def test_a_second_twin_comes_to_know_the_same_and_stays_in_step(
-    first: Twin, tmp_path: Path
+    first: Twin, tmp_path: Path, method: str
 ) -> None:
     with listening(served(first)) as address:
-        second = Second(tmp_path, f"{address}/fhir/R4")
+        second = Second(tmp_path, f"{address}/fhir/R4", method)
         assert second.synced()["Encounter"] == 3
         assert second.known() == known(first)
         assert set(second.synced().values()) == {0}
