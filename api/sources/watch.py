@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from adapters.fhir.client.world import World, real_world
 from api.sources.hooks import Hooks
 from api.sources.ledger import Ledger, ledger_path
-from api.sources.opening import alone, connected
+from api.sources.opening import alone, connected, usable
 from api.sources.status import store_id
-from api.sources.syncing import STOPPED, Report, SourceSync, Summary, no_report, pause_s
+from api.sources.syncing import FAILED, STOPPED, Report, SourceSync, Summary, no_report, pause_s
 from api.sources.taking import Taking, TwinTaking
 from twin_core.clock import Clock
 from twin_core.errors import StoreBusy, TwinError
@@ -40,6 +40,8 @@ class Sources:
         ]
         if not kept:
             return
+        for name in kept:
+            usable(name, settings.sources[name])
         identity = await asyncio.to_thread(store_id, self._twin)
         self._ledger = await asyncio.to_thread(Ledger, ledger_path(self._twin.path), identity)
         for name in kept:
@@ -97,8 +99,11 @@ async def kept_in_step(
                     await _slept(world, pause, wake if not rest_s else asyncio.Event())
         except StoreBusy as error:
             LOG.info("source %s: %s", name, error.what)
-        except (TwinError, OSError) as error:
+        except TwinError as error:
             LOG.error("source %s waits: %s", name, error)
+        # The source must outlive whatever one answer does to it: it is read again, and told of.
+        except Exception as defect:
+            LOG.error("source %s: a defect: %s", name, type(defect).__name__, exc_info=defect)
         await world.sleep(BUSY_PAUSE_S)
 
 
@@ -126,11 +131,15 @@ async def _synced_by_us(
     with alone(ledger.path.with_name(ledger.path.name.removesuffix(".sources")), name):
         async with connected(name, settings.sources[name], settings.limits, world) as server:
             sync = SourceSync(server, ledger, taking, settings, clock, report)
+            ended = (STOPPED, "")
             try:
                 yield sync
+            except Exception as defect:
+                ended = (FAILED, f"a defect: {type(defect).__name__}")
+                raise
             finally:
                 with contextlib.suppress(TwinError):
-                    sync.tell(STOPPED, "")
+                    sync.tell(*ended)
 
 
 def _log(summary: Summary) -> None:

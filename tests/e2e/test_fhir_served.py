@@ -18,8 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 from fhir_peer import Peer, listening
 
+from adapters.fhir.client import search
 from api.cli import main
 from api.serving import Server
+from api.sources import watch
+from twin_core.errors import ConfigurationError
 from twin_core.settings import load
 
 PATIENCE_S = 60.0
@@ -141,3 +144,40 @@ def test_watching_ends_when_it_is_interrupted_and_keeps_what_it_read(peer, tmp_p
     assert "Traceback" not in err
     [told] = json.loads(command(tmp_path, "fhir", "list", "--json")[1])
     assert (told["state"], told["accepted"]) == ("stopped", 3)
+
+
+def test_a_server_does_not_start_without_its_credentials(peer, tmp_path):
+    site(tmp_path, peer.base, 1)
+    with (tmp_path / "site.toml").open("a") as opened:
+        opened.write(f'[sources.pas.auth]\nmethod = "token"\ntoken_file = "{tmp_path}/none"\n')
+
+    async def serving():
+        async with Server(load(tmp_path / "site.toml").settings):
+            pass
+
+    with pytest.raises(ConfigurationError, match=r"sources\.pas\.auth\.token_file"):
+        asyncio.run(serving())
+
+
+def test_a_defect_is_told_of_and_tried_again(peer, tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "BUSY_PAUSE_S", 0.01)
+    read, fails = search.read_page, [RuntimeError] * 2
+
+    def faulty(*given):
+        if fails:
+            raise fails.pop()
+        return read(*given)
+
+    monkeypatch.setattr(search, "read_page", faulty)
+
+    async def serving():
+        async with Server(site(tmp_path, peer.base, 0.1)) as server:
+
+            async def there():
+                rows = await asyncio.to_thread(server.twin.query, "FROM twin.patient")
+                return len(rows) == 3
+
+            await until(there)
+
+    asyncio.run(serving())
+    assert fails == []

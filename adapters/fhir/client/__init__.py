@@ -1,5 +1,5 @@
 """A FHIR server as a source: searched, exported, asked what was deleted, with patience.
 
-`connected` gives a `FhirServer`; `capability` says what it can do; `searched`, `deletions` and
-`Export` read it. Nothing here stores anything: who calls keeps the checkpoints that are yielded.
+`FhirServer` asks it; `Search`, `History` and `Export` read it page by page or file by file, each
+with the checkpoint that holds once that is stored. Nothing here stores anything.
 """
