@@ -24,6 +24,7 @@ from twin_core import Twin
 from twin_core.errors import StoreBusy
 from twin_core.inbox import Answer
 from twin_core.settings import Settings
+from twin_core.store.staging import Staging
 
 PATIENCE_S = 10.0
 """How long a command waits for another short command, or for a server that is starting."""
@@ -98,6 +99,10 @@ class OwnDesk:
     def submit(self, receipts: bytes, *, from_file: bool = True) -> "Future[list[Answer]]":
         """As `Twin.submit`."""
         return self._open.submit(decode_receipts(receipts), from_file=from_file)
+
+    def staging(self) -> Staging:
+        """As `Twin.staging`."""
+        return self._open.staging()
 
     def position(self) -> int:
         """As `Twin.position`."""

@@ -84,14 +84,18 @@ def ingest(
     desk: Storing,
     order: Order,
     report: Callable[[int, str], None],
+    chunks: Generator[Chunk, None, None] | None = None,
 ) -> Summary:
-    """Store every message of the sources and wait until all of them are applied."""
+    """Store every message of the sources and wait until all of them are applied.
+
+    `chunks` are given where the messages come from elsewhere than the sources.
+    """
     calm_collector()
     began = time.monotonic()
     counted: Counter[str] = Counter()
     position = 0
     under_way: deque[Future[list[Answer]]] = deque()
-    chunks = chunks_of(order)
+    chunks = chunks_of(order) if chunks is None else chunks
 
     def settle() -> None:
         nonlocal position
@@ -133,7 +137,7 @@ def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
     weight, finished = 0, 0
     instant = order.received_at
     for source in order.sources:
-        reader = reader._replace(document=_digest_of(source))
+        reader = reader._replace(document=digest_of(source))
         for found in read_messages(source, settings.limits):
             # Statements without a version are ordered by receipt: one line after the other.
             instant += _NEXT
@@ -147,7 +151,8 @@ def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
         yield Chunk(encode_receipts(receipts), finished)
 
 
-def _digest_of(source: Source) -> str:
+def digest_of(source: Source) -> str:
+    """Digest of a file's bytes, by which it is known again; empty where it is not asked for."""
     # Only FHIR needs it: HL7 v2 messages name themselves by their control ids.
     if source.path == STANDARD_INPUT or source.kind == "hl7":
         return ""

@@ -36,6 +36,7 @@ from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
 from twin_core.store.rebuild import Retranslate, rebuild_store
 from twin_core.store.replica import copy_changes, copy_tables
+from twin_core.store.staging import Staging
 from twin_core.store.touched import Touched, touched
 
 __all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
@@ -136,6 +137,10 @@ class Twin:
         ingesting the file again applies just what is missing.
         """
         return self._inbox.submit(receipts, from_file=from_file)
+
+    def staging(self) -> Staging:
+        """The files that are durable here and not applied yet, and how to add to them."""
+        return Staging(self._database, self._projector.pause)
 
     def receive(self, receipts: Sequence[Receipt]) -> list[Answer]:
         """`submit`, and wait for the answers."""

@@ -22,7 +22,17 @@ from twin_core.store.messages import Filed
 from twin_core.store.projection import Projection
 from twin_core.store.subjects import subject_of
 
-KEPT = ("message", "raw", "message_finding", "message_field", "batch", "facility", "alert")
+KEPT = (
+    "message",
+    "raw",
+    "message_finding",
+    "message_field",
+    "batch",
+    "facility",
+    "alert",
+    "staged_file",
+    "staged",
+)
 Retranslate = Callable[[str, str, bytes, datetime], tuple[Event, ...] | None]
 """(format, feed, raw bytes, received at) to events, or None to keep the journalled ones."""
 

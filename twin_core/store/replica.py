@@ -9,7 +9,7 @@ import duckdb
 from twin_core.store.database import CATALOG, prepare
 from twin_core.store.tables import ENTITIES
 
-WITHOUT_RAW = frozenset({"raw", "family"})
+WITHOUT_RAW = frozenset({"raw", "family", "staged", "staged_file"})
 """What analysts' names do not need."""
 
 

@@ -1,0 +1,88 @@
+"""NDJSON made durable as it is, set by set, and then translated and applied from there.
+
+Staging reads a file once and keeps its lines in the store, many times faster than they can be
+applied, so that an export may be deleted where it came from. What a crash left is staged or applied
+from where it was: a file is known by its digest, and its lines by their place in it.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from datetime import datetime, timedelta
+
+from adapters.files import Found, Source, read_messages
+from api.ingesting import CHUNK_BYTES, CHUNK_MESSAGES, Chunk, digest_of
+from api.translating import Reader, encode_receipts
+from twin_core.inbox import Receipt
+from twin_core.settings import Settings
+from twin_core.store.staging import StagedFile, Staging
+
+LINES_AT_ONCE = 20_000
+_NEXT = timedelta(microseconds=1)
+
+
+def stages(source: Source) -> bool:
+    """Whether a file is staged: one of many resources, line by line."""
+    return source.kind == "ndjson" and source.size > 0
+
+
+def stage(
+    staging: Staging,
+    sources: Iterable[Source],
+    *,
+    feed: str,
+    settings: Settings,
+    received_at: datetime,
+    report: Callable[[int, str], None],
+) -> int:
+    """Stage files, as far as they are not staged yet; return how many lines are new."""
+    new, finished = 0, 0
+    for source in sources:
+        file = staging.begin(digest_of(source), feed, source.path, received_at)
+        lines = read_messages(source, settings.limits)
+        for several in _sets(lines, file.staged if not file.complete else None):
+            file = staging.add(file, [one.offset for one in several], [one.raw for one in several])
+            new += len(several)
+            report(finished + several[-1].offset, f"{new:,} lines staged")
+        if not file.complete:
+            staging.complete(file)
+        finished += source.size
+    return new
+
+
+def staged_chunks(staging: Staging, settings: Settings) -> Generator[Chunk, None, None]:
+    """What is staged, translated chunk by chunk, file by file."""
+    for file in staging.files():
+        feed = file.feed or None
+        reader = Reader(settings, feed, file.received_at, document=file.document)
+        for first in range(0, file.staged, CHUNK_MESSAGES):
+            receipts: list[Receipt] = []
+            at = 0
+            for place, (at, raw) in enumerate(staging.read(file, first, CHUNK_MESSAGES), first + 1):
+                # Statements without a version are ordered by receipt: one line after the other.
+                instant = file.received_at + place * _NEXT
+                found = Found(raw, at, "fhir")
+                receipts += reader._replace(received_at=instant).receipts(found, file.path)
+            yield Chunk(encode_receipts(receipts), at)
+
+
+def drop(staging: Staging, files: Iterable[StagedFile]) -> None:
+    """Forget files that have been applied whole."""
+    for file in files:
+        staging.drop(file)
+
+
+def _sets(lines: Iterator[Found], skipped: int | None) -> Iterator[tuple[Found, ...]]:
+    """Lines behind those that are staged already, in sets that are written at once."""
+    if skipped is None:
+        return
+    for _ in range(skipped):
+        next(lines, None)
+    held: list[Found] = []
+    weight = 0
+    for line in lines:
+        held.append(line)
+        weight += len(line.raw)
+        if len(held) >= LINES_AT_ONCE or weight >= CHUNK_BYTES:
+            yield tuple(held)
+            held, weight = [], 0
+    if held:
+        yield tuple(held)

@@ -1,0 +1,77 @@
+"""How fast NDJSON is made durable (`ingest --stage`) and applied, beside fhir.resources.
+
+    python tests/bench/staging.py --resources 100000 [--applied 5000]
+
+Prints staged and applied resources per second, how many fhir.resources validates per second in the
+same run, the ratio of both, and the most memory this process had.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from adapters.fhir import Release, judge
+from adapters.files import find_files
+from api.staging import stage, staged_chunks
+from api.translating import decode_receipts
+from twin_core import Twin
+from twin_core.settings import Settings
+
+PAIRS = Path(__file__).resolve().parents[2] / "fixtures" / "fhir"
+JUDGED = 300
+
+
+def main() -> int:
+    """Stage, apply a part, judge a part, for Encounters and for Observations."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--resources", type=int, default=100_000)
+    parser.add_argument("--applied", type=int, default=5_000)
+    options = parser.parse_args()
+    for kind in ("encounter", "observation"):
+        with tempfile.TemporaryDirectory(prefix="wardtwin-bench-") as folder:
+            measure(kind, Path(folder), options.resources, options.applied)
+    return 0
+
+
+def measure(kind: str, folder: Path, count: int, applied: int) -> None:
+    """One line of figures for a kind of resource."""
+    one = json.loads((PAIRS / f"{kind}.r4.json").read_bytes())
+    path = folder / "many.ndjson"
+    with path.open("w") as lines:
+        for number in range(count):
+            lines.write(json.dumps({**one, "id": f"r{number}"}, separators=(",", ":")) + "\n")
+    settings = Settings()
+    with Twin.open(folder / "bench.duckdb", settings=settings) as twin:
+        staging, began = twin.staging(), time.perf_counter()
+        now = datetime.now(UTC)
+        sources = tuple(find_files([str(path)]))
+        stage(staging, sources, feed="", settings=settings, received_at=now, report=lambda *_: None)
+        staged = count / (time.perf_counter() - began)
+        began = time.perf_counter()
+        chunks = islice(staged_chunks(staging, settings), max(1, applied // 1_000))
+        done = 0
+        for chunk in chunks:
+            receipts = decode_receipts(chunk.receipts)
+            twin.submit(receipts, from_file=True).result()
+            done += len(receipts)
+        twin.wait_applied()
+        seen = done / (time.perf_counter() - began)
+    began = time.perf_counter()
+    for _ in range(JUDGED):
+        judge(one, Release.R4)
+    judged = JUDGED / (time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{kind}: staged {staged:,.0f}/s ({staged / judged:,.0f} times fhir.resources, which "
+        f"validates {judged:,.0f}/s), applied {seen:,.0f}/s, peak {peak:,.0f} MiB"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

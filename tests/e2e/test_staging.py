@@ -1,0 +1,158 @@
+"""NDJSON that is staged and then applied gives the twin that reading it gives, killed or not."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from adapters.files import find_files
+from api.ingesting import Order, translated_chunks
+from api.staging import drop, stage, staged_chunks
+from api.translating import decode_receipts
+from twin_core import Twin
+from twin_core.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIRS = ROOT / "fixtures" / "fhir"
+NOW = datetime(2026, 3, 5, 8, 0, tzinfo=UTC)
+SETTINGS = Settings()
+TABLES = """
+patient encounter encounter_status stay observation appointment procedure task slot location device
+directory message finding
+""".split()
+NEVER_ALIKE = {"found_at", "received_at", "batch_no", "origin", "replayed_at"}
+
+
+def mixed(copies=3):
+    """Lines of every kind of resource, of a Bundle, of nonsense and of what comes twice."""
+    pairs = [path for path in sorted(PAIRS.glob("*.json")) if ".events." not in path.name]
+    for copy in range(copies):
+        for path in pairs:
+            resource = json.loads(path.read_bytes())
+            resource["id"] = f"{resource['id']}-{copy}"
+            yield json.dumps(resource).encode()
+        yield b'{"resourceType": "Encounter", "id": "x", "status": "nonsense"}'
+        yield b"no JSON at all"
+        yield b""
+        yield json.dumps({"resourceType": "Patient", "id": "p1", "gender": "female"}).encode()
+    history = (PAIRS / "deletions" / "history.json").read_bytes()
+    yield json.dumps(json.loads(history)).encode()
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mixed.ndjson"
+    path.write_bytes(b"\n".join(mixed()) + b"\n")
+    return path
+
+
+def take(twin, chunks):
+    for chunk in chunks:
+        twin.submit(decode_receipts(chunk.receipts), from_file=True).result()
+    twin.wait_applied()
+
+
+def told(twin):
+    """Every table, without what says when and in which batch it came."""
+    found = {}
+    for table in TABLES:
+        rows = twin.query(f"FROM twin.{table}")
+        plain = [{k: v for k, v in row.items() if k not in NEVER_ALIKE} for row in rows]
+        found[table] = sorted(map(repr, plain))
+    return found
+
+
+def staged(twin, file, lines_at_once=None):
+    sources = tuple(find_files([str(file)]))
+    return stage(
+        twin.staging(), sources, feed="", settings=SETTINGS, received_at=NOW, report=lambda *_: None
+    )
+
+
+def test_what_is_staged_gives_what_reading_the_file_gives(tmp_path, file):
+    order = Order(
+        sources=tuple(find_files([str(file)])),
+        feed=None,
+        settings=SETTINGS.model_dump_json(by_alias=True, exclude={"secrets"}),
+        received_at=NOW,
+    )
+    with Twin.open(tmp_path / "read.duckdb", settings=SETTINGS) as twin:
+        take(twin, translated_chunks(order))
+        one_by_one = told(twin)
+    with Twin.open(tmp_path / "staged.duckdb", settings=SETTINGS) as twin:
+        lines = staged(twin, file)
+        assert lines == sum(1 for line in file.read_bytes().splitlines() if line.strip())
+        assert staged(twin, file) == 0
+        take(twin, staged_chunks(twin.staging(), SETTINGS))
+        assert told(twin) == one_by_one
+        # Applied once more, as after a crash before it was forgotten, nothing changes.
+        take(twin, staged_chunks(twin.staging(), SETTINGS))
+        assert told(twin) == one_by_one
+        drop(twin.staging(), twin.staging().files())
+        assert twin.query("SELECT count(*) AS n FROM core.staged") == [{"n": 0}]
+    assert any(one_by_one["observation"])
+    assert any("quarantined" in row for row in one_by_one["message"])
+
+
+def test_what_is_staged_outlives_its_file_and_a_rebuild(tmp_path, file):
+    with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
+        lines = staged(twin, file)
+        file.unlink()
+        twin.rebuild()
+        (held,) = twin.staging().files()
+        assert (held.staged, held.complete) == (lines, True)
+    with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
+        take(twin, staged_chunks(twin.staging(), SETTINGS))
+        assert twin.query("SELECT count(*) AS n FROM twin.slot") == [{"n": 3}]
+
+
+def test_the_command_stages_applies_and_forgets(tmp_path, file):
+    store = tmp_path / "twin.duckdb"
+    command = [sys.executable, "-m", "api", "ingest", "--stage", str(file), "--db", str(store)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "lines staged in" in done.stdout
+    assert "6 rejected" in done.stdout
+    with Twin.open(store, settings=SETTINGS) as twin:
+        assert twin.staging().files() == []
+        assert twin.query("SELECT count(*) AS n FROM twin.slot") == [{"n": 3}]
+
+
+def test_only_ndjson_is_staged(tmp_path):
+    (tmp_path / "a.hl7").write_bytes(b"MSH|^~\\&|A|B|C|D|20260101||ADT^A01|1|P|2.5\r")
+    command = [sys.executable, "-m", "api", "ingest", "--stage", str(tmp_path / "a.hl7")]
+    store = ["--db", str(tmp_path / "t.duckdb")]
+    done = subprocess.run([*command, *store], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot be staged" in done.stderr
+
+
+def test_killed_and_run_again_nothing_is_lost_or_doubled(tmp_path):
+    path = tmp_path / "many.ndjson"
+    one = json.loads((PAIRS / "observation.r4.json").read_bytes())
+    count = 30_000
+    with path.open("w") as lines:
+        for number in range(count):
+            lines.write(json.dumps({**one, "id": f"o{number}"}) + "\n")
+    store = tmp_path / "twin.duckdb"
+    command = [sys.executable, "-m", "api", "ingest", "--stage", str(path), "--db", str(store)]
+    for wait in (2.5, 4.0):
+        child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=-3)
+        time.sleep(wait)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    with Twin.open(store, settings=SETTINGS) as twin:
+        for file in twin.staging().files():
+            held = twin.query(
+                "SELECT count(*) AS n, count(DISTINCT line) AS d, max(line) AS last"
+                f" FROM core.staged WHERE file_no = {file.file_no}"
+            )
+            assert held == [{"n": file.staged, "d": file.staged, "last": file.staged - 1}]
+        staged(twin, path)
+        asked = "SELECT count(*) AS n, count(DISTINCT at_byte) AS d FROM core.staged"
+        assert twin.query(asked) == [{"n": count, "d": count}]
