@@ -24,6 +24,7 @@ from api.figures import PENDING, figures
 from api.guard import Guard
 from api.lately import LatelyKept
 from api.live import LiveBoard
+from api.research import ResearchDesk
 from api.routes import access as access_routes
 from api.routes import (
     alerts,
@@ -43,6 +44,7 @@ from api.routes import (
     outbound,
     pages,
     past,
+    sql,
     state,
     watch_pages,
 )
@@ -122,6 +124,7 @@ def create_app(
         finally:
             await app.state.alerts.stop()
             await live.stop()
+            app.state.research.close()
             if ledger is None:
                 app.state.ledger.close()
 
@@ -138,6 +141,7 @@ def create_app(
     if settings is not None:
         hosts = {*hosts, *settings.hosts, twin.settings.http.host}
     app.state.lately = LatelyKept(twin)
+    app.state.research = ResearchDesk(twin.settings.deid.releases, twin.settings.store)
     app.state.feeds = all_feeds or Feeds(twin)
     problems.install(app, error_page)
     for module in (
@@ -153,6 +157,7 @@ def create_app(
         feeds,
         outbound,
         intake,
+        sql,
         deltas,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])

@@ -57,11 +57,12 @@ def _csv(rows: Sequence[Row], columns: Mapping[str, str]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)  # lines end in CRLF, as RFC 4180 has it
     writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row.values()] for row in _typed(rows, columns))
+    writer.writerows([cell(value) for value in row.values()] for row in _typed(rows, columns))
     return text.getvalue().encode()
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """A value as a cell of a CSV file that a spreadsheet takes for no formula."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):

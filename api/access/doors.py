@@ -79,6 +79,8 @@ _GET: tuple[Door, ...] = (
     Door("/v1/feeds", "feeds:read"),
     Door("/v1/outbound", "feeds:read"),
     Door("/v1/outbound/{name}", "feeds:read"),
+    # De-identified releases; their rows are about single persons all the same.
+    Door("/v1/sql/releases", "sql:research"),
     # The server itself.
     Door("/docs", "docs:read"),
     Door("/openapi.json", "docs:read"),
@@ -100,6 +102,7 @@ _GET: tuple[Door, ...] = (
 
 _POST: tuple[Door, ...] = (
     Door("/v1/hl7v2", "messages:write", "create"),
+    Door("/v1/sql", "sql:research", "execute", identified=True),
     Door("/v1/census", "messages:write", "create"),
     Door("/login", OPEN, "login"),
     Door("/logout", OPEN, "login"),

@@ -26,5 +26,7 @@ class DeidSettings(Section):
     """Units, services and other codes of the site that name nobody and pass however rare."""
     code_systems: tuple[str, ...] = ()
     """URIs of the site's own code systems whose codes pass in FHIR resources."""
+    releases: dict[str, Path] = {}
+    """Releases that analysts may ask over `/v1/sql`: name -> file of `wardtwin deid publish`."""
     sending_facilities: tuple[str, ...] = ()
     """MSH-4 and MSH-6 that pass in HL7 messages as they are; others become pseudonyms."""
