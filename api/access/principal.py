@@ -25,7 +25,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     facilities: tuple[str, ...] = ()
     """Rows of these facilities only; of all where both are empty."""
     units: tuple[str, ...] = ()
-    """Rows of these units only, as `FACILITY/UNIT`."""
+    """Rows of these units only, as `FACILITY/UNIT`; a unit alone is that of every facility."""
     granted: frozenset[str] = frozenset()
     """Permissions beyond those of the roles: broken glass, or everything without access control."""
 
@@ -45,7 +45,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a unit's rows are theirs."""
         if not self.is_row_scoped():
             return True
-        return facility in self.facilities or f"{facility}/{unit}" in self.units
+        return facility in self.facilities or bool({f"{facility}/{unit}", unit} & set(self.units))
 
     def actor(self) -> Actor:
         """How the ledger names them."""

@@ -56,9 +56,11 @@ def _unit(asked: _Asked) -> Answer:
 def _list(asked: _Asked) -> Answer:
     """A list names one facility and one unit of theirs, or a facility that is wholly theirs."""
     facility, unit = asked.parameters.get("facility", []), asked.parameters.get("unit", [])
-    if len(facility) != 1 or len(unit) > 1:
+    if len(facility) > 1 or len(unit) > 1 or not (facility or unit):
         return "refused"
-    return "within" if asked.principal.reaches(facility[0], *(unit or [""])) else "refused"
+    # Where no facility is named, only a unit that is theirs in every facility is narrow enough.
+    reached = asked.principal.reaches(facility[0] if facility else "", unit[0] if unit else "")
+    return "within" if reached and (facility or unit[0] in asked.principal.units) else "refused"
 
 
 def _visit(asked: _Asked) -> Answer:

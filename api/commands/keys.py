@@ -35,9 +35,6 @@ def _creating(parser: argparse.ArgumentParser) -> None:
 def run_create(call: Call) -> int:
     """Make a key and print it, this once."""
     options, store = call.options, _store(call)
-    for unit in options.unit:
-        if "/" not in unit:
-            raise UsageError(f"{unit!r} is no unit.", do="Write it as FACILITY/UNIT.")
     now = SystemClock().now()
     expires_at = now + timedelta(days=options.days) if options.days is not None else None
     with open_ledger(call.settings.audit, call.path) as ledger, act(ledger, "keys create"):

@@ -516,6 +516,17 @@ def test_rows_of_other_units_are_not_there(site):
         "/past",
     ):
         refused(site.get(path, key), 403)
+    everywhere = site.key("operations", units=("ICU",))
+    for path in ("/v1/encounters?unit=ICU", f"/v1/encounters/{icu[0]}", "/v1/units/GEN/ICU"):
+        assert site.get(path, everywhere).status_code == 200, path
+    for path in ("/v1/encounters?unit=MED", "/v1/encounters?unit=", "/v1/encounters?facility=GEN"):
+        refused(site.get(path, everywhere), 403)
+    refused(site.get(f"/v1/encounters/{med[0]}", everywhere), 404)
+    at = site.clock.at.timestamp()
+    claims = {"scope": "user/Encounter.rs", "roles": [], "exp": at + 60, "iat": at - 1}
+    token = site.issuer.token(**claims, wardtwin_units=["GEN/ICU"])
+    assert site.get(f"{FHIR}/Encounter/{icu[0]}", token).status_code == 200
+    refused(site.get(f"{FHIR}/Encounter/{med[0]}", token), 404)
     whole = site.key("operations", facilities=("GEN",))
     assert site.get("/v1/encounters?facility=GEN", whole).status_code == 200
 

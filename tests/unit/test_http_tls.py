@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 import ssl
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -139,3 +141,12 @@ def test_other_machines_are_served_with_locks_and_tls_only(written, opens, tmp_p
         return
     with pytest.raises(ConfigurationError, match=r"\[access\]|TLS"):
         load(tmp_path / "site.toml")
+
+
+def test_the_settings_of_the_how_to_are_usable(tmp_path):
+    written = (Path(__file__).parents[2] / "docs/how-to/let-others-in.md").read_text("utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", written, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        (tmp_path / "site.toml").write_text(block)
+        assert load(tmp_path / "site.toml").settings.access.hosts == ("twin.hospital.example",)

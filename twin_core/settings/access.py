@@ -39,7 +39,7 @@ class AccessSettings(Section):
     facilities_claim: str = "wardtwin_facilities"
     """The claim that limits rows to facilities."""
     units_claim: str = "wardtwin_units"
-    """The claim that limits rows to units, as `FACILITY/UNIT`."""
+    """The claim that limits rows to units: `FACILITY/UNIT`, or a unit of every facility."""
     skew_seconds: float = Field(default=60.0, ge=0, le=300)
     """How far clocks may be apart."""
     session_minutes: float = Field(default=480.0, gt=0)
