@@ -136,7 +136,9 @@ class Reading:
         A second one is not read, with a finding: events of two patients have translators that ask
         for all of them.
         """
-        if [line[:3] for line in self.message.lines].count("PID") > 1:
+        lines = self.message.lines
+        repeats = len(self.message.first) < len(lines)  # most messages have one of each segment
+        if repeats and [line[:3] for line in lines].count("PID") > 1:
             detail = "The event is about one patient; every PID after the first is left out."
             self.note("unexpected_repetition", detail)
         return self.segment("PID")
