@@ -1,8 +1,8 @@
 """Visits of accounts, known as they are drawn, against what the twin makes of their messages.
 
 A drawing says who was in the hospital when, under which account and number, and whose visit went on
-under another number. Messages are written from it, results name an account only, and everything
-arrives in any order. The oracle looks at the drawing, never at a message.
+under another number. Messages are written from it, results and some discharges name an account
+only, and everything arrives in any order. The oracle looks at the drawing, never at a message.
 """
 
 import itertools
@@ -35,9 +35,8 @@ class Came(NamedTuple):
     came: int
     left: int | None
     went_on: int | None
-
-    def is_here(self, hour: float) -> bool:
-        return self.came <= hour and (self.left is None or hour <= self.left)
+    by_account: bool = False
+    """Whether nothing but the account names who leaves."""
 
 
 class Told(NamedTuple):
@@ -45,7 +44,8 @@ class Told(NamedTuple):
 
     numbers: tuple[str, ...]
     patient: str
-    accounts: tuple[str, ...]
+    accounts: dict[str, float | None]
+    """Accounts, each with the hour until which the visit was under it."""
     came: float
     left: int | None
 
@@ -59,8 +59,20 @@ def stays(draw: st.DrawFn) -> list[Came]:
         left = draw(st.none() | st.integers(2, 8).map(lambda n, came=came: came + 2 * n))
         went_on = draw(st.none() | st.just(came + 2))
         where = draw(st.sampled_from(PATIENTS)), draw(st.sampled_from(ACCOUNTS))
-        drawn.append(Came(number, *where, came, left, went_on))
-    return drawn
+        drawn.append(Came(number, *where, came, left, went_on, draw(st.booleans())))
+    return [one._replace(by_account=one.by_account and is_told(one, drawn)) for one in drawn]
+
+
+def is_told(one: Came, drawn: list[Came]) -> bool:
+    """Whether an account alone says who leaves: nobody else of it was there meanwhile."""
+    until = LAST if one.left is None else one.left
+    return all(
+        o is one
+        or (o.patient, o.account) != (one.patient, one.account)
+        or o.came > until
+        or (o.left is not None and o.left < one.came)
+        for o in drawn
+    )
 
 
 @st.composite
@@ -76,34 +88,50 @@ def reports(draw: st.DrawFn) -> list[tuple[str, str, int]]:
 def expected(drawn: list[Came]) -> list[Told]:
     """The visits of a drawing. Whose account had several visits open went on as another one."""
     found = []
+    going_on = who_goes_on(drawn)
     for one in drawn:
         first, then = (f"V{one.number}",), (f"W{one.number}",)
-        own, after = (one.account,), (f"B{one.number}",)
+        own, after = {one.account: one.left}, {f"B{one.number}": one.left}
         if one.went_on is None:
             found.append(Told(first, one.patient, own, one.came, one.left))
-            continue
-        others = [
-            o
-            for o in drawn
-            if o is not one
-            and (o.patient, o.account) == (one.patient, one.account)
-            # Of whoever went on, nobody says under the first number when he left.
-            and o._replace(left=None if o.went_on is not None else o.left).is_here(
-                one.went_on + 0.5
-            )
-        ]
-        if others:
-            found.append(Told(first, one.patient, own, one.came, None))
-            found.append(Told(then, one.patient, after, one.went_on + 0.5, one.left))
+        elif one.number in going_on:
+            both = {one.account: one.went_on + 0.5, **after}
+            found.append(Told(first + then, one.patient, both, one.came, one.left))
         else:
-            found.append(Told(first + then, one.patient, own + after, one.came, one.left))
+            # Nobody says under the first number when he left.
+            found.append(Told(first, one.patient, {one.account: None}, one.came, None))
+            found.append(Told(then, one.patient, after, one.went_on + 0.5, one.left))
+    return found
+
+
+def who_goes_on(drawn: list[Came]) -> set[int]:
+    """Whoever was the only one there under patient and account when he got another number."""
+    until: dict[int, float | None] = {
+        one.number: one.left if one.went_on is None else None for one in drawn
+    }
+    found = set()
+    for one in sorted(drawn, key=lambda one: one.went_on or 0):
+        if one.went_on is None:
+            continue
+        at = one.went_on + 0.5
+        alone = all(
+            other is one
+            or (other.patient, other.account) != (one.patient, one.account)
+            or other.came > at
+            or ((left := until[other.number]) is not None and left < at)
+            for other in drawn
+        )
+        if alone:
+            until[one.number] = at
+            found.add(one.number)
     return found
 
 
 def meant(visits: list[Told], patient: str, account: str, hour: int) -> tuple[str, ...] | None:
     """The visit that a result is of: the only one, else the one open then."""
     own = [v for v in visits if v.patient == patient and account in v.accounts]
-    open_then = [v for v in own if v.came <= hour and (v.left is None or hour <= v.left)]
+    until = [(v, v.accounts[account]) for v in own if v.came <= hour]
+    open_then = [v for v, left in until if left is None or hour <= left]
     chosen = own if len(own) == 1 else open_then
     return chosen[0].numbers if len(chosen) == 1 else None
 
@@ -128,7 +156,7 @@ def messages(drawn: list[Came], said: list[tuple[str, str, int]]) -> list[bytes]
             visit, account = f"W{one.number}", f"B{one.number}"
             raws.append(written("ADT^A06", one.went_on + 0.5, one, visit, account, mrg))
         if one.left is not None:
-            raws.append(written("ADT^A03", one.left, one, visit, account))
+            raws.append(written("ADT^A03", one.left, one, "" if one.by_account else visit, account))
     for number, (patient, account, hour) in enumerate(said):
         at = f"{START + timedelta(hours=hour):%Y%m%d%H%M%S}"
         msh = f"MSH|^~\\&|LAB|H|TWIN||{at}||ORU^R01|R{number}|P|2.6"
@@ -193,7 +221,7 @@ def _compare(twin: Twin, visits: list[Told], said: list[tuple[str, str, int]]) -
     }
     assert shown == {
         visit.numbers: (
-            visit.accounts[-1],
+            list(visit.accounts)[-1],
             START + timedelta(hours=visit.came),
             None if visit.left is None else START + timedelta(hours=visit.left),
         )

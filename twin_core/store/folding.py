@@ -159,10 +159,11 @@ class Folding:
         self._fold_accounts(accounts_before)
         self._fold_places(filed)
         self._follow_renamed(named_before)
-        self._bring_accounts_together()
-        told_before = self._visits_told()
+        by_account = self._bring_accounts_together()
+        told_before = self._visits_told() if by_account else None
         self._fold_encounters()
-        self._follow_accounts(told_before)
+        if told_before is not None:
+            self._follow_accounts(told_before)
         self._fold_appointments()
         self._fold_devices(filed, devices_before)
         self._fold_others()
@@ -422,15 +423,18 @@ class Folding:
             return sorted([*unit.standing(), *self._given[unit.owner]], key=lambda fact: fact.order)
         return unit.standing()
 
-    def _bring_accounts_together(self) -> None:
-        """Share the facts that name only an account among the visits of it that have numbers."""
+    def _bring_accounts_together(self) -> bool:
+        """Share the facts that name only an account among the visits of it that have numbers.
+
+        Whether the batch has anything to do with accounts by which messages name visits.
+        """
         self._shared, self._given, self._joined, self._billed = {}, {}, {}, {}
         self._noted = defaultdict(list)
         if not self.nodes.account_visits:
-            return
+            return False
         named = self._account_visits_touched()
         if not named:
-            return
+            return False
         resolver = self._resolver()
         owners: set[int] = set()
         fresh, folded = named, -1
@@ -457,6 +461,7 @@ class Folding:
                 for owner, facts in shared.given.items():
                     self._given.setdefault(owner, []).extend(facts)
         self._join()
+        return True
 
     def _visits_of_accounts(self, named: set[Identifier], resolver: Resolver) -> set[int]:
         """Owners of the visits that only an account names; all visits of it are folded anew."""
@@ -562,8 +567,6 @@ class Folding:
 
     def _visits_told(self) -> dict[int, BilledVisit | None]:
         """The visits that are about to be folded, as their rows tell them until now."""
-        if not self.nodes.account_visits:
-            return {}
         units = self.units.fetch(ENCOUNTER, self._dirty[ENCOUNTER])
         return {unit.owner: self._told(unit) for unit in units}
 
@@ -755,7 +758,8 @@ class Folding:
                 held = unit if unit.rows else self._what_goes_on(unit)
                 told = self._told(held)
                 if told is not None and held is not unit:
-                    visits[held.owner] = told
+                    # Of this account the visit was until then.
+                    visits[held.owner] = told._replace(to_at=fact.event.occurred_at)
         visit, ambiguous = visit_meant(list(visits.values()), patient_id, at)
         if visit is not None:
             return VisitNamed(visit.encounter_id, True)

@@ -88,6 +88,10 @@ def share(
         if isinstance(fact.event, EncounterContinued):
             _continue(shared, fact, [v for v in known.values() if v.patient_id == patient_id], own)
             shared.kept.append(fact)
+            if shared.continued and shared.continued[-1][1] is fact:
+                gone = shared.continued[-1][0]
+                if gone in known:  # what names this account later is rather about another visit
+                    known[gone] = known[gone]._replace(to_at=at)
             continue
         over = [end for who, end in ends if who == patient_id and at <= end]
         fitting = [
