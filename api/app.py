@@ -66,6 +66,8 @@ MODELS = (
     encounters.EncounterDetail,
     encounters.EncounterPage,
     Explanation,
+    sql.Release,
+    sql.SqlAnswer,
     FeedReport,
     appointments.AppointmentDetail,
     appointments.AppointmentPage,
