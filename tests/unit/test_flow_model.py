@@ -1,5 +1,6 @@
 """A hospital's flow as data: what a nurse writes is read, and what cannot be is refused."""
 
+import math
 from copy import deepcopy
 from typing import Any
 
@@ -51,6 +52,16 @@ def test_the_demonstration_hospital_is_a_flow() -> None:
     weekly = sum(sum(a.hourly()) / len(a.hourly()) for a in model.arrivals if a.unit == "ED") * 168
     # 135 a day, weighted by weekdays that add up to 7.
     assert weekly == pytest.approx(135 * 7, rel=1e-9)
+
+
+def test_the_demonstration_hospital_begins_as_full_as_it_says() -> None:
+    model = load_flow("riverside")
+    there = [here for here in model.present if here.unit == "MED"]
+    assert len(there) == round(0.9 * 56)
+    # Found under way, a stay is E[X^2] / 2 E[X] old on average: a lognormal of 3.6 and 9.5 days.
+    sigma = math.log(9.5 / 3.6) / 1.2815515655446004
+    expected = 24 * 3.6 * math.exp(1.5 * sigma**2) / 2
+    assert sum(here.for_hours for here in there) / len(there) == pytest.approx(expected, rel=0.15)
 
 
 def test_a_plan_gives_the_open_beds_of_every_hour() -> None:

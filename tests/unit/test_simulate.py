@@ -82,6 +82,61 @@ def test_preemption_takes_the_bed_and_gives_it_back(way: str, goes_on_until: flo
     assert results.unit("W", "preempted").mean == 1
 
 
+def test_the_queue_keeps_its_order_when_one_leaves_it_in_the_middle() -> None:
+    alike = [{"code": code} for code in "abc"]
+    model = hospital(
+        unit("W"),
+        classes=alike,
+        arrivals=at("a", "W", 1, 1.1, 1.2) + at("c", "W", 1.3) + at("b", "W", 1.4, 1.5),
+        routes=[{"class": "c", "unit": "W", "patience": {"exactly": 0.25}}],
+    )
+    rows = sorted(stays(ran(model)), key=lambda row: row[2])
+    assert [(row[0], row[2]) for row in rows] == [
+        ("a", 1), ("c", 1.3), ("a", 2), ("a", 3), ("b", 4), ("b", 5),
+    ]  # fmt: skip
+
+
+def test_appointments_are_kept_early_late_or_not_at_all() -> None:
+    early = {"lateness": {"family": "normal", "mean": -45, "sd": 0, "unit": "minutes"}}
+    late = {"lateness": {"exactly": 30, "unit": "minutes"}}
+    model = hospital(
+        unit("W", beds=9),
+        arrivals=at("a", "W", 8, **early)
+        + at("a", "W", 10, early_at_most_hours=0.5, **early)
+        + at("b", "W", 12, **late)
+        + at("b", "W", 14, no_show=1.0),
+    )
+    results = ran(model)
+    assert [row[2] for row in stays(results)] == [7.25, 9.5, 12.5]
+    assert results.of_class("b", "no_shows").mean == 1
+
+
+def test_some_turn_away_at_the_sight_of_a_queue() -> None:
+    ward = unit("W", stay={"exactly": 9}, balking=[{"waiting": 2, "share": 1.0}])
+    results = ran(hospital(ward, arrivals=at("a", "W", 1, 2, 3, 4)))
+    assert [row[4] for row in stays(results)] == ["discharged", "discharged", "open", "turned_away"]
+
+
+def test_patients_leave_by_the_hour_of_the_day() -> None:
+    weights = [0.0] * 24
+    weights[14] = 1.0
+    ward = unit("W", beds=9, discharge={"by_hour": weights})
+    left = [row[3] for row in stays(ran(hospital(ward, arrivals=at("a", "W", 3, 9, 16)), hours=72))]
+    assert all(14 <= hour < 15 for hour in left[:2])
+    assert 38 <= left[2] < 39
+
+
+def test_fewer_come_and_those_who_do_are_the_same() -> None:
+    calm = hospital(
+        unit("W", beds="unlimited"), arrivals=[{"class": "a", "unit": "W", "per_hour": 3}]
+    )
+    fewer = calm | {"surges": [{"factor": 0.5, "from_hours": 50}]}
+    before, after = ({row[2] for row in stays(ran(m, hours=150))} for m in (calm, fewer))
+    assert after < before
+    assert {hour for hour in before if hour < 50} == {hour for hour in after if hour < 50}
+    assert 0.35 < len([h for h in after if h >= 50]) / len([h for h in before if h >= 50]) < 0.65
+
+
 def test_boarders_block_their_bed_until_the_next_is_free() -> None:
     model = hospital(
         unit("ED", then={"W": 1}),
@@ -260,6 +315,21 @@ def test_results_are_the_same_to_the_bit_for_any_workers_and_chunks() -> None:
         assert here.rows.tobytes() == there.rows.tobytes()
     other = simulate(model, Run(hours=500, replications=11, seed=6))
     assert not np.array_equal(here.books.units, other.books.units)
+
+
+def test_a_cluster_gives_the_same_results() -> None:
+    distributed = pytest.importorskip("distributed")
+    model, run = flow_from(BUSY, "busy"), Run(hours=300, replications=6, seed=5, stays=True)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        there = simulate(model, run, executor=client.get_executor())
+    here = simulate(model, run)
+    assert here.books.units.tobytes() == there.books.units.tobytes()
+    assert here.rows.tobytes() == there.rows.tobytes()
 
 
 def test_everybody_is_accounted_for() -> None:

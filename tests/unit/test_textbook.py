@@ -82,4 +82,10 @@ def test_a_wrong_theory_is_told_from_a_right_one() -> None:
 
 def test_a_family_nobody_knows_is_refused() -> None:
     with pytest.raises(UsageError, match="no textbook family"):
-        compared({"id": "astrology", "expected": []})
+        compared({"id": "astrology", "expected": [{"star": 1}]})
+
+
+def test_a_family_without_a_name_is_known_by_its_parameters() -> None:
+    one = {"servers": 2, "lambda": 1.0, "mu": 1.0, "P_wait": 1 / 3}
+    (row,) = compared({"id": "unheard_of", "expected": one}, scale=SHORT)
+    assert row.agrees

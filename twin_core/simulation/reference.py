@@ -58,6 +58,9 @@ results.table()  # Arrow: every statistic
 results.census()  # NumPy: replications x hours x units
 ```
 
+The first run after an installation compiles the kernel, which takes about a minute; from then on it
+is loaded from disk.
+
 `simulate(..., executor=...)` takes any `concurrent.futures.Executor`: threads, processes, or that
 of a cluster. A replication depends on the model, the seed and its number alone, so results are the
 same to the last bit on any of them.

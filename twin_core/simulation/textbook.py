@@ -62,16 +62,28 @@ def compared(case: Json, *, seed: int = SEED, scale: float = 1.0) -> list[Compar
 
     Raises UsageError for a family that is not known.
     """
-    family = str(case.get("id", ""))
-    maker = next((make for name, make in FAMILIES.items() if family.startswith(name)), None)
-    if maker is None:
-        raise UsageError(
-            f"There is no textbook family {family!r}.", do=f"One of: {', '.join(FAMILIES)}."
-        )
-    expected = case["expected"]
+    family, expected = str(case.get("id", "")), case.get("expected", [])
     sets = expected if isinstance(expected, list) else [expected]
-    trials = [trial for one in sets for trial in maker(one)]
+    trials = [trial for one in sets for trial in _maker(family, one)(_renamed(one))]
     return [row for at, trial in enumerate(trials) for row in _run(trial, seed + at, scale)]
+
+
+def _maker(family: str, one: Json) -> Callable[[Json], Iterator[Trial]]:
+    """What makes trials of a case: known by its id, or by what its parameters are."""
+    for name, make in FAMILIES.items():
+        if family.startswith(name):
+            return make
+    keys = set(_renamed(one))
+    for wanted, make in SHAPES:
+        if wanted <= keys:
+            return _preemptive if make is _priority and "preempt" in family else make
+    raise UsageError(
+        f"There is no textbook family {family!r}.", do=f"One of: {', '.join(FAMILIES)}."
+    )
+
+
+def _renamed(one: Json) -> Json:
+    return {_ALIASES.get(name, name): value for name, value in one.items()}
 
 
 def _run(trial: Trial, seed: int, scale: float) -> Iterator[Compared]:
@@ -356,3 +368,22 @@ FAMILIES: Mapping[str, Callable[[Json], Iterator[Trial]]] = {
     "mt_g_inf": _mt_g_inf,
 }
 """By how the id of a case begins."""
+SHAPES: Sequence[tuple[set[str], Callable[[Json], Iterator[Trial]]]] = (
+    ({"lam0", "P", "mu", "c"}, _jackson),
+    ({"rate_by_hour", "los"}, _mt_g_inf),
+    ({"lams"}, _priority),
+    ({"a", "P_block", "c"}, _erlang_b),
+    ({"lam", "cv"}, _mg1),
+    ({"two_stations"}, _tandem),
+    ({"lam"}, _mmc),
+)
+"""By the parameters a case has, where its id says nothing."""
+_ALIASES = {
+    "lambda": "lam",
+    "lambdas": "lams",
+    "servers": "c",
+    "s": "c",
+    "mean_service": "ES",
+    "B": "P_block",
+    "P_abandonment": "P_abandon",
+}

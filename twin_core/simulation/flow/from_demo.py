@@ -1,6 +1,10 @@
 """The demonstration hospital as a patient flow: the same file, run by the kernel."""
 
-from twin_core.simulation.flow.arrivals import Arrivals
+import math
+from collections.abc import Iterator
+from statistics import NormalDist
+
+from twin_core.simulation.flow.arrivals import Arrivals, Present
 from twin_core.simulation.flow.durations import Duration
 from twin_core.simulation.flow.model import FlowModel
 from twin_core.simulation.flow.parts import EVERY_DAY, Discharge, PatientClass, Route, Unit
@@ -9,6 +13,10 @@ from twin_core.simulation.model import Unit as DemoUnit
 
 EMERGENCY, PLANNED, DIRECT = "emergency", "planned", "direct"
 _URGENT, _LESS_URGENT = 2, 4
+_NORMAL = NormalDist()
+_GOLDEN = (5**0.5 - 1) / 2
+_LONGEST_HOURS = 21 * 24.0
+"""As in the demonstration."""
 _LIKE_HERE = ("emergency", "intensive", "ward", "day")
 
 
@@ -31,6 +39,7 @@ def flow_of(hospital: Hospital) -> FlowModel:
         ),
         arrivals=(_emergency(hospital), *_planned(hospital), *_direct(hospital)),
         routes=(_through_emergency(hospital),),
+        present=tuple(_already_here(hospital)),
     )
 
 
@@ -58,6 +67,25 @@ def _unit(hospital: Hospital, unit: DemoUnit) -> Unit:
             "then": {to: share / shares for to, share in unit.then.items()},
         }
     )
+
+
+def _already_here(hospital: Hospital) -> Iterator[Present]:
+    """Those in the middle of their stay at the start, as evenly spread as they would be on average.
+
+    Longer stays are found under way more often, at any moment of them alike.
+    """
+    for unit in hospital.units:
+        spread = unit.stay_days
+        there = round(unit.filled_at_start * sum(1 for _ in unit.places(hospital.code)))
+        for at in range(there if spread is not None else 0):
+            assert spread is not None  # noqa: S101
+            sigma = math.log(spread.p90 / spread.median) / _NORMAL.inv_cdf(0.9)
+            place = _NORMAL.inv_cdf((at + 0.5) / there)
+            whole = 24 * spread.median * math.exp(sigma * (sigma + place))
+            past = min(whole * (at * _GOLDEN % 1.0), _LONGEST_HOURS)
+            yield Present.model_validate(
+                {"class": DIRECT, "unit": unit.code, "for_hours": round(past, 2)}
+            )
 
 
 def _through_emergency(hospital: Hospital) -> Route:
