@@ -55,6 +55,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     feed: str | None
     settings: str
     received_at: datetime
+    own: str = ""
+    """meta.source under which what this twin told comes back; it is no news."""
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -132,7 +134,7 @@ def chunks_of(order: Order) -> Generator[Chunk, None, None]:
 def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
     """Read and translate the sources of an order, chunk by chunk."""
     settings = Settings.model_validate_json(order.settings)
-    reader = Reader(settings, order.feed, order.received_at)
+    reader = Reader(settings, order.feed, order.received_at, own=order.own)
     receipts: list[Receipt] = []
     weight, finished = 0, 0
     instant = order.received_at

@@ -53,6 +53,8 @@ class Reader(NamedTuple):
     received_at: datetime
     document: str = ""
     """Digest of the file that is read, where it is one."""
+    own: str = ""
+    """meta.source of what this twin itself once told: what comes back under it is no news."""
 
     def receipts(self, found: Found, path: str) -> Iterator[Receipt]:
         """One receipt for a message or a batch envelope at fault; one per resource for a Bundle."""
@@ -94,11 +96,12 @@ class Reader(NamedTuple):
         return Scope(
             source=self.feed or fhir.source,
             bases=frozenset({source.url} if source is not None else ()),
-            release=Release.R4,
+            release=Release(source.version or "R4") if source is not None else Release.R4,
             told=True,
             settings=fhir,
             received_at=self.received_at,
             document=self.document,
+            own=self.own,
         )
 
 

@@ -142,6 +142,7 @@ class Exporting:
             feed=intake.name,
             settings=intake.settings.model_dump_json(by_alias=True, exclude={"secrets"}),
             received_at=intake.clock.now(),
+            own=intake.own,
         )
         summary, position = await intake.taking.ingested(order)
         kind.accepted += summary.accepted

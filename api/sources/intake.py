@@ -44,6 +44,11 @@ class SourceIntake:
         self.capability: Capability | None = None
 
     @property
+    def own(self) -> str:
+        """meta.source of what this twin itself told: it may come back from another."""
+        return f"{TWIN_SOURCE}{self.ledger.store_id}"
+
+    @property
     def known_as(self) -> str:
         """The server's base as it knows itself."""
         return self.capability.address if self.capability is not None else ""
@@ -56,9 +61,9 @@ class SourceIntake:
     async def scope(self) -> Scope:
         """How what the source states is read now."""
         release = await self.server.release()
-        now, own = self.clock.now(), f"{TWIN_SOURCE}{self.ledger.store_id}"
+        now = self.clock.now()
         bases = (self.known_as,)
-        return source_scope(self.name, self.source, self.settings, release, now, bases, own)
+        return source_scope(self.name, self.source, self.settings, release, now, bases, self.own)
 
     async def take(self, what: str, kind: KindSummary, step: Step) -> None:
         """Make a page's entries durable, then its checkpoint."""

@@ -17,6 +17,7 @@ from api.cli import main
 from api.sources.ledger import Ledger, ledger_path
 from twin_core import Twin
 from twin_core.errors import ConfigurationError, StoreMismatch
+from twin_core.identifiers import TWIN_SOURCE
 from twin_core.settings import load
 
 
@@ -304,6 +305,22 @@ def test_a_server_of_exports_alone_is_added_as_one(site, peer):
     assert status == 0, err
     told = tomllib.loads(out)["sources"]["lab"]
     assert (told["method"], told["export"], "types" in told) == ("bulk", "system", False)
+
+
+@pytest.mark.parametrize("method", ["search", "bulk"])
+def test_what_comes_back_under_its_own_source_is_no_news(site, peer, method):
+    PeerExport(peer)
+    site.configure(f'method = "{method}"\n')
+    peer.kinds.remove("Encounter")
+    site.synced()
+    [row] = site.rows("SELECT value FROM core.meta WHERE key = 'store_id'")
+    told = {"source": f"{TWIN_SOURCE}{row['value']}"}
+    peer.time.at += timedelta(hours=1)
+    peer.put("Patient", "echo", gender="male", meta=told)
+    peer.put("Patient", "news", gender="male")
+    peer.time.at += timedelta(seconds=1)
+    site.synced()
+    assert len(site.rows("FROM twin.patient")) == 11
 
 
 @pytest.mark.parametrize("method", ["bulk", "bulk then search"])
