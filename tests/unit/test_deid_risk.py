@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +71,51 @@ def test_a_table_without_small_cells_is_told_whole():
 def test_one_small_cell_takes_three_others_with_it():
     table = with_totals({(r, c): 50 for r in "ab" for c in "12"} | {("a", "1"): 4})
     assert suppressed(table, 11) == {("a", "1"), ("a", "2"), ("b", "1"), ("b", "2")}
+
+
+def computable(table, hidden):
+    """The hidden cells that the sums fix, by ranks: a known cell adds nothing to what is known."""
+    cells = sorted(hidden)
+    sums = []
+    for at, pick in ((0, 1), (1, 0)):
+        for name in {key[at] for key in table}:
+            line = [key for key in table if key[at] == name]
+            sums.append([(key[pick] == ALL) * -2 + 1 if key in line else 0 for key in cells])
+    known = np.array(sums)
+    units = np.eye(len(cells), dtype=int)
+    rank = np.linalg.matrix_rank(known)
+    return [
+        cell
+        for cell, unit in zip(cells, units, strict=True)
+        if np.linalg.matrix_rank(np.vstack([known, unit])) == rank
+    ]
+
+
+def test_a_cell_between_two_blocks_of_hidden_ones_is_not_left_alone():
+    """Every sum has two unknowns or more, and still a1 is what the rest leaves of its block."""
+    blocks = [(r, c) for r in "ab" for c in "12"] + [(r, c) for r in "cd" for c in "34"]
+    counts = {(r, c): 50 for r in "abcd" for c in "1234"} | dict.fromkeys([*blocks, ("a", "3")], 6)
+    table = with_totals(counts)
+    assert computable(table, {*blocks, ("a", "3")}) == [("a", "3")]
+    hidden = suppressed(table, 11)
+    assert {*blocks, ("a", "3")} < hidden
+    assert computable(table, hidden) == []
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from("123456")),
+        st.integers(0, 30),
+        min_size=1,
+    )
+)
+def test_no_sum_fixes_a_hidden_cell(counts):
+    table = with_totals(counts)
+    hidden = suppressed(table, 11)
+    # A table whose only visits are few is hidden whole, and then zeros fix what they can.
+    if sum(counts.values()) >= 11 and hidden:
+        small = [key for key in hidden if 0 < table[key] < 11]
+        assert not set(computable(table, hidden)) & set(small)
 
 
 # --- a release -----------------------------------------------------------------------------------
