@@ -128,3 +128,14 @@ def test_every_row_behind_every_figure_leads_to_a_message(store: Path) -> None:
                 assert {event.message_id for event in row.events} <= known
             followed += bool(rows)
     assert followed > 12
+
+
+def test_the_refresh_of_the_whole_catalogue_says_the_same(store: Path, serve: Any) -> None:
+    with Twin.open(store / "truth.duckdb", settings=SETTINGS, clock=StoppedClock()) as twin:
+        lately = twin.kpis_lately(by="unit")
+        caller = serve(create_app(twin))
+        api = caller.get("/v1/lately", params={"by": "unit"}).json()
+        for kpi_id in ("alos", "adm_dis_balance", "occ_hourly", "ed_census", "dbn"):
+            asked = twin.kpi(kpi_id, *lately.window, grain="all", by="unit")
+            assert told(asked) == told(lately.figures[kpi_id]) == told(api["figures"][kpi_id])
+        assert told(lately.figures["adm_dis_balance"])
