@@ -84,6 +84,10 @@ _R5_ELEMENTS = {
     "Encounter": ("actualPeriod", "admission", "subjectStatus", "plannedStartDate"),
     "Location": ("form", "characteristic", "virtualService"),
     "Device": ("name", "displayName", "category", "biologicalSourceEvent"),
+    "Appointment": ("reason", "cancellationReason", "subject", "class", "previousAppointment"),
+    "Procedure": ("occurrenceDateTime", "occurrencePeriod", "recorded", "reportedBoolean"),
+    "Task": ("requestedPeriod", "requestedPerformer"),
+    "DeviceMetric": ("device",),
 }
 _R5_LISTS = {"Encounter": "class", "Device": "type"}
 _R5_STATUSES = frozenset({"on-hold", "discharged", "completed", "discontinued"})

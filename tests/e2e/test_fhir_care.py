@@ -203,13 +203,17 @@ def test_requests_tasks_procedures_and_capacity_have_tables(twin, kinds):
     assert rows(twin, "SELECT status, category, code, unit FROM twin.device_metric") == [
         ("on", "measurement", "150456", "262688")
     ]
-    assert set(open_references(twin)) == {"a Location", "a Patient", "an Encounter"}
+    assert set(open_references(twin)) == {"a Device", "a Location", "a Patient", "an Encounter"}
     take(twin, PATIENT, ENCOUNTER, {**ROOM, "id": "or1"})
+    assert open_references(twin) == ["a Device"]
+    take(twin, {"resourceType": "Device", "id": "d1", "meta": meta(1)})
     assert open_references(twin) == []
     told = {"status": "204", "lastModified": "2026-03-02T10:00:00.000Z"}
     gone = {"request": {"method": "DELETE", "url": "ServiceRequest/s1"}, "response": told}
     take(twin, {"resourceType": "Bundle", "type": "history", "entry": [gone]})
     assert open_references(twin) == ["a ServiceRequest", "a ServiceRequest"]
+    take(twin, a_deletion("Device/d1", 2))
+    assert open_references(twin) == ["a Device", "a ServiceRequest", "a ServiceRequest"]
 
 
 def test_a_requested_admission_is_a_milestone_for_as_long_as_the_request_stands(twin):

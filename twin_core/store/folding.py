@@ -5,7 +5,7 @@ each fold finds what it asks for: people and places first, then encounters, then
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from twin_core.events import DeviceStated, EncounterContinued, Event, Statement
-from twin_core.identifiers import Identifier
+from twin_core.identifiers import REFERENCE, Identifier
 from twin_core.settings import PrecedenceSettings
 from twin_core.store.facts import Fact
 from twin_core.store.fold.account import Accounts, fold_accounts
@@ -378,7 +378,7 @@ class Folding:
             self._refold(ENCOUNTER, owners)
             self._refold(APPOINTMENT, self._appointments_of(renamed))
             self._refold_reports("encounter_id", set(renamed.values()))
-            self._refold_waiting("Encounter", renamed.values())
+            self._refold_waiting("Encounter", set(renamed.values()))
 
     def _appointments_of(self, visits: Iterable[int]) -> list[int]:
         families = (self.nodes.identifiers(self.nodes.family(visit)) for visit in visits)
@@ -634,6 +634,15 @@ class Folding:
         # A device that only its reports name is folded once, to be shown at all.
         seen_first = {u.owner for u in self.units.fetch(DEVICE, reporting) if not u.rows}
         devices = self.units.fetch(DEVICE, self._dirty[DEVICE] | seen_first)
+        described = {
+            device_id_of(self.nodes.identifiers(unit.owner)): bool(unit.standing())
+            for unit in devices
+            if bool(unit.standing()) != bool(unit.rows)
+        }
+        self._refold_waiting("Device", [one for one, now in described.items() if now])
+        deleted = {one for one, now in described.items() if not now}
+        if deleted:
+            self._refold_reports("device_id", deleted)
         self._fetch_asked(devices)
         resolver = self._resolver()
         for unit in devices:
@@ -705,8 +714,15 @@ class Folding:
             self._device,
             self._account,
             self._visit_of_account,
+            self._is_device,
             self._is_cared_for,
         )
+
+    def _is_device(self, identifier: Identifier) -> bool:
+        if identifier.type != REFERENCE:
+            return True
+        owner = self.nodes.family(self.nodes.number(DEVICE, identifier))
+        return bool(self.units.fetch(DEVICE, (owner,))[0].standing())
 
     def _is_cared_for(self, identifier: Identifier) -> bool:
         owner = self.nodes.family(self.nodes.number(CARE, identifier))
@@ -875,8 +891,10 @@ class Folding:
             for entity in _CARED[column]:
                 self._refold(CARE, owners_where(self._connection, entity, column, ids))
 
-    def _refold_waiting(self, kind: str, ids: Iterable[str]) -> None:
+    def _refold_waiting(self, kind: str, ids: Collection[str]) -> None:
         """Fold again what found that nobody had described one of these, under the id it had."""
+        if not ids:
+            return
         for waiting, owners in owners_waiting(self._connection, kind, ids).items():
             self._refold(waiting, owners)
 

@@ -34,6 +34,7 @@ class _Ids:
             self._note(fact, "Location", self.location, at.known)
         if event.device is not None:
             self.device = resolver.device(event.device)
+            self._note(fact, "Device", self.device, resolver.device_known(event.device))
         if event.of is not None:
             self.of = care_id_of(event.of)
             kind = linked_kind(event.of)

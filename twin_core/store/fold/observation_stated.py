@@ -34,6 +34,8 @@ def _rows(fact: Fact, event: ObservationStated, resolver: Resolver) -> list[Enti
             notes.append(unresolved(fact, "Encounter", encounter_id))
     if event.device is not None:
         device_id = resolver.device(event.device)
+        if not resolver.device_known(event.device):
+            notes.append(unresolved(fact, "Device", device_id))
     rows: list[EntityRow] = []
     for one in event.observations:
         observation_id = content_id("o", *event.subject.key, one.sub_id)

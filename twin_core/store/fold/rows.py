@@ -73,6 +73,8 @@ class Resolver(NamedTuple):
     account: Callable[[Identifier], Account] = plain_account
     of_account: Callable[[Identifier, str | None, datetime | None], VisitNamed] | None = None
     """The visit of an account and a patient at an instant, for messages that name no other."""
+    device_known: Callable[[Identifier], bool] = lambda _: True
+    """Whether anyone described a device, or it is known by a number of its own."""
     care: Callable[[Identifier], bool] = lambda _: True
     """Whether anyone described a request, a task, a procedure or a schedule."""
 
