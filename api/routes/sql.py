@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from api.audit.recording import note
 from api.exporting import MEDIA_TYPES, cell
 from api.openapi import answers, reply
 from api.problems import problem
@@ -94,6 +95,7 @@ async def ask(
     """One SELECT, in a process of its own with a deadline, a memory limit and a row cap."""
     desk: ResearchDesk = request.app.state.research
     question = _question(await request.body())
+    note(request, text=question.sql, objects=(f"release/{question.release or 'newest'}",))
     try:
         rows = await asyncio.to_thread(desk.query, question.release, question.sql)
     except QueryFailed:

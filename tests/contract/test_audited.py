@@ -104,6 +104,14 @@ def test_what_is_refused_and_what_is_not_there_is_recorded_too(api, since):
     ]
 
 
+def test_a_question_in_sql_is_kept_beside_the_chain(api, since):
+    asked = "SELECT count(*) AS n FROM twin.stay"
+    api.post("/v1/sql", json={"sql": asked})
+    [(entry, _, texts)] = since()
+    assert (entry.act, texts.text) == ("execute", asked)
+    assert entry.objects[0].startswith("release/")
+
+
 def test_figures_and_health_are_not_about_anybody(api, since):
     for path in ("/v1/kpis", "/v1/units", "/health/live", "/health/ready", "/metrics"):
         assert api.get(path).status_code in (200, 503)
