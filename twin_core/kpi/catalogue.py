@@ -39,6 +39,7 @@ PARTS = (
     "bed_statuses",
     "ed_units",
     "ed_visits",
+    "ed_admissions",
     "ed_places",
     "placements",
     "theatre_cases",

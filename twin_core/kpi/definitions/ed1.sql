@@ -20,9 +20,4 @@
 SELECT v.encounter_id, v.facility, v.unit, NULL AS class, v.departed_at AS happened_at,
        CASE WHEN v.psychiatric THEN 'psychiatric' END AS stratum,
        60 * kpi_part.hours(v.arrived_at, v.departed_at) AS amount
-FROM kpi_part.ed_visits(window_start, window_end, known_at) v
-WHERE v.outcome = 'admitted' AND v.departed_at IS NOT NULL
-  AND NOT EXISTS (
-      FROM history.encounter(known_at) e
-      WHERE e.encounter_id = v.encounter_id
-        AND e.discharged_at > v.inpatient_at + INTERVAL 120 DAY)
+FROM kpi_part.ed_admissions(window_start, window_end, known_at) v
