@@ -26,7 +26,7 @@ WITH known AS (
     SELECT k._id, n.node FROM core.node n
     JOIN known k ON k.system = n.system AND k.value = n.value WHERE n.kind = '{kind}'
 )
-SELECT n._id, list_distinct(list(m.sender)) AS senders
+SELECT n._id, list_sort(list_distinct(list(m.sender)), 'DESC') AS senders
 FROM nodes n JOIN core.event e ON e.node = n.node JOIN core.message m USING (message_id)
 GROUP BY n._id
 """

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adapters.fhir import Release, judge
 from api.app import create_app
 from api.cli import main
 from api.web.rendering import figure
@@ -68,6 +69,43 @@ def told(rows: list[Any]) -> list[tuple[object, ...]]:
 NAMES = ("facility", "unit", "stratum", "statistic")
 
 
+def reported(
+    caller: Any, kpi_id: str, start: str, end: str, grain: str, by: str
+) -> list[dict[str, object]]:
+    """The figures of a KPI as its MeasureReports tell them."""
+    question = {"measure": f"urn:wardtwin:kpi:{kpi_id}", "grain": grain, "by": by}
+    asked = [*question.items(), ("period", f"ge{start}"), ("period", f"lt{end}")]
+    bundle = caller.get("/fhir/R4/MeasureReport", params=asked).json()
+    found = []
+    for report in (entry["resource"] for entry in bundle["entry"]):
+        assert judge(report, Release.R4B) == []
+        for group in report["group"]:
+            whole = [group] if "measureScore" in group else []
+            strata = [one for each in group.get("stratifier", ()) for one in each["stratum"]]
+            found += [figure_of(report, group, one) for one in whole + strata]
+    return found
+
+
+def figure_of(report: Any, group: Any, told: Any) -> dict[str, object]:
+    """One figure of a MeasureReport as a row."""
+    parts = {one["code"]["text"]: one["value"]["text"] for one in told.get("component", ())}
+    sums = {
+        one["code"]["coding"][0]["code"]: one["extension"][0]["valueDecimal"]
+        for one in told.get("population", ())
+    }
+    coverage = [one["valueDecimal"] for one in told.get("extension", ())]
+    return {
+        **{name: parts.get(name) for name in ("facility", "unit", "stratum")},
+        "period_start": report["period"]["start"],
+        "period_end": report["period"]["end"],
+        "statistic": group["code"]["coding"][0]["code"],
+        "numerator": sums.get("numerator"),
+        "denominator": sums.get("denominator"),
+        "value": told["measureScore"].get("value"),
+        "coverage": coverage[0] if coverage else None,
+    }
+
+
 def to_dict(row: KpiRow) -> dict[str, object]:
     return {name: getattr(row, name) for name in KpiRow.__struct_fields__}
 
@@ -96,10 +134,11 @@ def test_everybody_gives_the_same_figures(
         asked = {"start": start, "end": end, "grain": grain, "by": by}
         api = told(caller.get(f"/v1/kpis/{kpi_id}", params=asked).json()["rows"])
         page = caller.get(f"/kpis/{kpi_id}", params=asked).text
+        fhir = told(reported(caller, kpi_id, start, end, grain, by))
     words = ("--from", start, "--to", end, "--grain", grain, "--by", by, "--json")
     command = told(wardtwin(store, "kpi", kpi_id, *words))
     assert python
-    assert python == sql == api == command
+    assert python == sql == api == command == fhir
     assert told(wardtwin(store, "sql", macro, "--json")) == python
     shown = re.findall(r'aria-label="([^"]*), the rows behind it"', page)
     assert shown == [figure(row.value) for row in rows]
