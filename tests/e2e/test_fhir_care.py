@@ -139,6 +139,19 @@ def test_what_nobody_describes_is_a_finding_and_so_is_what_was_deleted(twin):
     assert open_references(twin) == ["a Patient", "a Patient", "a Patient"]
 
 
+def test_a_reference_to_another_record_than_the_visits_own_resolves_too(twin):
+    admission = (
+        b"MSH|^~\\&|ADT|GH|T|T|20260301090000||ADT^A01|1|P|2.5\rEVN||20260301090000\r"
+        b"PID|||4711^^^MRN\rPV1||I|W1^42^1^GH||||||||||||||||V1^^^VN\r"
+    )
+    take(twin, admission)
+    (visit,) = twin.query("SELECT system, value FROM twin.encounter_identifier")
+    take(twin, {**ENCOUNTER, "meta": meta(1), "identifier": [visit]})
+    assert open_references(twin) == ["a Patient"]
+    take(twin, PATIENT)
+    assert open_references(twin) == []
+
+
 BOOKED = "SELECT status, starts_at, duration_minutes, unit, room, service FROM twin.appointment"
 
 

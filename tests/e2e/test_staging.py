@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.files import find_files
-from api.ingesting import Order, translated_chunks
+from adapters.files import find_files, read_messages
+from api.ingesting import Order, digest_of, translated_chunks
 from api.staging import drop, stage, staged_chunks
 from api.translating import decode_receipts
 from twin_core import Twin
@@ -97,6 +97,19 @@ def test_what_is_staged_gives_what_reading_the_file_gives(tmp_path, file):
         assert twin.query("SELECT count(*) AS n FROM core.staged") == [{"n": 0}]
     assert any(one_by_one["observation"])
     assert any("quarantined" in row for row in one_by_one["message"])
+
+
+def test_staging_goes_on_behind_what_is_durable(tmp_path, file):
+    with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
+        (source,) = find_files([str(file)])
+        lines = list(read_messages(source))
+        begun = twin.staging().begin(digest_of(source), "", str(file), NOW)
+        twin.staging().add(begun, [one.offset for one in lines[:7]], [one.raw for one in lines[:7]])
+        assert staged(twin, file) == len(lines) - 7
+        held = twin.query("SELECT at_byte, raw FROM core.staged ORDER BY line")
+        assert [(row["at_byte"], row["raw"]) for row in held] == [
+            (one.offset, one.raw) for one in lines
+        ]
 
 
 def test_what_is_staged_outlives_its_file_and_a_rebuild(tmp_path, file):

@@ -30,8 +30,8 @@ class _Deleted(NamedTuple):
     """The deletions of one resource: the newest dated one, and those known by receipt only."""
 
     dated: Fact | None
-    by_receipt: Sequence[tuple[int, Version | None]]
-    """Place of receipt, and the newest version that had been received before."""
+    by_receipt: Sequence[Version]
+    """Of each of the others the newest version that had been received before."""
 
 
 def standing(facts: Sequence[Fact]) -> list[Fact]:
@@ -96,11 +96,11 @@ def _deletions(facts: Sequence[Fact]) -> dict[Key, _Deleted]:
 
 def _deleted(gone: Sequence[Fact], stated: Sequence[Fact]) -> _Deleted:
     dated = [fact for fact in gone if _withdrawal(fact).dated]
-    by_receipt = []
+    by_receipt: list[Version] = []
     for fact in gone:
         if not _withdrawal(fact).dated:
-            before = (version_of(s) for s in stated if s.message_id < fact.message_id)
-            by_receipt.append((fact.message_id, max(before, default=None)))
+            before = [version_of(s) for s in stated if s.message_id < fact.message_id]
+            by_receipt += [max(before)] if before else []
     return _Deleted(max(dated, key=version_of, default=None), by_receipt)
 
 
@@ -111,10 +111,7 @@ def _is_void(fact: Fact, deleted: dict[Key, _Deleted]) -> bool:
     found = deleted[event.subject.key]
     if found.dated is not None and _precedes(event, _withdrawal(found.dated)):
         return True
-    return any(
-        fact.message_id < received or (newest is not None and version_of(fact)[:2] <= newest[:2])
-        for received, newest in found.by_receipt
-    )
+    return any(version_of(fact)[:2] <= newest[:2] for newest in found.by_receipt)
 
 
 def _precedes(stated: Statement, deletion: Withdrawn) -> bool:
