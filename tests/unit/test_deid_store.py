@@ -329,7 +329,7 @@ PEOPLE = (
     ("p-zip", date(1990, 3, 1), "02138-1234", None),
     ("p-far", date(1990, 3, 1), "SW1A 1AA", None),
     ("p-kept", date(1980, 5, 5), "10001", None),
-    ("p-merged", date(1980, 5, 5), "10001", "p-kept"),
+    ("p-former", date(1980, 5, 5), "10001", "p-kept"),
 )
 
 
@@ -385,7 +385,18 @@ def test_a_merged_patient_has_the_pseudonym_and_the_shift_of_the_survivor(small,
     assert rows[0]["admitted_at"] == moved
     people = {row["patient_id"] for row in asked(tmp_path / "out.duckdb", "FROM twin.patient")}
     assert survivor in people
-    assert "p" + CODEBOOK.code("p", "p-merged") not in people
+    assert "p" + CODEBOOK.code("p", "p-former") not in people
+
+
+def test_a_visit_of_a_merged_record_moves_as_the_survivor_does(small, tmp_path):
+    small._database.connection.execute(
+        "UPDATE core.encounter_version SET patient_id = 'p-former' WHERE encounter_id = 'e4'"
+    )
+    small.publish(tmp_path / "out.duckdb", "shifted", cut_off=small.clock.now())
+    assert CODEBOOK.weeks("p-kept") != CODEBOOK.weeks("p-former")
+    visit = "e" + CODEBOOK.code("e", "e4")
+    [row] = asked(tmp_path / "out.duckdb", f"FROM twin.encounter WHERE encounter_id = '{visit}'")
+    assert row["admitted_at"] == datetime(2026, 3, 1, 10, tzinfo=UTC) + CODEBOOK.shift("p-kept")
 
 
 @pytest.mark.parametrize(
