@@ -100,8 +100,13 @@ def _not_kept(address: str, why: str) -> StoreError:
 
 
 def copied_accesses(store: Path, folder: Path) -> list[Path]:
-    """Copy the ledger of accesses into a backup's folder, without its keys; the file written."""
-    source, copy = ledger_path(store), ledger_path(folder / store.name)
+    """Copy the ledger of accesses into a backup's folder, without its keys; the file written.
+
+    The copy is not named as a ledger is, so that the backup can be opened: it begins a ledger of
+    its own, and what was seen in the store is verified by `wardtwin audit verify --ledger`.
+    """
+    source = ledger_path(store)
+    copy = folder / (source.name + ".copy")
     if not source.exists():
         return []
     if copy.exists():

@@ -143,6 +143,9 @@ def test_a_backup_is_a_store(wardtwin, tmp_path):
     copy = ["--db", str(tmp_path / "copy/hospital.duckdb")]
     assert main([*words, *copy], environ={}, out=out, err=io.StringIO()) == 0
     assert json.loads(out.getvalue()) == [{"bed": "B1"}]
+    ledger = ["audit", "verify", "--ledger", str(tmp_path / "copy/hospital.duckdb.audit.copy")]
+    key = wardtwin("audit", "key")[1].strip()
+    assert wardtwin(*ledger, "--public-key", key)[0] == 0
 
 
 def test_a_rebuild_reads_messages_by_the_settings_of_now(wardtwin, tmp_path):
