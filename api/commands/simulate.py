@@ -49,10 +49,12 @@ def run(call: Call) -> int:
 
 
 def _simulate(call: Call) -> int:
+    options, terminal = call.options, call.terminal
+    if not _is_compiled():
+        terminal.note("The kernel is compiled for this machine, once; it takes about a minute.")
     from twin_core.simulation.flow.loading import load_flow
     from twin_core.simulation.replicate import Run, simulate
 
-    options, terminal = call.options, call.terminal
     model = load_flow(options.model)
     asked = Run(
         hours=24 * options.days,
@@ -86,6 +88,13 @@ def _simulate(call: Call) -> int:
     terminal.table(_SHOWN, [_row(results, unit.code) for unit in model.units])
     terminal.line(f"{results.events:,} events in {seconds:.1f} s.")
     return 0
+
+
+def _is_compiled() -> bool:
+    """Whether a compiled kernel is kept beside its sources, as numba keeps it."""
+    from twin_core.simulation import kernel
+
+    return any((Path(kernel.__path__[0]) / "__pycache__").glob("*.nbi"))
 
 
 def _row(results: Any, unit: str) -> dict[str, Any]:
