@@ -6,18 +6,15 @@ its control id stays the same, by which the receiver knows it again.
 """
 
 import sqlite3
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from twin_core.errors import StoreError, StoreMismatch
+from api.beside import BesideStore, Words, instant_text
 
 BUSY_S = 5.0
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS destination (
     name TEXT PRIMARY KEY, batch_no INTEGER, message_id INTEGER, state TEXT, reason TEXT,
     since TEXT, pid INTEGER, delivered_at TEXT, released INTEGER DEFAULT 0) WITHOUT ROWID;
@@ -28,6 +25,11 @@ CREATE TABLE IF NOT EXISTS parked (
 CREATE TABLE IF NOT EXISTS tally (
     name TEXT, outcome TEXT, messages INTEGER, PRIMARY KEY (name, outcome)) WITHOUT ROWID;
 """
+_WORDS = Words(
+    use="It says what other systems were sent; restore it from a backup.",
+    about="It says how far other systems were fed from that one.",
+    anew="destinations begin anew",
+)
 _PARKED = """
 SELECT message_id, trigger_event, control_id, code, reason, attempts, parked_at, again
 FROM parked WHERE name = ? ORDER BY message_id LIMIT ?
@@ -75,33 +77,11 @@ def ledger_path(store: Path) -> Path:
     return store.with_name(store.name + ".outbound")
 
 
-class Ledger:
+class Ledger(BesideStore):
     """The ledger of one store; every method is one transaction, on any thread."""
 
     def __init__(self, path: Path, store_id: str) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        made = not path.exists()
-        try:
-            self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
-            self._db.isolation_level = None
-            self._db.execute("PRAGMA journal_mode=WAL")
-            # A destination that begins now must begin now also after a power failure.
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"{path.name} cannot be used.",
-                why=f"{error}.",
-                do="It says what other systems were sent; restore it from a backup.",
-            ) from error
-        if made:
-            path.chmod(0o600)
-        self._claim(store_id)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        super().__init__(path, store_id, schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S)
 
     def begin(self, name: str, position: Position) -> Position:
         """Where a destination goes on; `position` where it is a new one."""
@@ -129,7 +109,7 @@ class Ledger:
             if delivered_at is not None:
                 db.execute(
                     "UPDATE destination SET delivered_at = ? WHERE name = ?",
-                    (_text(delivered_at), name),
+                    (instant_text(delivered_at), name),
                 )
 
     def park(
@@ -153,7 +133,7 @@ class Ledger:
         with self._writing() as db:
             db.execute(
                 "UPDATE destination SET state = ?, reason = ?, since = ?, pid = ? WHERE name = ?",
-                (state, reason, _text(at), pid, name),
+                (state, reason, instant_text(at), pid, name),
             )
 
     def ask_again(self, name: str, message_ids: Sequence[int] = ()) -> int:
@@ -205,26 +185,6 @@ class Ledger:
             counted.setdefault(name, {})["parked"] = waiting
         return counted
 
-    def copy_to(self, path: Path) -> None:
-        """Write a copy, as of one instant."""
-        copy = sqlite3.connect(path)
-        with self._lock:
-            self._db.backup(copy)
-        copy.close()
-        path.chmod(0o600)
-
-    def _claim(self, store_id: str) -> None:
-        with self._writing() as db:
-            db.execute("INSERT OR IGNORE INTO meta VALUES ('store_id', ?)", (store_id,))
-        [(claimed,)] = self._read("SELECT value FROM meta WHERE key = 'store_id'")
-        if claimed != store_id:
-            self.close()
-            raise StoreMismatch(
-                f"{self.path.name} belongs to a different store.",
-                why="It says how far other systems were fed from that one.",
-                do="Restore both from the same backup, or remove it: destinations begin anew.",
-            )
-
     def _parked(self, sql: str, name: str, limit: int) -> list[Parked]:
         rows = self._read(sql, (name, limit))
         return [Parked(*row)._replace(again=bool(row[-1])) for row in rows]
@@ -240,30 +200,3 @@ class Ledger:
             " DO UPDATE SET messages = messages + excluded.messages",
             [(name, outcome, messages) for outcome, messages in tallies.items()],
         )
-
-    def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._db.execute(sql, parameters).fetchall()
-            except sqlite3.Error as error:
-                raise _failed(self.path, error) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise _failed(self.path, error) from error
-
-
-def _failed(path: Path, error: sqlite3.Error) -> StoreError:
-    return StoreError(f"{path.name} cannot be used now.", why=f"{error}.", do="Check the disk.")
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat()

@@ -15,7 +15,7 @@ from api.outbound.dispatch import opened_ledger
 from api.outbound.journal import behind
 from api.outbound.ledger import Ledger, Progress, ledger_path
 from api.outbound.line import DELIVERED
-from twin_core.errors import StoreError, UsageError
+from twin_core.errors import UsageError
 from twin_core.settings import OutboundSettings
 from twin_core.twin import Twin
 
@@ -55,15 +55,10 @@ def retry(twin: Twin, name: str, message_ids: list[int]) -> dict[str, Any]:
 
 def copied_ledger(twin: Twin, folder: Path) -> list[Path]:
     """Copy the ledger into a backup's folder, if there is one; the file that was written."""
-    copy = ledger_path(folder / twin.path.name)
     with _ledger(twin) as ledger:
         if ledger is None:
             return []
-        if copy.exists():
-            raise StoreError(f"{copy} exists already.", do="Choose an empty folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-        ledger.copy_to(copy)
-    return [copy]
+        return [ledger.copied_into(folder, ledger_path(twin.path).name)]
 
 
 def _destination(

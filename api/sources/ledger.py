@@ -4,21 +4,17 @@ A checkpoint is stored after the entries before it are durable in the inbox, so 
 between reads a page twice and never not at all; what is read twice the inbox knows by its version.
 """
 
-import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from twin_core.errors import StoreError, StoreMismatch
+from api.beside import BesideStore, Words, instant_text
 
 BUSY_S = 10.0
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS source (
     name TEXT PRIMARY KEY, base TEXT, version TEXT DEFAULT '', state TEXT DEFAULT '',
     reason TEXT DEFAULT '', since TEXT DEFAULT '', pid INTEGER DEFAULT 0, breaker TEXT DEFAULT '',
@@ -32,6 +28,11 @@ CREATE TABLE IF NOT EXISTS tally (
     source TEXT, kind TEXT, outcome TEXT, resources INTEGER,
     PRIMARY KEY (source, kind, outcome)) WITHOUT ROWID;
 """
+_WORDS = Words(
+    use="It says how far FHIR servers are read; without it they are read anew.",
+    about="It says how far FHIR servers were read into that one.",
+    anew="servers are read anew",
+)
 
 Key = tuple[str, str]
 """`Type/id` and version of a resource."""
@@ -57,33 +58,11 @@ def ledger_path(store: Path) -> Path:
     return store.with_name(store.name + ".sources")
 
 
-class Ledger:
+class Ledger(BesideStore):
     """The ledger of one store; every method is one transaction, on any thread."""
 
     def __init__(self, path: Path, store_id: str) -> None:
-        self.path, self.store_id = path, store_id
-        self._lock = threading.Lock()
-        made = not path.exists()
-        try:
-            self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
-            self._db.isolation_level = None
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"{path.name} cannot be used.",
-                why=f"{error}.",
-                do="It says how far FHIR servers are read; without it they are read anew.",
-            ) from error
-        if made:
-            # Addresses of pages and files may hold what belongs to patients, or signatures.
-            path.chmod(0o600)
-        self._claim(store_id)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        super().__init__(path, store_id, schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S)
 
     def begin(self, name: str, base: str, high: int) -> None:
         """A source is about to be read, at a store that holds messages up to `high`.
@@ -168,7 +147,7 @@ class Ledger:
 
     def tell(self, name: str, state: str, reason: str, at: datetime, pid: int, **more: str) -> None:
         """Write down how a source is doing, for other programs to see."""
-        told = {"state": state, "reason": reason, "since": _text(at), "pid": pid, **more}
+        told = {"state": state, "reason": reason, "since": instant_text(at), "pid": pid, **more}
         marks = ", ".join(f"{column} = ?" for column in told)
         with self._writing() as db:
             db.execute(
@@ -191,54 +170,7 @@ class Ledger:
             counted.setdefault(source, {}).setdefault(kind, {})[outcome] = number
         return counted
 
-    def copy_to(self, path: Path) -> None:
-        """Write a copy, as of one instant."""
-        copy = sqlite3.connect(path)
-        with self._lock:
-            self._db.backup(copy)
-        copy.close()
-        path.chmod(0o600)
-
-    def _claim(self, store_id: str) -> None:
-        with self._writing() as db:
-            db.execute("INSERT OR IGNORE INTO meta VALUES ('store_id', ?)", (store_id,))
-        [(claimed,)] = self._read("SELECT value FROM meta WHERE key = 'store_id'")
-        if claimed != store_id:
-            self.close()
-            raise StoreMismatch(
-                f"{self.path.name} belongs to a different store.",
-                why="It says how far FHIR servers were read into that one.",
-                do="Restore both from the same backup, or remove it: servers are read anew.",
-            )
-
-    def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._db.execute(sql, parameters).fetchall()
-            except sqlite3.Error as error:
-                raise _failed(self.path, error) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise _failed(self.path, error) from error
-
 
 def held(checkpoint: msgspec.Struct) -> bytes:
     """A checkpoint as the ledger keeps it."""
     return msgspec.json.encode(checkpoint)
-
-
-def _failed(path: Path, error: sqlite3.Error) -> StoreError:
-    return StoreError(f"{path.name} cannot be used now.", why=f"{error}.", do="Check the disk.")
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from api.sources.ledger import Ledger, Progress, ledger_path
-from twin_core.errors import StoreError
 from twin_core.settings import Settings, SourceSettings
 from twin_core.twin import Twin
 
@@ -44,15 +43,10 @@ def unread(settings: Settings) -> list[dict[str, Any]]:
 
 def copied_ledger(twin: Twin, folder: Path) -> list[Path]:
     """Copy the ledger into a backup's folder, if there is one; the file that was written."""
-    copy = ledger_path(folder / twin.path.name)
     with _ledger(twin) as ledger:
         if ledger is None:
             return []
-        if copy.exists():
-            raise StoreError(f"{copy} exists already.", do="Choose an empty folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-        ledger.copy_to(copy)
-    return [copy]
+        return [ledger.copied_into(folder, ledger_path(twin.path).name)]
 
 
 def _source(
