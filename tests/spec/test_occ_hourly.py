@@ -436,7 +436,7 @@ def test_unknown_words_are_refused_with_the_known_ones(draw):
     hospital = draw()
     with pytest.raises(UsageError, match="hour, shift, day, week, month, all"):
         hospital.kpi("occ_hourly", "11-01", "11-02", grain="minute")
-    with pytest.raises(UsageError, match="hospital, facility, unit, class"):
+    with pytest.raises(UsageError, match="hospital, facility, building, unit, class"):
         hospital.kpi("occ_hourly", "11-01", "11-02", by="bed")
     with pytest.raises(UsageError, match="alos"):
         hospital.kpi("occ_hourl", "11-01", "11-02")

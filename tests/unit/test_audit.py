@@ -1,5 +1,6 @@
 """The ledger on disk: what it keeps, where its checkpoints go, and what a tampered file betrays."""
 
+import asyncio
 import base64
 import json
 import os
@@ -82,6 +83,22 @@ def test_what_is_recorded_is_read_back_and_patients_are_pseudonyms(path):
     assert (first.seq, first.who, first.at) == (1, NURSE, NOON + timedelta(seconds=1))
     assert first.patients == tuple(sorted(KEYS.pseudonym(p) for p in ("p1", "p2")))
     assert (last.seq, last.patients, last.patients_count) == (2, (), 0)
+
+
+def test_who_goes_away_before_the_answer_is_recorded_and_holds_nobody_up(path):
+    async def goes_away(book):
+        asking = asyncio.ensure_future(asyncio.wrap_future(book.append(access(what="GET /"))))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+
+    with ledger(path) as book:
+        for _ in range(20):
+            asyncio.run(goes_away(book))
+        assert book.append(access()).result(timeout=30) == 21
+    reader = LedgerReader(path)
+    assert len(list(reader.entries())) == 21
+    reader.close()
 
 
 def test_no_patient_and_no_text_is_in_what_is_hashed(path):

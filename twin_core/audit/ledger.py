@@ -90,9 +90,15 @@ class Ledger:
     def append(self, access: Access) -> "Future[int]":
         """Write an access; the future has its number once it is on disk, or raises AuditFailed."""
         written: Future[int] = Future()
+        # Nobody can cancel it any more: who asks may go away before the answer, and is recorded.
+        written.set_running_or_notify_cancel()
         with self._door:
             if self._closed.is_set():
                 written.set_exception(AuditFailed("The ledger of accesses is closed."))
+            elif not self._writer.is_alive():
+                written.set_exception(
+                    AuditFailed("The ledger of accesses is not written.", do="Restart the server.")
+                )
             else:
                 self._queue.put(_Waiting(self._clock.now(), access, written))
         return written
