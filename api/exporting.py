@@ -6,7 +6,7 @@ cell in CSV and null elsewhere, never zero.
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -54,10 +54,15 @@ def accepted(accept: str) -> Format | None:
 
 
 def _csv(rows: Sequence[Row], columns: Mapping[str, str]) -> bytes:
+    return csv_of(columns, (row.values() for row in _typed(rows, columns)))
+
+
+def csv_of(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:
+    """A CSV file with a line of column names; every row has its values in their order."""
     text = io.StringIO()
     writer = csv.writer(text)  # lines end in CRLF, as RFC 4180 has it
     writer.writerow(columns)
-    writer.writerows([cell(value) for value in row.values()] for row in _typed(rows, columns))
+    writer.writerows([cell(value) for value in row] for row in rows)
     return text.getvalue().encode()
 
 

@@ -1,8 +1,6 @@
 """`/v1/sql`: questions of analysts to de-identified releases, never to the store itself."""
 
 import asyncio
-import csv
-import io
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,11 +8,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.audit.recording import note
-from api.exporting import MEDIA_TYPES, cell
+from api.exporting import MEDIA_TYPES, csv_of
 from api.openapi import answers, reply
 from api.problems import problem
 from api.research import ResearchDesk
-from api.sidecar import Rows
 from twin_core.errors import QueryFailed, UsageError
 
 router = APIRouter(prefix="/v1", tags=["sql"])
@@ -101,7 +98,8 @@ async def ask(
     except QueryFailed:
         return problem(408, STOPPED, kind="query-stopped", title="The query was stopped")
     if format == "csv":
-        return Response(_csv(rows), media_type=MEDIA_TYPES["csv"])
+        table = ([row[name] for name in rows.columns] for row in rows.rows)
+        return Response(csv_of(rows.columns, table), media_type=MEDIA_TYPES["csv"])
     return reply(SqlAnswer(columns=list(rows.columns), rows=rows.rows, cut=rows.cut))
 
 
@@ -115,11 +113,3 @@ def _question(body: bytes) -> Question:
             "The question cannot be read.",
             do='Post JSON such as {"sql": "FROM twin.stay LIMIT 5"}.',
         ) from None
-
-
-def _csv(rows: Rows) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(rows.columns)
-    writer.writerows([cell(row[name]) for name in rows.columns] for row in rows.rows)
-    return text.getvalue().encode()

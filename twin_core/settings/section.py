@@ -28,6 +28,7 @@ def is_loopback(host: str) -> bool:
 
 
 def checked_charset(charset: str, is_known: bool) -> str:
+    """The character set, where it is one of HL7 table 0211 known here. Raises ValueError."""
     if not is_known:
         raise ValueError(
             f"{charset!r} is no character set of HL7 table 0211 known here, such as "
@@ -37,6 +38,7 @@ def checked_charset(charset: str, is_known: bool) -> str:
 
 
 def checked_zone(zone: str | None) -> str | None:
+    """The IANA time zone, where there is one of that name. Raises ValueError."""
     if zone is not None:
         try:
             ZoneInfo(zone)

@@ -24,6 +24,10 @@ def described(reading: Reading, who: Person) -> PatientDescribed:
 def patient_and_visit(
     reading: Reading, own_time: int = 0
 ) -> tuple[PatientDescribed, VisitFacts | None]:
+    """The person of the message, and what is said of the visit; None where it names no visit.
+
+    `own_time` is the PV1 field that dates the event itself, 0 where EVN alone does.
+    """
     pid = reading.pid()
     who = person(reading, pid)
     facts = visit_facts(reading, who.identifiers, pid, reading.pv1(), own_time=own_time)
