@@ -8,6 +8,7 @@
         StoreBusy         someone else holds the store; trying again may help
         StoreMismatch     inbox and database do not belong together
         StoreVersion      written by a newer wardtwin
+        WrongKey          encrypted by another key than the one that is set
         QueryFailed       a query was refused, failed or ran out of time
         AuditFailed       an access cannot be recorded, so it is not given
 
@@ -62,6 +63,10 @@ class StoreMismatch(StoreError):
 
 class StoreVersion(StoreError):
     """The store was written by a newer wardtwin."""
+
+
+class WrongKey(StoreError):
+    """The store, a file beside it or a backup was encrypted by another key than is set."""
 
 
 class QueryFailed(StoreError):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
+from twin_core.encryption import PLAIN, Sealing
 from twin_core.events import Envelope, Rejection, Translation
 from twin_core.inbox.receipt import (
     ACCEPTED,
@@ -20,6 +21,7 @@ from twin_core.inbox.receipt import (
     REJECTED,
     Answer,
     Entry,
+    Head,
     Receipt,
     encode_head,
     head_of,
@@ -28,6 +30,8 @@ from twin_core.inbox.receipt import (
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ASKED_AT_ONCE = 500
+HEAD, RAW = b"head", b"raw"
+"""Columns of an entry whose values may be sealed."""
 
 Seen = dict[bytes, int]
 """Digests of bodies that came under one control id, and the position of the first."""
@@ -56,8 +60,14 @@ class Keys(NamedTuple):
 class Decisions:
     """The decisions of one commit, to be taken inside its transaction."""
 
-    def __init__(self, db: sqlite3.Connection, groups: Sequence[Group], high: int) -> None:
-        self.high = high
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        groups: Sequence[Group],
+        high: int,
+        sealing: Sealing = PLAIN,
+    ) -> None:
+        self.high, self._sealing = high, sealing
         self.counted: Counter[tuple[str, str]] = Counter()
         self._heard: dict[str, int] = {}
         self.carried: list[Entry] = []
@@ -165,7 +175,7 @@ class Decisions:
             carried = head_of(receipt, reused)
             self.carried.append(Entry(self.high, group.received_at, carried, receipt.raw, None))
         else:
-            head, raw = encode_head(head_of(receipt, reused)), receipt.raw
+            head, raw = self._sealed(head_of(receipt, reused), receipt.raw, self.high)
         received_us = (group.received_at - EPOCH) // _MICROSECOND
         self._entries.append((self.high, received_us, head, raw, group.replay_of))
         return self.high
@@ -173,8 +183,12 @@ class Decisions:
     def _keep(self, receipt: Receipt, position: int) -> None:
         # The first of it came from a file and may not be applied yet. Who sends it by other means
         # is told that it is durable, so from now on it must be, file or not.
-        head = encode_head(head_of(receipt, reused_control_id=False))
-        self._kept.append((head, receipt.raw, position))
+        head = head_of(receipt, reused_control_id=False)
+        self._kept.append((*self._sealed(head, receipt.raw, position), position))
+
+    def _sealed(self, head: Head, raw: bytes, position: int) -> tuple[bytes, bytes]:
+        sealing = self._sealing
+        return sealing.seal(encode_head(head), position, HEAD), sealing.seal(raw, position, RAW)
 
 
 def _seen(db: sqlite3.Connection, controls: Iterable[bytes]) -> defaultdict[bytes, Seen]:

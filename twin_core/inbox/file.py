@@ -13,8 +13,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from twin_core.encryption import (
+    PLAIN,
+    Sealing,
+    StoreKey,
+    missing_key,
+    new_sealing,
+    sealing_of,
+)
 from twin_core.errors import StoreBusy, StoreError, StoreMismatch
-from twin_core.inbox.deciding import EPOCH, Decisions, Group
+from twin_core.inbox.deciding import EPOCH, HEAD, RAW, Decisions, Group
 from twin_core.inbox.receipt import Answer, Entry, decode_head, feed_of
 
 BUSY_S = 5.0
@@ -51,7 +59,7 @@ class Tally(NamedTuple):
 class InboxFile:
     """One connection to write with and one to read with."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: StoreKey | None = None) -> None:
         self.path = path
         self._db = _connect(path)
         self._reader = _connect(path)
@@ -59,6 +67,11 @@ class InboxFile:
         # must not share one with the projector's long reads, nor with another thread's question.
         self._marks = _connect(path)
         self._asking = threading.Lock()
+        try:
+            self._sealing = self._sealed_by(key)
+        except BaseException:
+            self.close()
+            raise
         self.carried: dict[int, Entry] = {}
         """Entries that are durable as files: kept here until they are applied."""
 
@@ -129,7 +142,7 @@ class InboxFile:
         since: dict[str, datetime] = {}
         for position, us, head in rows:
             carried = self.carried.get(position) if head is None else None
-            feed = carried.head.feed if carried else feed_of(head) if head else ""
+            feed = carried.head.feed if carried else self._feed(head, position) if head else ""
             since.setdefault(feed, EPOCH + timedelta(microseconds=us))
         return since
 
@@ -144,9 +157,7 @@ class InboxFile:
         return [
             self.carried[position]
             if head is None
-            else Entry(
-                position, EPOCH + timedelta(microseconds=us), decode_head(head), raw, replay_of
-            )
+            else self._entry(position, us, head, raw, replay_of)
             for position, us, head, raw, replay_of in rows
         ]
 
@@ -157,7 +168,7 @@ class InboxFile:
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            decisions = Decisions(self._db, groups, _high_water(self._db))
+            decisions = Decisions(self._db, groups, _high_water(self._db), self._sealing)
             answers = decisions.decide(groups)
             decisions.write()
             # At hand before the commit shows their positions to whoever reads.
@@ -195,6 +206,47 @@ class InboxFile:
         source.backup(copy)
         copy.close()
         source.close()
+
+    def _entry(
+        self, position: int, us: int, head: bytes, raw: bytes, replay_of: int | None
+    ) -> Entry:
+        said = decode_head(self._sealing.unseal(head, position, HEAD))
+        received_at = EPOCH + timedelta(microseconds=us)
+        return Entry(
+            position, received_at, said, self._sealing.unseal(raw, position, RAW), replay_of
+        )
+
+    def _feed(self, head: bytes, position: int) -> str:
+        return feed_of(self._sealing.unseal(head, position, HEAD))
+
+    def _sealed_by(self, key: StoreKey | None) -> Sealing:
+        noted = self._meta("sealing")
+        if noted is None and key is not None:
+            noted = self._begun_sealed(key)
+        if noted is None:
+            return PLAIN
+        name = f"The inbox {self.path.name}"
+        if key is None:
+            raise missing_key(name)
+        return sealing_of(noted, key, b"inbox", name)
+
+    def _begun_sealed(self, key: StoreKey) -> str:
+        with _readable():
+            self._db.execute("BEGIN IMMEDIATE")
+            held = "SELECT 1 FROM meta UNION ALL SELECT 1 FROM entry LIMIT 1"
+            is_new = not self._db.execute(held).fetchall()
+            if is_new:
+                noted = new_sealing(key, b"inbox")
+                self._db.execute("INSERT INTO meta VALUES ('sealing', ?)", (noted,))
+            self._db.execute("COMMIT")
+        # Whoever was first has noted it; a file that holds anything else was begun without a key.
+        found = self._meta("sealing")
+        if found is None:
+            raise StoreError(
+                f"The inbox {self.path.name} is not encrypted, and a key is set.",
+                do="Encrypt the store with `wardtwin store encrypt`, or set no key.",
+            )
+        return found
 
     def _forget_files(self, applied: int) -> None:
         # What came from files and was not applied before a crash was never reported as done.

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 
 from twin_core.clock import Clock
+from twin_core.encryption import StoreKey
 from twin_core.errors import StoreError
 from twin_core.inbox.deciding import Group
 from twin_core.inbox.file import Committed, InboxFile, Tally, not_stored
@@ -38,7 +39,9 @@ _LOOKED_AT = 2_000
 class Inbox:
     """The durable half of a store that is written before anyone is acknowledged."""
 
-    def __init__(self, path: Path, clock: Clock, *, window_ms: float = 2.0) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, *, window_ms: float = 2.0, key: StoreKey | None = None
+    ) -> None:
         self.path = path
         self._clock = clock
         self._window = window_ms / 1000.0
@@ -50,7 +53,7 @@ class Inbox:
         self._gathered = 0
         self._closed = False
         self._commits: deque[tuple[int, float]] = deque()
-        self._file = InboxFile(path)
+        self._file = InboxFile(path, key)
         self._high = self._file.high_water()
         self._pruned = self._file.pruned_to()
         self._writer = threading.Thread(target=self._write, name="inbox-writer", daemon=True)

@@ -10,6 +10,7 @@ from twin_core.settings.access import AccessSettings
 from twin_core.settings.alerts import AlertSettings
 from twin_core.settings.audit import AuditSettings
 from twin_core.settings.deid import DeidSettings
+from twin_core.settings.encryption import EncryptionSettings
 from twin_core.settings.facilities import FacilitySettings
 from twin_core.settings.feeds import MAIN_FEED, AppointmentStatus, FeedSettings, FolderSettings
 from twin_core.settings.fhir import FhirSettings
@@ -36,6 +37,7 @@ __all__ = [
     "AuthorizationSettings",
     "ClientTlsSettings",
     "DeidSettings",
+    "EncryptionSettings",
     "FacilitySettings",
     "FeedSettings",
     "FhirSettings",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from twin_core.errors import ConfigurationError
 from twin_core.settings.deid import DeidSettings
+from twin_core.settings.encryption import EncryptionSettings
 from twin_core.settings.kpi import KpiSettings
 from twin_core.settings.site import Settings
 
@@ -99,7 +100,7 @@ _LISTS = {
     "checkpoints",
     *(
         name
-        for section in (KpiSettings, DeidSettings)
+        for section in (KpiSettings, DeidSettings, EncryptionSettings)
         for name, field in section.model_fields.items()
         if isinstance(field.default, tuple)
     ),

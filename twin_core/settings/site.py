@@ -9,6 +9,7 @@ from twin_core.settings.access import AccessSettings
 from twin_core.settings.alerts import AlertSettings
 from twin_core.settings.audit import AuditSettings
 from twin_core.settings.deid import DeidSettings
+from twin_core.settings.encryption import EncryptionSettings
 from twin_core.settings.facilities import FacilitySettings
 from twin_core.settings.feeds import MAIN_FEED, FeedSettings
 from twin_core.settings.fhir import FhirSettings
@@ -52,6 +53,7 @@ class Settings(Section):
     access: AccessSettings | None = None
     secrets: SecretSettings = SecretSettings()
     deid: DeidSettings = DeidSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     feeds: dict[str, FeedSettings] = {}
     facilities: dict[str, FacilitySettings] = {}
     outbound: dict[str, OutboundSettings] = {}
