@@ -291,6 +291,17 @@ def test_the_rest_of_a_stay_is_that_of_stays_that_last_so_long() -> None:
     assert 0.4 < (ends < 10).mean() < 0.6
 
 
+def test_a_stay_that_was_over_in_the_night_ends_at_the_hour_of_leaving() -> None:
+    at_two = [float(hour == 14) for hour in range(24)]
+    ward = unit("W", stay={"observed": [20, 200]}, discharge={"by_hour": at_two})
+    # In bed since Sunday 07:00; whose stay was over on Monday at 03:00 is still there at 13:00.
+    model = hospital(ward, present=[{"class": "a", "unit": "W", "for_hours": 30}])
+    results = ran(model, hours=300, replications=400, hour_of_week=13)
+    left = results.stays()["to_hours"].to_numpy()
+    assert set(left.astype(int)) == {1, 24 * 8 + 1}
+    assert 0.4 < (left < 24).mean() < 0.6
+
+
 BUSY = hospital(
     unit("ED", beds=6, stay={"family": "gamma", "mean": 3, "cv": 0.8}, then={"home": 0.6, "W": 0.4},
          patience={"family": "exponential", "mean": 4}),

@@ -15,6 +15,7 @@ from twin_core.simulation.kernel.chance import (
 from twin_core.simulation.kernel.compiled import compiled
 from twin_core.simulation.kernel.holding import free_staff, mark, put_back, take_bed, take_staff
 from twin_core.simulation.kernel.layout import (
+    BY_HOUR,
     CHANGE_AT,
     CHANGES,
     CLEAN,
@@ -27,7 +28,7 @@ from twin_core.simulation.kernel.layout import (
     Plan,
     Work,
 )
-from twin_core.simulation.kernel.leaving import go_on
+from twin_core.simulation.kernel.leaving import go_on, leaving_at
 from twin_core.simulation.kernel.ledger import touch
 from twin_core.simulation.kernel.lengths import length, rest, surviving
 from twin_core.simulation.kernel.moves import ask, run_stay
@@ -35,6 +36,7 @@ from twin_core.simulation.kernel.serving import settle
 
 _HARDLY = 1e-12
 """So that somebody has somewhere to go whom no length of stay foresees."""
+_DAY, _TRIES = 24.0, 64
 
 
 @compiled
@@ -131,18 +133,46 @@ def _lie(m: Plan, w: Work, i: int) -> None:
         free_staff(m, w, p.step, 0)
         return
     p.next, p.exit = here.next, here.exit
-    p.edge = _edge_given(m, w, i, here.for_hours)
-    if math.isnan(here.rest):
-        p.rest = rest(
-            m,
-            _stay_of(m, p.step, p.edge),
-            here.for_hours,
-            p.key,
-            p.visit * DRAWS_PER_VISIT + LENGTH_OF_STAY,
-        )
-    else:
+    if not math.isnan(here.rest):
+        p.edge = _edge_given(m, w, i, here.for_hours)
         p.rest = here.rest
+    elif m.units[p.unit].leave_rule == BY_HOUR:
+        _draw_not_gone(m, w, i, here.for_hours)
+        if p.rest < 0.0:
+            p.over = p.rest
+            free_staff(m, w, p.step, 0)
+            go_on(m, w, i, -1, p.exit if p.exit >= 0 else m.edges[p.edge].exit)
+            return
+    else:
+        _draw_rest(m, w, i, here.for_hours, here.for_hours)
     run_stay(w, i)
+
+
+@compiled
+def _draw_rest(m: Plan, w: Work, i: int, passed: float, for_hours: float) -> None:
+    """Draw where a stay leads and what is left of it, knowing that it lasted beyond `passed`."""
+    p = w.patients[i]
+    p.edge = _edge_given(m, w, i, passed)
+    chance = p.visit * DRAWS_PER_VISIT + LENGTH_OF_STAY
+    p.rest = passed - for_hours + rest(m, _stay_of(m, p.step, p.edge), passed, p.key, chance)
+
+
+@compiled
+def _draw_not_gone(m: Plan, w: Work, i: int, for_hours: float) -> None:
+    """Draw a stay whose patient may have been ready to leave, but has not left yet.
+
+    Where patients leave by the hour of the day, that of somebody still here may have been over for
+    up to a day. Stays are drawn with their hour of leaving until one has not led away already.
+    """
+    p = w.patients[i]
+    key = p.key
+    for attempt in range(_TRIES):
+        p.key = mixed(key, attempt)
+        _draw_rest(m, w, i, max(0.0, for_hours - _DAY), for_hours)
+        leads_out = p.exit >= 0 or (p.next < 0 and m.edges[p.edge].step < 0)
+        if p.rest >= 0.0 or (leads_out and leaving_at(m, w, i, p.unit, p.rest) > 0.0):
+            return
+    p.rest = 0.0
 
 
 @compiled

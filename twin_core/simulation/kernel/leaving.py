@@ -45,7 +45,7 @@ def go_on(m: Plan, w: Work, i: int, step: int, exit_: int) -> None:
     p, now = w.patients[i], w.now[NOW]
     unit = m.steps[p.held].unit
     if step < 0:
-        at = leaving_at(m, w, i, unit)
+        at = leaving_at(m, w, i, unit, now)
         if at > now:
             p.state, p.exit = LEAVING, exit_
             p.stamp += 1
@@ -65,10 +65,10 @@ def go_on(m: Plan, w: Work, i: int, step: int, exit_: int) -> None:
 
 
 @compiled
-def leaving_at(m: Plan, w: Work, i: int, unit: int) -> float:
-    """When a patient whose stay is over leaves: now, or when the unit's rule lets people go."""
-    of, now = m.units[unit], w.now[NOW]
-    clock = now + m.whole[0].offset
+def leaving_at(m: Plan, w: Work, i: int, unit: int, over: float) -> float:
+    """When a patient leaves whose stay is over at `over`: then, or when the unit's rule says."""
+    of = m.units[unit]
+    clock = over + m.whole[0].offset
     if of.leave_rule == WINDOWS:
         hour = clock % WEEK_HOURS
         best = math.inf
@@ -76,10 +76,10 @@ def leaving_at(m: Plan, w: Work, i: int, unit: int) -> float:
             opens, closes = m.leaves[of.first_leave + 2 * n], m.leaves[of.first_leave + 2 * n + 1]
             for week in (-WEEK_HOURS, 0.0, WEEK_HOURS):
                 if opens + week <= hour < closes + week:
-                    return now
+                    return over
                 if opens + week >= hour:
                     best = min(best, opens + week - hour)
-        return now + best
+        return over + best
     if of.leave_rule == BY_HOUR:
         u, hour = drawn(w.patients[i], HOUR), 0
         while hour < 23 and u > m.leaves[of.first_leave + hour]:
@@ -87,5 +87,5 @@ def leaving_at(m: Plan, w: Work, i: int, unit: int) -> float:
         below = m.leaves[of.first_leave + hour - 1] if hour > 0 else 0.0
         share = (u - below) / (m.leaves[of.first_leave + hour] - below)
         at = math.floor(clock / 24.0) * 24.0 + hour + share - m.whole[0].offset
-        return at if at > now else at + 24.0
-    return now
+        return at if at > over else at + 24.0
+    return over
