@@ -10,6 +10,7 @@ from adapters.hl7v2.explain import ExplainedField, ExplainedMessage, ExplainedSe
 from api.explaining import (
     CHANGED,
     ENDED,
+    NOT_KEPT,
     ChangedRow,
     Explanation,
     ToldEvent,
@@ -35,6 +36,8 @@ def explanation_lines(explanation: Explanation, width: int = 80) -> Iterator[Lin
     yield from _head(explanation, width)
     if explanation.content is not None:
         yield from _content(explanation.content, width)
+    if not explanation.kept:
+        yield from _wrapped(NOT_KEPT, width, style=FAINT)
     yield from _became(explanation, width)
     yield from _findings(explanation, width)
     yield from _changes(explanation, width)

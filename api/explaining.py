@@ -28,6 +28,10 @@ from twin_core.settings import FeedSettings, Settings
 from twin_core.store.touched import RowChange, Touched
 from twin_core.twin import Twin
 
+NOT_KEPT = (
+    "The bytes of this message are not kept any more: retention or an erasure has removed them. "
+    "What it said is kept as its events."
+)
 BEGAN, CHANGED, ENDED = "began", "changed", "ended"
 
 _MESSAGE = """
@@ -136,6 +140,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """What it is by the settings of now; None where it is applied already."""
     content: ExplainedMessage | None
     """None for a FHIR resource, and where the bytes are not kept any more."""
+    kept: bool = True
+    """Whether the bytes are kept; retention or an erasure may have removed them."""
     events: tuple[ToldEvent, ...]
     findings: tuple[Finding, ...]
     faults: tuple[Fault, ...]
@@ -162,6 +168,7 @@ def explain_bytes(
             message=None,
             verdict=_verdict(outcome),
             content=content,
+            kept=True,
             events=told(events, phi=phi, known=known),
             findings=tuple(
                 Finding(kind=noted.kind, subject=None, detail=noted.detail) for noted in findings
@@ -205,6 +212,7 @@ def explain_message(twin: Twin, message_id: int, *, phi: bool, most: int) -> Exp
         message=message,
         verdict=_verdict(outcome) if outcome is not None else None,
         content=content,
+        kept=raw is not None,
         events=told(events, phi=phi, known=known),
         findings=findings,
         faults=faults,

@@ -16,6 +16,7 @@ from api.audit.opening import copied_accesses
 from api.explaining import explain_message, find_message
 from api.feeds import Feeds
 from api.outbound import status
+from api.retaining import due, run_due
 from api.sidecar.rows import plain
 from api.sources import status as source_status
 from api.sources.open_encounters import open_encounters
@@ -138,7 +139,8 @@ def quarantine_show(twin: Twin, asked: Parameters) -> Any:
         "SELECT faults FROM core.message WHERE message_id = $message_id", {"message_id": message_id}
     )
     shown["faults"] = json.loads(str(kept["faults"] or "[]"))
-    shown["raw"] = twin.raw(message_id).decode("utf-8", "replace")
+    shown["kept"] = twin.has_raw(message_id)
+    shown["raw"] = twin.raw(message_id).decode("utf-8", "replace") if shown["kept"] else ""
     return shown
 
 
@@ -229,6 +231,16 @@ def deid_publish(twin: Twin, asked: Parameters) -> Any:
     return msgspec.to_builtins(published)
 
 
+def retention_show(twin: Twin, asked: Parameters) -> Any:
+    """What is kept for how long, and what would be removed now."""
+    return _record(due(twin))
+
+
+def retention_run(twin: Twin, asked: Parameters) -> Any:
+    """Remove what is kept longer than the settings say."""
+    return _record(run_due(twin))
+
+
 def alerts_list(twin: Twin, asked: Parameters) -> Any:
     """Alerts, the latest first."""
     return _record(twin.alerts(asked.get("state"), limit=int(asked.get("limit") or 100)))
@@ -267,6 +279,8 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "quarantine_replay": quarantine_replay,
     "backup": backup,
     "deid_publish": deid_publish,
+    "retention_show": retention_show,
+    "retention_run": retention_run,
     "feeds": feeds,
     "sources_list": sources_list,
     "source_open_encounters": source_open_encounters,

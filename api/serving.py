@@ -32,6 +32,7 @@ from api.logs import log_to
 from api.operator import create_operator, listen
 from api.outbound.dispatch import Dispatch
 from api.replica import Replica
+from api.retaining import Retaining
 from api.securing import http_context
 from api.sources.hooks import Hooks
 from api.sources.watch import Sources
@@ -106,6 +107,9 @@ class Server:
             for folder in folders:
                 folder.start()
                 self._stack.push_async_callback(asyncio.to_thread, folder.close)
+            retaining = Retaining(self.twin, ledger)
+            retaining.start()
+            self._stack.push_async_callback(retaining.close)
             if not self.demo:
                 await self._reading_sources(hooks)
             calm_collector()

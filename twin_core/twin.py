@@ -36,6 +36,7 @@ from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
 from twin_core.store.rebuild import Retranslate, rebuild_store
 from twin_core.store.replica import copy_changes, copy_tables
+from twin_core.store.retention import Kept, RawKind, older, prune
 from twin_core.store.staging import Staging
 from twin_core.store.touched import Touched, touched
 
@@ -432,8 +433,25 @@ class Twin:
             "SELECT raw FROM core.raw WHERE message_id = $message_id", {"message_id": message_id}
         )
         if not rows:
-            raise UsageError(f"The bytes of message {message_id} are not kept.")
+            raise UsageError(
+                f"The bytes of message {message_id} are not kept any more.",
+                why="Retention or an erasure has removed them; what the message said is kept.",
+                do="Where they are needed, ask the sender to send it again.",
+            )
         return bytes(rows[0]["raw"])  # type: ignore[call-overload,no-any-return]
+
+    def has_raw(self, message_id: int) -> bool:
+        """Whether the bytes of a message are kept."""
+        asked = {"message_id": message_id}
+        return bool(self.query("SELECT 1 FROM core.raw WHERE message_id = $message_id", asked))
+
+    def older(self, kind: RawKind, before: datetime) -> Kept:
+        """How many messages have bytes from before an instant, of quarantine or not."""
+        return older(self.query, kind, before)
+
+    def prune(self, kind: RawKind, before: datetime) -> int:
+        """Remove the bytes of messages from before an instant; of how many. All else stays."""
+        return prune(self._database, kind, before, self._projector.pause)
 
     def touched(self, message_id: int) -> Touched | None:
         """The rows that a message changed, before and after; None where it was never applied."""

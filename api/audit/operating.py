@@ -38,6 +38,7 @@ RECORDED: dict[str, Operation] = {
     "deid_publish": Operation("execute", administrative=True),
     "alerts_replay": Operation("update", administrative=True),
     "backup": Operation("execute", administrative=True),
+    "retention_run": Operation("delete", administrative=True),
     "rebuild": Operation("execute", administrative=True),
     "keys create": Operation("create", administrative=True),
     "keys revoke": Operation("update", administrative=True),

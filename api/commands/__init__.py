@@ -31,6 +31,7 @@ COMMANDS = (
     "outbound",
     "fhir",
     "audit",
+    "retention",
     "alerts",
     "keys",
 )

@@ -44,11 +44,13 @@ def show(call: Call) -> int:
     if call.terminal.as_json:
         call.terminal.json(message)
         return 0
-    raw = message.pop("raw")
+    raw, kept = message.pop("raw"), message.pop("kept")
     for name, value in message.items():
         if value not in (None, "", []):
             call.terminal.line(f"{name:<16} {_one_line(value)}")
     call.terminal.line()
+    if not kept:
+        call.terminal.line("  Its bytes are not kept any more.")
     for line in raw.replace("\r\n", "\r").replace("\n", "\r").rstrip("\r").split("\r"):
         call.terminal.line("  " + _one_line(line))
     return 0

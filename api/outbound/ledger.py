@@ -168,6 +168,19 @@ class Ledger(BesideStore):
         """The parked messages of a destination, oldest first."""
         return self._parked(_PARKED, name, limit)
 
+    def parked_before(self, before: datetime) -> tuple[int, str | None]:
+        """How many messages were parked before an instant, and when the oldest was."""
+        sql = "SELECT count(*), min(parked_at) FROM parked WHERE parked_at < ?"
+        [(messages, oldest)] = self._read(sql, (instant_text(before),))
+        return messages, oldest
+
+    def give_up(self, before: datetime) -> int:
+        """Forget the messages that were parked before an instant; how many there were."""
+        with self._writing() as db:
+            db.execute("PRAGMA secure_delete = ON")
+            gone = db.execute("DELETE FROM parked WHERE parked_at < ?", (instant_text(before),))
+            return gone.rowcount
+
     def progress(self) -> list[Progress]:
         """Every destination there ever was."""
         rows = self._read(

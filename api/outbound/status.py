@@ -53,6 +53,18 @@ def retry(twin: Twin, name: str, message_ids: list[int]) -> dict[str, Any]:
         return {"destination": name, "to_be_retried": ledger.ask_again(name, message_ids)}
 
 
+def parked_before(twin: Twin, before: datetime) -> tuple[int, str | None]:
+    """How many messages were parked before an instant for any destination, and since when."""
+    with _ledger(twin) as ledger:
+        return (0, None) if ledger is None else ledger.parked_before(before)
+
+
+def give_up(twin: Twin, before: datetime) -> int:
+    """Forget the messages that were parked before an instant; how many there were."""
+    with _ledger(twin) as ledger:
+        return 0 if ledger is None else ledger.give_up(before)
+
+
 def copied_ledger(twin: Twin, folder: Path) -> list[Path]:
     """Copy the ledger into a backup's folder, if there is one; the file that was written."""
     with _ledger(twin) as ledger:

@@ -73,6 +73,8 @@ class MessageDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A message with its events, its findings, and why it was refused where it was."""
 
     message: Message
+    kept: bool
+    """Whether its bytes are kept; retention or an erasure may have removed them."""
     faults: list[Fault]
     events: list[SaidEvent]
     findings: list[Finding]
@@ -157,6 +159,8 @@ def replay(message_id: MessageId, twin: AskedTwin) -> Response:
     found = message_detail(twin, message_id).message
     if found.status != "quarantined" or found.replayed_at is not None:
         raise HTTPException(409, "The message is not waiting in quarantine.")
+    if not twin.has_raw(message_id):
+        raise HTTPException(409, "The bytes of the message are not kept any more.")
     [outcome] = quarantine_replay(twin, {"message_ids": [message_id]})
     return reply(msgspec.convert(outcome, Replayed))
 
@@ -179,6 +183,7 @@ def message_detail(twin: Twin, message_id: int) -> MessageDetail:
     faults = found[0].pop("faults")
     return MessageDetail(
         message=msgspec.convert(found[0], Message),
+        kept=twin.has_raw(message_id),
         faults=msgspec.json.decode(faults, type=list[Fault]) if faults else [],
         events=msgspec.convert(twin.query(EVENTS, asked), list[SaidEvent]),
         findings=msgspec.convert(twin.query(FINDINGS, asked), list[Finding]),

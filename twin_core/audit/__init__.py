@@ -7,7 +7,7 @@ anew. Patients stand in it by keyed pseudonyms only, so that an erasure leaves i
 
 from twin_core.audit.access import Access, Actor, Entry, Outcome, Purpose
 from twin_core.audit.checkpoint import Checkpoint, Forged, opened, public_key, signed, verifier_line
-from twin_core.audit.file import copy_ledger
+from twin_core.audit.file import copy_ledger, forget_texts, texts_before
 from twin_core.audit.keeping import FolderKeeper, Keeper, notes_in
 from twin_core.audit.keys import AuditKeys, keys_of
 from twin_core.audit.ledger import Cadence, Ledger, ledger_path
@@ -34,6 +34,7 @@ __all__ = [
     "Sought",
     "Verdict",
     "copy_ledger",
+    "forget_texts",
     "judged",
     "keys_of",
     "ledger_path",
@@ -41,6 +42,7 @@ __all__ = [
     "opened",
     "public_key",
     "signed",
+    "texts_before",
     "verified",
     "verifier_line",
 ]

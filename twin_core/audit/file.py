@@ -178,6 +178,28 @@ def readable(path: Path) -> sqlite3.Connection:
     return db
 
 
+def texts_before(path: Path, before: datetime) -> list[tuple[int, datetime]]:
+    """The entries older than an instant that have texts beside them. Raises AuditFailed."""
+    with failing(), closing(connected(path, create=False)) as db:
+        rows = db.execute("SELECT seq, body FROM entry JOIN texts USING (seq) ORDER BY seq")
+        told = ((seq, msgspec.json.decode(body, type=Entry).at) for seq, body in rows)
+        return [(seq, at) for seq, at in told if at < before]
+
+
+def forget_texts(path: Path, numbers: Sequence[int]) -> int:
+    """Remove the texts beside entries, from the pages that they were on, too; how many there were.
+
+    The entries keep their digests and verify as before. Raises AuditFailed.
+    """
+    with failing(), closing(connected(path, create=False)) as db:
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("BEGIN IMMEDIATE")
+        gone = sum(db.execute("DELETE FROM texts WHERE seq = ?", (n,)).rowcount for n in numbers)
+        db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return gone
+
+
 def copy_ledger(source: Path, copy: Path) -> None:
     """Write a consistent copy of a ledger, also while it is written. Raises AuditFailed."""
     with failing(), closing(sqlite3.connect(source)) as db, closing(sqlite3.connect(copy)) as made:

@@ -20,6 +20,7 @@ from twin_core.settings.listeners import HttpSettings, HttpTlsSettings, MllpSett
 from twin_core.settings.loading import PREFIX, Loaded, load
 from twin_core.settings.outbound import ClientTlsSettings, OutboundSettings
 from twin_core.settings.precedence import PrecedenceSettings
+from twin_core.settings.retention import RetentionSettings
 from twin_core.settings.section import Section, Strictness, is_loopback
 from twin_core.settings.site import SecretSettings, Settings
 from twin_core.settings.sources import AuthorizationSettings, SourceSettings
@@ -51,6 +52,7 @@ __all__ = [
     "MllpSettings",
     "OutboundSettings",
     "PrecedenceSettings",
+    "RetentionSettings",
     "SecretSettings",
     "Section",
     "Settings",

@@ -18,6 +18,7 @@ from twin_core.settings.limits import LimitSettings
 from twin_core.settings.listeners import HttpSettings, MllpSettings
 from twin_core.settings.outbound import OutboundSettings
 from twin_core.settings.precedence import PrecedenceSettings
+from twin_core.settings.retention import RetentionSettings
 from twin_core.settings.section import Section, is_loopback
 from twin_core.settings.sources import SourceName, SourceSettings
 from twin_core.settings.store import StoreSettings
@@ -50,6 +51,7 @@ class Settings(Section):
     precedence: PrecedenceSettings = PrecedenceSettings()
     kpi: KpiSettings = KpiSettings()
     audit: AuditSettings = AuditSettings()
+    retention: RetentionSettings = RetentionSettings()
     access: AccessSettings | None = None
     secrets: SecretSettings = SecretSettings()
     deid: DeidSettings = DeidSettings()
