@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -39,6 +39,10 @@ from twin_core.store.replica import copy_changes, copy_tables
 from twin_core.store.retention import Kept, RawKind, older, prune
 from twin_core.store.staging import Staging
 from twin_core.store.touched import Touched, touched
+
+if TYPE_CHECKING:
+    from twin_core.simulation.calibrate import Calibration
+    from twin_core.simulation.forecasting import Forecast
 
 __all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
 
@@ -404,6 +408,48 @@ class Twin:
         """The hospital at an instant (default now), as known at an instant (default now)."""
         when = at or self.clock.now()
         return hospital_state(self.query, at=when, known_at=known_at, sequence=self.sequence())
+
+    def calibrate(
+        self,
+        end: datetime | None = None,
+        *,
+        start: datetime | None = None,
+        known_at: datetime | None = None,
+        facility: str | None = None,
+    ) -> "Calibration":
+        """A model of the hospital from its history until `end` (default now), as known then or now.
+
+        Raises UsageError where there is no history to calibrate from.
+        """
+        from twin_core.simulation.calibrate import calibrated, read_history
+
+        history = read_history(
+            self.query,
+            end=end or self.clock.now(),
+            start=start,
+            known_at=known_at,
+            facility=facility,
+            position=self.sequence(),
+        )
+        return calibrated(history)
+
+    def forecast(
+        self,
+        hours: float = 72.0,
+        *,
+        at: datetime | None = None,
+        known_at: datetime | None = None,
+        replications: int = 400,
+        seed: int = 0,
+    ) -> "Forecast":
+        """The hours after an instant (default now), from how the hospital stood, as known then.
+
+        The model is calibrated from the history before; raises UsageError where there is none.
+        """
+        from twin_core.simulation.forecasting import forecast
+
+        calibration = self.calibrate(at, known_at=known_at)
+        return forecast(calibration, hours=hours, replications=replications, seed=seed)
 
     def quarantined(self, limit: int = 100) -> list[QuarantinedMessage]:
         """Messages in quarantine, the newest first."""

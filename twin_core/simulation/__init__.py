@@ -15,12 +15,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twin_core.simulation.calibrate import Calibration, calibrated, read_history, standing
     from twin_core.simulation.flow.loading import flow_from, load_flow
     from twin_core.simulation.flow.model import FlowModel
+    from twin_core.simulation.forecasting import Forecast, forecast
     from twin_core.simulation.replicate import Run, simulate
     from twin_core.simulation.results import Estimate, Results
 
-__all__ = ["Estimate", "FlowModel", "Results", "Run", "flow_from", "load_flow", "simulate"]
+__all__ = [
+    "Calibration",
+    "Estimate",
+    "FlowModel",
+    "Forecast",
+    "Results",
+    "Run",
+    "calibrated",
+    "flow_from",
+    "forecast",
+    "load_flow",
+    "read_history",
+    "simulate",
+    "standing",
+]
 _HOMES = {
     "FlowModel": "flow.model",
     "load_flow": "flow.loading",
@@ -29,6 +45,12 @@ _HOMES = {
     "simulate": "replicate",
     "Results": "results",
     "Estimate": "results",
+    "Calibration": "calibrate",
+    "calibrated": "calibrate",
+    "read_history": "calibrate",
+    "standing": "calibrate",
+    "Forecast": "forecasting",
+    "forecast": "forecasting",
 }
 
 

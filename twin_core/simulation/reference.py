@@ -94,8 +94,8 @@ same to the last bit on any of them.
   them.
 - **At the start** those `present` have the rest of their stay drawn from stays that last longer
   than theirs has; where patients leave by the hour of the day, from stays that may be over and
-  whose hour has not come. One who has stayed longer than any observed has an exponential rest, a tenth of
-  the stay so far on average.
+  whose hour has not come. One who has stayed longer than any observed has an exponential rest, a
+  tenth of the stay so far on average.
 - **At the horizon** every statistic is brought up to date; stays that go on are rows without an
   end.
 - **Surges** never change the patients who come anyway: more come as a stream beside, fewer leaves

@@ -1,0 +1,273 @@
+"""Calibration: what incomplete observations say, on cases small enough to know the answer."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from twin_core.simulation.calibrate import calibrated, standing
+from twin_core.simulation.calibrate.courses import courses_of
+from twin_core.simulation.calibrate.durations import LOGNORMAL, WEIBULL, ended, fitted
+from twin_core.simulation.calibrate.empirical import self_consistent
+from twin_core.simulation.calibrate.history import (
+    BedPeriod,
+    History,
+    Lay,
+    Planned,
+    Spot,
+    Visit,
+    hour_of,
+)
+from twin_core.simulation.calibrate.lengths import exact, length_fit
+from twin_core.simulation.calibrate.shares import shares_fit
+from twin_core.simulation.calibrate.streams import Clock, drawn_together, stream_fit
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+"""A Monday."""
+
+
+def lived(seed: int, hours: float = 400.0, per_hour: float = 3.0):
+    """Lognormal stays of median 80 h and sigma 0.8, as a window from 0 to `hours` sees them."""
+    chance = np.random.default_rng(seed)
+    begun = chance.uniform(-3000, hours, chance.poisson(per_hour * (3000 + hours)))
+    lasts = np.exp(np.log(80) + 0.8 * chance.standard_normal(len(begun)))
+    seen = begun + lasts > 0
+    return begun[seen], lasts[seen], hours
+
+
+def test_lengths_of_stay_are_not_too_short_although_the_longest_are_cut() -> None:
+    begun, lasts, hours = lived(1)
+    until = np.minimum(lasts, hours - begun)
+    of = ended(until, np.where(begun + lasts < hours, until, np.inf), np.maximum(0, -begun))
+    fit = fitted(LOGNORMAL, of)
+    assert fit is not None
+    low, high = (
+        fit.at - 3 * np.sqrt(np.diag(fit.covariance)),
+        fit.at + 3 * np.sqrt(np.diag(fit.covariance)),
+    )
+    assert (low < [np.log(80), np.log(0.8)]).all()
+    assert (high > [np.log(80), np.log(0.8)]).all()
+    # Those alone that began and ended in the window are too short, and so are all as far as seen.
+    inside = (begun > 0) & (begun + lasts < hours)
+    completed, naive = fitted(LOGNORMAL, exact(lasts[inside])), fitted(LOGNORMAL, exact(until))
+    assert completed is not None
+    assert naive is not None
+    assert completed.at[0] < naive.at[0] < low[0]
+
+
+def test_intervals_a_day_wide_tell_the_same_length() -> None:
+    lasts = np.exp(np.log(80) + 0.8 * np.random.default_rng(2).standard_normal(3000))
+    known = 24 * np.ceil(lasts / 24)
+    fit = fitted(LOGNORMAL, ended(known - 24, known))
+    assert fit is not None
+    assert abs(fit.at[0] - np.log(80)) < 3 * np.sqrt(fit.covariance[0, 0])
+    assert np.sqrt(fit.covariance[0, 0]) < 0.02
+
+
+def test_the_family_that_fits_is_found_and_none_where_none_does() -> None:
+    chance = np.random.default_rng(3)
+    weibull = length_fit(exact(30 * chance.weibull(2.0, 1500)))
+    assert weibull is not None
+    assert weibull.family == WEIBULL.name
+    assert weibull.words()["shape"] == pytest.approx(2.0, rel=0.1)
+    two_kinds = np.concatenate([chance.uniform(1, 2, 500), chance.uniform(40, 50, 500)])
+    observed = length_fit(exact(two_kinds))
+    assert observed is not None
+    assert observed.family == "observed"
+    assert float(observed.surviving(20.0)) == pytest.approx(0.5, abs=0.03)
+
+
+def test_without_a_family_the_estimate_is_that_of_kaplan_and_meier() -> None:
+    # At 1 one of five ends and one is lost, at 3 one of three ends: 0.8, then 0.8 * 2/3.
+    of = ended([1, 1, 3, 4, 5], [1, np.inf, 3, 4, 5])
+    steps = self_consistent(of)
+    assert steps.surviving([1.0, 3.0, 4.0]).tolist() == pytest.approx(
+        [0.8, 0.8 * 2 / 3, 0.8 / 3], abs=0.01
+    )
+
+
+def test_shares_of_destinations_count_those_who_are_still_there() -> None:
+    # Two of four go home at 1; the others stay long: of these one is lost, and one died.
+    of = shares_fit(["home", "home", None, "died"], [1, 1, 2, 3], [0, 0, 0, 0])
+    assert of is not None
+    assert dict(zip(of.names, of.shares.tolist(), strict=True)) == pytest.approx(
+        {"home": 0.5, "died": 0.5}
+    )
+    # One who was there before the window is not at risk before it began.
+    late = shares_fit(["home", "home", "died"], [1, 2, 3], [0, 0, 1.5])
+    assert late is not None
+    assert dict(zip(late.names, late.shares.tolist(), strict=True)) == pytest.approx(
+        {"home": 0.75, "died": 0.25}
+    )
+
+
+def clock(weeks: int, zone: str = "UTC") -> Clock:
+    start = hour_of(START)
+    return Clock(ZoneInfo(zone), start, start + 168 * weeks)
+
+
+def came(rates: np.ndarray, weeks: int, seed: int, cv: float = 0.0) -> list[float]:
+    """Arrivals at 168 rates, days varying by a gamma factor of variance cv squared."""
+    chance = np.random.default_rng(seed)
+    found = []
+    for hour in range(168 * weeks):
+        if hour % 24 == 0:
+            busy = chance.gamma(1 / cv**2) * cv**2 if cv else 1.0
+        found += [
+            hour_of(START) + hour + u
+            for u in chance.random(chance.poisson(busy * rates[hour % 168]))
+        ]
+    return found
+
+
+def test_hours_that_do_not_differ_are_not_said_to() -> None:
+    flat = stream_fit("direct", "W", came(np.full(168, 0.1), 8, 4), clock(8))
+    assert np.ptp(flat.hours) < 0.5
+    assert flat.cells is None
+    assert flat.arrivals().per_day == pytest.approx(2.4, rel=0.2)
+    day = np.where((np.arange(168) % 24 >= 8) & (np.arange(168) % 24 < 18), 6.0, 0.5)
+    busy = stream_fit("walk-in", "ED", came(day, 6, 5), clock(6))
+    assert busy.hours[8:18].min() > 1.5 > 0.4 > busy.hours[:8].max()
+    assert busy.day_variation == 0
+    assert busy.rates().sum() == pytest.approx(day.sum(), rel=0.05)
+
+
+def test_days_that_differ_more_than_chance_are_found() -> None:
+    rates = np.full(168, 4.0)
+    calm = stream_fit("walk-in", "ED", came(rates, 8, 6), clock(8))
+    wild = stream_fit("walk-in", "ED", came(rates, 8, 7, cv=0.3), clock(8))
+    assert calm.dispersion_p > 0.01
+    assert calm.day_variation == 0
+    assert wild.dispersion_p < 1e-6
+    assert wild.day_variation == pytest.approx(0.3, rel=0.3)
+
+
+def test_factors_are_drawn_towards_one_by_what_chance_explains() -> None:
+    factors, weight = drawn_together(np.array([5.0, 3.0, 4.0, 4.0]), np.full(4, 4.0))
+    assert factors.tolist() == [1, 1, 1, 1]
+    assert weight == np.inf
+    factors, weight = drawn_together(np.array([400.0, 100.0, 250.0, 250.0]), np.full(4, 250.0))
+    assert 1.5 < factors[0] < 1.6
+    assert weight < 20
+
+
+def test_the_hour_of_the_week_is_that_of_the_local_clock() -> None:
+    berlin = Clock(ZoneInfo("Europe/Berlin"), hour_of(START), hour_of(START) + 168 * 5)
+    noon = hour_of(datetime(2026, 3, 31, 10, tzinfo=UTC))  # a Tuesday, in summer time
+    assert berlin.hour_of_week([noon]).tolist() == [24 + 12]
+    # 29 March has no hour from two to three.
+    assert berlin.exposure()[6 * 24 + 2] == 4
+    assert berlin.exposure().sum() == 168 * 5
+
+
+def at(hours: float) -> float:
+    return hour_of(START) + hours
+
+
+def history(
+    stays: list[tuple[str, str, float, float | None]],
+    *,
+    hours: float = 400.0,
+    periods: tuple[BedPeriod, ...] = (),
+    plans: tuple[Planned, ...] = (),
+    exit_: str = "home",
+) -> History:
+    """Stays as (visit, unit/room-bed, from, to), hours after START; visits end with their last."""
+    lays, ends = [], {}
+    for visit, place, begun, until in stays:
+        unit, _, named = place.partition("/")
+        room, _, bed = named.rpartition("-")
+        lays.append(
+            Lay(
+                visit, Spot(unit, room, bed), at(begun), None if until is None else at(until), False
+            )
+        )
+        ends[visit] = until
+    visits = {
+        visit: Visit(
+            f"P-{visit}", "direct", None, None if end is None else at(end), exit_ if end else None
+        )
+        for visit, end in ends.items()
+    }
+    beds: dict[str, set[Spot]] = {}
+    for lay in lays:
+        beds.setdefault(lay.spot.unit, set()).add(lay.spot)
+    named_beds = {unit: tuple(sorted(spots)) for unit, spots in beds.items()}
+    whole = History(
+        "H", ZoneInfo("UTC"), START, START + timedelta(hours=hours), None, tuple(lays), visits,
+        named_beds, periods, plans,
+    )  # fmt: skip
+    return whole
+
+
+def test_who_is_in_theatre_or_on_the_way_out_is_in_their_ward() -> None:
+    stays = []
+    for n in range(8):
+        t = 10.0 * n
+        stays += [
+            (f"V{n}", f"W/1-{n}", t, t + 3),
+            (f"V{n}", "OR/T1-A", t + 3, t + 5),
+            (f"V{n}", f"W/1-{n}", t + 5, t + 9),
+            (f"V{n}", "LOUNGE/C-1", t + 9, t + 10),
+        ]
+    found = courses_of(history(stays))
+    assert found.visited == ("OR",)
+    assert found.on_the_way_out == ("LOUNGE",)
+    assert [(leg.unit, leg.next, leg.ended - leg.asked) for leg in found.legs if leg.ended] == [
+        ("W", "home", 9.0)
+    ] * 8
+
+
+def ward(patients: int = 40) -> list[tuple[str, str, float, float | None]]:
+    """A ward of ten beds in which stays of 20 to 40 hours follow each other, and one lasts."""
+    stays = [(f"V{n}", f"W/1-{n % 10}", 9.0 * n, 9.0 * n + 20 + n % 21) for n in range(patients)]
+    return [*stays, ("LAST", "W/2-A", 350.0, None)]
+
+
+def test_a_forecast_begins_with_who_is_there_and_which_beds_are_not_free() -> None:
+    spot = Spot("W", "1", "9")
+    periods = (
+        BedPeriod(spot, "C", at(390), None),
+        BedPeriod(Spot("W", "1", "3"), "H", at(399), None),
+    )
+    cleaned = tuple(
+        BedPeriod(
+            Spot("W", "1", str(n % 10)),
+            "H",
+            at(9.0 * n + 20 + n % 21),
+            at(9.0 * n + 21 + n % 21 + n / 50),
+        )
+        for n in range(25)
+    )
+    found = calibrated(history(ward(), periods=(*cleaned, *periods)))
+    model = standing(found, found.model)
+    assert [(here.unit, here.bed, here.for_hours, here.patient) for here in model.present] == [
+        ("W", "2-A", 50.0, "P-LAST")
+    ]
+    assert model.being_cleaned == {"W": 1}
+    assert [(closure.unit, closure.beds) for closure in model.closures] == [("W", 1)]
+
+
+def test_a_pending_transfer_or_discharge_is_known_to_a_forecast() -> None:
+    other = [(f"U{n}", f"V/1-{n}", 9.0 * n, 9.0 * n + 30) for n in range(20)]
+    for plan, wanted in (
+        (Planned("LAST", "transfer", at(380), "V"), {"stay_over": True, "next": "V"}),
+        (Planned("LAST", "transfer", at(405), "V"), {"rest_hours": 5.0, "next": "V"}),
+        (Planned("LAST", "transfer", None, "W"), {"stay_over": False, "next": None}),
+        (Planned("LAST", "discharge", at(410), None), {"rest_hours": 10.0, "next": "home"}),
+    ):
+        found = calibrated(history(ward() + other, plans=(plan,)))
+        here = standing(found, found.model).present[0]
+        assert {name: getattr(here, name) for name in wanted} == wanted
+
+
+def test_an_earlier_instant_knows_nothing_of_what_came_later() -> None:
+    whole = history(ward())
+    cut = whole.until(START + timedelta(hours=100))
+    legs = courses_of(cut).legs
+    assert max(leg.asked for leg in legs) < at(100)
+    assert sorted(leg.encounter_id for leg in legs if leg.ended is None) == sorted(
+        f"V{n}" for n in range(12) if 9.0 * n + 20 + n % 21 > 100
+    )
+    assert {cut.visits[leg.encounter_id].exit for leg in legs if leg.ended is None} == {None}
