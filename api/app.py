@@ -1,7 +1,7 @@
 """The API and the board as one ASGI application in front of a twin."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -17,6 +17,7 @@ from api.access.provider import Provider
 from api.alerting import AlertDesk
 from api.audit.opening import open_ledger
 from api.audit.recording import Recorder
+from api.audit.verifying import Verification
 from api.board import Board, Composer, Delta
 from api.explaining import Explanation
 from api.feeds import FeedReport, Feeds
@@ -39,6 +40,7 @@ from api.routes import (
     intake,
     kpis,
     lately,
+    ledger_pages,
     messages,
     observations,
     outbound,
@@ -46,15 +48,19 @@ from api.routes import (
     past,
     sql,
     state,
+    visits,
     watch_pages,
+    workbench,
 )
 from api.routes.asked import only_known_parameters
+from api.web.reader import Reading
 from api.web.rendering import error_page
 from twin_core.audit import Ledger
 from twin_core.state import HospitalState
 from twin_core.twin import Twin
 
 COMPRESSED_FROM_BYTES = 1024
+_NO_ORIGINS: Mapping[str, str] = {}
 MODELS = (
     access_routes.BrokenGlass,
     access_routes.Emergency,
@@ -101,6 +107,7 @@ def create_app(
     hosts: Collection[str] = (),
     ledger: Ledger | None = None,
     access: AccessControl | None = None,
+    origins: Mapping[str, str] = _NO_ORIGINS,
 ) -> FastAPI:
     """The application; its lifespan follows the twin, which the caller opens and closes.
 
@@ -109,6 +116,7 @@ def create_app(
     ones. `app.state.live.end()` ends the open event streams: call it before the web server is asked
     to stop, which waits for them. Without a `ledger`, the application opens that of the store;
     without `access`, it lets in whom the settings say: this machine, where they say nothing.
+    `origins` says where each setting came from, for the page that shows them.
     """
     version = _version()
     composer = Composer(twin, instance=secrets.token_hex(8), version=version, listeners=listeners)
@@ -118,6 +126,7 @@ def create_app(
         app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path)
         live = LiveBoard(twin, composer, lambda: figures(twin), PENDING)
         app.state.live = live
+        app.state.verification = Verification(app.state.ledger, twin.settings.audit)
         app.state.alerts = AlertDesk(twin)
         await live.start()
         await app.state.alerts.start()
@@ -145,6 +154,7 @@ def create_app(
     app.state.lately = LatelyKept(twin)
     app.state.research = ResearchDesk(twin.settings.deid.releases, twin.settings.store)
     app.state.feeds = all_feeds or Feeds(twin)
+    app.state.origins = origins
     problems.install(app, error_page)
     for module in (
         state,
@@ -163,13 +173,24 @@ def create_app(
         deltas,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
-    for module in (access_routes, health, hooks, pages, past, watch_pages):
+    for module in (
+        access_routes,
+        health,
+        hooks,
+        pages,
+        past,
+        watch_pages,
+        visits,
+        workbench,
+        ledger_pages,
+    ):
         app.include_router(module.router)
     app.include_router(fhir_router or fhir.fhir_router(twin))
     app.mount("/static", pages.static_files(), name="static")
     openapi.install(app, MODELS)
     app.add_middleware(Recorder)
     app.add_middleware(Gate)
+    app.add_middleware(Reading)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)
     app.add_middleware(Guard, hosts=hosts)
     return app

@@ -103,14 +103,28 @@ class FeedRow(msgspec.Struct, frozen=True, kw_only=True):
     connections: int | None = None
 
 
+Said = tuple[str, dict[str, str]]
+"""English words with places in braces, and what stands in them: a page says it in its language."""
+
+
 class KpiCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure of the strip: what it is, its value as text, and what it was counted from."""
+    """A figure of the strip: what it is, its value as text, and what it was counted from.
+
+    `note` is that in English; `said` is the same in parts that can be translated.
+    """
 
     kpi_id: str
     title: str
     value: str
     unit: str
     note: str
+    said: tuple[Said, ...] = ()
+
+
+def card(kpi_id: str, title: str, value: str, unit: str, *said: Said) -> KpiCard:
+    """A card with its note in English."""
+    note = ", ".join(text.format(**values) for text, values in said)
+    return KpiCard(kpi_id=kpi_id, title=title, value=value, unit=unit, note=note, said=said)
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -284,25 +298,29 @@ def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
     whole = beds.beds - beds.closed if beds.staffed is None else beds.staffed
     # As in the occupancy KPIs, a bed held for a patient on leave is shown apart.
     taken = beds.occupied - beds.on_leave
-    held = f", {beds.on_leave} on leave" if beds.on_leave else ""
+    held: tuple[Said, ...] = (
+        (("{n} on leave", {"n": f"{beds.on_leave:,}"}),) if beds.on_leave else ()
+    )
     kind = "open" if beds.staffed is None else "staffed"
     # As in the KPI, who became an inpatient boards in the ED but is no emergency patient of it.
     emergency = [patient for patient in state.ed if patient.class_ == "EMER"]
     waiting = sum(not patient.bay for patient in emergency)
+    counted = {"taken": f"{taken:,}", "whole": f"{whole:,}"}
     return (
-        KpiCard(
-            kpi_id="occ_hourly",
-            title="Occupancy now",
-            value=str(round(100 * taken / whole)) if whole else "\u2013",
-            unit="%" if whole else "",
-            note=f"{taken:,} of {whole:,} {kind} beds{held}",
+        card(
+            "occ_hourly",
+            "Occupancy now",
+            str(round(100 * taken / whole)) if whole else "\u2013",
+            "%" if whole else "",
+            (f"{{taken}} of {{whole}} {kind} beds", counted),
+            *held,
         ),
-        KpiCard(
-            kpi_id="ed_census",
-            title="In the ED",
-            value=f"{len(emergency):,}",
-            unit="patients",
-            note=f"{waiting:,} waiting for a place",
+        card(
+            "ed_census",
+            "In the ED",
+            f"{len(emergency):,}",
+            "patients",
+            ("{n} waiting for a place", {"n": f"{waiting:,}"}),
         ),
     )
 

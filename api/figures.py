@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from api.board import KpiCard
+from api.board import KpiCard, Said, card
 from twin_core.kpi import KpiRow, hospital_zone, last_midnight
 from twin_core.twin import Twin
 
@@ -30,8 +30,7 @@ FIGURES = (
 
 # What the strip shows until the figures have been counted for the first time.
 PENDING = tuple(
-    KpiCard(kpi_id=f.kpi_id, title=f.title, value="\u2026", unit="", note=f"counting, {f.window}")
-    for f in FIGURES
+    card(f.kpi_id, f.title, "\u2026", "", ("counting", {}), (f.window, {})) for f in FIGURES
 )
 
 
@@ -75,28 +74,29 @@ def _card(twin: Twin, figure: Figure, start: datetime, end: datetime) -> KpiCard
     value = None if row is None else row.value
     if figure.kpi_id == "adm_dis_balance" and row is not None:
         value = row.numerator
-    return KpiCard(
-        kpi_id=figure.kpi_id,
-        title=figure.title,
-        value=shown(value, signed=figure.kpi_id == "adm_dis_balance"),
-        unit=figure.unit if value is not None else "",
-        note=f"{_note(figure, row, rows)}, {figure.window}",
+    return card(
+        figure.kpi_id,
+        figure.title,
+        shown(value, signed=figure.kpi_id == "adm_dis_balance"),
+        figure.unit if value is not None else "",
+        _counted_from(figure, row, rows),
+        (figure.window, {}),
     )
 
 
-def _note(figure: Figure, row: KpiRow | None, rows: list[KpiRow]) -> str:
-    """What the figure was counted from."""
+def _counted_from(figure: Figure, row: KpiRow | None, rows: list[KpiRow]) -> Said:
     if row is None or row.numerator is None:
-        return "not known yet"
+        return "not known yet", {}
     if figure.kpi_id == "adm_dis_balance":
         came = _sum(rows, "admissions", "transfers_in")
         went = _sum(rows, "discharges", "deaths", "transfers_out")
-        return f"{shown(came)} in, {shown(went)} out"
+        return "{came} in, {went} out", {"came": shown(came), "went": shown(went)}
     if figure.kpi_id == "alos":
-        return f"{shown(row.denominator)} discharges"
+        return "{n} discharges", {"n": shown(row.denominator)}
     if row.denominator is None:
-        return f"{shown(row.numerator)} in beds, staffing not known"
-    return f"{shown(row.numerator)} of {shown(row.denominator)} beds"
+        return "{n} in beds, staffing not known", {"n": shown(row.numerator)}
+    counted = {"taken": shown(row.numerator), "whole": shown(row.denominator)}
+    return "{taken} of {whole} beds", counted
 
 
 def _sum(rows: list[KpiRow], *statistics: str) -> float:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from random import Random
 from types import TracebackType
 from typing import Any
@@ -65,7 +65,9 @@ class Server:
         clock: Clock | None = None,
         demo: bool = False,
         chance: Random | None = None,
+        origins: Mapping[str, str] | None = None,
     ):
+        self.origins = origins or {}
         self.settings, self.clock, self.demo = settings, clock, demo
         self.chance = chance or Random()  # noqa: S311  (pauses between attempts)
         self.stopping = asyncio.Event()
@@ -97,7 +99,13 @@ class Server:
             await self._serve(operator, self._operator_socket())
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
-            app = create_app(self.twin, listeners=self._board_feeds, all_feeds=feeds, ledger=ledger)
+            app = create_app(
+                self.twin,
+                listeners=self._board_feeds,
+                all_feeds=feeds,
+                ledger=ledger,
+                origins=self.origins,
+            )
             app.state.hooks = hooks = Hooks(self.twin)
             await self._serve(app, http, self._tls())
             # Event streams never end by themselves, and the web server would wait for them.
@@ -266,7 +274,7 @@ def serve(call: Call) -> int:
 
 
 async def _serve(call: Call) -> None:
-    server = Server(call.settings)
+    server = Server(call.settings, origins=call.loaded.origins)
     server.heed_signals()
     async with server:
         _announce(call, server)

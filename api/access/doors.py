@@ -60,6 +60,7 @@ _GET: tuple[Door, ...] = (
     Door("/v1/alerts", "hospital:read"),
     Door("/v1/alerts/stream", "hospital:read"),
     # Patients, one row each.
+    Door("/visits/{encounter_id}", "patients:read", identified=True),
     Door("/v1/encounters", "patients:read", "search", identified=True),
     Door("/v1/encounters/{encounter_id}", "patients:read", identified=True),
     Door("/v1/appointments", "patients:read", "search", identified=True),
@@ -81,6 +82,7 @@ _GET: tuple[Door, ...] = (
     Door("/v1/outbound/{name}", "feeds:read"),
     # De-identified releases; their rows are about single persons all the same.
     Door("/v1/sql/releases", "sql:research"),
+    Door("/sql", "sql:research"),
     # The server itself.
     Door("/docs", "docs:read"),
     Door("/openapi.json", "docs:read"),
@@ -90,6 +92,8 @@ _GET: tuple[Door, ...] = (
     Door("/login/callback", OPEN, "login"),
     Door("/v1/access/me", KNOWN),
     Door("/v1/audit", "audit:read", "search", administrative=True),
+    Door("/audit", "audit:read", "search", administrative=True),
+    Door("/settings", "settings:read"),
     Door("/health/live", OPEN),
     Door("/health/ready", OPEN),
     Door("/static/{path:path}", OPEN),
@@ -103,7 +107,9 @@ _GET: tuple[Door, ...] = (
 _POST: tuple[Door, ...] = (
     Door("/v1/hl7v2", "messages:write", "create"),
     Door("/v1/sql", "sql:research", "execute", identified=True),
+    Door("/sql", "sql:research", "execute", identified=True),
     Door("/v1/census", "messages:write", "create"),
+    Door("/audit/verify", "audit:read", "execute", administrative=True),
     Door("/login", OPEN, "login"),
     Door("/logout", OPEN, "login"),
     Door("/v1/break-glass", "break-glass", "alert"),

@@ -21,7 +21,7 @@ from api.access.doors import KNOWN, OPEN, Door, found_door
 from api.access.principal import LOCAL, Principal
 from api.access.rows import within
 from api.access.scopes import allows, interaction_of
-from api.access.sessions import CSRF, PLAIN_COOKIE, SECURE_COOKIE, Session, is_csrf
+from api.access.sessions import CSRF, MAY, PLAIN_COOKIE, SECURE_COOKIE, Session, is_csrf
 from api.access.tokens import Refused, Unreachable
 from api.audit.recording import asked_for, nobody
 from api.problems import problem
@@ -74,6 +74,7 @@ class Gate:
         control: AccessControl | None = scope["app"].state.access
         if control is None:
             scope["wardtwin.principal"], scope["wardtwin.actor"] = LOCAL, nobody()
+            MAY.set(LOCAL.permissions())
             await self.app(scope, receive, send)
             return
         visit = _Visit(scope, receive, control)
@@ -102,6 +103,7 @@ class _Visit:
     async def enter(self) -> None:
         """Find out who comes and whether the door opens. Raises Shut."""
         CSRF.set("")
+        MAY.set(frozenset())
         self.scope["wardtwin.address"] = self.address
         self.scope["wardtwin.secure"] = self.secure
         self._not_too_often(self.control.failures.is_spent(self.address))
@@ -121,6 +123,7 @@ class _Visit:
         await self._permitted(principal, door)
         await self._in_their_rows(principal, door)
         await self._not_forged()
+        MAY.set(principal.permissions())
         self.scope["wardtwin.principal"] = principal
         self.scope["wardtwin.actor"] = principal.actor()
         self.scope["wardtwin.why"] = self.caller.why

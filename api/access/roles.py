@@ -23,6 +23,7 @@ PERMISSIONS: dict[str, str] = {
     "fhir:read": "reading FHIR resources; a token's SMART scopes narrow it by type",
     "fhir:write": "sending FHIR resources in; a token's SMART scopes narrow it by type",
     "alerts:write": "noting that somebody knows of an alert",
+    "settings:read": "the settings in force and where they came from, secrets as stars",
     "metrics:read": "measurements for Prometheus",
     "docs:read": "the API's description",
     "sql:research": "SQL over the de-identified store",
@@ -53,12 +54,20 @@ ROLES: dict[Role, tuple[str, ...]] = {
         "messages:write",
         "messages:replay",
         "fhir:write",
+        "settings:read",
         "metrics:read",
     ),
     "analyst": (*_EVERYBODY, "sql:research"),
     "researcher": ("docs:read", "sql:research"),
     "auditor": ("docs:read", "audit:read"),
-    "administrator": (*_EVERYBODY, "feeds:read", "metrics:read", "access:manage", "audit:read"),
+    "administrator": (
+        *_EVERYBODY,
+        "feeds:read",
+        "settings:read",
+        "metrics:read",
+        "access:manage",
+        "audit:read",
+    ),
 }
 """What each role may do. An administrator runs the twin and sees no patient: who must, gets a
 second role, and the ledger shows that."""

@@ -96,6 +96,7 @@ _JUDGES: Mapping[str, Callable[[_Asked], Answer]] = {
     "/v1/units/{facility}/{unit:path}": _unit,
     "/v1/encounters": _list,
     "/v1/encounters/{encounter_id}": _visit,
+    "/visits/{encounter_id}": _visit,
     "/v1/appointments": _list,
     "/v1/appointments/{appointment_id}": _appointment,
     "/v1/observations": _results,

@@ -16,6 +16,8 @@ SECURE_COOKIE, PLAIN_COOKIE = "__Host-wardtwin", "wardtwin"
 MOST_SESSIONS = 10_000
 CSRF: ContextVar[str] = ContextVar("csrf", default="")
 """The token that forms of the page being rendered must send back."""
+MAY: ContextVar[frozenset[str]] = ContextVar("may", default=frozenset())
+"""The permissions of whoever the page being rendered is for; it leads nowhere that is shut."""
 
 
 class Session(NamedTuple):

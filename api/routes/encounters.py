@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin, Limit
+from twin_core.twin import Twin
 
 router = APIRouter(prefix="/v1", tags=["encounters"])
 
@@ -242,12 +243,17 @@ def encounters(
 )
 def encounter(encounter_id: str, twin: AskedTwin) -> Response:
     """Everything the twin knows of a visit, except who the patient is."""
+    return reply(visit_detail(twin, encounter_id))
+
+
+def visit_detail(twin: Twin, encounter_id: str) -> EncounterDetail:
+    """A visit with its stays, histories and messages. Raises HTTPException where there is none."""
     asked = {"encounter_id": encounter_id}
     found = twin.query(ENCOUNTER, asked)
     if not found:
         raise HTTPException(404, "The twin knows no such encounter.")
     parts = {name: twin.query(sql, asked) for name, sql in PARTS.items()}
-    return reply(msgspec.convert({**found[0], **parts}, EncounterDetail))
+    return msgspec.convert({**found[0], **parts}, EncounterDetail)
 
 
 def _closed(row: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from api.board import bed_label, short_id, unit_tile
+from api.board import unit_tile
 from api.exporting import MEDIA_TYPES
 from api.figures import figure_words, headline
 from api.lately import LatelyKept
@@ -60,8 +60,6 @@ def unit(
         tile=unit_tile(found),
         state=state,
         past=at is not None or known_at is not None,
-        bed_label=bed_label,
-        short_id=short_id,
     )
 
 

@@ -93,6 +93,36 @@ def line_chart(
     return Markup("".join(parts))  # noqa: S704 - every text in it is escaped
 
 
+def bar_chart(points: Sequence[Point], *, title: str, unit: str = "") -> Markup:
+    """One bar per point from zero, or nothing where none has a value."""
+    values = [p.value for p in points if p.value is not None]
+    if not values:
+        return Markup("")
+    frame = Frame(*LARGE, len(points), *scale([0.0, *values]))
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img">'
+        f"<title>{escape(title)}</title><desc>{escape(_summary(points, unit))}</desc>",
+        *_axes(frame, points),
+        *_bars(frame, points),
+        "</svg>",
+    ]
+    return Markup("".join(parts))  # noqa: S704 - every text in it is escaped
+
+
+def _bars(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
+    room = (frame.width - LEFT - RIGHT) / max(1, len(points) - 1)
+    width = round(min(48.0, 0.8 * room), 1)
+    zero = frame.y(0.0)
+    for index, point in enumerate(points):
+        if point.value is not None:
+            top, bottom = sorted((frame.y(point.value), zero))
+            yield (
+                f'<rect class="column" x="{round(frame.x(index) - width / 2, 1)}" y="{top}" '
+                f'width="{width}" height="{round(bottom - top, 1)}"><title>'
+                f"{escape(point.label)}: {point.value:g}</title></rect>"
+            )
+
+
 def _band(frame: Frame, band: Band | None) -> Iterator[str]:
     if band is not None:
         top, bottom = frame.y(band.high), frame.y(band.low)

@@ -10,11 +10,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
-from api.access.sessions import CSRF
-from api.board import BedTile, EdRow, FeedRow, Totals, UnitTile, place_words
+from api.access.sessions import CSRF, MAY
+from api.board import (
+    BedTile,
+    EdRow,
+    FeedRow,
+    KpiCard,
+    Totals,
+    UnitTile,
+    bed_label,
+    place_words,
+    short_id,
+)
 from api.explaining import together_words
 from api.problems import Problem
 from api.web.chart import line_chart
+from api.web.reader import LANGUAGES, READER, many, numeral, script_words, t
 from twin_core.state import BedCounts, Plan
 
 MARKS = {"occupied": "\u25cf", "free": "\u25cb", "dirty": "D", "closed": "\u00d7", "isolated": "I"}
@@ -39,6 +50,23 @@ OPERATIONAL = {
     "I": "isolated",
 }
 """HL7 table 0116 in words."""
+
+NAVIGATION = (
+    ("board", "/", "Board", "hospital:read"),
+    ("past", "/past", "Past", "hospital:read"),
+    ("kpis", "/kpis", "KPIs", "hospital:read"),
+    ("alerts", "/alerts", "Alerts", "hospital:read"),
+    ("feeds", "/feeds", "Feeds", "feeds:read"),
+    ("messages", "/messages", "Messages", "messages:read"),
+    ("quarantine", "/quarantine", "Quarantine", "messages:read"),
+    ("sql", "/sql", "SQL", "sql:research"),
+    ("audit", "/audit", "Accesses", "audit:read"),
+    ("settings", "/settings", "Settings", "settings:read"),
+    ("docs", "/docs", "API", "docs:read"),
+)
+"""The pages as every page lists them: key, address, word, and the permission that opens it."""
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # Empty rows and tiles: what the board's script fills where something new appears.
 BLANK_UNIT = UnitTile(
@@ -85,8 +113,11 @@ def environment() -> Environment:
         iso=iso,
         mark=mark,
         codes=codes,
+        count=count,
+        numeral=numeral,
     )
     env.globals.update(
+        LANGUAGES=LANGUAGES,
         LEGEND=LEGEND,
         OPERATIONAL=OPERATIONAL,
         bed_class=bed_class,
@@ -105,6 +136,15 @@ def environment() -> Environment:
         blank_feed=BLANK_FEED,
         line_chart=line_chart,
         csrf_field=csrf_field,
+        navigation=navigation,
+        may=may,
+        reader=READER.get,
+        t=t,
+        many=many,
+        script_words=script_words,
+        card_note=card_note,
+        bed_label=bed_label,
+        short_id=short_id,
     )
     return env
 
@@ -121,13 +161,25 @@ def iso(at: datetime | None) -> str:
     return "" if at is None else at.isoformat().replace("+00:00", "Z")
 
 
+def navigation() -> list[tuple[str, str, str, str]]:
+    """The pages that whoever reads may open."""
+    return [entry for entry in NAVIGATION if may(entry[-1])]
+
+
+def may(permission: str) -> bool:
+    """Whether whoever reads has a permission, so that a page leads nowhere that is shut."""
+    return permission in MAY.get()
+
+
 def clock(at: datetime | None, zone: str, *, seconds: bool = False) -> str:
-    """The time of day in the hospital."""
-    return (
-        ""
-        if at is None
-        else at.astimezone(ZoneInfo(zone)).strftime("%H:%M:%S" if seconds else "%H:%M")
-    )
+    """The time of day in the hospital, by the reader's clock: `14:05` or `2:05 pm`."""
+    if at is None:
+        return ""
+    local = at.astimezone(ZoneInfo(zone))
+    rest = f"{local:%M:%S}" if seconds else f"{local:%M}"
+    if READER.get().hours == "24":
+        return f"{local:%H}:{rest}"
+    return f"{local.hour % 12 or 12}:{rest} {'am' if local.hour < 12 else 'pm'}"
 
 
 def day(at: datetime | None, zone: str) -> str:
@@ -135,12 +187,20 @@ def day(at: datetime | None, zone: str) -> str:
     if at is None:
         return ""
     local = at.astimezone(ZoneInfo(zone))
-    return f"{local:%a} {local.day} {local:%b %Y}"
+    return t(
+        "{weekday} {day} {month} {year}",
+        weekday=t(WEEKDAYS[local.weekday()]),
+        day=local.day,
+        month=t(MONTHS[local.month - 1]),
+        year=local.year,
+    )
 
 
-def instant(at: datetime | None, zone: str) -> str:
+def instant(at: datetime | None, zone: str, *, seconds: bool = False) -> str:
     """Date and time in the hospital, as `2026-03-02 14:05`."""
-    return "" if at is None else at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
+    if at is None:
+        return ""
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d} {clock(at, zone, seconds=seconds)}"
 
 
 def span(between: timedelta | None) -> str:
@@ -151,14 +211,31 @@ def span(between: timedelta | None) -> str:
     if minutes < 60:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d}" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    if hours < 48:
+        return f"{hours} h {minutes:02d}"
+    return t("{days} d {hours} h", days=hours // 24, hours=hours % 24)
 
 
 def figure(value: float | None) -> str:
     """A number in a table: at most two decimals, a dash where it is not known."""
     if value is None:
         return "\u2013"
-    return f"{value:,.2f}".rstrip("0").rstrip(".") if value != int(value) else f"{int(value):,}"
+    text = f"{value:,.2f}".rstrip("0").rstrip(".") if value != int(value) else f"{int(value):,}"
+    return numeral(text)
+
+
+def count(number: int) -> str:
+    """A whole number with the reader's separators."""
+    return numeral(f"{number:,}")
+
+
+def card_note(card: KpiCard) -> str:
+    """What a figure of the strip was counted from; the board's script says it in the same words."""
+    if not card.said:
+        return card.note
+    return ", ".join(
+        t(text, **{name: numeral(v) for name, v in values.items()}) for text, values in card.said
+    )
 
 
 def codes(text: str) -> Markup:
@@ -188,21 +265,21 @@ def beds_class(unit: UnitTile) -> str:
 
 def bed_words(bed: BedTile) -> str:
     """A bed's state in words, for a tooltip and for a screen reader."""
-    words = [bed.status]
-    words += ["two patients"] if bed.conflict else []
-    words += ["isolated"] if bed.isolated and bed.status != "isolated" else []
-    words += ["on leave"] if bed.leave else []
-    words += ["away"] if bed.away else []
-    words += ["expected out"] if bed.leaving else []
-    words += ["reserved"] if bed.reserved else []
+    words = [t(bed.status)]
+    words += [t("two patients")] if bed.conflict else []
+    words += [t("isolated")] if bed.isolated and bed.status != "isolated" else []
+    words += [t("on leave")] if bed.leave else []
+    words += [t("away")] if bed.away else []
+    words += [t("expected out")] if bed.leaving else []
+    words += [t("reserved")] if bed.reserved else []
     words += [", ".join(bed.who)] if bed.who else []
     return ", ".join(words)
 
 
 def plan_words(plan: Plan, zone: str) -> str:
     """What is planned next for a patient, as `discharge 14:00` or `transfer to MED 2-A 14:00`."""
-    to = f"to {place_words(plan)}" if plan.unit and plan.kind != "discharge" else ""
-    return " ".join(part for part in (plan.kind, to, clock(plan.expected_at, zone)) if part)
+    to = t("to {place}", place=place_words(plan)) if plan.unit and plan.kind != "discharge" else ""
+    return " ".join(part for part in (t(plan.kind), to, clock(plan.expected_at, zone)) if part)
 
 
 def open_beds(counts: BedCounts) -> int:
@@ -218,27 +295,36 @@ def share(part: int, whole: int) -> int | None:
 def tally_words(unit: UnitTile) -> str:
     """A unit in one line; the board's script says it in the same words."""
     counts = unit.counts
-    words = [f"{unit.census} {'patient' if unit.census == 1 else 'patients'}"]
-    for status in ("free", "dirty", "isolated", "closed"):
-        if getattr(counts, status):
-            words.append(f"{getattr(counts, status)} {status}")
-    words += [f"{counts.on_leave} on leave"] if counts.on_leave else []
-    words += [f"{unit.without_bed} without a bed"] if unit.without_bed else []
-    words += [f"{counts.conflicts} in conflict"] if counts.conflicts else []
+    words = [many(unit.census, "{n} patient", "{n} patients")]
+    said = (
+        (counts.free, "{n} free"),
+        (counts.dirty, "{n} dirty"),
+        (counts.isolated, "{n} isolated"),
+        (counts.closed, "{n} closed"),
+        (counts.on_leave, "{n} on leave"),
+        (unit.without_bed, "{n} without a bed"),
+        (counts.conflicts, "{n} in conflict"),
+    )
+    words += [t(text, n=count(number)) for number, text in said if number]
     if unit.expected_in or unit.expected_out:
-        words.append(
-            f"{unit.expected_in} to come, {unit.expected_out} to leave, then {unit.census_expected}"
-        )
+        expected = {"come": unit.expected_in, "leave": unit.expected_out}
+        text = "{come} to come, {leave} to leave, then {then}"
+        words.append(t(text, **expected, then=unit.census_expected))
     return " \u00b7 ".join(words)
 
 
 def total_words(totals: Totals) -> str:
     """The hospital in one line."""
     beds = totals.beds
-    return f"{totals.census:,} patients, {open_beds(beds):,} open beds, {beds.free:,} free"
+    said = {"census": totals.census, "open": open_beds(beds), "free": beds.free}
+    counted = {name: count(number) for name, number in said.items()}
+    return t("{census} patients, {open} open beds, {free} free", **counted)
 
 
 def ed_words(totals: Totals) -> str:
     """The emergency department in one line."""
-    boarding = f", {totals.ed_boarding:,} boarding" if totals.ed_boarding else ""
-    return f"{totals.ed:,} here, {totals.ed_waiting:,} waiting{boarding}"
+    here = t(
+        "{here} here, {waiting} waiting", here=count(totals.ed), waiting=count(totals.ed_waiting)
+    )
+    boarding = t("{n} boarding", n=count(totals.ed_boarding)) if totals.ed_boarding else ""
+    return ", ".join(part for part in (here, boarding) if part)

@@ -19,6 +19,9 @@ PAGES = (
     "/kpis/alos",
     "/messages",
     "/quarantine",
+    "/sql",
+    "/audit",
+    "/settings",
     "/docs",
 )
 
@@ -68,6 +71,23 @@ def test_a_figure_leads_to_the_rows_behind_it_and_to_their_messages(api: Any) ->
     assert rows.count("<h1") == 1
     for message_id in (1, 4):
         assert f'<a href="/messages/{message_id}">' in rows
+
+
+def test_a_bed_leads_to_the_visit_and_the_visit_to_its_messages(api: Any) -> None:
+    [visit] = re.findall(r'href="(/visits/\w+)"', api.get("/units/GEN/ICU").text)
+    text = api.get(visit).text
+    assert re.findall(r'<a href="/messages/(\d+)">', text) == ["2", "3"]
+    course = text.split('id="course"')[1].split("</table>")[0]
+    assert re.findall(r'<th scope="row">([^<]+)</th>', course) == ["GEN MED 1-2", "GEN ICU 1-1"]
+    assert "still there" in course
+    assert api.get("/visits/e000000000000000000000000").status_code == 404
+
+
+def test_the_settings_are_shown_with_their_origins_and_without_secrets(api: Any) -> None:
+    text = api.get("/settings").text
+    rows = re.findall(r"<code>(\w+)</code></th><td class=\"value\">(.*?)</td><td>(.*?)</td>", text)
+    assert ("frame_bytes", "20000", "default") in rows
+    assert "[feeds.adt]" in text
 
 
 def test_an_empty_store_says_how_to_fill_it(fresh: Any) -> None:
@@ -151,7 +171,7 @@ def test_a_kpi_page_shows_limits_and_signals_as_a_table_or_says_why_there_are_no
     api: Any,
 ) -> None:
     asked = "/kpis/adc?start=2026-02-01&end=2026-03-03&by=hospital"
-    assert "No control limits: The baseline does not vary." in api.get(asked).text
+    assert re.search(r"No control limits:.*The baseline does not vary.", api.get(asked).text)
     few = "/kpis/adc?start=2026-03-01&end=2026-03-03&by=hospital"
     assert "are too few for limits" in api.get(few).text
     assert "<svg" not in api.get(few + "&grain=all").text

@@ -22,6 +22,9 @@ PAGES = (
     "/messages",
     "/messages/1",
     "/quarantine",
+    "/sql",
+    "/audit",
+    "/settings",
     "/docs",
     "/nowhere",
 )

@@ -1,0 +1,164 @@
+"""The SQL workbench: one SELECT over a de-identified release, its rows as a table and a chart.
+
+The address holds the question, so that it can be sent to a colleague; opening it asks nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.access.gate import Shut, read_form
+from api.audit.recording import note
+from api.exporting import MEDIA_TYPES, csv_of
+from api.research import ResearchDesk
+from api.routes.asked import the_twin
+from api.routes.pages import common
+from api.sidecar import Rows
+from api.web.chart import Point, bar_chart, line_chart
+from api.web.rendering import page
+from twin_core.errors import QueryFailed, StoreBusy, StoreError, TwinError, UsageError
+
+router = APIRouter(include_in_schema=False)
+
+CHARTS = ("", "line", "bars")
+MOST_POINTS = 500
+LONGEST_SQL = 16_000
+# One row, because the cap on rows is for answers, not for the list of what can be asked.
+SCHEMA = """
+WITH told AS (
+    SELECT schema_name, table_name, comment FROM duckdb_tables()
+    UNION ALL SELECT schema_name, view_name, comment FROM duckdb_views()
+), described AS (
+    SELECT c.schema_name || '.' || c.table_name AS name, any_value(t.comment) AS meaning,
+           list({'name': c.column_name, 'type': c.data_type, 'meaning': c.comment}
+                ORDER BY c.column_index) AS columns
+    FROM duckdb_columns() c LEFT JOIN told t USING (schema_name, table_name)
+    WHERE c.schema_name IN ('twin', 'history', 'kpi', 'deid')
+    GROUP BY ALL
+)
+SELECT list(described ORDER BY name) AS tables FROM described
+"""
+FIRST = "SELECT unit, count(*) AS stays\nFROM twin.stay\nGROUP BY unit\nORDER BY stays DESC"
+
+
+class Table(NamedTuple):
+    """A table of a release: its columns as name, type and meaning."""
+
+    name: str
+    meaning: str | None
+    columns: list[dict[str, str | None]]
+
+
+class Question(NamedTuple):
+    """What somebody asks, and how they want to see the answer."""
+
+    sql: str
+    release: str
+    chart: str = ""
+    answer: str = "rows"
+
+
+@router.get("/sql")
+async def workbench(
+    request: Request,
+    sql: Annotated[str, Query(max_length=LONGEST_SQL)] = "",
+    release: Annotated[str, Query(max_length=200)] = "",
+    chart: Annotated[str, Query(pattern="^(line|bars)?$")] = "",
+) -> Response:
+    """An empty sheet, or a question somebody sent, not yet asked."""
+    return await _sheet(request, Question(sql or FIRST, release, chart))
+
+
+@router.post("/sql")
+async def ask(request: Request) -> Response:
+    """Ask a release, and show the rows, what the database would do, or a file."""
+    asked = await _question(request)
+    desk: ResearchDesk = request.app.state.research
+    sql = f"EXPLAIN {asked.sql}" if asked.answer == "explain" else asked.sql
+    note(request, text=sql, objects=(f"release/{asked.release or 'newest'}",))
+    try:
+        rows = await asyncio.to_thread(desk.query, asked.release or None, sql)
+    except (UsageError, QueryFailed, StoreBusy, StoreError) as error:
+        return await _sheet(request, asked, fault=error)
+    if asked.answer == "csv":
+        return _file(rows)
+    return await _sheet(request, asked, rows=rows)
+
+
+async def _question(request: Request) -> Question:
+    try:
+        form, _ = await read_form(request.receive)
+    except Shut as shut:
+        raise UsageError(shut.said) from None
+    chart = form.get("chart", "")
+    return Question(
+        form.get("sql", "").strip()[:LONGEST_SQL],
+        form.get("release", ""),
+        chart if chart in CHARTS else "",
+        form.get("answer", "rows"),
+    )
+
+
+async def _sheet(
+    request: Request, asked: Question, *, rows: Rows | None = None, fault: TwinError | None = None
+) -> Response:
+    desk: ResearchDesk = request.app.state.research
+    names = desk.names
+    chosen = asked.release if asked.release in names else (names[0] if names else "")
+    tables = await asyncio.to_thread(_tables, desk, chosen)
+    answer = page(
+        "sql.html",
+        **common(the_twin(request)),
+        here="sql",
+        asked=asked,
+        releases=names,
+        chosen=chosen,
+        charts=CHARTS,
+        tables=tables,
+        rows=rows,
+        drawing=drawn(rows, asked.chart) if rows is not None else None,
+        fault=fault,
+    )
+    answer.status_code = 200 if fault is None else 400
+    return answer
+
+
+def _tables(desk: ResearchDesk, release: str) -> list[Table]:
+    """What can be asked; nothing where there is no release, or it cannot be read now."""
+    if not release:
+        return []
+    try:
+        [row] = desk.query(release, SCHEMA).rows
+    except TwinError:
+        return []
+    return [Table(**told) for told in row["tables"] or ()]
+
+
+def drawn(rows: Rows, chart: str) -> Any:
+    """The first column of numbers over the first column; nothing where there are none."""
+    measured = next((name for name in rows.columns[1:] if _is_number(rows.rows, name)), None)
+    if not chart or measured is None or len(rows.rows) > MOST_POINTS:
+        return None
+    label = rows.columns[0]
+    points = [Point(str(row[label] or ""), row[measured]) for row in rows.rows]
+    draw = line_chart if chart == "line" else bar_chart
+    return draw(points, title=f"{measured}, {label}")
+
+
+def _is_number(rows: Sequence[dict[str, Any]], name: str) -> bool:
+    cells = [row[name] for row in rows if row[name] is not None]
+    return bool(cells) and all(
+        isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells
+    )
+
+
+def _file(rows: Rows) -> Response:
+    table = ([row[name] for name in rows.columns] for row in rows.rows)
+    headers = {
+        "Content-Disposition": 'attachment; filename="answer.csv"',
+        "Cache-Control": "no-store",
+    }
+    return Response(csv_of(rows.columns, table), media_type=MEDIA_TYPES["csv"], headers=headers)
