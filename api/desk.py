@@ -61,13 +61,15 @@ class OwnDesk:
 
     def __init__(self, call: Call, *, create: bool) -> None:
         self._path, self._settings = call.path, call.settings
-        self._twin: Twin | None = Twin.open(call.path, settings=call.settings, create=create)
+        twin = Twin.open(call.path, settings=call.settings, create=create)
+        self._twin: Twin | None = twin
+        self._key = twin.key.database if twin.key else None
 
     def ask(self, operation: str, **asked: Any) -> Any:
         """As `Desk.ask`; SQL runs after this process has let go of the store."""
         if operation == "sql":
             self.close()
-            with Sidecar(self._settings.store) as sidecar:
+            with Sidecar(self._settings.store, key=self._key) as sidecar:
                 answer = self._recorded(
                     operation,
                     asked,

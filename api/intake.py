@@ -23,6 +23,7 @@ from adapters.hl7v2 import ListenerStatus, MllpListener
 from api.collector import calm_collector
 from api.logs import log_to
 from twin_core.clock import SystemClock
+from twin_core.encryption.keys import key_of
 from twin_core.errors import TwinError
 from twin_core.inbox import Answer, Inbox, Receipt
 from twin_core.settings import Settings
@@ -44,6 +45,8 @@ class Task(msgspec.Struct, kw_only=True):
     """Port by feed, 0 for a free one; feeds that are not named have no listener."""
     applied: int
     """Inbox position up to which messages have been applied."""
+    key: str | None = None
+    """The site's key, where the store is encrypted: it is told here and nowhere else."""
 
 
 class Applied(msgspec.Struct, kw_only=True, tag="applied"):
@@ -101,7 +104,12 @@ async def listen() -> None:
     orders = await _standard_input()
     task = msgspec.json.decode(await orders.readline(), type=Task)
     settings = Settings.model_validate(task.settings)
-    inbox = Inbox(Path(task.inbox), SystemClock(), window_ms=settings.store.commit_window_ms)
+    inbox = Inbox(
+        Path(task.inbox),
+        SystemClock(),
+        window_ms=settings.store.commit_window_ms,
+        key=key_of(task.key, "The key") if task.key else None,
+    )
     inbox.start()
     try:
         await _take_in(InboxIntake(settings, inbox), task, orders)

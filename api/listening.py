@@ -16,6 +16,7 @@ import msgspec
 from adapters.hl7v2 import ListenerStatus, MllpListener
 from api.intake import HEAVIEST_LINE, Applied, Doing, Failed, Listening, Stop, Task
 from twin_core import Twin, errors
+from twin_core.encryption import StoreKey
 from twin_core.errors import FeedError, TwinError
 from twin_core.settings import Settings
 
@@ -86,9 +87,11 @@ class ListeningProcess:
     `applied` is the inbox position up to which messages have been applied when it starts.
     """
 
-    def __init__(self, settings: Settings, inbox: Path, applied: int) -> None:
+    def __init__(
+        self, settings: Settings, inbox: Path, applied: int, key: StoreKey | None = None
+    ) -> None:
         self.ports = {feed: mllp.port for feed, mllp in settings.listeners().items()}
-        self._settings, self._inbox, self._applied = settings, inbox, applied
+        self._settings, self._inbox, self._applied, self._key = settings, inbox, applied, key
         self._process: Process | None = None
         self._watching: asyncio.Task[None] | None = None
         self._closing = False
@@ -157,6 +160,7 @@ class ListeningProcess:
             settings=self._settings.model_dump(mode="json", by_alias=True, exclude={"secrets"}),
             ports=self.ports,
             applied=self._applied,
+            key=self._key.written() if self._key else None,
         )
         process.stdin.write(msgspec.json.encode(task) + b"\n")
         await process.stdin.drain()

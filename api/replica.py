@@ -24,7 +24,8 @@ class Replica:
 
     def __init__(self, twin: Twin) -> None:
         self._twin = twin
-        self._sidecar = Sidecar(twin.settings.store)
+        key = twin.key.database if twin.key else None
+        self._sidecar = Sidecar(twin.settings.store, key=key)
         self._folder = Path(f"{twin.path}.replica")
         self._lock = threading.Lock()
         self._sequence = -1

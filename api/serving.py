@@ -224,7 +224,7 @@ class Server:
         listeners: Listeners
         if self.clock is None:
             inbox = inbox_path(self.settings.store.path)
-            listeners = ListeningProcess(self.settings, inbox, self.twin.position())
+            listeners = ListeningProcess(self.settings, inbox, self.twin.position(), self.twin.key)
         else:
             # A clock of one's own cannot be shared with another process.
             listeners = ListenersHere(self.twin)

@@ -14,6 +14,7 @@ from twin_core.clock import Clock, SystemClock
 from twin_core.deid import Profile, rules
 from twin_core.deid.publish import Precision
 from twin_core.deid.releasing import Published, publish
+from twin_core.encryption import StoreKey, read_key
 from twin_core.errors import StoreError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
@@ -79,8 +80,17 @@ class Twin:
         alerting.checked(settings.alerts, self.kpis)
         self._watch = Watch(settings.alerts, self.kpis, self._measured_whole)
         self._macros = catalogue.statements(self.kpis, settings.kpi.buildings)
+        self.key: StoreKey | None = read_key(settings.encryption)
+        """What both halves are encrypted by, if they are."""
         self._database, self._inbox = open_store(
-            path, settings, clock, macros=self._macros, judge=self._judge, demo=demo, create=create
+            path,
+            settings,
+            clock,
+            macros=self._macros,
+            judge=self._judge,
+            demo=demo,
+            create=create,
+            key=self.key,
         )
         set_rows(self._database.connection, "facility", _facility_rows(settings))
         set_rows(self._database.connection, "kpi_setting", settings.kpi.rows())
@@ -105,7 +115,8 @@ class Twin:
     ) -> Self:
         """Open a store, making it where there is none; acknowledged messages are applied first.
 
-        Raises StoreBusy, StoreMismatch, StoreVersion or StoreError, which say what to do.
+        Raises StoreBusy, StoreMismatch, StoreVersion, WrongKey, ConfigurationError for a key that
+        is missing or unusable, or StoreError: each says what to do.
         """
         return cls(
             Path(path), settings or Settings(), clock or SystemClock(), demo=demo, create=create
@@ -564,10 +575,11 @@ class Twin:
             self.path,
             self.settings.precedence,
             memory_limit=limit,
+            key=self._database.key,
             retranslate=retranslate,
             progress=progress,
         )
-        self._database = Database(self.path, memory_limit=limit)
+        self._database = Database(self.path, memory_limit=limit, key=self._database.key)
         install_views(self._database.connection, self._macros)
         projection = Projection(self._database, self.settings.precedence)
         self._projector = Projector(self._inbox, projection, self._listeners)
@@ -578,13 +590,13 @@ class Twin:
 
     def replica_snapshot(self, path: Path) -> int:
         """Write what analysts may query, as of one batch, into a new file; return its sequence."""
-        sequence = copy_tables(self._database.cursor(), path)
+        sequence = copy_tables(self._database.cursor(), path, key=self._database.key)
         self._furnish(path)
         return sequence
 
     def replica_changes(self, path: Path) -> int:
         """Bring a file of `replica_snapshot`, open nowhere, up to now; return its sequence."""
-        return copy_changes(self._database.cursor(), path)
+        return copy_changes(self._database.cursor(), path, key=self._database.key)
 
     def backup(self, folder: Path) -> list[Path]:
         """Copy both halves of the store at one position into a folder; return the files."""
@@ -596,7 +608,8 @@ class Twin:
                 raise StoreError(f"{file} exists already.", do="Choose an empty folder.")
         # While no batch is applied nothing is pruned either, so the inbox covers the database.
         with self._projector.pause:
-            copy_tables(self._database.cursor(), database, leave_out=frozenset())
+            cursor, key = self._database.cursor(), self._database.key
+            copy_tables(cursor, database, frozenset(), key=key)
             self._inbox.copy_to(inbox)
         self._furnish(database)
         return [database, inbox]
@@ -630,7 +643,7 @@ class Twin:
         judge(self.kpis, self.settings.kpi.folder)
 
     def _furnish(self, path: Path) -> None:
-        copy = connect(path)
+        copy = connect(path, key=self._database.key)
         install_views(copy, self._macros)
         copy.close()
 

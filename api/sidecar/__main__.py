@@ -1,6 +1,7 @@
 """The child process: reads questions from its standard input, answers on its standard output.
 
-It imports neither the twin nor the web, holds no key and no network, and gives itself limits
+It imports neither the twin nor the web, holds no key but that of the file it reads and no network,
+and gives itself limits
 before it opens anything: no core dumps (they would hold patients), a bounded address space and a
 bounded processor time per question, and its own end when its parent is gone.
 """
@@ -21,6 +22,8 @@ import msgspec
 from api.frames import read_frame, write_frame
 from api.sidecar.rows import distinct, encode_rows
 from api.sidecar.words import Ask, Reply
+from twin_core.errors import TwinError
+from twin_core.store.cipher import attach
 from twin_core.store.permit import Refused, permit
 
 ADDRESS_SPACE_BYTES = 2 * 1024**3
@@ -67,7 +70,7 @@ class _Answering:
             return Reply()
         try:
             connection = self._open(ask)
-        except duckdb.Error as error:
+        except (duckdb.Error, TwinError) as error:
             return Reply(fault=str(error), blame="store")
         try:
             permit(connection, ask.sql)
@@ -112,8 +115,7 @@ def _connect(ask: Ask, spill: str) -> duckdb.DuckDBPyConnection:
             "python_enable_replacements": False,
         },
     )
-    path = ask.path.replace("'", "''")
-    connection.execute(f"ATTACH '{path}' AS wardtwin (READ_ONLY)")
+    attach(connection, ask.path, "wardtwin", key=ask.key, read_only=True)
     for statement in (
         "USE wardtwin",
         "SET TimeZone = 'UTC'",

@@ -31,11 +31,19 @@ class Rows(NamedTuple):
 
 
 class Sidecar:
-    """A killable process that answers SQL over one DuckDB file. One question at a time."""
+    """A killable process that answers SQL over one DuckDB file. One question at a time.
+
+    `key` is what the file is encrypted by; the process is told it over its pipe, never otherwise.
+    """
 
     def __init__(
-        self, settings: StoreSettings | None = None, environ: Mapping[str, str] | None = None
+        self,
+        settings: StoreSettings | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        key: str | None = None,
     ) -> None:
+        self._key = key
         self._settings = settings or StoreSettings()
         self._environ = os.environ if environ is None else environ
         self._child: subprocess.Popen[bytes] | None = None
@@ -67,6 +75,7 @@ class Sidecar:
             rows=self._settings.query_rows,
             timeout_s=self._settings.query_timeout_s,
             memory_limit=self._settings.memory_limit,
+            key=self._key,
         )
 
     def close(self) -> None:

@@ -13,6 +13,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     timeout_s: float
     memory_limit: str
+    key: str | None = None
+    """What the file is encrypted by, if it is."""
     release: bool = False
     """No query, but to let go of the file, so that the parent may write it."""
 

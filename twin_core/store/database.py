@@ -14,7 +14,8 @@ from pathlib import Path
 
 import duckdb
 
-from twin_core.errors import QueryFailed, StoreBusy, StoreError, StoreVersion
+from twin_core.errors import QueryFailed, StoreVersion
+from twin_core.store.cipher import attach, why_not
 from twin_core.store.tables import ENTITIES, Entity
 
 CATALOG = "wardtwin"
@@ -27,9 +28,16 @@ Row = dict[str, object]
 class Database:
     """One open store: a writing connection for the projector and a read cursor per thread."""
 
-    def __init__(self, path: Path, *, memory_limit: str = "256MB", read_only: bool = False) -> None:
-        self.path = path
-        self.connection = connect(path, memory_limit=memory_limit, read_only=read_only)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        memory_limit: str = "256MB",
+        read_only: bool = False,
+        key: str | None = None,
+    ) -> None:
+        self.path, self.key = path, key
+        self.connection = connect(path, memory_limit=memory_limit, read_only=read_only, key=key)
         self._cursors = threading.local()
 
     def close(self) -> None:
@@ -77,23 +85,42 @@ class Database:
 
 
 def connect(
-    path: Path, *, memory_limit: str = "256MB", read_only: bool = False
+    path: Path,
+    *,
+    memory_limit: str = "256MB",
+    read_only: bool = False,
+    key: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to a store's file.
+    """A connection to a store's file, which `key` encrypts where there is one.
 
-    Raises StoreBusy where another program holds it, StoreError where it is no usable database.
+    Raises StoreBusy where another program holds it, WrongKey or ConfigurationError where its key is
+    not this one, StoreError where it is no usable database.
     """
-    connection = duckdb.connect(":memory:", config={"memory_limit": memory_limit, "threads": 2})
-    mode = " (READ_ONLY)" if read_only else ""
-    quoted = str(path).replace("'", "''")
+    # What does not fit into memory is spilled beside the store, whoever started us wherever.
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": memory_limit,
+            "threads": 2,
+            "temp_directory": str(spill_path(path)),
+        },
+    )
     try:
-        connection.execute(f"ATTACH '{quoted}' AS {CATALOG}{mode}")
+        attach(connection, path, CATALOG, key=key, read_only=read_only)
     except duckdb.Error as error:
         connection.close()
-        raise _why_not(path, error) from error
+        raise why_not(path.name, error) from error
+    except BaseException:
+        connection.close()
+        raise
     prepare(connection)
     connection.execute("SET checkpoint_threshold = '256MB'")
     return connection
+
+
+def spill_path(path: Path) -> Path:
+    """The folder beside a store in which DuckDB keeps what does not fit into memory."""
+    return path.with_name(path.name + ".tmp")
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
@@ -223,18 +250,3 @@ def _entity_statements(entity: Entity) -> Iterator[str]:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _why_not(path: Path, error: duckdb.Error) -> StoreError:
-    said = str(error)
-    if "set lock on file" in said or "already attached" in said:
-        return StoreBusy(
-            f"The store {path.name} is held by another program.",
-            why="Only one process may write a store.",
-            do="Use the running server, or stop it first.",
-        )
-    return StoreError(
-        f"The store {path.name} cannot be opened.",
-        why=said.splitlines()[0],
-        do="Check the path and the disk, or restore the store from a backup.",
-    )

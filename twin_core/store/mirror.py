@@ -10,6 +10,7 @@ from datetime import datetime
 import duckdb
 
 from twin_core.errors import QueryFailed
+from twin_core.store.cipher import load_cipher
 from twin_core.store.database import Database, Row
 
 
@@ -26,6 +27,7 @@ class Mirror:
         for schema in ("core", "kpi_part", *schemas):
             self._connection.execute(f"CREATE SCHEMA {schema}")
         self._macros: tuple[str, ...] = tuple(macros)
+        self._spills = False
 
     def close(self) -> None:
         """Let go of everything."""
@@ -37,6 +39,7 @@ class Mirror:
         The SELECTs may read `chosen`, which is made first. Raises QueryFailed where the store
         cannot be read.
         """
+        self._spill_beside(database)
         cursor = database.cursor()
         try:
             cursor.execute("BEGIN")
@@ -51,6 +54,16 @@ class Mirror:
                 self._macros = self._macros[1:]
         except duckdb.Error as error:
             raise QueryFailed("The recent past could not be copied.", why=str(error)) from error
+
+    def _spill_beside(self, database: Database) -> None:
+        if self._spills:
+            return
+        # A folder of its own: two databases in one would write into each other's files.
+        spill = f"{database.path}.{id(self):x}.tmp".replace("'", "''")
+        self._connection.execute(f"SET temp_directory = '{spill}'")
+        if database.key is not None:
+            load_cipher(self._connection)
+        self._spills = True
 
     def _fill(self, table: str, found: duckdb.DuckDBPyConnection) -> None:
         self._connection.register("copied", found.to_arrow_table())

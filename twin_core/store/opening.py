@@ -1,14 +1,23 @@
 """Opening a store: two files that belong together, or a clear refusal."""
 
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from twin_core.clock import Clock
+from twin_core.encryption import StoreKey
 from twin_core.errors import StoreError, StoreMismatch
 from twin_core.inbox import Inbox
 from twin_core.settings import Settings
-from twin_core.store.database import Database, get_meta, install_views, migrate, put_meta
+from twin_core.store.database import (
+    Database,
+    get_meta,
+    install_views,
+    migrate,
+    put_meta,
+    spill_path,
+)
 from twin_core.store.units import last_known_at
 
 
@@ -26,11 +35,13 @@ def open_store(
     judge: Callable[[], None],
     demo: bool,
     create: bool,
+    key: StoreKey | None = None,
 ) -> tuple[Database, Inbox]:
     """Both halves of a store, made where there is none yet.
 
-    Raises StoreMismatch where one half is missing, foreign or older than the other; StoreBusy,
-    StoreVersion or StoreError where a half cannot be used at all.
+    Both are encrypted by `key`, where there is one. Raises StoreMismatch where one half is missing,
+    foreign or older than the other; StoreBusy, StoreVersion or StoreError where a half cannot be
+    used at all, WrongKey or ConfigurationError where its key is not this one.
     """
     had_database, had_inbox = path.exists(), inbox_path(path).exists()
     if not create and not had_database:
@@ -43,9 +54,14 @@ def open_store(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"The folder of {path} cannot be made.", why=str(error)) from error
-    database = Database(path, memory_limit=settings.store.memory_limit)
+    limit, database_key = settings.store.memory_limit, key.database if key else None
+    database = Database(path, memory_limit=limit, key=database_key)
+    # Whoever was killed has left what it spilled, and nobody else holds the store now.
+    shutil.rmtree(spill_path(path), ignore_errors=True)
     try:
-        inbox = _open_inbox(database, path, settings, clock, had_inbox=had_inbox, demo=demo)
+        inbox = _open_inbox(
+            database, path, settings, clock, had_inbox=had_inbox, demo=demo, key=key
+        )
     except BaseException:
         database.close()
         raise
@@ -63,7 +79,14 @@ def open_store(
 
 
 def _open_inbox(
-    database: Database, path: Path, settings: Settings, clock: Clock, *, had_inbox: bool, demo: bool
+    database: Database,
+    path: Path,
+    settings: Settings,
+    clock: Clock,
+    *,
+    had_inbox: bool,
+    demo: bool,
+    key: StoreKey | None,
 ) -> Inbox:
     connection = database.connection
     migrate(connection)
@@ -71,7 +94,8 @@ def _open_inbox(
     store_id = get_meta(connection, "store_id")
     if applied and not had_inbox:
         raise _one_half(inbox_path(path).name, path.name)
-    inbox = Inbox(inbox_path(path), clock, window_ms=settings.store.commit_window_ms)
+    window_ms = settings.store.commit_window_ms
+    inbox = Inbox(inbox_path(path), clock, window_ms=window_ms, key=key)
     try:
         claimed = inbox.store_id()
         if store_id is None:

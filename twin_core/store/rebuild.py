@@ -44,6 +44,7 @@ def rebuild_store(
     precedence: PrecedenceSettings,
     *,
     memory_limit: str,
+    key: str | None = None,
     retranslate: Retranslate | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
@@ -53,8 +54,8 @@ def rebuild_store(
     """
     fresh = path.with_name(path.name + ".rebuild")
     fresh.unlink(missing_ok=True)
-    old = Database(path, memory_limit=memory_limit)
-    new = Database(fresh, memory_limit=memory_limit)
+    old = Database(path, memory_limit=memory_limit, key=key)
+    new = Database(fresh, memory_limit=memory_limit, key=key)
     try:
         migrate(new.connection)
         _keep(old, new)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from twin_core.store.cipher import attach
 from twin_core.store.database import CATALOG, prepare
 from twin_core.store.tables import ENTITIES
 
@@ -14,14 +15,18 @@ WITHOUT_RAW = frozenset({"raw", "family", "staged", "staged_file"})
 
 
 def copy_tables(
-    connection: duckdb.DuckDBPyConnection, path: Path, leave_out: frozenset[str] = WITHOUT_RAW
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    leave_out: frozenset[str] = WITHOUT_RAW,
+    *,
+    key: str | None = None,
 ) -> int:
     """Copy the tables of a store, as of one batch, into a new file; return the batch number.
 
-    `connection` is a reading cursor of the open store. Views are not copied: whoever opens the
-    copy installs its own.
+    `connection` is a reading cursor of the open store; the copy is encrypted by `key`.
+    Views are not copied: whoever opens the copy installs its own.
     """
-    with _attached(connection, path) as cursor:
+    with _attached(connection, path, key) as cursor:
         sequence = _number(cursor, "SELECT max(batch_no) FROM core.batch")
         cursor.execute("CREATE SCHEMA replica.core")
         tables = cursor.execute(
@@ -40,13 +45,15 @@ def copy_tables(
     return sequence
 
 
-def copy_changes(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+def copy_changes(
+    connection: duckdb.DuckDBPyConnection, path: Path, *, key: str | None = None
+) -> int:
     """Bring a copy made by `copy_tables` up to the last batch; return its number.
 
     What changed since the copy's own last batch is found by its instant of knowledge, so the work
     grows with the change and not with the store. Nobody else may have the copy open.
     """
-    with _attached(connection, path) as cursor:
+    with _attached(connection, path, key) as cursor:
         sequence = _number(cursor, "SELECT max(batch_no) FROM core.batch")
         have = _number(cursor, "SELECT max(batch_no) FROM replica.core.batch")
         # Alerts change in place and are few.
@@ -88,12 +95,11 @@ def _copy_messages(cursor: duckdb.DuckDBPyConnection, have: int) -> None:
 
 @contextmanager
 def _attached(
-    connection: duckdb.DuckDBPyConnection, path: Path
+    connection: duckdb.DuckDBPyConnection, path: Path, key: str | None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     cursor = connection.cursor()
     prepare(cursor)
-    quoted = str(path).replace("'", "''")
-    cursor.execute(f"ATTACH '{quoted}' AS replica")
+    attach(cursor, path, "replica", key=key)
     try:
         cursor.execute("BEGIN")
         yield cursor
