@@ -47,7 +47,7 @@ class Running:
     def close(self) -> None:
         if self.thread.is_alive():
             self.end()
-        self.thread.join(timeout=10)
+        self.thread.join(timeout=60)
         assert not self.thread.is_alive()
         self.socket.close()
         self.twin.close()
@@ -63,7 +63,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 @contextlib.contextmanager
 def watching(url: str) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
     """The events of a stream as (name, content)."""
-    with httpx.stream("GET", f"{url}/v1/deltas", timeout=20, trust_env=False) as answer:
+    with httpx.stream("GET", f"{url}/v1/deltas", timeout=120, trust_env=False) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield _events(answer)
 
@@ -151,15 +151,15 @@ def test_the_streams_end_when_the_server_stops(running: Running) -> None:
         running.end()
         for _ in events:
             pass
-        running.thread.join(timeout=10)
-        assert time.monotonic() - began < 5
+        running.thread.join(timeout=60)
+        assert time.monotonic() - began < 30
 
 
 def test_clients_that_left_are_forgotten(running: Running, heard: tuple[bytes, ...]) -> None:
     with watching(running.url) as events:
         next(events)
         assert running.app.state.live.clients == 1
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while running.app.state.live.clients and time.monotonic() < deadline:
         send(running.url, heard[0])
         time.sleep(0.1)

@@ -24,7 +24,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-START_S = 60.0
+START_S = 180.0
 
 
 class Served:
@@ -68,7 +68,7 @@ class Served:
         self.http.close()
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=120)
 
     def send(self, trigger: str, visit: str, place: str, kind: str = "I") -> None:
         """An ADT message about a visit, acknowledged."""
@@ -89,7 +89,7 @@ class Served:
 
     def wait_for(self, path: str) -> None:
         """Wait until a page is there: what was acknowledged is applied a moment later."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while self.http.get(path).status_code != 200:
             assert time.monotonic() < deadline, path
             time.sleep(0.05)

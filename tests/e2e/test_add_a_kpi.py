@@ -41,7 +41,7 @@ def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
         env={**kept, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 

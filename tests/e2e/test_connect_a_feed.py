@@ -53,7 +53,7 @@ class Site:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         assert ran.returncode == 0, script + ran.stdout + ran.stderr
         return ran.stdout
@@ -78,7 +78,7 @@ class Site:
     def end(self) -> None:
         if self.served is not None:
             self.served.send_signal(signal.SIGINT)
-            self.served.communicate(timeout=60)
+            self.served.communicate(timeout=240)
             assert self.served.returncode == 0
             self.served = None
 

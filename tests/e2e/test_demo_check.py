@@ -49,7 +49,7 @@ def test_a_truth_that_did_not_happen_is_found_out(tmp_path):
             )
             demo = Demo(plan, reached, Terminal(io.StringIO(), io.StringIO(), environ={}))
             await demo.backfill(to_the_end=True)
-            server.twin.wait_applied(timeout=60)
+            server.twin.wait_applied(timeout=240)
             truth = plan.demonstration.truth
             visit = next(e.visit for e in truth.encounters() if e.status == "in-progress")
             truth.left(visit, int(plan.ends.timestamp()) - 7200)

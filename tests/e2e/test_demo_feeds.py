@@ -55,7 +55,7 @@ def test_a_listener_that_is_fed_by_the_demo_has_its_hospital(tmp_path):
     asyncio.run(fed())
 
 
-async def delivered(twin: Twin, timeout_s: float = 60.0) -> dict[str, object]:
+async def delivered(twin: Twin, timeout_s: float = 180.0) -> dict[str, object]:
     give_up_at = time.monotonic() + timeout_s
     while (shown := await asyncio.to_thread(destination, twin, FED))["behind"]:
         assert time.monotonic() < give_up_at, shown

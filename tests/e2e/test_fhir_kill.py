@@ -51,7 +51,7 @@ class Killing:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        out, err = self.reader.communicate(timeout=120)
+        out, err = self.reader.communicate(timeout=240)
         return self.reader.returncode, out, err
 
 

@@ -25,7 +25,7 @@ from api.sources import watch
 from twin_core.errors import ConfigurationError
 from twin_core.settings import load
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -49,7 +49,7 @@ def wardtwin(*words: str, store: Path, given: str | None = None):
         input=given,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         start_new_session=True,
     )
 
@@ -79,7 +79,7 @@ class Serving:
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=240)
         return self.process.returncode, said
 
     def __exit__(self, *_):
@@ -89,7 +89,7 @@ class Serving:
 
 
 def sent(port: int, content: str) -> str:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(b"\x0b" + content.encode() + b"\x1c\r")
         answer = b""
         while not answer.endswith(b"\x1c\r"):
@@ -134,7 +134,7 @@ def test_what_arrives_while_held_is_seen_by_queries_soon(store):
         wardtwin("sql", "SELECT 1", store=store)
         answer = sent(serving.mllp_port, message(4, place="W9^1^A"))
         assert "MSA|AA|4" in answer
-        until = time.monotonic() + 10
+        until = time.monotonic() + 180
         rows = []
         while not rows and time.monotonic() < until:
             ran = wardtwin(
@@ -185,7 +185,7 @@ def test_a_long_path_gets_a_socket_elsewhere(tmp_path):
 
 def test_a_second_server_is_refused(store):
     with Serving(store), Serving(store) as second:
-        assert second.process.wait(timeout=60) == 5
+        assert second.process.wait(timeout=240) == 5
         assert "held by another program" in second.process.stderr.read()
 
 

@@ -89,7 +89,7 @@ class Served:
             holder.close()
 
 
-def wait_until(true, timeout_s: float = 60.0) -> None:
+def wait_until(true, timeout_s: float = 240.0) -> None:
     give_up_at = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < give_up_at, "it never happened"

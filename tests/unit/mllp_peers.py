@@ -101,4 +101,4 @@ async def until(condition, timeout_s=3.0):
 
 
 def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 20))
+    asyncio.run(asyncio.wait_for(scenario, 120))

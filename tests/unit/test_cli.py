@@ -142,7 +142,7 @@ def test_a_reader_that_has_enough_ends_the_command_quietly():
         stderr=subprocess.PIPE,
         text=True,
     )
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=240)
     assert (out, err) == ("status 0\n", "")
 
 

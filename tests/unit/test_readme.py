@@ -43,7 +43,7 @@ def run(folder: Path, script: str) -> str:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
@@ -106,7 +106,7 @@ def test_the_servers_start_show_the_board_and_end_on_ctrl_c(folder, kind):
             if found := re.search(r"Board:?\s+(http://\S+)", line):
                 break
         assert found, "".join(said)
-        with urllib.request.urlopen(found[1], timeout=30) as page:  # noqa: S310
+        with urllib.request.urlopen(found[1], timeout=120) as page:  # noqa: S310
             assert page.status == 200
         served.send_signal(signal.SIGINT)
         said.append(served.stdout.read())
