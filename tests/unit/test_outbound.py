@@ -100,7 +100,7 @@ def hospital(folder: Path, port: int, **outbound: object) -> Iterator[Twin]:
         yield twin
 
 
-def fed(twin: Twin, until: Any, timeout_s: float = 10.0) -> dict[str, Any]:
+def fed(twin: Twin, until: Any, timeout_s: float = 120.0) -> dict[str, Any]:
     """Run the destinations until `until(status)` holds; the status at that moment."""
 
     async def feed() -> dict[str, Any]:
@@ -448,7 +448,7 @@ def test_a_twin_fed_by_a_twin_has_the_same_encounters_and_stays(tmp_path):
         here.settings = here.settings.model_copy(update={"outbound": {"there": outbound}})
         dispatch = Dispatch(here, Random(1))
         await dispatch.start()
-        give_up_at = asyncio.get_running_loop().time() + 20
+        give_up_at = asyncio.get_running_loop().time() + 120
         while (await asyncio.to_thread(destination, here, "there"))["behind"]:
             assert asyncio.get_running_loop().time() < give_up_at
             await asyncio.sleep(0.02)
