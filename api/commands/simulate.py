@@ -27,7 +27,26 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="the weekday on which runs begin at midnight, 1 for Monday (default)",
     )  # fmt: skip
     parser.add_argument("--stays", metavar="FILE", type=Path, help="write every stay as Parquet")
-    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of a model")
+    parser.add_argument(
+        "--scenario", metavar="FILE", action="append", default=[],
+        help="compare with what it changes: a TOML file, or a scenario of the package; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--half-width", metavar="MEASURE=H",
+        help="with scenarios: add replications until the 95%% interval of this difference (of "
+        "UNIT:MEASURE in one unit) is no wider than H on either side",
+    )  # fmt: skip
+    parser.add_argument(
+        "--at-most", metavar="N", type=int, default=10_000,
+        help="with --half-width: never more replications (default 10,000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all-units", action="store_true", help="with scenarios: units without a change, too"
+    )
+    parser.add_argument(
+        "--schema", nargs="?", const="model", choices=("model", "scenario"),
+        help="print the JSON Schema of a model, or of a scenario",
+    )  # fmt: skip
     parser.add_argument(
         "--validate", metavar="CASE", type=Path, help="run a textbook case (JSON) and compare"
     )
@@ -37,9 +56,10 @@ def run(call: Call) -> int:
     """Run a model and print its statistics; or print the schema, or check textbook cases."""
     options = call.options
     if options.schema:
-        from twin_core.simulation.flow.model import FlowModel
+        from twin_core.simulation import FlowModel, Scenario
 
-        call.terminal.json(FlowModel.model_json_schema())
+        described = Scenario if options.schema == "scenario" else FlowModel
+        call.terminal.json(described.model_json_schema())
         return 0
     if options.validate is not None:
         return _validate(call, options.validate)
@@ -52,8 +72,7 @@ def _simulate(call: Call) -> int:
     options, terminal = call.options, call.terminal
     if not _is_compiled():
         terminal.note("The kernel is compiled for this machine, once; it takes about a minute.")
-    from twin_core.simulation.flow.loading import load_flow
-    from twin_core.simulation.replicate import Run, simulate
+    from twin_core.simulation import Run, load_flow, simulate
 
     model = load_flow(options.model)
     asked = Run(
@@ -64,6 +83,8 @@ def _simulate(call: Call) -> int:
         warm_up_hours=24 * options.warm_up_days,
         stays=options.stays is not None,
     )
+    if options.scenario:
+        return _compare(call, model, asked)
     begun = time.perf_counter()
     with terminal.progress("simulating", options.replications, "replications") as advance:
         results = simulate(model, asked, advance=lambda done: advance(done, ""))
@@ -88,6 +109,49 @@ def _simulate(call: Call) -> int:
     terminal.table(_SHOWN, [_row(results, unit.code) for unit in model.units])
     terminal.line(f"{results.events:,} events in {seconds:.1f} s.")
     return 0
+
+
+def _compare(call: Call, model: Any, asked: Any) -> int:
+    from api.simulations import compared_text
+    from twin_core.simulation import compare, load_scenario
+
+    options, terminal = call.options, call.terminal
+    if options.stays is not None:
+        raise UsageError("--stays writes one run.", do="Leave out --scenario.")
+    scenarios = [load_scenario(name) for name in options.scenario]
+    total = asked.replications * (1 + len(scenarios))
+    with terminal.progress("simulating", total, "replications") as advance:
+        comparison = compare(
+            model,
+            scenarios,
+            asked,
+            precision=_precision(options),
+            advance=lambda done: advance(min(done, total), ""),
+        )
+    if terminal.as_json:
+        named = {"model": options.model, "days": options.days, "scenarios": options.scenario}
+        terminal.json(named | compared_text.document(comparison))
+    else:
+        compared_text.write(terminal, comparison, all_units=options.all_units)
+    return 0
+
+
+def _precision(options: argparse.Namespace) -> Any:
+    from twin_core.simulation import Precision
+
+    if options.half_width is None:
+        return None
+    named, equals, width = options.half_width.partition("=")
+    unit, _, measure = named.rpartition(":")
+    try:
+        half_width = float(width)
+    except ValueError:
+        equals, half_width = "", 0.0
+    if not equals:
+        raise UsageError(
+            f"{options.half_width!r} is no half-width.", do="Write it as boarding=0.2 or ED:wait=1."
+        )
+    return Precision(measure, half_width, unit or None, options.at_most)
 
 
 def _is_compiled() -> bool:
@@ -140,7 +204,9 @@ COMMAND = Command(
     examples=(
         "wardtwin simulate riverside --warm-up-days 14 --days 42",
         "wardtwin simulate ward.toml --replications 1000 --seed 7 --days 28 --json",
-        "wardtwin simulate --schema",
+        "wardtwin simulate riverside --scenario winter --scenario my-ward.toml",
+        "wardtwin simulate riverside --scenario winter --half-width boarding=0.2",
+        "wardtwin simulate --schema scenario",
         "wardtwin simulate --validate mmc.json",
     ),
     arguments=_arguments,

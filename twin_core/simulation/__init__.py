@@ -7,6 +7,9 @@
     results.table()          # an Arrow table of every statistic
     results.census()         # NumPy: replications x hours x units
 
+    answer = compare(load_flow("riverside"), [load_scenario("winter")], Run(hours=28 * 24))
+    answer.of("boarding")[0].difference.interval
+
 The names are loaded when they are first asked for: who only plays the demonstration does not wait
 for what runs models.
 """
@@ -21,19 +24,30 @@ if TYPE_CHECKING:
     from twin_core.simulation.forecasting import Forecast, forecast
     from twin_core.simulation.replicate import Run, simulate
     from twin_core.simulation.results import Estimate, Results
+    from twin_core.simulation.scenario.applying import applied
+    from twin_core.simulation.scenario.comparing import Comparison, Precision, compare
+    from twin_core.simulation.scenario.edits import Scenario
+    from twin_core.simulation.scenario.loading import load_scenario, scenario_from
 
 __all__ = [
     "Calibration",
+    "Comparison",
     "Estimate",
     "FlowModel",
     "Forecast",
+    "Precision",
     "Results",
     "Run",
+    "Scenario",
+    "applied",
     "calibrated",
+    "compare",
     "flow_from",
     "forecast",
     "load_flow",
+    "load_scenario",
     "read_history",
+    "scenario_from",
     "simulate",
     "standing",
 ]
@@ -51,6 +65,13 @@ _HOMES = {
     "standing": "calibrate",
     "Forecast": "forecasting",
     "forecast": "forecasting",
+    "applied": "scenario.applying",
+    "compare": "scenario.comparing",
+    "Comparison": "scenario.comparing",
+    "Precision": "scenario.comparing",
+    "Scenario": "scenario.edits",
+    "load_scenario": "scenario.loading",
+    "scenario_from": "scenario.loading",
 }
 
 

@@ -6,6 +6,7 @@ python -m twin_core.simulation.reference > docs/reference/simulation.md
 import sys
 from collections.abc import Iterator
 
+from twin_core.simulation.scenario.measures import MEASURES
 from twin_core.simulation.statistics import FAMILIES
 
 _HEAD = """\
@@ -65,6 +66,72 @@ is loaded from disk.
 of a cluster. A replication depends on the model, the seed and its number alone, so results are the
 same to the last bit on any of them.
 
+## Scenarios
+
+A scenario is a TOML file of edits in the ward's words; `wardtwin simulate MODEL --scenario FILE`
+tells what it changes, with the same patients in both (common random numbers), and
+`wardtwin simulate --schema scenario` prints every field. `winter`, `eight-beds-closed`,
+`earlier-discharge` and `surge-ward` are in the package.
+
+```toml
+name = "Ward C half closed while flu goes round"
+
+[[close_beds]]
+unit = "MED"
+beds = 8
+from_days = 1
+for_days = 3
+
+[[arrivals]]
+percent = 20
+classes = ["emergency"]
+
+[prices]
+open_bed_day = 310
+left_unseen = 120
+```
+
+| Edit | What it says |
+|---|---|
+| `close_beds`, `open_beds` | `beds` of a `unit`, from and for some hours or days, or all along |
+| `arrivals` | `percent` more or fewer, of everybody or some `classes` or `units`, for a while |
+| `discharge_earlier` | patients leave `hours` earlier, but not before their stay is over |
+| `stays` | `percent` longer or shorter, of everybody or some `units` or `classes` |
+| `open_unit` | a surge `unit` of some `beds` that `takes_from` others |
+| `add_block`, `cancel_block` | theatre time of some `classes` |
+| `staff` | so many `more` of a `pool` on duty, on some days |
+
+Times count from the end of the warm-up. What the hospital does not allow is refused with its place,
+such as `close_beds[1].beds: 60 beds would be closed in MED, which has 56`.
+
+From Python:
+
+```python
+from twin_core.simulation import Precision, Run, compare, load_flow, load_scenario
+
+answer = compare(
+    load_flow("riverside"),
+    [load_scenario("winter")],
+    Run(hours=14 * 24, replications=50, seed=7),
+    precision=Precision("boarding", half_width=0.5, at_most=500),
+)
+answer.of("boarding")[0].difference.interval  # 95%, of paired differences
+answer.table()  # Arrow: every measure of the hospital and of every unit
+```
+
+{measures}
+
+Each is compared over the hospital and unit by unit. `probability_better` is the share of the
+replications in which the scenario does better, ties counted half: how often it would help.
+`confidence_better` is how sure it is that it helps on average. Many intervals are shown at once:
+of twenty changes that are none, one seems clear by chance.
+
+With a half-width (`--half-width boarding=0.5`), replications are added until the 95% interval of
+that difference is no wider, or the cap is reached, which is then said. When to stop depends on
+variances alone, so that for normally distributed differences the mean and the half-width asked for
+cover the truth in 95% of such answers or more (Stein 1945); for skewed ones it is less, the less
+the larger the first batch.
+
 ## Rules
 
 - **Time** is in hours from the start; weekly patterns count from Monday 00:00 of the local clock,
@@ -98,6 +165,8 @@ same to the last bit on any of them.
   tenth of the stay so far on average.
 - **At the horizon** every statistic is brought up to date; stays that go on are rows without an
   end.
+- **Discharged earlier** (`earlier_hours`): everybody leaves so much before the hour or window of
+  discharge, but not before the stay is over; nobody leaves later.
 - **Surges** never change the patients who come anyway: more come as a stream beside, fewer leaves
   some out. A patient has the same fate in every scenario of a seed.
 
@@ -111,7 +180,7 @@ unit asked for and is counted when the bed is given.
 
 def page() -> Iterator[str]:
     """The lines of the page."""
-    yield from _HEAD.splitlines()
+    yield from _HEAD.replace("{measures}", "\n".join(_measures())).splitlines()
     for family in FAMILIES:
         yield ""
         yield f"### By {family.subject}"
@@ -120,6 +189,13 @@ def page() -> Iterator[str]:
         yield "|---|---|---|"
         for one in family.statistics:
             yield f"| `{one.name}` | {one.unit} | {one.definition} |"
+
+
+def _measures() -> Iterator[str]:
+    yield "| Measure | In | Better | Definition |"
+    yield "|---|---|---|---|"
+    for one in MEASURES.values():
+        yield f"| `{one.name}` | {one.unit} | {one.better} | {one.definition} |"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ to the last bit for any number of workers and any division into chunks.
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,14 +41,18 @@ class Run:
     warm_up_hours: float = 0.0
     sample_hours: float = 1.0
     stays: bool = False
+    first: int = 0
+    """The number of the first replication: those before it were run already."""
 
     def __post_init__(self) -> None:
         if not (self.hours > 0 and self.replications > 0 and self.sample_hours >= 0):
             raise UsageError("A run has a length, and one replication or more.")
         if not 0 <= self.warm_up_hours < self.hours:
             raise UsageError("A warm-up ends before the run does.")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError("A seed is a whole number from 0 to 2^63-1.")
+        if not (0 <= self.first and 0 <= self.seed < 2**63):
+            raise UsageError(
+                "A seed is a whole number from 0 to 2^63-1; replications are numbered from 0."
+            )
 
     @property
     def samples(self) -> int:
@@ -85,7 +89,7 @@ def _simulate(
 ) -> Results:
     waiting: list[Future[Chunk]] = [
         executor.submit(run_chunk, plan, run, first, last)
-        for first, last in _divided(run.replications, workers * _CHUNKS_PER_WORKER)
+        for first, last in _divided(run, workers * _CHUNKS_PER_WORKER)
     ]
     chunks, done = [], 0
     try:
@@ -102,10 +106,36 @@ def _simulate(
     return Results(model, run, plan, books, np.concatenate([chunk.stays for chunk in chunks]))
 
 
-def _divided(replications: int, chunks: int) -> Iterator[tuple[int, int]]:
-    size = max(1, -(-replications // chunks))
-    for first in range(0, replications, size):
-        yield first, min(first + size, replications)
+def grown(
+    results: Results,
+    replications: int,
+    *,
+    executor: Executor | None = None,
+    advance: Advance | None = None,
+) -> Results:
+    """The same run with so many replications in all: those there are, and the next ones."""
+    missing = replications - results.run.replications
+    if missing <= 0:
+        return results
+    run = replace(results.run, first=results.run.first + results.run.replications)
+    more = simulate(
+        results.model, replace(run, replications=missing), executor=executor, advance=advance
+    )
+    books = Books(*(np.concatenate(pair) for pair in zip(results.books, more.books, strict=True)))
+    return Results(
+        results.model,
+        replace(results.run, replications=replications),
+        results.plan,
+        books,
+        np.concatenate([results.rows, more.rows]),
+    )
+
+
+def _divided(run: Run, chunks: int) -> Iterator[tuple[int, int]]:
+    size = max(1, -(-run.replications // chunks))
+    after = run.first + run.replications
+    for first in range(run.first, after, size):
+        yield first, min(first + size, after)
 
 
 def run_chunk(plan: Plan, run: Run, first: int, last: int) -> Chunk:

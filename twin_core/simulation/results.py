@@ -83,6 +83,11 @@ class Results:
     @cached_property
     def unit_values(self) -> Values:
         """Statistics by unit: arrays of replications by unit, with those of its steps summed."""
+        return UNIT.of(self.unit_counts, self.run)
+
+    @cached_property
+    def unit_counts(self) -> Values:
+        """What was counted by unit, before any ratio: hours and patients, not means."""
         raw = dict(zip(lay.UNIT_STATISTICS, np.moveaxis(self.books.units, 2, 0), strict=True))
         endless = [unit.beds == "unlimited" for unit in self.model.units]
         raw["bed_hours"] = np.where(endless, np.nan, raw["bed_hours"])
@@ -92,7 +97,7 @@ class Results:
             for unit in range(len(self.units)):
                 total[:, unit] = by_step[:, of_unit == unit, at].sum(axis=1)
             raw[name] = total
-        return UNIT.of(raw, self.run)
+        return raw
 
     @cached_property
     def class_values(self) -> Values:

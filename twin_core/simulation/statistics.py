@@ -46,20 +46,21 @@ def _sum(name: str) -> Rule:
 
 
 def _ratio(over: str, under: str) -> Rule:
-    return lambda counted, _: _divided(counted[over], counted[under])
+    return lambda counted, _: divided(counted[over], counted[under])
 
 
 def _mean(name: str) -> Rule:
     return lambda counted, hours: counted[name] / hours
 
 
-def _divided(over: Array, under: Array) -> Array:
+def divided(over: Array, under: Array) -> Array:
+    """One over the other; NaN where there is nothing below."""
     ratio: Array = np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
     return ratio
 
 
 def _ready(counted: Values, _: float) -> Array:
-    return _divided(counted["occupied_hours"], counted["bed_hours"])
+    return divided(counted["occupied_hours"], counted["bed_hours"])
 
 
 _OF_STEPS = (

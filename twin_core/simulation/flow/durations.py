@@ -14,6 +14,8 @@ HOURS_PER = {"minutes": 1 / 60, "hours": 1.0, "days": 24.0}
 FAMILIES = ("exponential", "lognormal", "gamma", "weibull", "normal")
 Family = Literal["exponential", "lognormal", "gamma", "weibull", "normal"]
 _FORMS = ("exactly", "mean", "median", "scale", "between", "observed", "quantiles", "mix")
+_IN_UNITS = ("exactly", "mean", "sd", "median", "p90", "scale", "mode", "tail_mean")
+_LISTS_IN_UNITS = ("between", "observed", "quantiles")
 
 
 class Duration(Part):
@@ -143,3 +145,16 @@ class Ingredient(Duration):
 
 
 Duration.model_rebuild()
+
+
+def scaled(duration: Duration, factor: float) -> Duration:
+    """The same duration, every value of it `factor` times as long."""
+    longer: dict[str, object] = {
+        name: factor * value for name in _IN_UNITS if (value := getattr(duration, name)) is not None
+    }
+    for name in _LISTS_IN_UNITS:
+        if (values := getattr(duration, name)) is not None:
+            longer[name] = tuple(factor * value for value in values)
+    if duration.mix is not None:
+        longer["mix"] = tuple(scaled(part, factor) for part in duration.mix)
+    return duration.model_copy(update=longer)

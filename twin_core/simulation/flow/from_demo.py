@@ -33,7 +33,7 @@ def flow_of(hospital: Hospital) -> FlowModel:
         swaps="at_once",
         units=tuple(_unit(hospital, unit) for unit in hospital.units if unit.kind in _LIKE_HERE),
         classes=(
-            PatientClass(code=EMERGENCY, priority=_URGENT),
+            PatientClass(code=EMERGENCY, priority=_URGENT, encounter_class="EMER"),
             PatientClass(code=DIRECT, priority=_URGENT),
             PatientClass(code=PLANNED, priority=_LESS_URGENT),
         ),
@@ -50,7 +50,7 @@ def _duration(spread: Spread, unit: str) -> Duration:
 def _unit(hospital: Hospital, unit: DemoUnit) -> Unit:
     names = tuple(f"{place.room}-{place.bed}" for place in unit.places(hospital.code))
     shares = sum(unit.then.values())
-    leaving = Discharge(by_hour=hospital.departures.by_hour)
+    leaving = Discharge.model_validate({"by_hour": hospital.departures.by_hour})
     return Unit.model_validate(
         {
             "code": unit.code,

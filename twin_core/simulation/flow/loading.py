@@ -36,12 +36,16 @@ def flow_from(read: Mapping[str, Any], name: str) -> FlowModel:
             return flow_of(Hospital.model_validate(read))
         return FlowModel.model_validate(read)
     except ValidationError as error:
-        reasons = "; ".join(_reason(one, read) for one in error.errors())
         raise ConfigurationError(
             f"{name} does not describe a hospital that can be.",
-            why=reasons + ".",
+            why=f"{reasons_of(error, read)}.",
             do="`wardtwin simulate --schema` prints what a model may say.",
         ) from error
+
+
+def reasons_of(error: ValidationError, read: Mapping[str, Any]) -> str:
+    """Every reason for which a document was refused, each with its place in it."""
+    return "; ".join(_reason(one, read) for one in error.errors())
 
 
 def _reason(error: Any, read: Mapping[str, Any]) -> str:

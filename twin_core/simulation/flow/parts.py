@@ -78,6 +78,8 @@ class Discharge(Part):
 
     windows: tuple[Times, ...] = ()
     by_hour: tuple[float, ...] | None = None
+    earlier_hours: float = Field(default=0.0, ge=0)
+    """Everybody leaves so much earlier than that, but nobody before the stay is over."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

@@ -116,7 +116,10 @@ def _kept(m: Plan, s: int, key: int, at: float) -> bool:
     stream = m.streams[s]
     for n in range(stream.first_thin, stream.first_thin + stream.thins):
         thin = m.thins[n]
-        if thin.begins <= at < thin.ends and uniform(mixed(key, n), KEPT) >= thin.kept:
+        if (
+            thin.begins <= at < thin.ends
+            and uniform(mixed(key, n - stream.first_thin), KEPT) >= thin.kept
+        ):
             return False
     return True
 

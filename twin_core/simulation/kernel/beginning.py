@@ -28,7 +28,7 @@ from twin_core.simulation.kernel.layout import (
     Plan,
     Work,
 )
-from twin_core.simulation.kernel.leaving import go_on, leaving_at
+from twin_core.simulation.kernel.leaving import go_on, let_go_at
 from twin_core.simulation.kernel.ledger import touch
 from twin_core.simulation.kernel.lengths import length, rest, surviving
 from twin_core.simulation.kernel.moves import ask, run_stay
@@ -170,7 +170,7 @@ def _draw_not_gone(m: Plan, w: Work, i: int, for_hours: float) -> None:
         p.key = mixed(key, attempt)
         _draw_rest(m, w, i, max(0.0, for_hours - _DAY), for_hours)
         leads_out = p.exit >= 0 or (p.next < 0 and m.edges[p.edge].step < 0)
-        if p.rest >= 0.0 or (leads_out and leaving_at(m, w, i, p.unit, p.rest) > 0.0):
+        if p.rest >= 0.0 or (leads_out and let_go_at(m, w, i, p.unit, p.rest) > 0.0):
             return
     p.rest = 0.0
 

@@ -30,7 +30,7 @@ UNIT = _record(
     boards="i4", limited="i4", waiting_places="i4", first_balk="i4", balks="i4", first_over="i4",
     overs="i4", first_helped="i4", helped="i4", repatriates="i4", preemption="i4", needy="i4",
     leave_rule="i4", first_leave="i4", leaves="i4", cleaning="i4", first_bed="i4", beds="i4",
-    overflow_after="f8",
+    overflow_after="f8", leave_earlier="f8",
 )  # fmt: skip
 STEP = _record(
     unit="i4", class_="i4", level="i4", stay="i4", first_edge="i4", edges="i4", first_need="i4",

@@ -66,7 +66,17 @@ def go_on(m: Plan, w: Work, i: int, step: int, exit_: int) -> None:
 
 @compiled
 def leaving_at(m: Plan, w: Work, i: int, unit: int, over: float) -> float:
-    """When a patient leaves whose stay is over at `over`: then, or when the unit's rule says."""
+    """When a patient leaves whose stay is over at `over`.
+
+    That is earlier than the unit's rule says by what the unit has won, and never before the stay is
+    over: so nobody leaves later than usual.
+    """
+    return max(over, let_go_at(m, w, i, unit, over) - m.units[unit].leave_earlier)
+
+
+@compiled
+def let_go_at(m: Plan, w: Work, i: int, unit: int, over: float) -> float:
+    """When the rule of a unit lets a patient go whose stay is over at `over`."""
     of = m.units[unit]
     clock = over + m.whole[0].offset
     if of.leave_rule == WINDOWS:

@@ -192,6 +192,7 @@ class Planner:
                 first_bed=first_bed,
                 beds=beds,
                 overflow_after=unit.overflow_after_hours,
+                leave_earlier=unit.discharge.earlier_hours if unit.discharge else 0.0,
             )
             first_bed += beds
             for balk in sorted(unit.balking, key=lambda b: b.waiting):
