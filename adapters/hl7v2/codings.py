@@ -54,6 +54,7 @@ _SENDERS = 64
 _LONGEST = 500
 _SIXTEEN_DIGITS = re.compile(r"[0-9A-Fa-f]{16}")
 _CLEARED = '""'
+_URIS = ("urn:", "http://", "https://")
 _Known = TypeVar("_Known")
 
 
@@ -128,6 +129,8 @@ class Terms:
                 return self.authorities[name]
         if universal and universal_type == "ISO":
             return f"urn:oid:{universal}"
+        if universal and universal_type == "URI":
+            return universal
         name = universal or namespace
         if name:
             return f"urn:wardtwin:authority:{name}"
@@ -218,7 +221,9 @@ class Vocabulary:
         known = CODE_SYSTEMS.get(name.upper())
         if known:
             return known
-        return f"urn:wardtwin:sender:{_sender(self._message)}:code:{name or 'L'}"
+        if name.startswith(_URIS):
+            return name
+        return sender_system(_sender(self._message)) + (name or "L")
 
     def _read_device(self, field: str) -> Identifier | None:
         message = self._message
@@ -243,6 +248,11 @@ class Vocabulary:
             return None
         issuer = self._terms.issuer(message, namespace, DEVICE_NUMBER)
         return Identifier(issuer, universal, DEVICE_NUMBER)
+
+
+def sender_system(sender: str) -> str:
+    """What the systems of a sender's own codes begin with; its name for the system follows."""
+    return f"urn:wardtwin:sender:{sender}:code:"
 
 
 def _sender(message: Message) -> str:

@@ -15,8 +15,9 @@ from twin_core.settings import OutboundSettings
 EXCLUDED, ECHO, UNAPPLIED, OTHER_KIND = "excluded", "echo", "unapplied", "other_kind"
 """Why a message is passed over, and counted: feed or trigger not asked for; it came from the
 receiver or from this very sender; it is in quarantine (a replay brings it back); it is of a kind
-that is never told in ADT: FHIR, or HL7 v2 of another type where the bytes are not relayed."""
-ADT = "ADT^"
+that was not asked for, or that is never told: FHIR, and alarms where the bytes are not relayed."""
+ADT = "ADT"
+ALARMS = frozenset({"ORU^R40", "ORU^R41", "ORU^R42"})
 GONE = "The bytes as received are not kept any more."
 
 
@@ -44,9 +45,16 @@ def passed_over(message: Journalled, settings: OutboundSettings) -> str:
         return EXCLUDED
     if _echoes(message.sender or "", settings):
         return ECHO
-    # A feed of measurements would fill a list of parked messages that nobody could work through.
-    relayed = settings.form == "raw" or settings.untold == "raw"
-    return "" if relayed or (message.trigger_event or "").startswith(ADT) else OTHER_KIND
+    return "" if _asked_for(message.trigger_event or "", settings) else OTHER_KIND
+
+
+def _asked_for(trigger_event: str, settings: OutboundSettings) -> bool:
+    """Whether a destination is sent messages of this kind."""
+    kind = trigger_event.partition("^")[0]
+    if settings.form == "raw" or settings.untold == "raw":
+        return not settings.kinds or kind in settings.kinds
+    # What is never told would fill a list of parked messages that nobody could work through.
+    return kind in (settings.kinds or (ADT,)) and trigger_event not in ALARMS
 
 
 def _echoes(sender: str, settings: OutboundSettings) -> bool:

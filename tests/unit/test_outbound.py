@@ -100,7 +100,7 @@ def hospital(folder: Path, port: int, **outbound: object) -> Iterator[Twin]:
         yield twin
 
 
-def fed(twin: Twin, until: Any, timeout_s: float = 120.0) -> dict[str, Any]:
+def fed(twin: Twin, until: Any, timeout_s: float = 180.0) -> dict[str, Any]:
     """Run the destinations until `until(status)` holds; the status at that moment."""
 
     async def feed() -> dict[str, Any]:
@@ -419,17 +419,46 @@ def test_an_answer_that_asks_for_a_receipt_gets_one(tmp_path):
         assert b"\rMSA|CA|THEIR-7\r" in receipt
 
 
-def test_messages_that_are_never_told_in_adt_are_passed_over_and_counted(tmp_path):
-    appointment = (
-        b"MSH|^~\\&|PAS|GENERAL|||20261101080000+0000||SIU^S12|S1|P|2.5.1\r"
-        b"SCH|A1^PAS||||||CHECKUP|||30|min|^^30^20261102090000+0000^20261102093000+0000\r"
-        b"PID|1||P1^^^GENERAL^MR\rRGS|1\rAIL|1||W1^1^A^GENERAL\r"
-    )
-    with FaultyReceiver() as receiver, hospital(tmp_path, receiver.port) as twin:
-        received(twin, appointment, message(2))
+def other_kind(kind: str, *lines: str) -> bytes:
+    header = f"MSH|^~\\&|PAS|GENERAL|||20261101080000+0000||{kind}|{kind[4:]}|P|2.5.1"
+    return "\r".join((header, *lines, "")).encode()
+
+
+APPOINTMENT = other_kind(
+    "SIU^S12",
+    "SCH|A1^PAS||||||CHECKUP|||30|min|^^30^20261102090000+0000^20261102093000+0000",
+    "PID|1||P1^^^GENERAL^MR\rRGS|1\rAIL|1||W1^1^A^GENERAL",
+)
+RESULT = other_kind(
+    "ORU^R01", "PID|1||P1^^^GENERAL^MR", "OBR|1||F1^LAB|PANEL", "OBX|1|NM|718-7^^LN||12|g/dL|||||F"
+)
+ALARM = other_kind("ORU^R40", "PID|1||P1^^^GENERAL^MR", "OBR|1||F2^MON|196616^MDC_EVT_ALARM^MDC")
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({}, [4]),
+        ({"kinds": ["ADT", "SIU", "ORU"]}, [1, 2, 4]),
+        ({"kinds": ["SIU"]}, [1]),
+        ({"kinds": ["ORU"]}, [2]),
+        ({"kinds": ["ORU"], "triggers": ["R40"]}, []),
+        ({"form": "raw"}, [1, 2, 3, 4]),
+        ({"form": "raw", "kinds": ["ORU"]}, [2, 3]),
+        ({"untold": "raw", "kinds": ["ADT"]}, [4]),
+    ],
+)
+def test_a_destination_is_sent_the_kinds_of_messages_it_asks_for(tmp_path, asked, sent):
+    with FaultyReceiver() as receiver, hospital(tmp_path, receiver.port, **asked) as twin:
+        received(twin, APPOINTMENT, RESULT, ALARM, message(4))
         shown = fed(twin, settled)
-        assert receiver.control_ids == control_ids(twin, 2)
-        assert shown["tallies"]["other_kind"] == 1
+        kinds = {1: b"|SIU^S12", 2: b"|ORU^R01", 3: b"|ORU^R40", 4: b"|ADT^A01"}
+        assert [raw.count(kinds[n]) for raw, n in zip(receiver.received, sent, strict=True)] == (
+            [1] * len(sent)
+        )
+        assert shown["parked"] == 0
+        passed_over = shown["tallies"].get("other_kind", 0) + shown["tallies"].get("excluded", 0)
+        assert passed_over == 4 - len(sent)
 
 
 # --- twin to twin ----------------------------------------------------------------------------
@@ -440,29 +469,64 @@ def test_a_twin_fed_by_a_twin_has_the_same_encounters_and_stays(tmp_path):
     raws = [message(n) for n in range(1, 40)]
     raws += [message(n, "A03").replace(b"|C", b"|D") for n in range(1, 40, 3)]
     raws += [message(n, "A11").replace(b"|C", b"|E") for n in range(2, 40, 9)]
+    with hospital(tmp_path, 1) as here, Twin.open(tmp_path / "there.duckdb") as there:
+        received(here, *raws)
+        feed(here, there)
+        for table in ("encounter", "stay", "patient", "encounter_identifier"):
+            assert_same(here, there, table)
+        assert here.query("SELECT count(*) AS n FROM twin.stay")[0]["n"] > 20
 
-    async def feed(here: Twin, there: Twin) -> None:
+
+PAIRS = Path(__file__).parents[2] / "fixtures" / "hl7v2"
+UNTOLD = {"r01_device_observations", "r01_narrative_and_attachment"}
+"""Pairs with values that are not kept."""
+
+
+def test_a_twin_fed_by_a_twin_has_the_same_appointments_and_results(tmp_path):
+    names = [path.stem for path in sorted(PAIRS.glob("[rs][0-3]*.hl7"))]
+    names = [name for name in names if name not in UNTOLD and "journalled" not in name]
+    asked = {"kinds": ["SIU", "ORU"]}
+    with hospital(tmp_path, 1, **asked) as here, Twin.open(tmp_path / "there.duckdb") as there:
+        received(here, *(at_its_own_minute(PAIRS / f"{name}.hl7", names) for name in names))
+        feed(here, there)
+        for table in ("appointment", "appointment_resource", "observation", "patient"):
+            assert_same(here, there, table)
+        assert here.query("SELECT count(*) AS n FROM twin.appointment")[0]["n"] >= 3
+        assert here.query("SELECT count(*) AS n FROM twin.observation")[0]["n"] > 10
+
+
+def at_its_own_minute(path: Path, names: list[str]) -> bytes:
+    """A pair's message; what was sent at one instant is put in order by control ids, which differ
+    between the twins."""
+    return path.read_bytes().replace(
+        b"|20261101080500", f"|202611010{names.index(path.stem) + 900}00".encode()[:15]
+    )
+
+
+def assert_same(here: Twin, there: Twin, table: str) -> None:
+    sql = f"SELECT * FROM twin.{table} ORDER BY ALL"
+    assert there.query(sql) == here.query(sql), table
+
+
+def feed(here: Twin, there: Twin) -> None:
+    """One twin feeds the other until nothing is left."""
+
+    async def until_settled() -> None:
         listener = MllpListener(there, "adt", mllp=MllpSettings(port=0))
         await listener.start()
         outbound = here.settings.outbound["there"].model_copy(update={"port": listener.port})
         here.settings = here.settings.model_copy(update={"outbound": {"there": outbound}})
         dispatch = Dispatch(here, Random(1))
         await dispatch.start()
-        give_up_at = asyncio.get_running_loop().time() + 120
+        give_up_at = asyncio.get_running_loop().time() + 180
         while (await asyncio.to_thread(destination, here, "there"))["behind"]:
             assert asyncio.get_running_loop().time() < give_up_at
             await asyncio.sleep(0.02)
         await dispatch.close()
         await listener.close()
 
-    with hospital(tmp_path, 1) as here, Twin.open(tmp_path / "there.duckdb") as there:
-        received(here, *raws)
-        asyncio.run(feed(here, there))
-        there.wait_applied()
-        for table in ("encounter", "stay", "patient", "encounter_identifier"):
-            sql = f"SELECT * FROM twin.{table} ORDER BY ALL"
-            assert there.query(sql) == here.query(sql), table
-        assert here.query("SELECT count(*) AS n FROM twin.stay")[0]["n"] > 20
+    asyncio.run(until_settled())
+    there.wait_applied()
 
 
 # --- the ledger ------------------------------------------------------------------------------

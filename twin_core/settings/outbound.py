@@ -1,4 +1,4 @@
-"""Where the twin sends ADT messages of its own."""
+"""Where the twin sends HL7 v2 messages of its own."""
 
 import re
 from pathlib import Path
@@ -36,6 +36,9 @@ class OutboundSettings(Section):
     """Which feeds' messages are sent; all where empty."""
     excluded_feeds: tuple[str, ...] = ()
     """Feeds whose messages are never sent, such as the receiver's own."""
+    kinds: tuple[Literal["ADT", "SIU", "ORU"], ...] = ()
+    """Message types that are sent: ADT, SIU (appointments), ORU (results). Where empty, ADT, and
+    every type of those that are relayed as received."""
     triggers: tuple[str, ...] = ()
     """Trigger events that are sent, as received (A01); all where empty."""
     start: Literal["now", "start"] = Field(default="now", alias="from")

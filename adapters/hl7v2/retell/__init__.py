@@ -1,10 +1,10 @@
-"""Journalled events told again: the inverse of `translate`, one ADT message per message received.
+"""Journalled events told again: the inverse of `translate`, one message per message received.
 
-What is told is what the twin understood, in the names that the receiving system expects: its
-assigning authorities, its unit codes, its time zone and character set. Translated again, the
-message gives the same events. A message whose events have no row in `tables`, or state a field
-that the tables do not know, is refused with the reason (`Untellable`): nothing that the twin knows
-is left out without a word.
+Visits and people are told as ADT, appointments as SIU, results as ORU^R01. What is told is what the
+twin understood, in the names that the receiving system expects: its assigning authorities, its unit
+codes, its time zone and character set. Translated again, the message gives the same events. A
+message whose events have no row in `tables`, or state a field that the tables do not know, is
+refused with the reason (`Untellable`): nothing that the twin knows is left out without a word.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import msgspec
 
 from adapters.hl7v2.charsets import CODECS
 from adapters.hl7v2.encode import SEGMENT_END, Segment
-from adapters.hl7v2.retell import identities, segments
+from adapters.hl7v2.retell import identities, results, schedules, segments
 from adapters.hl7v2.retell.fields import cx
-from adapters.hl7v2.retell.tables import RESTATED, TRIGGERS, kind_of, refuse_untold
+from adapters.hl7v2.retell.tables import RESTATED, STRUCTURES, TRIGGERS, kind_of, refuse_untold
 from adapters.hl7v2.retell.words import Dialect, Said, Untellable
 from twin_core.events import (
     BedStatusChanged,
@@ -31,10 +31,16 @@ __all__ = ["Dialect", "Said", "Untellable", "retell"]
 
 
 def retell(said: Said, dialect: Dialect, control_id: str) -> bytes:
-    """The ADT message that says what `said` meant, unframed, with `control_id` in MSH-10.
+    """The message that says what `said` meant, unframed, with `control_id` in MSH-10.
 
     Raises Untellable where HL7 v2, this module or the character set cannot say it.
     """
+    for teller in (schedules, results):
+        if teller.tells(said):
+            # What these fields may hold is so various that reading it again is the only proof.
+            raw = _encoded(teller.told(said, identities.plain(dialect, said), control_id), dialect)
+            identities.refuse_another_reading(raw, said)
+            return _encoded(teller.told(said, dialect, control_id), dialect)
     said = _without_continuations(said)
     for event in said.events:
         refuse_untold(event)
@@ -43,7 +49,7 @@ def retell(said: Said, dialect: Dialect, control_id: str) -> bytes:
     if said.events[: len(described)] != described:
         raise Untellable("A patient is described behind another event.")
     if identities.triggers_of(rest):
-        raw = _written(said, described, rest, identities.plain(dialect), control_id)
+        raw = _written(said, described, rest, identities.plain(dialect, said), control_id)
         identities.refuse_another_reading(raw, said)
     return _written(said, described, rest, dialect, control_id)
 
@@ -66,11 +72,16 @@ def _written(
     control_id: str,
 ) -> bytes:
     trigger = _trigger(described, rest, said)
+    event, structure = f"ADT^{trigger}", STRUCTURES[trigger]
     message = [
-        segments.header(said, dialect, trigger, control_id),
+        segments.header(said, dialect, event, structure, control_id),
         segments.event_type(said, trigger, rest[0] if rest else None, dialect),
         *_body(described, rest, dialect),
     ]
+    return _encoded(message, dialect)
+
+
+def _encoded(message: Sequence[Segment], dialect: Dialect) -> bytes:
     text = SEGMENT_END.join([str(segment) for segment in message]) + SEGMENT_END
     try:
         return text.encode(CODECS[dialect.charset])

@@ -23,6 +23,7 @@ from twin_core.events import (
     EncounterRenumbered,
     EncountersMerged,
     Event,
+    ObservationsReported,
     PatientDescribed,
     PatientIdentifiersMoved,
     PatientRenumbered,
@@ -86,14 +87,37 @@ def told(
 def refuse_another_reading(raw: bytes, said: Said) -> None:
     """Raise Untellable where the message, in no receiver's names, is read as anything else."""
     again = translate(raw, feed="", settings=_FEED, limits=_LIMITS, received_at=said.sent_at)
-    if not isinstance(again, Translation) or again.events != said.events:
-        raise Untellable("No ADT message of ours says this so that it is read in one way only.")
+    if not isinstance(again, Translation) or meanings(again.events) != meanings(said.events):
+        raise Untellable("No message of ours says this so that it is read in one way only.")
 
 
-def plain(dialect: Dialect) -> Dialect:
-    """The dialect without the receiver's names."""
+def meanings(events: Sequence[Event]) -> list[Event]:
+    """The events, the device of a report given with each of its results: it means the same."""
+    return [_by_result(e) if isinstance(e, ObservationsReported) else e for e in events]
+
+
+def _by_result(report: ObservationsReported) -> ObservationsReported:
+    if report.device is None:
+        return report
+    measured = tuple(
+        msgspec.structs.replace(one, device=one.device or report.device)
+        for one in report.observations
+    )
+    return msgspec.structs.replace(report, device=None, observations=measured)
+
+
+def plain(dialect: Dialect, said: Said) -> Dialect:
+    """The dialect without the receiver's names, as the sender itself would say it."""
+    application = said.sender.partition("|")[0] or dialect.application
     return msgspec.structs.replace(
-        dialect, authorities={}, facilities={}, units={}, classes={}, services={}
+        dialect,
+        application=application,
+        facility="",
+        authorities={},
+        facilities={},
+        units={},
+        classes={},
+        services={},
     )
 
 

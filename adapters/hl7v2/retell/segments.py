@@ -10,10 +10,11 @@ from adapters.hl7v2.codes import CLASSES
 from adapters.hl7v2.encode import Segment
 from adapters.hl7v2.retell.fields import CLEARED, at, coded, cx, dtm, ei, name, pl, repeated, when
 from adapters.hl7v2.retell.fields import text as stated_text
-from adapters.hl7v2.retell.tables import STATED_BY, STRUCTURES, UNKNOWN_CLASS, dates_itself
+from adapters.hl7v2.retell.tables import STATED_BY, UNKNOWN_CLASS, dates_itself
 from adapters.hl7v2.retell.words import Dialect, Said, Untellable
 from twin_core.events import (
     AdmissionPending,
+    AppointmentEvent,
     Arrived,
     BedStatusChanged,
     Departed,
@@ -24,6 +25,7 @@ from twin_core.events import (
     LeaveStarted,
     PatientDescribed,
     Planned,
+    Text,
     TransferPending,
     Transferred,
     VisitPurged,
@@ -37,14 +39,12 @@ _STRUCTURED_FROM = "2.3.1"
 """The first version whose MSH-9 names the message structure."""
 
 
-def header(said: Said, dialect: Dialect, trigger: str, control_id: str) -> Segment:
-    """MSH."""
-    kind = f"ADT^{trigger}"
-    if _numbers(dialect.version) >= _numbers(_STRUCTURED_FROM):
-        kind += f"^{STRUCTURES[trigger]}"
+def header(said: Said, dialect: Dialect, event: str, structure: str, control_id: str) -> Segment:
+    """MSH of a message about an event (`ADT^A01`) in a structure (`ADT_A01`)."""
+    kind = f"{event}^{structure}" if dialect.has(_STRUCTURED_FROM) else event
     # Numbered one lower than the standard does: MSH-1 is the separator itself.
     msh = Segment("MSH").put(1, "^~\\&").text(2, dialect.application)
-    msh.text(3, dialect.facility or _facility(said, dialect))
+    msh.text(3, sending_facility(said, dialect))
     msh.text(4, dialect.receiving_application).text(5, dialect.receiving_facility)
     msh.put(6, dtm(said.sent_at, dialect.zone)).put(8, kind).text(9, control_id)
     msh.put(10, dialect.processing_id).put(11, dialect.version)
@@ -53,15 +53,21 @@ def header(said: Said, dialect: Dialect, trigger: str, control_id: str) -> Segme
     return msh.put(17, dialect.charset)
 
 
-def _facility(said: Said, dialect: Dialect) -> str:
-    """The facility that the message is about, else the one that it came from."""
+def sending_facility(said: Said, dialect: Dialect) -> str:
+    """MSH-4: the facility that the message is about, else the one that it came from."""
+    if dialect.facility:
+        return dialect.facility
     for event in said.events:
-        if isinstance(event, EncounterEvent):
-            facility = event.visit.facility
+        if isinstance(event, EncounterEvent | AppointmentEvent | BedStatusChanged):
+            facility = _about(event)
             return dialect.facilities.get(facility, facility) if isinstance(facility, str) else ""
-        if isinstance(event, BedStatusChanged):
-            return dialect.facilities.get(event.place.facility, event.place.facility)
     return said.sender.partition("|")[2]
+
+
+def _about(event: EncounterEvent | AppointmentEvent | BedStatusChanged) -> Text:
+    if isinstance(event, EncounterEvent):
+        return event.visit.facility
+    return event.booking.facility if isinstance(event, AppointmentEvent) else event.place.facility
 
 
 def event_type(said: Said, trigger: str, event: Event | None, dialect: Dialect) -> Segment:
@@ -190,7 +196,3 @@ def movement(event: EncounterEvent, kind: str, dialect: Dialect) -> list[Segment
 def bed(event: BedStatusChanged, dialect: Dialect) -> Segment:
     """NPU."""
     return Segment("NPU").put(1, pl(event.place, dialect)).put(2, event.operational_status)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

@@ -48,3 +48,11 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     classes: Mapping[str, str] = {}
     """v3 ActCode -> PV1-2."""
     services: Mapping[str, str] = {}
+
+    def has(self, version: str) -> bool:
+        """Whether the receiver's version of HL7 v2 is this one or a later one."""
+        return _numbers(self.version) >= _numbers(version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
