@@ -4,6 +4,8 @@ Creating the schema, the views and the KPI catalogue costs a second of processor
 of tests open a store. The blank one is made by the same code as any other and has no identity yet;
 a store with a key, a site's own KPIs or an older schema is still made from nothing, and so is every
 store of a process that a test starts.
+
+No test fails for being slow: generated examples have no deadline, on however busy a machine.
 """
 
 import shutil
@@ -12,11 +14,15 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, settings
 
 from twin_core.kpi import catalogue
 from twin_core.kpi.site import known_kpis
 from twin_core.store import database
 from twin_core.store.database import connect, install_views, migrate
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

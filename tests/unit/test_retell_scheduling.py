@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
@@ -191,7 +191,7 @@ def appointments(draw: st.DrawFn) -> Said:
 
 
 @given(appointments(), st.sampled_from(["2.3", "2.5.1", "2.8"]))
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 def test_any_appointment_told_again_means_the_same(meant: Said, version: str) -> None:
     raw = retell(meant, Dialect(version=version), "7")
     assert understood(raw).events == meant.events
@@ -285,7 +285,7 @@ def _by_report(report: ObservationsReported) -> tuple[Observation, ...]:
 
 
 @given(reports(), st.sampled_from(["2.3", "2.5.1", "2.8"]))
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 def test_any_results_told_again_mean_the_same(meant: Said, version: str) -> None:
     raw = retell(meant, Dialect(application="LAB", version=version), "7")
     assert understood(raw).events == meant.events
