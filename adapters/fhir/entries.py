@@ -12,6 +12,8 @@ class Request(Shape):
     method: str = ""
     url: str = ""
     if_none_exist: str = ""
+    if_none_match: str = ""
+    if_modified_since: str = ""
 
 
 class Response(Shape):

@@ -77,9 +77,6 @@ RESOURCE_TYPES: dict[Release, frozenset[str]] = {
     Release.R5: frozenset((_SINCE_R4 + _R5_ALONE).split()) - {"RequestGroup"},
 }
 
-READ_RELEASES = frozenset({Release.R4, Release.R4B})
-"""The editions in which resources are given; in the others they are only taken in."""
-
 _R5_ELEMENTS = {
     "Encounter": ("actualPeriod", "admission", "subjectStatus", "plannedStartDate"),
     "Location": ("form", "characteristic", "virtualService"),

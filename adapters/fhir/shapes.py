@@ -169,11 +169,32 @@ class EncounterLocation(Shape):
     period: Period | None = None
 
 
+class Extension(Shape):
+    """An element of no edition: one of the twin's own, or one that R5 has no more."""
+
+    url: str = ""
+    value_code: str = ""
+    value_date_time: str = ""
+    value_boolean: bool = False
+    value_coding: Coding | None = None
+    value_period: Period | None = None
+    value_reference: Reference | None = None
+    extension: tuple["Extension", ...] = ()
+
+    def part(self, url: str) -> "Extension":
+        """The extension within this one that has a name; an empty one where none has."""
+        return next((one for one in self.extension if one.url == url), _NOTHING)
+
+
+_NOTHING = Extension()
+
+
 class Encounter(Identified):
     """Encounter, R4 and R4B."""
 
     PERIOD: ClassVar[str] = "period"
 
+    extension: tuple[Extension, ...] = ()
     status: str = ""
     status_history: tuple[StatusPeriod, ...] = ()
     class_: Coding | None = field(default=None, name="class")
@@ -193,6 +214,7 @@ class EncounterR5(Identified):
 
     PERIOD: ClassVar[str] = "actualPeriod"
 
+    extension: tuple[Extension, ...] = ()
     status: str = ""
     class_: tuple[CodeableConcept, ...] = field(default=(), name="class")
     service_type: tuple[CodeableReference, ...] = ()
@@ -258,8 +280,9 @@ class Device(Identified):
 
 
 class DeviceR5(Identified):
-    """Device, R5: several types, and no patient (DeviceAssociation says whose it is)."""
+    """Device, R5: several types, and no patient but in an extension."""
 
+    extension: tuple[Extension, ...] = ()
     status: str = ""
     display_name: str = ""
     manufacturer: str = ""

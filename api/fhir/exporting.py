@@ -65,7 +65,7 @@ def asked_export(reader: Reader, asked: Asked, level: str, *, strict: bool) -> E
     since = span(told["_since"], reader.zone, "_since")[0] if told.get("_since") else None
     export = Export(types, filters, since, reader.known_at(), level)
     for kind in types:
-        _question(reader, export, SERVED[kind])
+        _question(reader, export, reader.served[kind])
     return export
 
 
@@ -92,10 +92,10 @@ def manifest(reader: Reader, export: Export) -> Json:
     output, deleted = [], []
     for kind in export.types:
         files = f"{reader.base}/$export-file?{export.address()}&kind={kind}"
-        count = _count(reader, export, SERVED[kind])
+        count = _count(reader, export, reader.served[kind])
         if count:
             output.append({"type": kind, "url": files, "count": count})
-        gone = len(_gone(reader, export, SERVED[kind]))
+        gone = len(_gone(reader, export, reader.served[kind]))
         if gone:
             deleted.append({"type": "Bundle", "url": f"{files}&deleted=true", "count": 1})
     level = f"{export.level}/" if export.level else ""
@@ -111,18 +111,18 @@ def manifest(reader: Reader, export: Export) -> Json:
 
 def lines(reader: Reader, export: Export, kind: str) -> Iterator[bytes]:
     """A file of resources, some hundreds at a time."""
-    asking, asked = _question(reader, export, SERVED[kind])
+    asking, asked = _question(reader, export, reader.served[kind])
     page: Page | None = Page(export.known_at)
     while page is not None:
         found = search(reader.query, asked, asking, page)
-        several = reader.as_of(SERVED[kind], found.matches, export.known_at)
+        several = reader.as_of(reader.served[kind], found.matches, export.known_at)
         yield b"".join(encode.encode(one) + b"\n" for one in several)
         page = found.following
 
 
 def deletions(reader: Reader, export: Export, kind: str) -> Iterator[bytes]:
     """A file with a transaction that deletes what there is no more."""
-    gone = _gone(reader, export, SERVED[kind])
+    gone = _gone(reader, export, reader.served[kind])
     entries = [{"request": {"method": "DELETE", "url": f"{kind}/{id_}"}} for id_ in gone]
     if entries:
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}

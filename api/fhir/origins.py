@@ -15,7 +15,7 @@ from twin_core.kpi.measuring import Query
 _OWN = "SELECT value AS id FROM core.meta WHERE key = 'store_id'"
 _OTHERS = f"SELECT 1 FROM core.message WHERE starts_with(sender, '{TWIN_SOURCE}') LIMIT 1"
 _NODES = {"Patient": "p", "Encounter": "e", "Location": "l", "Device": "d", "Appointment": "a"}
-"""How core.node calls what a resource type is about."""
+"""How core.node calls what a resource type is about; any other's rows are of one node alone."""
 
 # Every message that said anything of a resource, through the identifiers it is known by.
 _SPEAKERS = """
@@ -32,6 +32,18 @@ GROUP BY n._id
 """
 
 
+# Of rows that one statement alone gives: every message about its node.
+_OF_OWNERS = """
+WITH owners AS (
+    SELECT DISTINCT _id, owner FROM ({main})
+    WHERE _id IN (SELECT unnest(from_json($ids, '["VARCHAR"]')))
+)
+SELECT o._id, list_sort(list_distinct(list(m.sender)), 'DESC') AS senders
+FROM owners o JOIN core.event e ON e.node = o.owner JOIN core.message m USING (message_id)
+GROUP BY o._id
+"""
+
+
 def own_source(query: Query) -> str:
     """What `meta.source` of this twin's own view is."""
     rows = query(_OWN, {})
@@ -43,10 +55,13 @@ def origins(query: Query, served: Served, ids: Collection[str]) -> Mapping[str, 
     own = own_source(query)
     found = dict.fromkeys(ids, own)
     kind = _NODES.get(served.type)
-    if kind is None or not ids or not query(_OTHERS, {}):
+    if not ids or not query(_OTHERS, {}):
         return found
-    identifiers = served.parts[f"{served.main}_identifier"]
-    sql = _SPEAKERS.format(identifiers=identifiers, kind=kind)
+    if kind is None:
+        sql = _OF_OWNERS.format(main=served.parts[served.main])
+    else:
+        identifiers = served.parts[f"{served.main}_identifier"]
+        sql = _SPEAKERS.format(identifiers=identifiers, kind=kind)
     for row in query(sql, {"ids": json.dumps(sorted(ids))}):
         senders = row["senders"]
         if len(senders) == 1 and senders[0].startswith(TWIN_SOURCE):

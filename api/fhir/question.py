@@ -1,5 +1,6 @@
 """A search as it was asked: conditions on the resources, and words about the answer."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from api.fhir.parameters import (
     listed,
     split_unescaped,
 )
-from api.fhir.served import SERVED, Served
+from api.fhir.served import Served
 from api.fhir.versions import as_known, changes
 
 USUAL_COUNT = 50
@@ -101,8 +102,8 @@ def question(served: Served, asked: Asked, asking: Asking) -> Question:
             used.append((name, value))
         elif not value:
             unknown.append(name)
-        elif plain.partition(".")[0] in parameters:
-            conditions.append(_condition(parameters, name, value, asking))
+        elif plain.partition(".")[0] in parameters or plain == "_has":
+            conditions.append(_condition(served, name, value, asking))
             used.append((name, value))
         else:
             unknown.append(name)
@@ -114,37 +115,65 @@ def question(served: Served, asked: Asked, asking: Asking) -> Question:
         _one_of("_total", words.get("_total", ()), ("accurate", "estimate", "none")),
         _one_of("_summary", words.get("_summary", ()), ("false", "count", "data")),
         frozenset(part for value in words.get("_elements", ()) for part in value.split(",")),
-        tuple(_includes(words, served.type)),
+        tuple(_includes(words, served)),
         tuple(used),
         tuple(dict.fromkeys(unknown)),
     )
 
 
-def _condition(parameters: Mapping[str, Parameter], name: str, value: str, asking: Asking) -> str:
-    """A condition on the resource itself, or through a reference on what it points at."""
+def _condition(served: Served, name: str, value: str, asking: Asking) -> str:
+    """A condition on the resource itself, or through references on what it points at, or on what
+    points at it (`_has`). Raises Unanswerable for a parameter that the type does not have."""
     first, dot, rest = name.partition(".")
     plain, _, modifier = first.partition(":")
+    if plain == "_has":
+        return _pointed_at(served, name, value, asking)
+    parameters = parameters_of(served)
+    if plain not in parameters:
+        several = listed(parameters)
+        raise Unanswerable(f"{served.type} is searched by {several}.", "not-supported")
     parameter = parameters[plain]
     if not dot:
         return condition(parameter, modifier, value, asking)
     if parameter.kind is not Kind.REFERENCE or modifier not in ("", *parameter.targets):
         raise Unanswerable(f"{plain} points at no such resource.", "not-supported")
-    targets = [modifier] if modifier else [kind for kind in parameter.targets if kind in SERVED]
+    targets = (
+        [modifier] if modifier else [kind for kind in parameter.targets if kind in served.others]
+    )
     asked_of, _, further = rest.partition(":")
     chains = []
     for kind in targets:
-        known = parameters_of(SERVED[kind])
+        known = parameters_of(served.others[kind])
         if asked_of in known:
             target = condition(known[asked_of], further, value, asking)
-            meant = f"SELECT _id FROM ({_all_of(kind)}) WHERE {target}"
+            meant = f"SELECT _id FROM ({_all_of(served.others[kind])}) WHERE {target}"
             chains.append(f"(v.type = '{kind}' AND v.target IN ({meant}))")
     if not chains:
         raise Unanswerable(f"What {plain} points at is not searched by that.", "not-supported")
     return f"_id IN (SELECT _id FROM ({parameter.values}) v WHERE {' OR '.join(chains)})"
 
 
-def _all_of(kind: str) -> str:
-    served = SERVED[kind]
+_HAS = re.compile(r"_has:([A-Za-z]+):([A-Za-z-]+):(.+)")
+
+
+def _pointed_at(served: Served, name: str, value: str, asking: Asking) -> str:
+    """`_has:Observation:patient:code`: some Observation whose patient this is has the code."""
+    matched = _HAS.fullmatch(name)
+    other = served.others.get(matched[1]) if matched else None
+    pointing = parameters_of(other).get(matched[2]) if matched and other else None
+    if matched is None or other is None or pointing is None or served.type not in pointing.targets:
+        reason = "_has is _has:Type:reference:parameter, of a reference to what is searched."
+        raise Unanswerable(reason, "not-supported")
+    meant = (
+        f"SELECT _id FROM ({_all_of(other)}) WHERE {_condition(other, matched[3], value, asking)}"
+    )
+    return (
+        f"_id IN (SELECT v.target FROM ({pointing.values}) v"
+        f" WHERE v.type = '{served.type}' AND v._id IN ({meant}))"
+    )
+
+
+def _all_of(served: Served) -> str:
     return as_known(served, f"SELECT DISTINCT _id FROM {{{served.main}}}")
 
 
@@ -175,7 +204,7 @@ def _one_of(name: str, words: Sequence[str], known: Sequence[str]) -> str:
     return words[-1]
 
 
-def _includes(words: Mapping[str, Sequence[str]], own: str) -> Iterator[Include]:
+def _includes(words: Mapping[str, Sequence[str]], own: Served) -> Iterator[Include]:
     for name in words:
         plain, _, modifier = name.partition(":")
         if plain in ("_include", "_revinclude"):
@@ -185,20 +214,21 @@ def _includes(words: Mapping[str, Sequence[str]], own: str) -> Iterator[Include]
                 yield _include(plain, value, own, iterate=bool(modifier))
 
 
-def _include(name: str, value: str, own: str, *, iterate: bool) -> Include:
+def _include(name: str, value: str, own: Served, *, iterate: bool) -> Include:
     kind, _, rest = value.partition(":")
     if kind == "*" and name == "_include":
-        kind = own
+        kind = own.type
     parameter, _, target = rest.partition(":")
     parameter = parameter or "*"
-    if kind not in SERVED or (parameter != "*" and parameter not in references(kind)):
+    served = own.others.get(kind)
+    if served is None or (parameter != "*" and parameter not in references(served)):
         raise Unanswerable(f"{name} is Type:parameter, of a reference parameter.", "not-supported")
     return Include(kind, parameter, target, iterate, name == "_revinclude")
 
 
-def references(kind: str) -> list[str]:
+def references(served: Served) -> list[str]:
     """The reference parameters of a type."""
-    own = SERVED[kind].parameters
+    own = served.parameters
     return [name for name, one in own.items() if one.kind is Kind.REFERENCE]
 
 

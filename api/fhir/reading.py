@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 from adapters.fhir import encode
 from adapters.fhir.encode import Json
 from adapters.fhir.reading import ID
+from adapters.fhir.release import Release
 from api.fhir import origins
 from api.fhir.parameters import Asking, Bound, Unanswerable, listed, span
 from api.fhir.question import Asked, Question, parameters_of, question
 from api.fhir.searching import Found, Key, Page, closed, opened, search
-from api.fhir.served import SERVED, Served
+from api.fhir.served import SERVED_IN, Served
 from api.fhir.versions import (
     EPOCH,
     Version,
@@ -36,6 +37,12 @@ _REQUIRED = {
     "Encounter": {"status", "class"},
     "Appointment": {"status", "participant"},
     "Observation": {"status", "code"},
+    "Procedure": {"status", "subject"},
+    "ServiceRequest": {"status", "intent", "subject"},
+    "Task": {"status", "intent"},
+    "Schedule": {"actor"},
+    "Slot": {"schedule", "status", "start", "end"},
+    "DeviceMetric": {"type", "category", "device"},
 }
 _HISTORY = frozenset({"_count", "_since", "_cursor", "_format", "_pretty"})
 
@@ -53,14 +60,15 @@ class Given(NamedTuple):
 class Reader:
     """One FHIR base as it is read: `base` is its address, `zone` the hospital's."""
 
-    def __init__(self, query: Query, base: str, zone: str) -> None:
+    def __init__(self, query: Query, base: str, zone: str, release: Release = Release.R4) -> None:
         self.query, self.base, self.zone = query, base, ZoneInfo(zone)
+        self.release, self.served = release, SERVED_IN[release]
 
     # --- one resource ------------------------------------------------------------------------
 
     def read(self, kind: str, id_: str) -> Given:
         """A resource as it is; 410 where there is none any more, 404 where there never was."""
-        served, known_at = SERVED[kind], self.known_at()
+        served, known_at = self.served[kind], self.known_at()
         changed = last_changes(self.query, served, [id_], known_at).get(id_)
         if changed is None:
             return not_found(f"There is no such {kind}.")
@@ -69,9 +77,9 @@ class Reader:
     def vread(self, kind: str, id_: str, version: str) -> Given:
         """A resource as it was in one of its versions."""
         at = version_at(version)
-        if at is None or at not in all_changes(self.query, SERVED[kind], id_):
+        if at is None or at not in all_changes(self.query, self.served[kind], id_):
             return not_found(f"There is no such version of this {kind}.")
-        return self._version(SERVED[kind], id_, at)
+        return self._version(self.served[kind], id_, at)
 
     def _version(self, served: Served, id_: str, at: datetime) -> Given:
         version = Version(id_, at)
@@ -91,7 +99,7 @@ class Reader:
 
     def search(self, kind: str, asked: Asked, *, strict: bool) -> Json:
         """A searchset. Raises Unanswerable for what cannot be answered as asked."""
-        served = SERVED[kind]
+        served = self.served[kind]
         page = self._page(asked)
         asking = Asking(Bound(), self.zone, self.base)
         wanted = question(served, asked, asking)
@@ -124,7 +132,7 @@ class Reader:
     def _included(self, found: Found, page: Page) -> Iterable[Json]:
         for kind in dict.fromkeys(kind for kind, _ in found.included):
             ids = [id_ for other, id_ in found.included if other == kind]
-            for resource in self.as_of(SERVED[kind], ids, page.known_at):
+            for resource in self.as_of(self.served[kind], ids, page.known_at):
                 yield self._entry(resource, "include")
 
     def as_of(self, served: Served, ids: Sequence[str], known_at: datetime) -> list[Json]:
@@ -153,7 +161,7 @@ class Reader:
 
     def history(self, kind: str, asked: Asked, id_: str = "") -> Given:
         """The versions of one resource or of a type, the newest first."""
-        served = SERVED[kind]
+        served = self.served[kind]
         unknown = {name for name, _ in asked} - _HISTORY
         if unknown:
             raise Unanswerable("A history is asked for with _count and _since.", "not-supported")
@@ -217,7 +225,8 @@ def _count(asked: Asked) -> int:
 def _subset(resource: Json, elements: Collection[str]) -> Json:
     """A resource with some of its elements, and those that it must have, marked as a part."""
     kept = _KEPT | _REQUIRED.get(resource["resourceType"], set()) | set(elements)
-    found = {name: value for name, value in resource.items() if name in kept}
+    # `_status` says why there is no `status`, and stays or goes with it.
+    found = {name: value for name, value in resource.items() if name.removeprefix("_") in kept}
     return {**found, "meta": {**resource["meta"], "tag": [SUBSETTED]}}
 
 

@@ -11,8 +11,9 @@ from typing import NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
-from adapters.fhir.encode import Json, pruned
+from adapters.fhir.encode import Json, in_release, pruned
 from adapters.fhir.encode.measure import KPI_SYSTEM, canonical, kpi_id, measure, measure_id, report
+from adapters.fhir.release import Release
 from api.fhir.parameters import Unanswerable, listed, span, split_unescaped, unescaped
 from api.fhir.question import Asked
 from api.fhir.reading import Given, not_found
@@ -94,8 +95,10 @@ class Wanted(NamedTuple):
 class Reports:
     """The Measures and MeasureReports of one FHIR base."""
 
-    def __init__(self, twin: Kpis, base: str, zone: ZoneInfo) -> None:
-        self.twin, self.base, self.zone = twin, base, zone
+    def __init__(
+        self, twin: Kpis, base: str, zone: ZoneInfo, release: Release = Release.R4
+    ) -> None:
+        self.twin, self.base, self.zone, self.release = twin, base, zone, release
 
     def read(self, kind: str, id_: str) -> Given:
         """A Measure or a MeasureReport."""
@@ -204,7 +207,7 @@ class Reports:
         self, wanted: Wanted, start: datetime, end: datetime, rows: Sequence[KpiRow]
     ) -> Json:
         told: Json = pruned(report(wanted.kpi, wanted.id_of(start, end), start, end, rows))
-        return told
+        return in_release(told, self.release)
 
     def _checked(
         self, kpi: Definition, window: Window, grain: str, by: str, known_at: datetime | None

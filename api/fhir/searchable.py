@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from adapters.fhir.codes import ACT_CODE, PHYSICAL_TYPE
 from adapters.fhir.encode.location import TABLE_0116
+from adapters.fhir.encode.r5 import STATUSES, SUBJECT_STATUS_SYSTEM
+from adapters.fhir.release import Release
 from api.fhir.parameters import Kind, Parameter
 from twin_core.identifiers import FACILITY_SYSTEM, PLACE_SYSTEM
 
@@ -100,6 +102,37 @@ def _directory() -> dict[str, Parameter]:
     )
 
 
+def _linked(name: str, *kinds: str) -> Parameter:
+    return Parameter(name, Kind.REFERENCE, "SELECT _id, type, target FROM {linked}", targets=kinds)
+
+
+def _care(table: str, statuses: str, *parameters: Parameter) -> dict[str, Parameter]:
+    """Numbers, status and code, and what else the type is searched by."""
+    own = (_identifier("care_identifier"), _column("status", table, "status", statuses))
+    return _several(*own, *parameters)
+
+
+def _concept(name: str, table: str) -> Parameter:
+    return _token(name, f"SELECT _id, code_system AS system, code FROM {{{table}}}")
+
+
+def _whose(table: str) -> tuple[Parameter, ...]:
+    return (
+        _reference("subject", table, "patient_id", "Patient"),
+        _reference("patient", table, "patient_id", "Patient"),
+        _reference("encounter", table, "encounter_id", "Encounter"),
+    )
+
+
+def _requested(table: str) -> tuple[Parameter, ...]:
+    return (
+        _column("intent", table, "intent", "http://hl7.org/fhir/request-intent"),
+        _column("priority", table, "priority", "http://hl7.org/fhir/request-priority"),
+        _concept("code", table),
+        *_whose(table),
+    )
+
+
 PARAMETERS: dict[str, dict[str, Parameter]] = {
     "Patient": _several(
         _identifier("patient_identifier"),
@@ -162,9 +195,61 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         _column("service-type", "appointment", "service"),
         _column("appointment-type", "appointment", "appointment_type"),
     ),
+    "PractitionerRole": _several(
+        _token("identifier", _DIRECTORY),
+        _column("role", "directory", "name"),
+        _flag("active", "directory", "active"),
+    ),
+    "HealthcareService": _directory(),
+    "Procedure": _care(
+        "procedure",
+        "http://hl7.org/fhir/event-status",
+        _concept("code", "procedure"),
+        _date("date", "procedure", "started_at", "coalesce(ended_at, started_at)"),
+        _reference("location", "procedure", "location_id", "Location"),
+        _linked("based-on", "ServiceRequest"),
+        *_whose("procedure"),
+    ),
+    "ServiceRequest": _care(
+        "service_request",
+        "http://hl7.org/fhir/request-status",
+        _date("authored", "service_request", "authored_at"),
+        _date("occurrence", "service_request", "starts_at", "coalesce(ends_at, starts_at)"),
+        _linked("based-on", "ServiceRequest"),
+        *_requested("service_request"),
+    ),
+    "Task": _care(
+        "task",
+        "http://hl7.org/fhir/task-status",
+        _date("authored-on", "task", "authored_at"),
+        _date("period", "task", "starts_at", f"coalesce(ends_at, {_ENDLESS})"),
+        _linked("focus", "ServiceRequest", "Procedure", "Task", "Schedule"),
+        *_requested("task"),
+    ),
+    "Schedule": _several(
+        _identifier("care_identifier"),
+        _flag("active", "schedule", "status <> 'inactive'"),
+        _concept("service-type", "schedule"),
+        _date("date", "schedule", "from_at", f"coalesce(to_at, {_ENDLESS})"),
+        _reference("actor", "schedule", "location_id", "Location"),
+    ),
+    "Slot": _care(
+        "slot",
+        "http://hl7.org/fhir/slotstatus",
+        _concept("service-type", "slot"),
+        _date("start", "slot", "starts_at"),
+        _reference("schedule", "slot", "schedule_id", "Schedule"),
+    ),
+    "DeviceMetric": _several(
+        _identifier("care_identifier"),
+        _column("category", "device_metric", "category", "http://hl7.org/fhir/metric-category"),
+        _concept("type", "device_metric"),
+        _reference("source", "device_metric", "device_id", "Device"),
+    ),
     "Observation": _several(
+        _identifier("observation_source"),
         _column("status", "observation", "status", "http://hl7.org/fhir/observation-status"),
-        _token("code", "SELECT _id, code_system AS system, code FROM {observation}"),
+        _concept("code", "observation"),
         _date("date", "observation", "effective_at"),
         _reference("subject", "observation", "patient_id", "Patient"),
         _reference("patient", "observation", "patient_id", "Patient"),
@@ -173,6 +258,30 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
     ),
 }
 """The search parameters of every type that is given, besides those that all of them have."""
+
+
+def _told(index: int, otherwise: str) -> str:
+    cases = " ".join(f"WHEN '{r4}' THEN '{told[index]}'" for r4, told in STATUSES.items())
+    return f"CASE status {cases} ELSE {otherwise} END"
+
+
+_OF_SUBJECT = f"nullif({_told(1, 'NULL')}, '')"
+_R5 = {
+    "Encounter": _several(
+        _column("status", "encounter", _told(0, "status"), "http://hl7.org/fhir/encounter-status"),
+        _column("subject-status", "encounter", _OF_SUBJECT, SUBJECT_STATUS_SYSTEM),
+    ),
+    "DeviceMetric": _several(_reference("device", "device_metric", "device_id", "Device")),
+}
+_NOT_R5 = {"Device": {"patient"}, "DeviceMetric": {"source"}}
+
+
+def parameters_in(release: Release, kind: str) -> dict[str, Parameter]:
+    """What a type is searched by in an edition: R5 has other statuses and other names."""
+    if release is not Release.R5:
+        return PARAMETERS[kind]
+    known = {**PARAMETERS[kind], **_R5.get(kind, {})}
+    return {name: one for name, one in known.items() if name not in _NOT_R5.get(kind, ())}
 
 
 def names(parameters: Iterable[Parameter], kind: Kind) -> list[str]:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from api.fhir.parameters import Asking, Kind, Unanswerable
 from api.fhir.question import Include, Question, parameters_of, references
-from api.fhir.served import SERVED
 from api.fhir.versions import as_known, version_at, version_id
 from twin_core.kpi.measuring import Query
 
@@ -131,7 +130,7 @@ def _included(query: Query, asked: Question, matches: Sequence[str], page: Page)
     newest = set(here)
     for round_ in range(_ROUNDS):
         several = [one for one in asked.includes if round_ == 0 or one.iterate]
-        reached = {key for one in several for key in _reached(query, one, newest, page)}
+        reached = {key for one in several for key in _reached(query, asked, one, newest, page)}
         newest = {key for key in reached if key not in here and key not in found}
         found.update(dict.fromkeys(sorted(newest)))
         if not newest or len(found) > MOST_INCLUDED:
@@ -139,11 +138,13 @@ def _included(query: Query, asked: Question, matches: Sequence[str], page: Page)
     return list(found)[:MOST_INCLUDED]
 
 
-def _reached(query: Query, include: Include, start: set[Key], page: Page) -> set[Key]:
+def _reached(
+    query: Query, asked: Question, include: Include, start: set[Key], page: Page
+) -> set[Key]:
     """What one include leads to: along its references, or against them."""
-    served = SERVED[include.type]
+    served = asked.served.others[include.type]
     known = parameters_of(served)
-    names = references(include.type) if include.parameter == "*" else [include.parameter]
+    names = references(served) if include.parameter == "*" else [include.parameter]
     reached: set[Key] = set()
     for name in names:
         held = "target" if include.reverse else "_id"

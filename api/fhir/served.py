@@ -8,8 +8,9 @@ knowledge, and nothing more is kept for them.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from adapters.fhir.release import Release
 from api.fhir.parameters import Parameter
-from api.fhir.searchable import PARAMETERS
+from api.fhir.searchable import parameters_in
 from twin_core.identifiers import FACILITY_SYSTEM
 
 
@@ -20,11 +21,17 @@ class Served(NamedTuple):
     type: str
     parts: Mapping[str, str]
     parameters: Mapping[str, Parameter]
+    release: Release = Release.R4
 
     @property
     def main(self) -> str:
         """Name of the table that says whether a resource exists."""
         return next(iter(self.parts))
+
+    @property
+    def others(self) -> "Mapping[str, Served]":
+        """Every type that is given beside this one, as it is searched in the same edition."""
+        return SERVED_IN[self.release]
 
 
 def _tables(key: str, *names: str) -> dict[str, str]:
@@ -60,6 +67,33 @@ SELECT 'g' || sha256('{FACILITY_SYSTEM}' || chr(31) || l.facility)[:24] AS _id,
 FROM core.location_version l LEFT JOIN core.facility f ON f.facility = l.facility
 WHERE l.facility IS NOT NULL GROUP BY l.facility
 """
+
+# Ids that sources gave, where the entity's own table has no identifiers.
+_OBSERVATION_SOURCES = """
+SELECT o.observation_id AS _id, n.system, n.value, n.type, o.known_from, o.known_to
+FROM core.observation_version o JOIN core.node n ON n.node = o.owner
+WHERE n.kind = 'r' AND n.type = 'reference'
+"""
+
+# What a resource is about, as far as somebody has described that.
+_LINKED = """
+SELECT c.{key} AS _id, c.{column} AS target, i.resource_type AS type,
+       greatest(c.known_from, i.known_from) AS known_from, least(c.known_to, i.known_to) AS known_to
+FROM core.{table}_version c
+JOIN core.care_identifier_version i ON i.care_id = c.{column} AND i.type = 'reference'
+WHERE c.known_from < i.known_to AND i.known_from < c.known_to
+"""
+
+
+def _care(type_: str, table: str, linked: str = "") -> dict[str, str]:
+    key = f"{table}_id"
+    numbers = "SELECT care_id AS _id, * FROM core.care_identifier_version"
+    own = f"{numbers} WHERE resource_type = '{type_}'"
+    parts = {**_tables(key, table), "care_identifier": own}
+    if linked:
+        parts["linked"] = _LINKED.format(key=key, table=table, column=linked)
+    return parts
+
 
 _SERVED = (
     ("Patient", _tables("patient_id", "patient", "patient_identifier", "patient_link")),
@@ -97,8 +131,27 @@ _SERVED = (
             "appointment_resource",
         ),
     ),
-    ("Observation", _tables("observation_id", "observation")),
+    (
+        "Observation",
+        {**_tables("observation_id", "observation"), "observation_source": _OBSERVATION_SOURCES},
+    ),
+    *(
+        (type_, {"directory": _DIRECTORY.format(type=type_)})
+        for type_ in ("PractitionerRole", "HealthcareService")
+    ),
+    ("Procedure", _care("Procedure", "procedure", "requested_by")),
+    ("ServiceRequest", _care("ServiceRequest", "service_request", "based_on")),
+    ("Task", _care("Task", "task", "focus")),
+    ("Schedule", _care("Schedule", "schedule")),
+    ("Slot", _care("Slot", "slot")),
+    ("DeviceMetric", _care("DeviceMetric", "device_metric")),
 )
 
-SERVED = {kind: Served(kind, parts, PARAMETERS[kind]) for kind, parts in _SERVED}
-"""The resource types that are given, by name."""
+SERVED_IN = {
+    release: {
+        kind: Served(kind, parts, parameters_in(release, kind), release) for kind, parts in _SERVED
+    }
+    for release in Release
+}
+"""The resource types that are given, by name, in each edition."""
+SERVED = SERVED_IN[Release.R4]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from adapters.fhir.encode import ENCODERS, Json, instant, pruned
+from adapters.fhir.encode import ENCODERS, Json, in_release, instant, pruned
 from api.fhir.served import Served
 from twin_core.kpi.measuring import Query
 
@@ -13,6 +13,8 @@ Row = dict[str, Any]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_ALONGSIDE = frozenset({"observation_source"})
+"""Parts that begin and end with the main one, and so never change a resource by themselves."""
 _PERIOD = "known_from AS _from, CASE WHEN isfinite(known_to) THEN known_to END AS _to"
 
 
@@ -58,7 +60,8 @@ def changes(served: Served) -> str:
     return " UNION ALL ".join(
         f"SELECT _id, known_from AS changed_at FROM ({part}) UNION ALL"
         f" SELECT _id, known_to FROM ({part}) WHERE isfinite(known_to)"
-        for part in served.parts.values()
+        for name, part in served.parts.items()
+        if name not in _ALONGSIDE
     )
 
 
@@ -130,7 +133,7 @@ def _known(rows: Iterable[Row], at: datetime) -> list[Row]:
 
 
 def _resource(served: Served, version: Version, held: Mapping[str, list[Row]], source: str) -> Json:
-    told = pruned(ENCODERS[served.type](held))
+    told = in_release(pruned(ENCODERS[served.type](held)), served.release)
     meta = {
         "versionId": version_id(version.at),
         "lastUpdated": instant(version.at),

@@ -1,5 +1,5 @@
-"""FHIR over HTTP: resources and Bundles are taken in at /fhir/R4, /fhir/R4B and /fhir/R5, and given
-back by the first two of them.
+"""FHIR over HTTP: resources and Bundles are taken in and given back at /fhir/R4, /fhir/R4B and
+/fhir/R5.
 
 An answer in the 200s means that the resource is durable. Answers are FHIR, and never repeat a
 value that was sent.
@@ -17,7 +17,8 @@ from adapters.fhir import encode
 from adapters.fhir.encode import EntryAnswer, Json
 from adapters.fhir.faults import Refused
 from adapters.fhir.reading import ID
-from adapters.fhir.release import FHIR_VERSIONS, READ_RELEASES, RESOURCE_TYPES, Release
+from adapters.fhir.release import FHIR_VERSIONS, RESOURCE_TYPES, Release
+from api.routes.fhir_batch import read_within
 from api.routes.fhir_capability import capability_statement
 from api.routes.fhir_intake import FhirIntake, Instants, Intake, Posted
 from api.routes.fhir_read import FhirReading, Readable
@@ -79,8 +80,7 @@ def fhir_router(twin: Served) -> APIRouter:
             summary="Withdraw what a source stated of a resource",
             operation_id=f"{name}_delete",
         )
-        if release in READ_RELEASES:
-            FhirReading(twin, release).add_routes(router, at)
+        FhirReading(twin, release).add_routes(router, at)
         for path in (at, f"{at}/{{path:path}}"):
             add(path, base.unsupported, methods=_METHODS, include_in_schema=False)
     return router
@@ -96,7 +96,8 @@ class FhirBase:
         """A transaction is stored as a whole or not at all; other Bundles entry by entry."""
 
         async def take(posted: Posted) -> Response:
-            status, answer = await self.intake.take_bundle(posted)
+            reading = posted._replace(read=partial(read_within, request, f"/fhir/{self.release}"))
+            status, answer = await self.intake.take_bundle(reading)
             return self._answered(status, answer)
 
         return await self._posted(request, take, self.twin.settings.limits.body_bytes)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from adapters.fhir.release import FHIR_VERSIONS, READ_RELEASES, RESOURCE_TYPES, Release
+from adapters.fhir.release import FHIR_VERSIONS, RESOURCE_TYPES, Release
 from adapters.fhir.translate import TRANSLATORS
 from api.fhir.question import references
 from api.fhir.reports import REPORTED
-from api.fhir.served import SERVED
+from api.fhir.served import SERVED_IN, Served
 from api.routes.fhir_intake import CONDITIONAL
 
 _TAKEN_IN = "What is written is one source's statement: it becomes part of what the twin knows."
@@ -48,16 +48,16 @@ def capability_statement(release: Release, base: str, at: datetime) -> dict[str,
                 ),
                 "resource": [_resource(kind, release) for kind in sorted(RESOURCE_TYPES[release])],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
-                **({"operation": [_SYSTEM_EXPORT]} if release in READ_RELEASES else {}),
+                "operation": [_SYSTEM_EXPORT],
             }
         ],
     }
 
 
 def _resource(kind: str, release: Release) -> dict[str, Any]:
-    if kind in REPORTED and release in READ_RELEASES:
+    if kind in REPORTED:
         return _reported(kind)
-    given = kind in SERVED and release in READ_RELEASES
+    given = SERVED_IN[release].get(kind)
     words = [_TAKEN_IN if kind in TRANSLATORS else _JOURNALLED, *([_GIVEN] if given else [])]
     told: dict[str, Any] = {
         "type": kind,
@@ -69,7 +69,7 @@ def _resource(kind: str, release: Release) -> dict[str, Any]:
     }
     if given and kind == "Patient":
         told["operation"] = [_PATIENT_EXPORT]
-    return {**told, **_searched(kind)} if given else told
+    return {**told, **_searched(given)} if given else told
 
 
 def _reported(kind: str) -> dict[str, Any]:
@@ -88,10 +88,10 @@ def _reported(kind: str) -> dict[str, Any]:
     return told
 
 
-def _searched(kind: str) -> dict[str, Any]:
+def _searched(given: Served) -> dict[str, Any]:
     """How a type is searched, and what can be had with it."""
-    along = [f"{kind}:{name}" for name in references(kind)]
-    against, own = sorted(_against(kind)), SERVED[kind].parameters
+    along = [f"{given.type}:{name}" for name in references(given)]
+    against, own = sorted(_against(given)), given.parameters
     return {
         "readHistory": True,
         "conditionalRead": "full-support",
@@ -105,8 +105,8 @@ def _searched(kind: str) -> dict[str, Any]:
     }
 
 
-def _against(kind: str) -> Iterator[str]:
-    for other, served in SERVED.items():
+def _against(given: Served) -> Iterator[str]:
+    for other, served in given.others.items():
         for one in served.parameters.values():
-            if kind in one.targets:
+            if given.type in one.targets:
                 yield f"{other}:{one.name}"

@@ -7,7 +7,7 @@ its body was read is submitted too, so that the quarantine keeps its bytes and t
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeVar
@@ -44,6 +44,14 @@ SMALL_BYTES = 64 * 1024
 """Bodies up to here are translated in the event loop; handing them to a thread would cost more."""
 _REMEMBERED = 100_000
 _MOST_FAULTS = 50
+MOST_READS = 100
+"""Entries of one batch that are read at most."""
+_TOO_COSTLY = EntryAnswer(
+    400,
+    outcome=encode.operation_outcome(
+        [encode.issue("error", "too-costly", f"A batch may read {MOST_READS} times.")]
+    ),
+)
 _T = TypeVar("_T")
 
 _EXISTING = {
@@ -104,6 +112,8 @@ class Posted(NamedTuple):
     kind: str = ""
     id_: str = ""
     if_none_exist: str = ""
+    read: "Callable[[Request], Awaitable[EntryAnswer]] | None" = None
+    """How an entry of a batch is read."""
 
 
 class Instants:
@@ -174,6 +184,8 @@ class FhirIntake:
         source = source_of(posted.sources, read.source, self._default_source())
         if isinstance(source, Refused):
             return _as_bundle_answer(await self._refuse(source, posted))
+        read_one, reads = posted.read or _read_nothing, _reads(read)
+        in_order, read = read.entries, _without(read, reads)
         settled = await self._settled(read, source)
         scope = self._scope(source, posted.base)
         existing = {at: _identifier(answer, source) for at, answer in settled.items()}
@@ -188,8 +200,12 @@ class FhirIntake:
         found = dict(settled)
         for one, answer in zip(several, answers, strict=True):
             found[one.entry.position] = answer
-        in_order = (found[entry.position] for entry in read.entries)
-        return 200, encode.bundle_response(read.type, in_order, posted.base)
+        for number, entry in enumerate(reads):
+            found[entry.position] = (
+                await read_one(entry.request) if number < MOST_READS else _TOO_COSTLY
+            )
+        answers_in_order = (found[entry.position] for entry in in_order)
+        return 200, encode.bundle_response(read.type, answers_in_order, posted.base)
 
     async def _taken(self, entry: Entry, read: Resource, scope: Scope, id_: str) -> Taken:
         """A resource as events: at once where that is quick, in a thread where the judge is asked.
@@ -327,6 +343,26 @@ class FhirIntake:
 
     async def _submitted(self, receipts: Sequence[Receipt]) -> list[Answer]:
         return await asyncio.wrap_future(self.twin.submit(receipts)) if receipts else []
+
+
+async def _read_nothing(_: Request) -> EntryAnswer:
+    return EntryAnswer(405, outcome=encode.operation_outcome([_NOT_READ]))
+
+
+_NOT_READ = encode.issue("error", "not-supported", "Nothing is read here.")
+
+
+def _reads(bundle: Bundle) -> tuple[Entry, ...]:
+    """The entries of a batch that ask to be read."""
+    if bundle.type != "batch":
+        return ()
+    return tuple(entry for entry in bundle.entries if entry.request.method == "GET")
+
+
+def _without(bundle: Bundle, several: Sequence[Entry]) -> Bundle:
+    left_out = {entry.position for entry in several}
+    kept = tuple(entry for entry in bundle.entries if entry.position not in left_out)
+    return bundle._replace(entries=kept)
 
 
 async def _worked(body: bytes, work: Callable[[], _T]) -> _T:

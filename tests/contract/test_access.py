@@ -408,6 +408,49 @@ def test_smart_scopes_open_what_they_say(scope, method, path, opens, site):
         assert answer.json()["issue"][0]["code"] == "forbidden"
 
 
+@pytest.mark.parametrize(
+    ("form", "opens"),
+    [
+        ({"status": "finished"}, True),
+        ({"_include": "Encounter:patient"}, False),
+        ({"patient.family": "quis"}, False),
+        ({"_has:Observation:encounter:code": "x"}, False),
+    ],
+)
+def test_a_form_asks_for_no_more_than_the_token_allows(form, opens, site):
+    at = site.clock.at.timestamp()
+    token = site.issuer.token(scope="system/Encounter.rs", roles=[], exp=at + 60, iat=at - 1)
+    answer = site.ask("POST", f"{FHIR}/Encounter/_search", token, data=form)
+    if opens:
+        assert answer.status_code == 200, answer.text
+    else:
+        refused(answer, 403)
+
+
+def test_a_batch_reads_what_its_sender_may_read_and_every_read_is_recorded(site):
+    visit, patient = site.visit("ICU")
+    asked = [f"Encounter/{visit}", f"Patient/{patient}", "Encounter?status=in-progress"]
+    entries = [{"request": {"method": "GET", "url": url}} for url in asked]
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+    at = site.clock.at.timestamp()
+
+    def told(scope):
+        token = site.issuer.token(scope=scope, roles=[], exp=at + 60, iat=at - 1)
+        headers = {"Content-Type": "application/fhir+json"}
+        answer = site.ask("POST", FHIR, token, headers, json=bundle)
+        assert answer.status_code == 200, answer.text
+        return [one["response"]["status"][:3] for one in answer.json()["entry"]]
+
+    before = len(site.entries())
+    assert told("system/*.cud system/Encounter.r") == ["200", "403", "403"]
+    assert told("system/*.cruds") == ["200", "200", "200"]
+    recorded = site.entries()[: len(site.entries()) - before]
+    reads = [one for one in recorded if one.what.startswith("GET /fhir/")]
+    assert [one.outcome for one in reads].count("refused") == 2
+    assert len(reads) == 6
+    assert any(one.patients for one in reads)
+
+
 def test_a_scope_of_fhir_does_not_open_anything_else(site):
     at = site.clock.at.timestamp()
     token = site.issuer.token(scope="system/*.cruds", roles=[], exp=at + 60, iat=at - 1)

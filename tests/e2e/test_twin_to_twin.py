@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -15,9 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from fhir_peer import listening
 
 from api.cli import main
+from api.fhir.served import SERVED
 from api.routes.fhir import fhir_router
 from api.translating import translated_hl7
 from tests.contract.conftest import HEARD, SETTINGS, StoppedClock, adt
+from tests.contract.test_fhir_reading import STATED
 from twin_core.inbox import Receipt
 from twin_core.twin import Twin
 
@@ -26,11 +28,38 @@ SITE = """\
 time_zone = "UTC"
 [sources.north]
 url = "{base}"
-types = ["Organization", "Location", "Patient", "Device", "Encounter"]
+types = {types}
 method = "{method}"
 page_size = 3
 requests_per_second = 0
 """
+USUAL = ("Organization", "Location", "Patient", "Device", "Encounter")
+CARED = {
+    "Procedure": "SELECT status, code, started_at, ended_at, location_id FROM twin.procedure",
+    "ServiceRequest": (
+        "SELECT patient_id, status, intent, priority, code_system, code, authored_at, starts_at,"
+        " performer FROM twin.service_request"
+    ),
+    "Task": "SELECT patient_id, status, intent, code, authored_at, starts_at FROM twin.task",
+    "Schedule": "SELECT status, code_system, code, location_id, from_at, to_at FROM twin.schedule",
+    "Slot": "SELECT status, starts_at, ends_at FROM twin.slot",
+    "DeviceMetric": "SELECT device_id, status, category, code, unit FROM twin.device_metric",
+    "HealthcareService": (
+        "SELECT DISTINCT resource_type, name, active FROM twin.directory"
+        " WHERE resource_type IN ('HealthcareService', 'PractitionerRole', 'Practitioner')"
+        " ORDER BY ALL"
+    ),
+    "linked": (
+        "SELECT t.code AS task, r.code AS request, s.code AS offered FROM twin.task t"
+        " JOIN twin.service_request r ON r.service_request_id = t.focus"
+        " CROSS JOIN twin.slot JOIN twin.schedule s USING (schedule_id)"
+    ),
+    "Observation": "SELECT code, value, effective_at, patient_id FROM twin.observation",
+    "milestones": 'SELECT kind, "at" FROM twin.encounter_milestone ORDER BY ALL',
+    "classes": "SELECT class, from_at, to_at FROM twin.encounter_class ORDER BY ALL",
+    "statuses": "SELECT status, from_at, to_at FROM twin.encounter_status ORDER BY ALL",
+}
+"""What the second twin is to know of what the first was told, without ids that a source decides."""
 KNOWN = {
     "encounter": (
         "SELECT encounter_id, patient_id, facility, class, status, admitted_at, discharged_at"
@@ -48,12 +77,26 @@ KNOWN = {
 }
 
 
+OBSERVED = {
+    "resourceType": "Observation",
+    "id": "o1",
+    "status": "final",
+    "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+    "subject": {"reference": "Patient/p9"},
+    "effectiveDateTime": "2026-03-02T09:30:00Z",
+    "valueQuantity": {"value": 71, "unit": "/min"},
+}
+
+
 class Second:
     """The second twin: a store and its settings, and the command line on it."""
 
-    def __init__(self, folder: Path, base: str, method: str = "search") -> None:
+    def __init__(
+        self, folder: Path, base: str, method: str = "search", types: Sequence[str] = USUAL
+    ) -> None:
         self.store, self.config = folder / "second.duckdb", folder / "second.toml"
-        self.config.write_text(SITE.format(base=base, method=method))
+        told = json.dumps(list(types))
+        self.config.write_text(SITE.format(base=base, method=method, types=told))
 
     def synced(self) -> dict[str, int]:
         """How many resources of each type a sync took as news."""
@@ -122,6 +165,35 @@ def test_a_second_twin_comes_to_know_the_same_and_stays_in_step(
         assert taken["Encounter"] == 2
         assert taken["Patient"] == 1
         assert second.known() == known(first)
+
+
+@pytest.mark.parametrize(("release", "method"), [("R4", "bulk"), ("R5", "search")])
+def test_everything_that_is_given_can_be_taken_by_another_twin(
+    first: Twin, tmp_path: Path, release: str, method: str
+) -> None:
+    types = sorted(SERVED)
+    with listening(served(first)) as address:
+        for resource in (*STATED, OBSERVED):
+            path = f"{address}/fhir/R4/{resource['resourceType']}/{resource['id']}"
+            assert httpx.put(path, json=resource).status_code == 201
+        first.wait_applied()
+        second = Second(tmp_path, f"{address}/fhir/{release}", method, types)
+        taken = second.synced()
+        assert [kind for kind in types if not taken[kind]] == ["Appointment"]
+        told = {name: first.query(sql) for name, sql in CARED.items()}
+        assert all(told.values())
+        with Twin.open(second.store) as twin:
+            assert {name: twin.query(sql) for name, sql in CARED.items()} == told
+            assert twin.query("SELECT kind FROM twin.finding WHERE kind = 'unknown_code'") == []
+            with listening(served(twin)) as back:
+                for kind in ("Task", "Slot", "Observation", "HealthcareService", "Practitioner"):
+                    (entry,) = httpx.get(f"{back}/fhir/{release}/{kind}").json()["entry"]
+                    own = httpx.get(f"{address}/fhir/R4/Task").json()["entry"][0]["resource"]
+                    # What only the first has spoken of is given back as the first one's.
+                    assert entry["resource"]["meta"]["source"] == own["meta"]["source"], kind
+                    identifiers = entry["resource"]["identifier"]
+                    assert any(one["value"].startswith(f"{kind}/") for one in identifiers), kind
+        assert set(second.synced().values()) == {0}
 
 
 def test_what_comes_back_from_another_twin_is_no_news(first: Twin, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.fhir import Release, judge
-from adapters.fhir.encode import ENCODERS, encode, pruned
+from adapters.fhir.encode import ENCODERS, encode, in_release, pruned
 from adapters.fhir.encode.measure import report
 from api.fhir.served import SERVED
 from twin_core.kpi import KpiRow
@@ -32,6 +32,9 @@ CHOSEN = {
     ("observation", "status"): "registered preliminary final amended corrected cancelled",
     ("observation", "comparator"): "< <= >= >",
     ("patient", "birth_date_precision"): "day month year",
+    ("device_metric", "status"): "on off standby entered-in-error",
+    ("linked", "type"): "ServiceRequest Task Procedure Schedule",
+    ("care_identifier", "type"): "reference MR PLAC",
 }
 IDS = st.integers(0, 9).map("x{}".format)
 
@@ -40,7 +43,7 @@ def column(table: str, name: str, kind: str) -> st.SearchStrategy[object]:
     """What a column may hold; codes that the twin itself assigns are always those."""
     if (table, name) in CHOSEN:
         return st.sampled_from(CHOSEN[table, name].split())
-    if name.endswith("_id") or name in ("merged_into", "part_of"):
+    if name.endswith("_id") or name in ("merged_into", "part_of", "target"):
         return IDS
     by_type = {
         "TIMESTAMPTZ": AT,
@@ -52,10 +55,18 @@ def column(table: str, name: str, kind: str) -> st.SearchStrategy[object]:
     return by_type.get(kind, TEXTS)
 
 
+JOINED = {
+    "linked": ("target", "type"),
+    "observation_source": ("system", "value", "type"),
+}
+"""Columns of the parts that are no table of their own."""
+
+
 def rows(table: str) -> st.SearchStrategy[dict[str, object]]:
-    return st.fixed_dictionaries(
-        {one.name: column(table, one.name, one.type) for one in BY_NAME[table].columns}
-    )
+    known = BY_NAME.get(table)
+    columns = [(one.name, one.type) for one in known.columns] if known else []
+    columns += [(name, "VARCHAR") for name in JOINED.get(table, ())]
+    return st.fixed_dictionaries({name: column(table, name, type_) for name, type_ in columns})
 
 
 @st.composite
@@ -78,6 +89,7 @@ def test_every_resource_is_valid(told: tuple[str, dict[str, list[dict[str, objec
     encode(resource)
     assert resource["resourceType"] == kind
     assert judge(resource, Release.R4B) == []
+    assert judge(in_release(resource, Release.R5), Release.R5) == []
 
 
 FIGURES = st.builds(
@@ -102,3 +114,4 @@ def test_every_report_is_valid(kpi_id: str, figures: list[KpiRow]) -> None:
     told = pruned(report(catalogue()[kpi_id], "x", start, end, figures))
     encode(told)
     assert judge(told, Release.R4B) == []
+    assert judge(in_release(told, Release.R5), Release.R5) == []

@@ -504,6 +504,17 @@ ENTITIES: tuple[Entity, ...] = (
         ),
     ),
     Entity(
+        "care_identifier",
+        "Every identifier of a procedure, request, task, schedule, slot or metric",
+        (
+            Column("resource_type", _TEXT, "Procedure, ServiceRequest, Task, Schedule, ..."),
+            Column("care_id", _TEXT, "The row of that type's table, such as a procedure_id"),
+            _SYSTEM,
+            _VALUE,
+            _TYPE,
+        ),
+    ),
+    Entity(
         "fold_finding",
         "Findings that follow from what is known of one entity; see twin.finding",
         (

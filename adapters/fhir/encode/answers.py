@@ -16,12 +16,18 @@ _STATUS_TEXTS = {
     200: "OK",
     201: "Created",
     204: "No Content",
+    304: "Not Modified",
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
+    410: "Gone",
     412: "Precondition Failed",
     413: "Content Too Large",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     503: "Service Unavailable",
 }
 
@@ -34,6 +40,8 @@ class EntryAnswer(NamedTuple):
     version: str = ""
     last_updated: str = ""
     outcome: Json | None = None
+    resource: object = None
+    """What was read, where something was."""
 
 
 def encode(resource: Json) -> bytes:
@@ -81,7 +89,7 @@ def acceptance(findings: Sequence[NotedFinding]) -> Json:
 def bundle_response(kind: str, answers: Iterable[EntryAnswer], base: str) -> Json:
     """The response to a transaction, or to a Bundle whose entries stand alone."""
     response = "transaction-response" if kind == "transaction" else "batch-response"
-    entries = [{"response": _response(answer, base)} for answer in answers]
+    entries = [_answered(answer, base) for answer in answers]
     found: Json = {"resourceType": "Bundle", "type": response}
     # An empty array is no valid FHIR.
     return {**found, "entry": entries} if entries else found
@@ -103,6 +111,11 @@ def location(answer: EntryAnswer, base: str) -> str:
     """The address of a stored version."""
     history = f"/_history/{answer.version}" if answer.version else ""
     return f"{base}/{answer.subject}{history}"
+
+
+def _answered(answer: EntryAnswer, base: str) -> Json:
+    told = {"response": _response(answer, base)}
+    return told if answer.resource is None else {"resource": answer.resource, **told}
 
 
 def _response(answer: EntryAnswer, base: str) -> Json:

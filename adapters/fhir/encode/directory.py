@@ -1,8 +1,8 @@
-"""Entries of the directory as FHIR Organizations and Practitioners."""
+"""Entries of the directory as the FHIR resources they came as."""
 
 from collections.abc import Sequence
 
-from adapters.fhir.encode.words import Json, Parts, Row, source_system, text, uri
+from adapters.fhir.encode.words import Json, Parts, Row, local, source_system, text, uri
 from twin_core.identifiers import FACILITY_SYSTEM
 
 
@@ -26,6 +26,28 @@ def practitioner(parts: Parts) -> Json:
         "identifier": _identifiers(rows),
         "active": rows[0]["active"],
         "name": [{"text": text(rows[0]["name"])}],
+    }
+
+
+def practitioner_role(parts: Parts) -> Json:
+    """What somebody of the staff is; who it is and where is not kept."""
+    rows = parts["directory"]
+    return {
+        "resourceType": "PractitionerRole",
+        "identifier": _identifiers(rows),
+        "active": rows[0]["active"],
+        "code": [local(rows[0]["name"])],
+    }
+
+
+def healthcare_service(parts: Parts) -> Json:
+    """A service that the hospital offers."""
+    rows = parts["directory"]
+    return {
+        "resourceType": "HealthcareService",
+        "identifier": _identifiers(rows),
+        "active": rows[0]["active"],
+        "name": text(rows[0]["name"]),
     }
 
 

@@ -10,7 +10,6 @@ from adapters.fhir.encode.words import (
     absent,
     code,
     coding,
-    extension,
     facility,
     identifiers,
     instant,
@@ -21,6 +20,7 @@ from adapters.fhir.encode.words import (
     source_system,
     text,
 )
+from adapters.fhir.extensions import MILESTONE
 
 PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 CONSULTANT = "CON"
@@ -31,7 +31,10 @@ def encounter(parts: Parts) -> Json:
     (row,) = parts["encounter"]
     return {
         "resourceType": "Encounter",
-        "extension": [_milestone(one) for one in _in_order(parts["encounter_milestone"], "at")],
+        "extension": [
+            _milestone(one, own=one.get("owner") == row.get("owner"))
+            for one in _in_order(parts["encounter_milestone"], "at")
+        ],
         "identifier": identifiers(parts["encounter_identifier"]),
         "status": code(row["status"]) or "unknown",
         "statusHistory": [
@@ -66,14 +69,15 @@ def _class(value: object) -> Json:
     return coding(ACT_CODE, value) if code(value) else absent()
 
 
-def _milestone(row: Row) -> Json:
-    return {
-        "url": extension("milestone")["url"],
-        "extension": [
-            {"url": "kind", "valueCode": code(row["kind"])},
-            {"url": "at", "valueDateTime": instant(row["at"])},
-        ],
-    }
+def _milestone(row: Row, *, own: bool) -> Json:
+    """A milestone; one that follows from a request or a task says so, for these tell it, too."""
+    told = [
+        {"url": "kind", "valueCode": code(row["kind"])},
+        {"url": "at", "valueDateTime": instant(row["at"])},
+    ]
+    if not own:
+        told.append({"url": "elsewhere", "valueBoolean": True})
+    return {"url": MILESTONE, "extension": told}
 
 
 def _participants(row: Row, parts: Parts) -> Iterable[Json]:

@@ -12,6 +12,7 @@ from adapters.fhir.encode.words import (
     coding,
     concept,
     extension,
+    identifiers,
     instant,
     named,
     reference,
@@ -34,6 +35,7 @@ def observation(parts: Parts) -> Json:
     return {
         "resourceType": "Observation",
         "extension": _sub_id(row),
+        "identifier": identifiers(parts["observation_source"]),
         "basedOn": [named("ServiceRequest", source_system("placer"), row["placer_order"])],
         "status": code(row["status"]),
         "code": _what(row),

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adapters.fhir.codes import IDENTIFIER_TYPE
+from adapters.fhir.extensions import EXTENSION
 from twin_core.identifiers import FACILITY_SYSTEM, PLACE_SYSTEM, REFERENCE, content_id
 
 Json = dict[str, Any]
@@ -19,7 +20,6 @@ Row = Mapping[str, Any]
 Parts = Mapping[str, Sequence[Row]]
 """What is known of one resource at one instant: rows of the twin's tables, by table."""
 
-EXTENSION = "urn:wardtwin:extension:"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _OWN_TYPES = frozenset({"path", "start"})
 """Types of identifiers that the twin made itself, to file what has none."""

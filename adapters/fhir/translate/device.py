@@ -1,6 +1,7 @@
 """A FHIR Device as a statement of what it is, where it is and whom it serves."""
 
 from adapters.fhir import codes
+from adapters.fhir.extensions import DEVICE_PATIENT
 from adapters.fhir.reading import Reading, words_of
 from adapters.fhir.shapes import Device, DeviceR5
 from adapters.fhir.translate.statement import Stated
@@ -45,5 +46,6 @@ def _name(resource: Device | DeviceR5) -> str:
 
 def _patient(resource: Device | DeviceR5, reading: Reading) -> Identifier | None:
     if isinstance(resource, DeviceR5):
-        return None
+        told = (one.value_reference for one in resource.extension if one.url == DEVICE_PATIENT)
+        return reading.reference(next(told, None), "extension")
     return reading.reference(resource.patient, "patient")

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from msgspec import UNSET
 
 from adapters.fhir import codes
+from adapters.fhir.extensions import CLASS_HISTORY, MILESTONE, STATUS_HISTORY
 from adapters.fhir.reading import Reading, Span, code_of, words_of
+from adapters.fhir.release import Release
 from adapters.fhir.shapes import (
+    ClassPeriod,
     CodeableConcept,
     CodeableReference,
     Coding,
@@ -15,6 +18,7 @@ from adapters.fhir.shapes import (
     Participant,
     ParticipantR5,
     Reference,
+    StatusPeriod,
 )
 from adapters.fhir.translate.people import of_patient
 from adapters.fhir.translate.place import facility_of, place_in
@@ -41,7 +45,7 @@ def encounter(
             statuses=statuses,
             classes=_classes(resource, reading),
             locations=tuple(_locations(resource, reading)),
-            milestones=tuple(_milestones(statuses)),
+            milestones=tuple(_milestones(resource, statuses, reading)),
             visit=_visit(resource, reading, span),
             part_of=reading.reference(resource.part_of, "partOf"),
         ),
@@ -65,11 +69,9 @@ def _status(resource: Encounter | EncounterR5, reading: Reading) -> str:
 
 
 def _statuses(resource: Encounter | EncounterR5, reading: Reading) -> tuple[StatedPeriod, ...]:
-    if isinstance(resource, EncounterR5):
-        return ()
-    table = codes.ENCOUNTER_STATUS[reading.scope.release]
+    table = codes.ENCOUNTER_STATUS[Release.R4]
     found = []
-    for position, past in enumerate(resource.status_history):
+    for position, past in enumerate(_past_statuses(resource)):
         where = f"statusHistory[{position}]"
         reading.require(past.status, f"{where}.status")
         reading.require(past.period, f"{where}.period")
@@ -80,18 +82,34 @@ def _statuses(resource: Encounter | EncounterR5, reading: Reading) -> tuple[Stat
     return tuple(found)
 
 
-def _milestones(statuses: Iterable[StatedPeriod]) -> Iterable[StatedPeriod]:
-    """Triage is a status of its own in R4, and a milestone to the twin."""
+def _past_statuses(resource: Encounter | EncounterR5) -> Iterable[StatusPeriod]:
+    """Past statuses, which R5 has in the extension that stands for the element of R4."""
+    if isinstance(resource, Encounter):
+        yield from resource.status_history
+        return
+    for one in resource.extension:
+        if one.url == STATUS_HISTORY:
+            yield StatusPeriod(one.part("status").value_code, one.part("period").value_period)
+
+
+def _milestones(
+    resource: Encounter | EncounterR5, statuses: Iterable[StatedPeriod], reading: Reading
+) -> Iterable[StatedPeriod]:
+    """Triage is a status of its own in R4, and a milestone to the twin; another twin tells more."""
     for past in statuses:
         if past.value == "triaged" and past.start is not None:
             yield StatedPeriod(value="triaged", start=past.start)
+    for one in resource.extension:
+        if one.url == MILESTONE and not one.part("elsewhere").value_boolean:
+            at = reading.moment(one.part("at").value_date_time, "extension")
+            kind = one.part("kind").value_code
+            if at is not None and kind:
+                yield StatedPeriod(value=kind, start=at.at)
 
 
 def _classes(resource: Encounter | EncounterR5, reading: Reading) -> tuple[StatedPeriod, ...]:
-    if isinstance(resource, EncounterR5):
-        return ()
     found = []
-    for position, past in enumerate(resource.class_history):
+    for position, past in enumerate(_past_classes(resource)):
         where = f"classHistory[{position}]"
         reading.require(past.class_, f"{where}.class")
         reading.require(past.period, f"{where}.period")
@@ -99,6 +117,15 @@ def _classes(resource: Encounter | EncounterR5, reading: Reading) -> tuple[State
         if past.class_ is not None and past.class_.code:
             found.append(StatedPeriod(value=past.class_.code, start=start, end=end))
     return tuple(found)
+
+
+def _past_classes(resource: Encounter | EncounterR5) -> Iterable[ClassPeriod]:
+    if isinstance(resource, Encounter):
+        yield from resource.class_history
+        return
+    for one in resource.extension:
+        if one.url == CLASS_HISTORY:
+            yield ClassPeriod(one.part("class").value_coding, one.part("period").value_period)
 
 
 def _class(stated: Coding | tuple[CodeableConcept, ...] | None, reading: Reading) -> Text:

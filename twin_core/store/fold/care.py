@@ -55,6 +55,9 @@ def fold_care(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
         ids, id_ = _Ids(fact, event, resolver), care_id_of(event.subject)
         entity, columns = _TABLES[event.resource_type]
         rows.append((entity, (id_, *columns(event, ids))))
+        for i in (event.subject, *event.identifiers):
+            known_as = (event.resource_type, id_, i.system, i.value, text(i.type))
+            rows.append(("care_identifier", known_as))
         if ids.encounter is not None:
             for reached in event.milestones:
                 row = (ids.encounter, reached.value, reached.start)
