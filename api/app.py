@@ -25,7 +25,7 @@ from api.figures import PENDING, figures
 from api.guard import Guard
 from api.lately import LatelyKept
 from api.live import LiveBoard
-from api.research import ResearchDesk
+from api.research import ResearchDesk, research_desk
 from api.routes import access as access_routes
 from api.routes import (
     alerts,
@@ -108,6 +108,7 @@ def create_app(
     ledger: Ledger | None = None,
     access: AccessControl | None = None,
     origins: Mapping[str, str] = _NO_ORIGINS,
+    research: ResearchDesk | None = None,
 ) -> FastAPI:
     """The application; its lifespan follows the twin, which the caller opens and closes.
 
@@ -152,7 +153,7 @@ def create_app(
     if settings is not None:
         hosts = {*hosts, *settings.hosts, twin.settings.http.host}
     app.state.lately = LatelyKept(twin)
-    app.state.research = ResearchDesk(twin.settings.deid.releases, twin.settings.store)
+    app.state.research = research or research_desk(twin)
     app.state.feeds = all_feeds or Feeds(twin)
     app.state.origins = origins
     problems.install(app, error_page)

@@ -18,6 +18,7 @@ from api.audit.touched import Query
 from api.commands import Call
 from api.holder import reach
 from api.operations import OPERATIONS
+from api.research import research_desk
 from api.sidecar import Sidecar
 from api.translating import decode_receipts
 from twin_core import Twin
@@ -67,7 +68,9 @@ class OwnDesk:
 
     def ask(self, operation: str, **asked: Any) -> Any:
         """As `Desk.ask`; SQL runs after this process has let go of the store."""
-        if operation == "sql":
+        if operation == "sql" and asked.get("profile"):
+            answer = self._recorded(operation, asked, lambda: self._researched(**asked), _nobody)
+        elif operation == "sql":
             self.close()
             with Sidecar(self._settings.store, key=self._key) as sidecar:
                 answer = self._recorded(
@@ -84,6 +87,13 @@ class OwnDesk:
                 lambda sql: self._open.query(sql),
             )
         return msgspec.json.decode(msgspec.json.encode(answer))
+
+    def _researched(self, sql: str, profile: str) -> dict[str, Any]:
+        research = research_desk(self._open)
+        try:
+            return research.query(profile, sql)._asdict()
+        finally:
+            research.close()
 
     def _recorded(
         self, operation: str, asked: dict[str, Any], answered: Callable[[], Any], query: Query
@@ -121,6 +131,10 @@ class OwnDesk:
         if self._twin is None:
             raise StoreBusy("The store was closed for a query.", do="Open it again.")
         return self._twin
+
+
+def _nobody(sql: str) -> list[dict[str, object]]:
+    return []
 
 
 @contextmanager

@@ -38,7 +38,10 @@ def listen(path: Path) -> socket.socket:
 
 
 def create_operator(
-    twin: Twin, sql: Callable[[str], Rows], feeds: Callable[[], list[FeedReport]], ledger: Ledger
+    twin: Twin,
+    sql: Callable[[str, str | None], Rows],
+    feeds: Callable[[], list[FeedReport]],
+    ledger: Ledger,
 ) -> FastAPI:
     """The app behind the socket: the operations of a store as JSON.
 
@@ -68,7 +71,7 @@ def create_operator(
     def ask(operation: str, asked: dict[str, Any]) -> Response:
         def answered() -> Any:
             if operation == "sql":
-                return sql(asked["sql"])._asdict()
+                return sql(asked["sql"], asked.get("profile"))._asdict()
             if operation == "feeds":
                 return feeds()
             if operation not in OPERATIONS:

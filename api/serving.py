@@ -32,6 +32,7 @@ from api.logs import log_to
 from api.operator import create_operator, listen
 from api.outbound.dispatch import Dispatch
 from api.replica import Replica
+from api.research import SqlDesk, research_desk
 from api.retaining import Retaining
 from api.securing import http_context
 from api.sources.hooks import Hooks
@@ -95,7 +96,10 @@ class Server:
                 lambda: {folder.feed: folder.status() for folder in folders},
             )
             ledger = await self._opened_ledger()
-            operator = create_operator(self.twin, replica.query, feeds.reports, ledger)
+            research = research_desk(self.twin)
+            self._stack.callback(research.close)
+            asked = SqlDesk(replica.query, research)
+            operator = create_operator(self.twin, asked.ask, feeds.reports, ledger)
             await self._serve(operator, self._operator_socket())
             http = _bound(self.settings.http.host, self.settings.http.port)
             self.http_port: int = http.getsockname()[1]
@@ -105,6 +109,7 @@ class Server:
                 all_feeds=feeds,
                 ledger=ledger,
                 origins=self.origins,
+                research=research,
             )
             app.state.hooks = hooks = Hooks(self.twin)
             await self._serve(app, http, self._tls())

@@ -12,6 +12,7 @@ import msgspec
 
 from twin_core.clock import Clock, SystemClock
 from twin_core.deid import Profile, rules
+from twin_core.deid.live import Limited
 from twin_core.deid.publish import Precision
 from twin_core.deid.releasing import Published, publish
 from twin_core.encryption import StoreKey, read_key
@@ -597,6 +598,13 @@ class Twin:
     def replica_changes(self, path: Path) -> int:
         """Bring a file of `replica_snapshot`, open nowhere, up to now; return its sequence."""
         return copy_changes(self._database.cursor(), path, key=self._database.key)
+
+    def limited(self) -> Limited:
+        """What writes the live rows without direct identifiers, and lets them follow the store.
+
+        Raises ConfigurationError where the site has no keys.
+        """
+        return Limited(self._database, self.settings, self.clock, self._macros)
 
     def backup(self, folder: Path) -> list[Path]:
         """Copy both halves of the store at one position into a folder; return the files."""

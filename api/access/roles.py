@@ -26,7 +26,8 @@ PERMISSIONS: dict[str, str] = {
     "settings:read": "the settings in force and where they came from, secrets as stars",
     "metrics:read": "measurements for Prometheus",
     "docs:read": "the API's description",
-    "sql:research": "SQL over the de-identified store",
+    "sql:research": "SQL over releases without identities and over suppressed aggregates",
+    "sql:limited": "SQL over rows with real dates and without direct identifiers, live or released",
     "sql:identified": "SQL over the identified store",
     "break-glass": "reading patients for an hour in an emergency, with a reason and an alert",
     "audit:read": "the ledger of accesses",
@@ -57,7 +58,7 @@ ROLES: dict[Role, tuple[str, ...]] = {
         "settings:read",
         "metrics:read",
     ),
-    "analyst": (*_EVERYBODY, "sql:research"),
+    "analyst": (*_EVERYBODY, "sql:research", "sql:limited"),
     "researcher": ("docs:read", "sql:research"),
     "auditor": ("docs:read", "audit:read"),
     "administrator": (

@@ -132,7 +132,8 @@ class _Told(NamedTuple):
         answer: Any = None,
         query: Query = lambda sql: [],
     ) -> Access:
-        shown = msgspec.json.encode(answer)
+        # Pseudonyms look like ids and lead to nobody here.
+        shown = b"" if self.asked.get("profile") else msgspec.json.encode(answer)
         messages = self._messages()
         patients = set(patients_of(ids_in(shown), query))
         for message_id in messages:
@@ -159,4 +160,5 @@ class _Told(NamedTuple):
     def _objects(self) -> tuple[str, ...]:
         named = [f"message/{one}" for one in self._messages()]
         named += [f"{key}/{self.asked[key]}" for key in ("kpi", "destination") if key in self.asked]
+        named += [f"release/{self.asked['profile']}"] if self.asked.get("profile") else []
         return tuple(named)

@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 
 def note(request: Request, **said: Any) -> None:
-    """What a route adds to the entry of its access: `objects`, `rows`, `text`, `reason`, `why`."""
+    """What a route adds to the entry of its access: `objects`, `rows`, `text`, `reason`, `why`.
+
+    `patients` stands in the place of those whose ids are in the answer.
+    """
     request.scope.setdefault(_SAID, {}).update(said)
 
 
@@ -132,12 +135,9 @@ class _Held:
     def _access(self, shown: bytes) -> Access:
         said: Mapping[str, Any] = self.scope.get(_SAID, {})
         status = int(self.start["status"]) if self.start is not None else 200
-        ids = ids_in(shown, board=self.door.address in _BOARDS) - self.known
-        patients = set(patients_of(ids, self.twin.query)) if status < 300 else set()
         params: Mapping[str, Any] = self.scope.get("path_params", {})
-        if status < 300 and str(params.get("message_id", "")).isdigit():
-            patients |= set(patients_of_message(int(params["message_id"]), self.twin.query))
         told = {
+            "patients": () if "patients" in said else self._patients(shown, status, params),
             "who": self.scope.get("wardtwin.actor") or nobody(),
             "why": self.scope.get("wardtwin.why") or self.twin.settings.audit.purpose,
             "objects": _objects(params),
@@ -150,9 +150,17 @@ class _Held:
             outcome="success" if status < 400 else "refused" if status < 500 else "failed",
             status=status,
             address=caller(self.scope),
-            patients=tuple(sorted(patients)),
             **told,
         )
+
+    def _patients(self, shown: bytes, status: int, params: Mapping[str, Any]) -> tuple[str, ...]:
+        if status >= 300:
+            return ()
+        ids = ids_in(shown, board=self.door.address in _BOARDS) - self.known
+        patients = set(patients_of(ids, self.twin.query))
+        if str(params.get("message_id", "")).isdigit():
+            patients |= set(patients_of_message(int(params["message_id"]), self.twin.query))
+        return tuple(sorted(patients))
 
 
 def caller(scope: Scope) -> str:

@@ -1,23 +1,33 @@
-"""`/v1/sql`: questions of analysts to de-identified releases, never to the store itself."""
+"""`/v1/sql`: questions of analysts to rows without identities, never to the store itself."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from api.access.principal import Principal
 from api.audit.recording import note
 from api.exporting import MEDIA_TYPES, csv_of
 from api.openapi import answers, reply
 from api.problems import problem
-from api.research import ResearchDesk
+from api.research import ResearchDesk, Unopened, opened
+from api.sidecar import Rows
 from twin_core.errors import QueryFailed, UsageError
 
 router = APIRouter(prefix="/v1", tags=["sql"])
 
 LONGEST_BODY = 100_000
 STOPPED = "It took longer, or more memory, than a query may here; narrow it down."
+CUT = "Wardtwin-Rows-Cut"
+"""The header that says of CSV and Arrow what `cut` says in JSON."""
+
+SqlFormat = Annotated[
+    Literal["json", "csv", "arrow"],
+    Query(description="Rows as JSON objects, as CSV, or as an Arrow IPC stream"),
+]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +46,10 @@ class SqlAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
-    """A release that may be asked, and what it says of itself."""
+    """A release or a live profile that may be asked, and what it says of itself."""
 
     name: str
+    live: bool
     described: dict[str, str]
 
 
@@ -47,24 +58,25 @@ _ASKED = msgspec.json.Decoder(Question)
 
 @router.get(
     "/sql/releases",
-    summary="The de-identified releases that may be asked",
-    responses=answers(list[Release], "Every release, by name", problems="503"),
+    summary="The rows without identities that may be asked",
+    responses=answers(list[Release], "Every release and live profile, by name", problems="503"),
 )
 async def releases(request: Request) -> Response:
     """Each with its profile and cut-off, as the release itself says."""
     desk: ResearchDesk = request.app.state.research
+    described = {name: await asyncio.to_thread(desk.described, name) for name in desk.names}
     return reply(
         [
-            Release(name=name, described=await asyncio.to_thread(desk.described, name))
-            for name in desk.names
+            Release(name=name, live=desk.is_live(name), described=told)
+            for name, told in described.items()
         ]
     )
 
 
 @router.post(
     "/sql",
-    summary="Ask a de-identified release in SQL",
-    responses=answers(SqlAnswer, "The rows", problems="400 408 503"),
+    summary="Ask rows without identities in SQL",
+    responses=answers(SqlAnswer, "The rows", problems="400 403 408 503"),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -83,24 +95,62 @@ async def releases(request: Request) -> Response:
         }
     },
 )
-async def ask(
-    request: Request,
-    format: Annotated[  # noqa: A002 - the parameter is called so everywhere
-        Literal["json", "csv"], Query(description="Rows as JSON objects, or as CSV")
-    ] = "json",
-) -> Response:
+async def ask(request: Request, format: SqlFormat = "json") -> Response:  # noqa: A002
     """One SELECT, in a process of its own with a deadline, a memory limit and a row cap."""
-    desk: ResearchDesk = request.app.state.research
     question = _question(await request.body())
-    note(request, text=question.sql, objects=(f"release/{question.release or 'newest'}",))
+    return await answered(request, question, format)
+
+
+async def answered(request: Request, question: Question, form: str) -> Response:
+    """The rows of a question, in a form; noted for the ledger before it is asked."""
+    desk: ResearchDesk = request.app.state.research
+    named = f"release/{question.release or 'newest'}"
+    note(request, text=question.sql, objects=(named,), patients=())
     try:
-        rows = await asyncio.to_thread(desk.query, question.release, question.sql)
+        chosen = await asyncio.to_thread(opened, desk, question.release, principal(request))
+        note(request, objects=(f"release/{chosen}",))
+        return await asyncio.to_thread(_FORMS[form], desk, chosen, question.sql)
+    except Unopened as shut:
+        return problem(403, shut.what)
     except QueryFailed:
         return problem(408, STOPPED, kind="query-stopped", title="The query was stopped")
-    if format == "csv":
-        table = ([row[name] for name in rows.columns] for row in rows.rows)
-        return Response(csv_of(rows.columns, table), media_type=MEDIA_TYPES["csv"])
+
+
+def principal(request: Request) -> Principal:
+    """Who asks, as the gate found out."""
+    who: Principal = request.scope["wardtwin.principal"]
+    return who
+
+
+def _json(desk: ResearchDesk, chosen: str, sql: str) -> Response:
+    rows = desk.query(chosen, sql)
     return reply(SqlAnswer(columns=list(rows.columns), rows=rows.rows, cut=rows.cut))
+
+
+def _csv(desk: ResearchDesk, chosen: str, sql: str) -> Response:
+    rows = desk.query(chosen, sql)
+    return _file(csv_of(rows.columns, _cells(rows)), MEDIA_TYPES["csv"], rows.cut)
+
+
+def _arrow(desk: ResearchDesk, chosen: str, sql: str) -> Response:
+    stream = desk.arrow(chosen, sql)
+    return _file(stream.content, MEDIA_TYPES["arrow"], stream.cut)
+
+
+_FORMS: dict[str, Callable[[ResearchDesk, str, str], Response]] = {
+    "json": _json,
+    "csv": _csv,
+    "arrow": _arrow,
+}
+
+
+def _cells(rows: Rows) -> list[list[Any]]:
+    return [[row[name] for name in rows.columns] for row in rows.rows]
+
+
+def _file(content: bytes, media_type: str, cut: bool) -> Response:
+    headers = {"Cache-Control": "no-store", CUT: str(cut).lower()}
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def _question(body: bytes) -> Question:

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from api.access.gate import Shut, read_form
 from api.audit.recording import note
 from api.exporting import MEDIA_TYPES, csv_of
-from api.research import ResearchDesk
+from api.research import ResearchDesk, openable, opened
 from api.routes.asked import the_twin
 from api.routes.pages import common
+from api.routes.sql import principal
 from api.sidecar import Rows
 from api.web.chart import Point, bar_chart, line_chart
 from api.web.rendering import page
@@ -78,9 +79,10 @@ async def ask(request: Request) -> Response:
     asked = await _question(request)
     desk: ResearchDesk = request.app.state.research
     sql = f"EXPLAIN {asked.sql}" if asked.answer == "explain" else asked.sql
-    note(request, text=sql, objects=(f"release/{asked.release or 'newest'}",))
+    note(request, text=sql, objects=(f"release/{asked.release or 'newest'}",), patients=())
     try:
-        rows = await asyncio.to_thread(desk.query, asked.release or None, sql)
+        chosen = await asyncio.to_thread(opened, desk, asked.release or None, principal(request))
+        rows = await asyncio.to_thread(desk.query, chosen, sql)
     except (UsageError, QueryFailed, StoreBusy, StoreError) as error:
         return await _sheet(request, asked, fault=error)
     if asked.answer == "csv":
@@ -106,7 +108,7 @@ async def _sheet(
     request: Request, asked: Question, *, rows: Rows | None = None, fault: TwinError | None = None
 ) -> Response:
     desk: ResearchDesk = request.app.state.research
-    names = desk.names
+    names = await asyncio.to_thread(openable, desk, principal(request))
     chosen = asked.release if asked.release in names else (names[0] if names else "")
     tables = await asyncio.to_thread(_tables, desk, chosen)
     answer = page(

@@ -5,6 +5,6 @@ its own DuckDB over a file it may only read; it checks the statement, runs it un
 memory limit and a row cap, and is killed and started again when it does not answer in time.
 """
 
-from api.sidecar.control import Rows, Sidecar
+from api.sidecar.control import Rows, Sidecar, Stream
 
-__all__ = ["Rows", "Sidecar"]
+__all__ = ["Rows", "Sidecar", "Stream"]

@@ -24,7 +24,7 @@ from api.sidecar.rows import distinct, encode_rows
 from api.sidecar.words import Ask, Reply
 from twin_core.errors import TwinError
 from twin_core.store.cipher import attach
-from twin_core.store.permit import Refused, permit
+from twin_core.store.permit import Refused, explained, permit
 
 ADDRESS_SPACE_BYTES = 2 * 1024**3
 HEAVIEST_ANSWER = 64 * 1024 * 1024
@@ -37,9 +37,18 @@ def main() -> int:
     answering = _Answering()
     asks = msgspec.msgpack.Decoder(Ask)
     while (frame := read_frame(sys.stdin.buffer)) is not None:
-        reply = answering.answer(asks.decode(frame))
-        write_frame(sys.stdout.buffer, msgspec.json.encode(reply))
+        ask = asks.decode(frame)
+        # Two replies: what came of opening the file, and then, if it is open, the rows. So the
+        # parent can tell a slow start, which it bears with, from a query that is late.
+        opened = answering.open(ask)
+        _say(opened)
+        if not (opened.blame or ask.release):
+            _say(answering.answer(ask))
     return 0
+
+
+def _say(reply: Reply) -> None:
+    write_frame(sys.stdout.buffer, msgspec.msgpack.encode(reply))
 
 
 def _limit_self() -> None:
@@ -63,17 +72,22 @@ class _Answering:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._spill = tempfile.TemporaryDirectory(prefix="wardtwin-sql-")
 
-    def answer(self, ask: Ask) -> Reply:
-        """The rows of one statement, or what was wrong with it; never an exception."""
+    def open(self, ask: Ask) -> Reply:
+        """Open the file of a question, or let go of it; what was wrong, where something was."""
         if ask.release:
             self._close()
             return Reply()
         try:
-            connection = self._open(ask)
+            self._open(ask)
         except (duckdb.Error, TwinError) as error:
             return Reply(fault=str(error), blame="store")
+        return Reply()
+
+    def answer(self, ask: Ask) -> Reply:
+        """The rows of one statement, or what was wrong with it; never an exception."""
+        connection = self._open(ask)
         try:
-            permit(connection, ask.sql)
+            permit(connection, explained(ask.sql))
             with _deadline(connection, ask.timeout_s):
                 return _read(connection, ask)
         except Refused as refusal:
@@ -144,15 +158,21 @@ def _deadline(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterat
 
 def _read(connection: duckdb.DuckDBPyConnection, ask: Ask) -> Reply:
     cursor = connection.execute(ask.sql)
-    columns = distinct([column[0] for column in cursor.description or []])
-    rows = cursor.fetchmany(ask.rows + 1)
-    cut = len(rows) > ask.rows
-    text = encode_rows(columns, rows[: ask.rows])
-    if len(text) > HEAVIEST_ANSWER:
+    if ask.form == "arrow":
+        # Loaded for the first question that wants it: it takes longer than most questions.
+        from api.sidecar.arrow import read_stream
+
+        columns, content, cut = read_stream(cursor, ask.rows, HEAVIEST_ANSWER)
+    else:
+        columns = distinct([column[0] for column in cursor.description or []])
+        rows = cursor.fetchmany(ask.rows + 1)
+        cut = len(rows) > ask.rows
+        content = encode_rows(columns, rows[: ask.rows])
+    if len(content) > HEAVIEST_ANSWER:
         return Reply(
             fault=f"The answer is larger than {HEAVIEST_ANSWER // 2**20} MiB.", blame="limits"
         )
-    return Reply(columns=columns, rows=msgspec.Raw(text), cut=cut)
+    return Reply(columns=columns, content=content, cut=cut)
 
 
 if __name__ == "__main__":

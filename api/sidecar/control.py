@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
@@ -17,8 +17,10 @@ from api.sidecar.words import Ask, Reply
 from twin_core.errors import QueryFailed, StoreBusy, StoreError, TwinError, UsageError
 from twin_core.settings import StoreSettings
 
-# What the child may take beyond the deadline before it is killed: to be interrupted, to encode.
-GRACE_S = 2.0
+GRACE_S = 1.5
+"""What the child may take beyond the deadline before it is killed: to be interrupted, to encode."""
+OPENING_S = 120.0
+"""How long the child may take to start and to open the file, which no query can prolong."""
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
 
@@ -27,6 +29,13 @@ class Rows(NamedTuple):
 
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
+    cut: bool
+
+
+class Stream(NamedTuple):
+    """The answer to a query as an Arrow IPC stream, and whether the cap cut its rows."""
+
+    content: bytes
     cut: bool
 
 
@@ -55,17 +64,27 @@ class Sidecar:
         `opened` changes when the file was replaced. Raises UsageError for a statement that is
         wrong or refused, QueryFailed for one that ran out of time or memory.
         """
-        with self._lock:
-            reply = self._ask(self._asking(str(path.absolute()), sql, opened))
-        if reply.blame:
-            raise _explained(reply)
-        return Rows(reply.columns, msgspec.json.decode(reply.rows), reply.cut)
+        reply = self._answered(self._asking(str(path.absolute()), sql, opened))
+        return Rows(reply.columns, msgspec.json.decode(reply.content), reply.cut)
+
+    def arrow(self, path: Path, sql: str, *, opened: int = 0) -> Stream:
+        """The same rows as an Arrow IPC stream, with the types that DuckDB has them in."""
+        asking = self._asking(str(path.absolute()), sql, opened)
+        reply = self._answered(msgspec.structs.replace(asking, form="arrow"))
+        return Stream(reply.content, reply.cut)
 
     def release(self) -> None:
         """Let go of the file, so that it can be written; the next query opens it again."""
         with self._lock:
             if self._child is not None:
                 self._ask(msgspec.structs.replace(self._asking("", "", 0), release=True))
+
+    def _answered(self, ask: Ask) -> Reply:
+        with self._lock:
+            reply = self._ask(ask)
+        if reply.blame:
+            raise _explained(reply)
+        return reply
 
     def _asking(self, path: str, sql: str, opened: int) -> Ask:
         return Ask(
@@ -100,20 +119,22 @@ class Sidecar:
             raise QueryFailed("The query process has no pipes.", do="Run the query again.")
         try:
             write_frame(child.stdin, msgspec.msgpack.encode(ask))
-            ready, _, _ = select.select([child.stdout], [], [], ask.timeout_s + GRACE_S)
-            frame = read_frame(child.stdout) if ready else None
-        except BrokenPipeError:
-            ready, frame = [child.stdout], None
+            reply = _reply(child.stdout, OPENING_S)
+            if not (reply.blame or ask.release):
+                reply = _reply(child.stdout, ask.timeout_s + GRACE_S)
+        except TimeoutError:
+            self._kill()
+            late = f"It ran longer than {ask.timeout_s:g} s and its process was killed."
+            return Reply(fault=late, blame="limits")
+        except (BrokenPipeError, EOFError):
+            self._kill()
+            died = "Its process died, most likely because it needed too much memory."
+            return Reply(fault=died, blame="limits")
         except BaseException:
             # An answer nobody waited for would be taken for the answer to the next question.
             self._kill()
             raise
-        if frame is None:
-            self._kill()
-            late = f"It ran longer than {ask.timeout_s:g} s and its process was killed."
-            died = "Its process died, most likely because it needed too much memory."
-            return Reply(fault=died if ready else late, blame="limits")
-        return msgspec.json.decode(frame, type=Reply)
+        return reply
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
@@ -136,6 +157,19 @@ class Sidecar:
                 if pipe is not None:
                     _close_quietly(pipe)
             self._child = None
+
+
+def _reply(answers: IO[bytes], patience_s: float) -> Reply:
+    """The next reply. Raises TimeoutError where it does not come, EOFError where none will."""
+    ready, _, _ = select.select([answers], [], [], patience_s)
+    if not ready:
+        raise TimeoutError
+    # Unbuffered: a reply that was read ahead could not be waited for.
+    with open(answers.fileno(), "rb", buffering=0, closefd=False) as unread:
+        frame = read_frame(unread)
+    if frame is None:
+        raise EOFError
+    return msgspec.msgpack.decode(frame, type=Reply)
 
 
 def _close_quietly(pipe: Any) -> None:

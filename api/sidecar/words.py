@@ -1,5 +1,7 @@
 """What the two sides of the pipe say to each other."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -15,6 +17,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit: str
     key: str | None = None
     """What the file is encrypted by, if it is."""
+    form: Literal["rows", "arrow"] = "rows"
     release: bool = False
     """No query, but to let go of the file, so that the parent may write it."""
 
@@ -23,8 +26,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer: columns and rows, or what went wrong and whose fault it was."""
 
     columns: tuple[str, ...] = ()
-    rows: msgspec.Raw = msgspec.Raw(b"[]")
-    """The rows as JSON text, a list of objects, kept as the child wrote it."""
+    content: bytes = b"[]"
+    """The rows as JSON text, a list of objects, or as an Arrow IPC stream."""
     cut: bool = False
     """There were more rows than the cap."""
     fault: str = ""

@@ -1,13 +1,17 @@
 """SQL over de-identified releases: what analysts get, and what they never get."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow.ipc
 import pytest
 
 from api.app import create_app
-from tests.contract.conftest import HEARD, SETTINGS, Caller, StoppedClock
+from tests.contract.conftest import HEARD, NOON, SETTINGS, Caller, StoppedClock, adt
+from twin_core.audit import LedgerReader, ledger_path
+from twin_core.deid.releasing import publish
 from twin_core.settings import DeidSettings, StoreSettings
 from twin_core.twin import Twin
 
@@ -22,7 +26,7 @@ def asking(tmp_path_factory: Any) -> Any:
         pseudonym_key="ab" * 32,
         shift_key="cd" * 32,
         known=("GEN", "MED", "ICU", "ED"),
-        releases={"limited": folder / "limited.duckdb", "store": folder / "copy.duckdb"},
+        releases={"march": folder / "march.duckdb", "store": folder / "copy.duckdb"},
     )
     limits = StoreSettings(query_timeout_s=2.0, query_rows=2)
     settings = SETTINGS.model_copy(update={"deid": deid, "store": limits})
@@ -31,7 +35,7 @@ def asking(tmp_path_factory: Any) -> Any:
         for raw in HEARD:
             caller.post("/v1/hl7v2", content=raw)
         twin.wait_applied()
-        twin.publish(folder / "limited.duckdb", "limited", cut_off=twin.clock.now())
+        publish(twin._database, folder / "march.duckdb", "limited", settings, NOON)
         with Twin.open(folder / "copy.duckdb", clock=StoppedClock()):
             pass
         yield caller
@@ -39,7 +43,7 @@ def asking(tmp_path_factory: Any) -> Any:
 
 
 def ask(api: Any, sql: str, **more: Any) -> Any:
-    return api.post("/v1/sql", json={"sql": sql, "release": "limited", **more})
+    return api.post("/v1/sql", json={"release": "march", **more, "sql": sql})
 
 
 def test_a_release_is_asked_in_sql(asking: Any) -> None:
@@ -54,9 +58,64 @@ def test_a_release_is_asked_in_sql(asking: Any) -> None:
     }
     assert ask(asking, "SELECT * FROM range(5)").json()["cut"] is True
     csv = asking.post(
-        "/v1/sql", params={"format": "csv"}, json={"sql": "SELECT '=1' AS a", "release": "limited"}
+        "/v1/sql", params={"format": "csv"}, json={"sql": "SELECT '=1' AS a", "release": "march"}
     )
     assert (csv.headers["content-type"].partition(";")[0], csv.text) == ("text/csv", "a\r\n'=1\r\n")
+
+
+def test_live_rows_are_those_of_now_and_the_ledger_names_nobody(asking: Any) -> None:
+    counted = "SELECT count(*) AS n FROM twin.encounter"
+    [before] = ask(asking, counted, release="limited").json()["rows"]
+    asking.post("/v1/hl7v2", content=adt("A01", "70", "11:30", "V70", "MED^1^7^GEN"))
+    twin = asking.app.state.twin
+    twin.wait_applied()
+    asking.app.state.research._live["limited"]._renewed_at = float("-inf")
+    [after] = ask(asking, counted, release="limited").json()["rows"]
+    assert after["n"] == before["n"] + 1
+    shown = ask(asking, "FROM twin.patient", release="limited")
+    assert shown.json()["rows"][0]["patient_id"].startswith("p")
+    assert "QUISENBERRY" not in shown.text
+    reader = LedgerReader(ledger_path(twin.path))
+    *_, last = reader.entries()
+    assert (last.what, last.objects) == ("POST /v1/sql", ("release/limited",))
+    assert reader.patients(last) == ()
+    reader.close()
+
+
+@pytest.mark.parametrize("release", ["march", "limited"])
+def test_an_arrow_stream_has_types_and_says_where_it_was_cut(asking: Any, release: str) -> None:
+    sql = "SELECT from_at, unit, 1 AS n, 2 AS n FROM twin.stay ORDER BY from_at"
+    answer = asking.post("/v1/sql?format=arrow", json={"sql": sql, "release": release})
+    assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
+    assert answer.headers["wardtwin-rows-cut"] == "true"
+    table = pyarrow.ipc.open_stream(answer.content).read_all()
+    assert table.num_rows == 2
+    assert table.schema.names == ["from_at", "unit", "n", "n_2"]
+    assert str(table.schema.field("from_at").type) == "timestamp[us, tz=UTC]"
+    rows = ask(asking, sql, release=release).json()["rows"]
+    assert [row["unit"] for row in rows] == table.column("unit").to_pylist()
+    whole = asking.post("/v1/sql?format=arrow", json={"sql": "SELECT 1", "release": release})
+    assert whole.headers["wardtwin-rows-cut"] == "false"
+
+
+def test_a_plan_is_explained_and_nothing_else_is(asking: Any) -> None:
+    for sql in ("EXPLAIN SELECT unit FROM twin.stay", "/* why */ explain analyze FROM twin.stay"):
+        answer = ask(asking, sql)
+        assert answer.status_code == 200, answer.text
+        assert "explain_value" in answer.json()["columns"]
+    for sql in ("EXPLAIN DROP TABLE twin.stay", "EXPLAIN FROM read_text('/etc/passwd')"):
+        assert ask(asking, sql).status_code == 400
+
+
+def test_a_file_is_asked_once_what_it_is(asking: Any) -> None:
+    desk = asking.app.state.research
+    ask(asking, "SELECT 1")
+    known = desk._known["march"]
+    ask(asking, "SELECT 2")
+    assert desk._known["march"] is known
+    os.utime(desk._releases["march"], ns=(1, 1))
+    ask(asking, "SELECT 3")
+    assert desk._known["march"] is not known
 
 
 def test_no_row_of_a_release_names_a_patient(asking: Any) -> None:
@@ -77,11 +136,11 @@ def test_a_file_that_is_no_release_is_never_asked(asking: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"sql": "SELECT 1", "release": "other"}, "limited, store"),
-        ({"sql": "SELECT 1"}, "limited, store"),
+        ({"sql": "SELECT 1", "release": "other"}, "limited, march, store"),
+        ({"sql": "SELECT 1"}, "limited, march, store"),
         ({"query": "SELECT 1"}, "Post JSON"),
         (["SELECT 1"], "Post JSON"),
-        ({"sql": "DROP TABLE twin.stay", "release": "limited"}, "cannot be run"),
+        ({"sql": "DROP TABLE twin.stay", "release": "march"}, "cannot be run"),
     ],
 )
 def test_a_question_that_is_none_is_refused_in_words(asking: Any, body: Any, said: str) -> None:

@@ -5,7 +5,7 @@ outside every database, `publish` makes releases from rules and codebook, `risk`
 """
 
 from twin_core.deid.codebook import Codebook, Keys, fingerprint
-from twin_core.deid.keys import drawn_keys, read_keys
+from twin_core.deid.keys import drawn_keys, has_keys, read_keys
 from twin_core.deid.rules import Profile, Rules, rules
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Rules",
     "drawn_keys",
     "fingerprint",
+    "has_keys",
     "read_keys",
     "rules",
 ]

@@ -49,6 +49,15 @@ def read_keys(settings: DeidSettings) -> Keys | None:
     return _checked(pseudonym.get_secret_value(), shift.get_secret_value(), "[deid]")
 
 
+def has_keys(settings: DeidSettings) -> bool:
+    """Whether a site has set where its keys are; whether they can be read is another question."""
+    return bool(
+        settings.keys_file
+        or settings.keys_command
+        or (settings.pseudonym_key and settings.shift_key)
+    )
+
+
 def drawn_keys() -> Keys:
     """Keys drawn for one use and kept nowhere: what they made cannot be made again."""
     return Keys(secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES))

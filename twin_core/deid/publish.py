@@ -49,13 +49,13 @@ def secrets_of(keys: Keys) -> dict[str, bytes]:
 def steps(rules: Rules, keys: Keys, edition: Edition, unlisted: Iterable[Any] = ()) -> list[Step]:
     """Everything that fills the new file, in order."""
     return [
-        *_codebook(),
-        *_people(edition),
-        *_words(rules, edition),
+        *codebook(),
+        *words(rules, edition),
         ("CREATE SCHEMA release.twin", ()),
         ("CREATE SCHEMA release.deid", ()),
         *(step for table in rules.tables.values() for step in table_steps(rules, table, edition)),
-        *_account(rules, keys, edition, unlisted),
+        *account(rules, keys, edition, unlisted),
+        *_site(edition),
     ]
 
 
@@ -67,23 +67,31 @@ def table_steps(rules: Rules, table: TableRules, edition: Edition) -> Iterator[S
 
 
 def projection(
-    rules: Rules, table: TableRules, edition: Edition, source: str | None = None
+    rules: Rules,
+    table: TableRules,
+    edition: Edition,
+    source: str | None = None,
+    more: Sequence[str] = (),
 ) -> str | None:
     """One table as a SELECT over `source` (by default the identified view of now).
 
-    Needs the temporary tables and macros of `steps`. None where a profile has nothing of it.
+    Needs the temporary tables and macros of `steps`; `more` are further columns, which name nobody.
+    None where a profile has nothing of it.
     """
     kept = rules.kept(table.name, edition.profile)
     if not kept:
         return None
     columns = [_column(rule, treatment, edition) for rule, treatment in kept]
     columns += [f"{sql} AS {name}" for name, sql in _derived(table, edition)]
-    chosen = ", ".join(columns)
+    chosen = ", ".join((*columns, *more))
     source = source or f'wardtwin.twin."{table.name}"'
-    where = _WHERE[table.of] if edition.profile != "limited" and table.of else "true"
-    if table.name == "patient" and edition.profile != "limited":
+    if edition.profile == "limited":
+        # Nothing moves and nothing is left out, so that nobody need be looked up.
+        return f"SELECT {chosen} FROM {source} r"
+    where = _WHERE[table.of] if table.of else "true"
+    if table.name == "patient":
         where += " AND r.merged_into IS NULL"
-    if table.name == "encounter" and edition.profile != "limited":
+    if table.name == "encounter":
         where += " AND r.admitted_at IS NOT NULL"
     return f"SELECT {chosen} FROM {source} r {_JOIN[table.of]} WHERE {where}"
 
@@ -132,7 +140,8 @@ _JOIN = {
 _WHERE = {"patient_id": "w.released", "encounter_id": "w.released"}
 
 
-def _codebook() -> Iterator[Step]:
+def codebook() -> Iterator[Step]:
+    """Pseudonyms and shifts as temporary macros over the secrets of `secrets_of`."""
     # HMAC(K, m) = H(K^opad || H(K^ipad || m)); the padded keys are rows of a temporary table.
     for name, digits in (("pseudonym", DIGITS), ("shift", SHIFT_DIGITS)):
         inner, outer = (
@@ -217,17 +226,18 @@ LEFT JOIN deid_zone n ON n.facility IS NULL"""
 # --- codes ---------------------------------------------------------------------------------------
 
 
-def _words(rules: Rules, edition: Edition) -> Iterator[Step]:
-    """The codes that pass: vouched for, or shared by enough of the patients that are released."""
+def words(rules: Rules, edition: Edition) -> Iterator[Step]:
+    """The people who are released, and the codes that pass: vouched for, or shared by enough."""
+    yield from _people(edition)
     yield "CREATE TEMP TABLE deid_word (word VARCHAR, code VARCHAR)", ()
     vouched = [
         (name, code)
-        for name, words in rules.words.items()
-        for code in dict.fromkeys((*words.known, *edition.known))
+        for name, listed in rules.words.items()
+        for code in dict.fromkeys((*listed.known, *edition.known))
     ]
     yield insert("deid_word", vouched)
-    for name, words in rules.words.items():
-        counted = [_counted(rules.tables[table], column) for table, column in words.columns]
+    for name, listed in rules.words.items():
+        counted = [_counted(rules.tables[table], column) for table, column in listed.columns]
         if counted:
             yield (
                 f"INSERT INTO deid_word SELECT '{name}', code FROM ({' UNION ALL '.join(counted)})"
@@ -384,9 +394,11 @@ _DERIVED: Mapping[Profile, Mapping[str, Any]] = {
 # --- the release's account of itself -------------------------------------------------------------
 
 
-def _account(rules: Rules, keys: Keys, edition: Edition, unlisted: Iterable[Any]) -> Iterator[Step]:
-    """What made the release and what it left out; never when it was cut off."""
-    yield "CREATE TABLE release.deid.release (key VARCHAR, value VARCHAR)", ()
+def account(
+    rules: Rules, keys: Keys, edition: Edition, unlisted: Iterable[Any], to: str = "release"
+) -> Iterator[Step]:
+    """What made the file `to` and what it left out; never when it was cut off."""
+    yield f"CREATE TABLE {to}.deid.release (key VARCHAR, value VARCHAR)", ()
     told = {
         "profile": edition.profile.replace("_", "-"),
         "keys": fingerprint(keys),
@@ -395,10 +407,9 @@ def _account(rules: Rules, keys: Keys, edition: Edition, unlisted: Iterable[Any]
         "cell": str(edition.cell),
         "shift_weeks": str(edition.shift_weeks) if edition.profile == "shifted" else "",
     }
-    yield insert("release.deid.release", list(told.items()))
+    yield insert(f"{to}.deid.release", list(told.items()))
     yield (
-        "CREATE TABLE release.deid.dropped"
-        " (table_name VARCHAR, column_name VARCHAR, reason VARCHAR)",
+        f"CREATE TABLE {to}.deid.dropped (table_name VARCHAR, column_name VARCHAR, reason VARCHAR)",
         (),
     )
     dropped = [
@@ -407,8 +418,18 @@ def _account(rules: Rules, keys: Keys, edition: Edition, unlisted: Iterable[Any]
         if rules.treatment(rule, edition.profile) == "drop"
     ]
     dropped += [(table, column, "no rule names it") for table, column in unlisted]
-    yield insert("release.deid.dropped", dropped)
-    yield from _site(edition)
+    yield insert(f"{to}.deid.dropped", dropped)
+
+
+def site(to: str = "release") -> Iterator[Step]:
+    """What the KPIs ask of a site's settings."""
+    yield f"CREATE SCHEMA {to}.core", ()
+    yield (
+        f"CREATE TABLE {to}.core.facility AS"
+        " SELECT facility, time_zone FROM wardtwin.core.facility",
+        (),
+    )
+    yield f"CREATE TABLE {to}.core.kpi_setting AS FROM wardtwin.core.kpi_setting", ()
 
 
 def _site(edition: Edition) -> Iterator[Step]:
@@ -418,13 +439,7 @@ def _site(edition: Edition) -> Iterator[Step]:
     known_at = (
         "known_at" if edition.profile == "limited" else "TIMESTAMPTZ '9999-01-01 00:00:00+00'"
     )
-    yield "CREATE SCHEMA release.core", ()
-    yield (
-        "CREATE TABLE release.core.facility AS"
-        " SELECT facility, time_zone FROM wardtwin.core.facility",
-        (),
-    )
-    yield "CREATE TABLE release.core.kpi_setting AS FROM wardtwin.core.kpi_setting", ()
+    yield from site()
     yield (
         f"CREATE TABLE release.core.batch AS SELECT 1::BIGINT AS batch_no, max({known_at})"
         " AS known_at FROM wardtwin.core.batch",

@@ -28,5 +28,8 @@ class DeidSettings(Section):
     """URIs of the site's own code systems whose codes pass in FHIR resources."""
     releases: dict[str, Path] = {}
     """Releases that analysts may ask over `/v1/sql`: name -> file of `wardtwin deid publish`."""
+    live: bool = True
+    """Whether `/v1/sql` offers live rows without direct identifiers, `limited`, where there are
+    keys; they need the permission `sql:limited`."""
     sending_facilities: tuple[str, ...] = ()
     """MSH-4 and MSH-6 that pass in HL7 messages as they are; others become pseudonyms."""

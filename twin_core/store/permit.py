@@ -68,6 +68,11 @@ _PLAIN_NAME = re.compile(r"[^\W\d][\w $-]*\Z")
 _SYSTEM_TABLES = re.compile(r"(duckdb_(?!columns|constraints|schemas|tables|types|views)|pragma_)")
 
 
+_EXPLAIN = re.compile(
+    r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*EXPLAIN\s+(?:ANALYZE\s+)?", re.IGNORECASE | re.DOTALL
+)
+
+
 class Refused(Exception):
     """The statement is not one that may run; the text says what is wrong with it."""
 
@@ -88,6 +93,12 @@ def permit(
             _check_table_function(node["function"], schemas)
         elif node.get("type") == "BASE_TABLE":
             _check_table(node)
+
+
+def explained(sql: str) -> str:
+    """The statement behind an EXPLAIN or EXPLAIN ANALYZE, or the statement itself."""
+    found = _EXPLAIN.match(sql)
+    return sql[found.end() :] if found else sql
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:

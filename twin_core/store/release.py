@@ -5,7 +5,7 @@ parameters, so that no key is ever part of a statement, a log or an error.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from typing import Any
 import duckdb
 
 from twin_core.errors import StoreError
+from twin_core.store.cipher import attach
 from twin_core.store.database import CATALOG, Row, prepare
 
+Step = tuple[str, Sequence[Any] | Mapping[str, Any]]
 RELEASE = "release"
 """The catalog under which statements find the file that is being written."""
 
@@ -23,16 +25,19 @@ def write_release(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     secrets: Mapping[str, bytes],
-    steps: Sequence[tuple[str, Sequence[Any] | Mapping[str, Any]]],
+    steps: Sequence[Step],
     finishing: Sequence[str] = (),
     macros: Sequence[str] = (),
+    catalog: str = RELEASE,
+    key: str | None = None,
 ) -> None:
     """Run statements that fill a new database, then put it in the place of `path`.
 
     `connection` is a connection of the open store; `secrets` become the temporary table
     `deid_secret` (name, value), which is gone afterwards. `finishing` runs in the new file alone,
-    and then those of `macros` that its tables can answer. Raises StoreError, leaving what is at
-    `path` as it was.
+    and then those of `macros` that its tables can answer. The statements find the file under the
+    name `catalog`; a release is for others and never encrypted, a file beside the store is by its
+    `key`. Raises StoreError, leaving what is at `path` as it was.
     """
     part = path.with_name(f".{path.name}.part")
     for left in (part, part.with_name(f"{part.name}.wal")):
@@ -40,17 +45,18 @@ def write_release(
     cursor = connection.cursor()
     try:
         prepare(cursor)
-        _fill(cursor, part, secrets, steps)
+        _attach(cursor, part, secrets, catalog, key)
+        _run(cursor, steps)
     except (duckdb.Error, OSError) as error:
         part.unlink(missing_ok=True)
         raise StoreError(
             f"The release {path.name} cannot be written.", why=_first_line(error)
         ) from None
     finally:
-        _detach(cursor)
+        _detach(cursor, catalog)
         cursor.close()
     try:
-        _finish(part, finishing, macros)
+        _finish(part, finishing, macros, key)
         os.chmod(part, 0o600)
         os.replace(part, path)
     except (duckdb.Error, OSError) as error:
@@ -58,6 +64,31 @@ def write_release(
         raise StoreError(
             f"The release {path.name} cannot be written.", why=_first_line(error)
         ) from None
+
+
+def follow_release(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    secrets: Mapping[str, bytes],
+    steps: Callable[[Callable[[str], list[tuple[Any, ...]]]], Iterator[Step]],
+    catalog: str,
+    key: str | None = None,
+) -> None:
+    """Bring a file made by `write_release` up to date, in one transaction; nobody else has it open.
+
+    `steps` are given a way to ask, with which they find out what is to be done. Raises StoreError,
+    leaving the file as it was.
+    """
+    cursor = connection.cursor()
+    try:
+        prepare(cursor)
+        _attach(cursor, path, secrets, catalog, key)
+        _run(cursor, steps(lambda sql: cursor.execute(sql).fetchall()))
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"{path.name} cannot follow the store.", why=_first_line(error)) from None
+    finally:
+        _detach(cursor, catalog)
+        cursor.close()
 
 
 def read_release(path: Path, sql: str) -> list[Row]:
@@ -86,35 +117,40 @@ def columns_of(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def _fill(
+def _attach(
     cursor: duckdb.DuckDBPyConnection,
-    part: Path,
+    path: Path,
     secrets: Mapping[str, bytes],
-    steps: Sequence[tuple[str, Sequence[Any] | Mapping[str, Any]]],
+    catalog: str,
+    key: str | None,
 ) -> None:
-    quoted = str(part).replace("'", "''")
-    cursor.execute(f"ATTACH '{quoted}' AS {RELEASE}")
+    attach(cursor, path, catalog, key=key)
     cursor.execute("CREATE TEMP TABLE deid_secret (name VARCHAR, value BLOB)")
     for name, secret in secrets.items():
         cursor.execute("INSERT INTO deid_secret VALUES (?, ?)", [name, secret])
     cursor.execute("BEGIN")
+
+
+def _run(cursor: duckdb.DuckDBPyConnection, steps: Iterable[Step]) -> None:
     for sql, parameters in steps:
         cursor.execute(sql, parameters or None)
     cursor.execute("COMMIT")
 
 
-def _detach(cursor: duckdb.DuckDBPyConnection) -> None:
+def _detach(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
     try:
-        cursor.execute(f"DETACH DATABASE IF EXISTS {RELEASE}")
+        cursor.execute(f"DETACH DATABASE IF EXISTS {catalog}")
     except duckdb.Error:
         # A failed step left its transaction open.
         cursor.execute("ROLLBACK")
-        cursor.execute(f"DETACH DATABASE IF EXISTS {RELEASE}")
+        cursor.execute(f"DETACH DATABASE IF EXISTS {catalog}")
 
 
-def _finish(part: Path, statements: Sequence[str], macros: Sequence[str]) -> None:
-    connection = duckdb.connect(str(part))
+def _finish(part: Path, statements: Sequence[str], macros: Sequence[str], key: str | None) -> None:
+    connection = duckdb.connect()
     try:
+        attach(connection, part, CATALOG, key=key)
+        connection.execute(f"USE {CATALOG}")
         for statement in statements:
             connection.execute(statement)
         for macro in macros:

@@ -1,0 +1,96 @@
+"""`wardtwin sql`: operators ask the identified store, and the ledger hears of it first."""
+
+import io
+import json
+
+import pytest
+
+from api.access.principal import LOCAL, Principal
+from api.cli import main
+from api.research import LIMITED, ResearchDesk, Unopened, openable, opened
+from tests.contract.conftest import HEARD, SETTINGS, StoppedClock
+from tests.unit.simulated_store import KEYS, hear
+from twin_core import Twin
+from twin_core.audit import LedgerReader, ledger_path
+from twin_core.errors import UsageError
+from twin_core.settings import StoreSettings
+
+ENVIRON = {
+    "WARDTWIN_DEID__PSEUDONYM_KEY": "ab" * 32,
+    "WARDTWIN_DEID__SHIFT_KEY": "cd" * 32,
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("command") / "h.duckdb"
+    settings = SETTINGS.model_copy(update={"deid": KEYS})
+    with Twin.open(path, settings=settings, clock=StoppedClock()) as twin:
+        hear(twin, HEARD)
+    return path
+
+
+def run(store, *words, environ=ENVIRON):
+    out, err = io.StringIO(), io.StringIO()
+    code = main(["sql", *words, "--json", "--db", str(store)], environ=environ, out=out, err=err)
+    return code, out.getvalue(), err.getvalue()
+
+
+def entries(store):
+    reader = LedgerReader(ledger_path(store))
+    found = [(entry, reader.patients(entry), reader.texts(entry)) for entry in reader.entries()]
+    reader.close()
+    return found
+
+
+def test_operators_ask_the_identified_store_and_are_recorded(store):
+    code, told, _ = run(store, "SELECT patient_id, family_name FROM twin.patient")
+    assert code == 0
+    assert {row["family_name"] for row in json.loads(told)} == {"QUISENBERRY"}
+    entry, patients, texts = entries(store)[-1]
+    assert (entry.act, entry.what, entry.via, entry.outcome) == ("execute", "sql", "cli", "success")
+    assert (len(patients), entry.rows) == (3, 3)
+    assert texts.text == "SELECT patient_id, family_name FROM twin.patient"
+    before = len(entries(store))
+    assert run(store, "DROP TABLE twin.patient")[0] == 2
+    assert [entry.outcome for entry, *_ in entries(store)[before:]] == ["failed"]
+
+
+def test_a_profile_shows_nobody_and_is_recorded_as_such(store):
+    code, told, _ = run(store, "--profile", "limited", "SELECT patient_id FROM twin.patient")
+    assert code == 0, told
+    seen = {row["patient_id"] for row in json.loads(told)}
+    with Twin.open(store, settings=SETTINGS) as twin:
+        here = {row["patient_id"] for row in twin.query("SELECT patient_id FROM twin.patient")}
+    assert len(seen) == 3
+    assert seen.isdisjoint(here)
+    entry, patients, _ = entries(store)[-1]
+    assert (entry.what, entry.objects, patients) == ("sql", ("release/limited",), ())
+    assert not store.with_name("h.duckdb.limited").exists()
+
+
+@pytest.mark.parametrize("environ", [{}, ENVIRON])
+def test_a_profile_that_is_not_there_is_a_usage_error(store, environ):
+    profile = "march" if environ else "limited"
+    code, _, said = run(store, "--profile", profile, "SELECT 1", environ=environ)
+    assert code == 2
+    assert "no release to ask" in said or "no such release" in said
+
+
+class Copy:
+    """A live profile of which only the name counts here."""
+
+    def close(self):
+        pass
+
+
+def test_real_dates_need_a_permission_of_their_own():
+    desk = ResearchDesk({}, StoreSettings(), {LIMITED: Copy()})
+    analyst = Principal(id="a", kind="key", roles=("analyst",))
+    researcher = Principal(id="r", kind="key", roles=("researcher",))
+    assert opened(desk, None, analyst) == opened(desk, LIMITED, LOCAL) == LIMITED
+    with pytest.raises(Unopened, match="real dates"):
+        opened(desk, None, researcher)
+    assert (openable(desk, analyst), openable(desk, researcher)) == ([LIMITED], [])
+    with pytest.raises(UsageError):
+        opened(desk, "store", analyst)
