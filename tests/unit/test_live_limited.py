@@ -7,17 +7,21 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from simulated_store import StoppedClock, hear
 
+from api.replica import Replica
 from twin_core import Twin
 from twin_core.deid import Codebook, live, read_keys, rules
 from twin_core.deid.live import Limited
 from twin_core.deid.releasing import publish
+from twin_core.encryption import StoreKey
 from twin_core.errors import ConfigurationError, StoreError
-from twin_core.settings import DeidSettings, FeedSettings, Settings
+from twin_core.settings import DeidSettings, EncryptionSettings, FeedSettings, Settings
+from twin_core.store.cipher import is_encrypted
 from twin_core.store.tables import ENTITIES
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -190,3 +194,20 @@ def test_a_file_that_cannot_follow_is_left_as_it_was(story):
         story.limited.changes(path)
     asked = "SELECT count(*) FROM twin.stay"
     assert rows(path, asked) == story.rows("followed", asked)
+
+
+def test_beside_an_encrypted_store_it_is_encrypted_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("twin_core.twin.known_kpis", lambda folder: {})
+    key = EncryptionSettings(key=SecretStr(StoreKey(bytes(range(32))).written()))
+    settings = Settings(deid=KEYS, encryption=key, feeds={"adt": FeedSettings(time_zone="UTC")})
+    with Twin.open(tmp_path / "h.duckdb", settings=settings, clock=StoppedClock(NOON)) as twin:
+        replica = Replica(twin, "limited")
+        try:
+            asked = "SELECT count(*) AS n FROM twin.encounter"
+            assert replica.query(asked).rows == [{"n": 0}]
+            hear(twin, [adt("A01", 1, "MED", 1)])
+            replica._renewed_at = float("-inf")
+            assert replica.query(asked).rows == [{"n": 1}]
+            assert is_encrypted(replica._copy)
+        finally:
+            replica.close()
