@@ -23,7 +23,8 @@ from api.routes import kpis, messages
 from api.routes.asked import AskedTwin, At, Edge, KnownAt, ShowsPhi
 from api.routes.state import find_unit
 from api.web.chart import Band, Control, Point
-from api.web.rendering import page
+from api.web.reader import t
+from api.web.rendering import MONTHS, clock, page
 from twin_core.errors import UsageError
 from twin_core.kpi import Figure, KpiRow, hospital_zone
 from twin_core.kpi.catalogue import By, Definition, Grain
@@ -336,7 +337,7 @@ def _series(
     place = _place_names(measured.rows)
     return [
         Course(
-            " ".join(part for part in (place(chart), chart.stratum) if part) or "Hospital",
+            " ".join(part for part in (place(chart), chart.stratum) if part) or t("Hospital"),
             [Point(_period(p.period_start, measured.grain, zone), p.value) for p in chart.points],
             _control(chart),
             chart,
@@ -354,7 +355,7 @@ def _control(chart: KpiChart) -> Control | None:
             None if p.lower is None or p.upper is None else Band(p.lower, p.upper)
             for p in chart.points
         ],
-        [[RULES[rule] for rule in p.signals] for p in chart.points],
+        [[t(RULES[rule]) for rule in p.signals] for p in chart.points],
     )
 
 
@@ -371,7 +372,8 @@ def _place_names(rows: Sequence[KpiRow]) -> Callable[[KpiRow | KpiChart], str]:
 
 def _period(start: datetime, grain: str, zone: str) -> str:
     local = start.astimezone(ZoneInfo(zone))
-    return f"{local.day} {local:%b}" + (f" {local:%H:%M}" if grain in {"hour", "shift"} else "")
+    date = f"{local.day} {t(MONTHS[local.month - 1])}"
+    return f"{date} {clock(start, zone)}" if grain in {"hour", "shift"} else date
 
 
 def _local_midnight(date: str, zone: str) -> datetime | None:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
+from api.web.reader import numeral, t
+
 LARGE, SMALL = (720, 260), (380, 190)
 LEFT, RIGHT, TOP, BOTTOM = 52, 28, 14, 34
 LABEL_WIDTH = 84
@@ -136,7 +138,8 @@ def _axes(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
     for tick in ticks(frame.low, frame.high, frame.step):
         y = frame.y(tick)
         yield f'<line class="grid" x1="{LEFT}" x2="{frame.width - RIGHT}" y1="{y}" y2="{y}"/>'
-        yield f'<text class="tick" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:g}</text>'
+        words = numeral(f"{tick:g}")
+        yield f'<text class="tick" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{words}</text>'
     for index in _labelled(len(points), (frame.width - LEFT - RIGHT) // LABEL_WIDTH):
         yield (
             f'<text class="tick" x="{frame.x(index)}" y="{frame.height - 12}" '
@@ -191,7 +194,12 @@ def _control_words(control: Control | None, unit: str) -> str:
     if control is None:
         return ""
     count = sum(bool(rules) for rules in control.signals)
-    return f" Centre line {control.centre:.4g} {unit}, signals in {count} periods."
+    return " " + t(
+        "Centre line {centre} {unit}, signals in {count} periods.",
+        centre=f"{control.centre:.4g}",
+        unit=unit,
+        count=count,
+    )
 
 
 def scale(values: Sequence[float]) -> tuple[float, float, float]:
@@ -232,8 +240,12 @@ def _labelled(count: int, room: int) -> list[int]:
 def _summary(points: Sequence[Point], unit: str) -> str:
     known = [(p.value, p.label) for p in points if p.value is not None]
     lowest, highest, last = min(known), max(known), known[-1]
-    return (
-        f"{len(known)} of {len(points)} periods are known. "
-        f"Lowest {lowest[0]:.4g} {unit} ({lowest[1]}), highest {highest[0]:.4g} {unit} "
-        f"({highest[1]}), last {last[0]:.4g} {unit} ({last[1]})."
+    return t(
+        "{known} of {all} periods are known. Lowest {lowest}, highest {highest}, last {last}.",
+        known=len(known),
+        all=len(points),
+        **{
+            name: f"{numeral(f'{value:.4g}')} {unit} ({label})"
+            for name, (value, label) in (("lowest", lowest), ("highest", highest), ("last", last))
+        },
     )

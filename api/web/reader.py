@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LANGUAGES = {"en": "English"}
+LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français"}
 """The languages of the pages, each by its own name; the first is that of the source."""
 HOURS = ("24", "12")
 COOKIE = "wardtwin-reader"

@@ -51,6 +51,8 @@ OPERATIONAL = {
 }
 """HL7 table 0116 in words."""
 
+ALERT_STATES = {"open": "open", "acknowledged": "acknowledged", "closed": "over"}
+"""An alert's state in words: what is closed on the board is a bed."""
 NAVIGATION = (
     ("board", "/", "Board", "hospital:read"),
     ("past", "/past", "Past", "hospital:read"),
@@ -117,6 +119,7 @@ def environment() -> Environment:
         numeral=numeral,
     )
     env.globals.update(
+        ALERT_STATES=ALERT_STATES,
         LANGUAGES=LANGUAGES,
         LEGEND=LEGEND,
         OPERATIONAL=OPERATIONAL,

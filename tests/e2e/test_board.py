@@ -139,6 +139,34 @@ def test_the_pages_fit_a_phone_and_can_be_reached_by_keyboard(
     assert page.evaluate("document.activeElement.id") == "main"
 
 
+SAID = """() => [
+    ...document.querySelectorAll("#units li.bed, #units section"),
+].map((one) => one.title || one.getAttribute("aria-label")).concat(
+    ["units-total", "ed-total", "day"].map((id) => document.getElementById(id).textContent),
+    [...document.querySelectorAll(".tally, #feeds .state, #ed .waiting, .kpi-title")]
+        .map((one) => one.textContent),
+)"""
+
+
+def test_the_script_says_the_same_words_as_the_server_in_every_language(
+    page: Any, server: Served
+) -> None:
+    server.send("A01", "L1", "SURG^8^1^GEN")
+    server.send("A04", "L2", "ED^^^GEN", kind="E")
+    server.wait_for("/units/GEN/SURG")
+    for language, occupied in (("de", "belegt"), ("fr", "occup\u00e9"), ("en", "occupied")):
+        address = f"{server.url}/?lang={language}&hours=12"
+        page.route("**/v1/deltas", lambda route: route.abort())
+        page.goto(address)
+        written = page.evaluate(SAID)
+        page.unroute("**/v1/deltas")
+        page.goto(address)
+        page.locator('#link[data-state="live"]').wait_for()
+        assert page.evaluate(SAID) == written
+        assert any(f"8-1: {occupied}" in words for words in written)
+        assert page.locator("#clock").inner_text()[-2:] in {"am", "pm"}
+
+
 def test_an_empty_board_says_so_and_fills_itself(page: Any, own_server: Served) -> None:
     page.goto(own_server.url)
     assert page.locator("#no-units").is_visible()

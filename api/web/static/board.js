@@ -4,8 +4,9 @@ import { day, now, setClock, silence, span, time } from "./clock.js";
 import { find, startFinding } from "./find.js";
 import { follow } from "./live.js";
 import {
-  fillCard, fillEdRow, fillFeedRow, fillRows, fillUnit, number, openBeds, say,
+  fillCard, fillEdRow, fillFeedRow, fillRows, fillUnit, openBeds, say,
 } from "./tiles.js";
+import { locale, number, t } from "./words.js";
 
 const LONG_WAIT_MS = 4 * 3600 * 1000;
 const at = (id) => document.getElementById(id);
@@ -68,18 +69,20 @@ function removeUnits(keys) {
   }
 }
 
-const byName = new Intl.Collator("en", { numeric: true }).compare;
+const byName = new Intl.Collator(locale, { numeric: true }).compare;
 
 function showTotals(totals) {
   const { beds } = totals;
-  say(at("units-total"), `${number(totals.census)} patients, ${number(openBeds(beds))} open beds, `
-    + `${number(beds.free)} free`);
-  const boarding = totals.ed_boarding ? `, ${number(totals.ed_boarding)} boarding` : "";
-  say(at("ed-total"), `${number(totals.ed)} here, ${number(totals.ed_waiting)} waiting${boarding}`);
+  say(at("units-total"), t("{census} patients, {open} open beds, {free} free", {
+    census: number(totals.census), open: number(openBeds(beds)), free: number(beds.free),
+  }));
+  const here = { here: number(totals.ed), waiting: number(totals.ed_waiting) };
+  const boarding = totals.ed_boarding ? t("{n} boarding", { n: number(totals.ed_boarding) }) : "";
+  say(at("ed-total"), [t("{here} here, {waiting} waiting", here), boarding].filter(Boolean).join(", "));
   say(at("quarantined"), number(totals.quarantined));
   at("quarantined").classList.toggle("bad", totals.quarantined > 0);
   say(at("rejected"), number(totals.rejected));
-  say(at("lag"), `${totals.lag_seconds} s`);
+  say(at("lag"), `${number(totals.lag_seconds)} s`);
 }
 
 function showLink(state) {
@@ -88,11 +91,10 @@ function showLink(state) {
   staleSince = live ? null : now();
   at("link").dataset.state = state;
   document.body.classList.toggle("is-stale", !live);
-  say(at("link-words"), live ? "live" : `reconnecting, stale since ${time(staleSince)}`);
+  say(at("link-words"), live ? t("live") : t("reconnecting, stale since {time}", { time: time(staleSince) }));
   at("stale").hidden = live;
   if (!live) {
-    say(at("stale"), `The connection was lost. What is shown is the hospital at ${time(staleSince)}; `
-      + "it is brought up to date as soon as the server answers.");
+    say(at("stale"), t("The connection was lost. What is shown is the hospital at {time}; it is brought up to date as soon as the server answers.", { time: time(staleSince) }));
   }
 }
 

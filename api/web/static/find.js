@@ -1,5 +1,7 @@
 // Finds units, beds and visits on the board, and keeps what was asked for in the address.
 
+import { many, t } from "./words.js";
+
 const at = (id) => document.getElementById(id);
 const asked = new URL(location.href).searchParams;
 
@@ -49,11 +51,10 @@ export function find() {
   for (const row of at("ed").children) {
     row.hidden = !row.textContent.toLowerCase().includes(wanted);
   }
-  const said = narrowed ? `${many(beds, "bed")} in ${many(units, "unit")}` : "";
+  const found = { beds: many(beds, "{n} bed", "{n} beds"), units: many(units, "{n} unit", "{n} units") };
+  const said = narrowed ? t("{beds} in {units}", found) : "";
   if (at("found").textContent !== said) at("found").textContent = said;
 }
-
-const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 function remember(form) {
   const address = new URL(location.href);

@@ -1,5 +1,7 @@
 // The slider over all history, and playing it: every position is an address of this page.
 
+import { locale, t, twelve } from "./words.js";
+
 const STEP_S = 900;
 const PACE_MS = 700;
 const at = (id) => document.getElementById(id);
@@ -8,8 +10,9 @@ const first = Math.ceil(Date.parse(form.dataset.first) / 1000);
 const last = Math.floor(Date.parse(form.dataset.last) / 1000);
 const zone = form.dataset.zone;
 const slider = at("moment");
-const words = new Intl.DateTimeFormat("en-GB", {
-  timeZone: zone, weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+const words = new Intl.DateTimeFormat(locale, {
+  timeZone: zone, weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit",
+  hourCycle: twelve ? "h12" : "h23",
 });
 let playing = 0;
 let busy = false;
@@ -37,7 +40,7 @@ function say() {
 
 function play() {
   if (Number(slider.value) >= last) slider.value = String(first);
-  at("play").textContent = "Stop";
+  at("play").textContent = t("Stop");
   at("play").setAttribute("aria-pressed", "true");
   playing = setInterval(() => {
     if (busy) return;
@@ -51,7 +54,7 @@ function play() {
 function stop() {
   clearInterval(playing);
   playing = 0;
-  at("play").textContent = "Play";
+  at("play").textContent = t("Play");
   at("play").setAttribute("aria-pressed", "false");
 }
 
@@ -74,7 +77,7 @@ async function show() {
     history.replaceState(null, "", address);
   } catch {
     stop();
-    at("moment-words").textContent = "The server does not answer.";
+    at("moment-words").textContent = t("The server does not answer.");
   } finally {
     busy = false;
     if (wanted) {

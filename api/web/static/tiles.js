@@ -2,9 +2,17 @@
 // elements are kept and changed, so that focus, scroll position and selection stay.
 
 import { minute } from "./clock.js";
+import { many, number, numeral, said, t } from "./words.js";
 
 const MARKS = { occupied: "\u25cf", free: "\u25cb", dirty: "D", closed: "\u00d7", isolated: "I" };
-const count = new Intl.NumberFormat("en-US");
+
+const STATUS = {
+  occupied: t("occupied"), free: t("free"), dirty: t("dirty"), closed: t("closed"),
+  isolated: t("isolated"),
+};
+const FRESHNESS = {
+  fresh: t("fresh"), quiet: t("quiet"), silent: t("silent"), idle: t("idle"), never: t("never"),
+};
 
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -16,9 +24,9 @@ export function fillUnit(section, unit) {
   const { counts } = unit;
   const open = openBeds(counts);
   section.dataset.unit = unit.key;
-  section.setAttribute("aria-label", `Unit ${unit.unit || "not named"}`);
+  section.setAttribute("aria-label", t("Unit {unit}", { unit: unit.unit || t("not named") }));
   const link = section.querySelector("h3 a");
-  say(link, unit.unit || "No unit");
+  say(link, unit.unit || t("No unit"));
   link.href = `/units/${unit.key.split("/").map(encodeURIComponent).join("/")}`;
   say(section.querySelector("h3 small"), unit.name);
   say(section.querySelector(".load strong"), String(counts.occupied));
@@ -31,16 +39,19 @@ export function fillUnit(section, unit) {
 
 export function tallyWords(unit) {
   const { census, counts, without_bed: without } = unit;
-  const words = [`${census} ${census === 1 ? "patient" : "patients"}`];
-  for (const status of ["free", "dirty", "isolated", "closed"]) {
-    if (counts[status]) words.push(`${counts[status]} ${status}`);
-  }
-  if (counts.on_leave) words.push(`${counts.on_leave} on leave`);
-  if (without) words.push(`${without} without a bed`);
-  if (counts.conflicts) words.push(`${counts.conflicts} in conflict`);
+  const words = [many(census, "{n} patient", "{n} patients")];
+  const add = (value, text) => value && words.push(text);
+  add(counts.free, t("{n} free", { n: number(counts.free) }));
+  add(counts.dirty, t("{n} dirty", { n: number(counts.dirty) }));
+  add(counts.isolated, t("{n} isolated", { n: number(counts.isolated) }));
+  add(counts.closed, t("{n} closed", { n: number(counts.closed) }));
+  add(counts.on_leave, t("{n} on leave", { n: number(counts.on_leave) }));
+  add(without, t("{n} without a bed", { n: number(without) }));
+  add(counts.conflicts, t("{n} in conflict", { n: number(counts.conflicts) }));
   if (unit.expected_in || unit.expected_out) {
-    words.push(`${unit.expected_in} to come, ${unit.expected_out} to leave, `
-      + `then ${unit.census_expected}`);
+    words.push(t("{come} to come, {leave} to leave, then {then}", {
+      come: unit.expected_in, leave: unit.expected_out, then: unit.census_expected,
+    }));
   }
   return words.join(" \u00b7 ");
 }
@@ -87,13 +98,13 @@ function bedClass(bed) {
 }
 
 function bedWords(bed) {
-  const words = [bed.status];
-  if (bed.conflict) words.push("two patients");
-  if (bed.isolated && bed.status !== "isolated") words.push("isolated");
-  if (bed.leave) words.push("on leave");
-  if (bed.away) words.push("away");
-  if (bed.leaving) words.push("expected out");
-  if (bed.reserved) words.push("reserved");
+  const words = [STATUS[bed.status]];
+  if (bed.conflict) words.push(t("two patients"));
+  if (bed.isolated && bed.status !== "isolated") words.push(t("isolated"));
+  if (bed.leave) words.push(t("on leave"));
+  if (bed.away) words.push(t("away"));
+  if (bed.leaving) words.push(t("expected out"));
+  if (bed.reserved) words.push(t("reserved"));
   if (bed.who?.length) words.push(bed.who.join(", "));
   return words.join(", ");
 }
@@ -109,7 +120,7 @@ export function fillEdRow(row, patient) {
   } else if (!place.querySelector(".waiting")) {
     const waiting = document.createElement("span");
     waiting.className = "waiting";
-    waiting.textContent = "waiting";
+    waiting.textContent = t("waiting");
     place.replaceChildren(waiting);
   }
 }
@@ -119,18 +130,19 @@ export function fillFeedRow(row, feed) {
   name.firstElementChild.className = `dot ${feed.state}`;
   if (name.lastChild.nodeType === Node.TEXT_NODE) say(name.lastChild, feed.feed);
   else name.append(feed.feed);
-  say(state, feed.state);
+  say(state, FRESHNESS[feed.state] ?? feed.state);
   last.dataset.heard = feed.last_at ?? "";
-  say(taken, count.format(feed.accepted));
-  say(refused, count.format(feed.rejected));
+  say(taken, number(feed.accepted));
+  say(refused, number(feed.rejected));
   refused.classList.toggle("bad", feed.rejected > 0);
 }
 
+const UNITS = { patients: t("patients"), days: t("days") };
+
 export function fillCard(item, card) {
-  say(item.querySelector(".kpi-title"), card.title);
-  say(item.querySelector(".kpi-value b"), card.value);
-  say(item.querySelector(".kpi-value small"), card.unit);
-  say(item.querySelector(".kpi-note"), card.note);
+  say(item.querySelector(".kpi-value b"), numeral(card.value));
+  say(item.querySelector(".kpi-value small"), UNITS[card.unit] ?? card.unit);
+  say(item.querySelector(".kpi-note"), said(card.said));
 }
 
 // Rows by key, in the order given: kept where they are known, made from a template where not.
@@ -149,5 +161,3 @@ export function fillRows(body, template, rows, fill) {
   });
   for (const row of known.values()) row.remove();
 }
-
-export const number = (value) => count.format(value);

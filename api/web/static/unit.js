@@ -1,6 +1,9 @@
 // A unit's page follows the hospital too: when its unit changes, its content is fetched again.
 
 import { follow } from "./live.js";
+import { t } from "./words.js";
+
+const LINK = { live: t("live"), reconnecting: t("reconnecting") };
 
 const key = document.documentElement.dataset.unit;
 let busy = false;
@@ -15,7 +18,7 @@ follow({
     const link = document.getElementById("link");
     if (link.dataset.state === state) return;
     link.dataset.state = state;
-    document.getElementById("link-words").textContent = state;
+    document.getElementById("link-words").textContent = LINK[state] ?? state;
     document.body.classList.toggle("is-stale", state !== "live");
   },
 });
