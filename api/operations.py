@@ -126,6 +126,19 @@ def state(twin: Twin, asked: Parameters) -> Any:
     return msgspec.to_builtins(twin.state(at, known_at))
 
 
+def history(twin: Twin, asked: Parameters) -> Any:
+    """What a model is calibrated from: stays over a window, without who the patients are."""
+    from twin_core.simulation.calibrate.passing import plain
+
+    read = twin.history(
+        _instant(asked.get("end")),
+        start=_instant(asked.get("start")),
+        known_at=_instant(asked.get("known_at")),
+        facility=asked.get("facility"),
+    )
+    return plain(read)
+
+
 def quarantine_list(twin: Twin, asked: Parameters) -> Any:
     """The messages that could not be applied, newest first."""
     return [_record(message) for message in twin.quarantined(int(asked.get("limit") or 100))]
@@ -272,6 +285,7 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "kpi_explain": kpi_explain,
     "kpis": kpis,
     "state": state,
+    "history": history,
     "message_explain": message_explain,
     "message_find": message_find,
     "quarantine_list": quarantine_list,

@@ -43,7 +43,7 @@ from twin_core.store.staging import Staging
 from twin_core.store.touched import Touched, touched
 
 if TYPE_CHECKING:
-    from twin_core.simulation.calibrate import Calibration
+    from twin_core.simulation.calibrate import Calibration, History
     from twin_core.simulation.forecasting import Forecast
 
 __all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
@@ -421,6 +421,30 @@ class Twin:
         when = at or self.clock.now()
         return hospital_state(self.query, at=when, known_at=known_at, sequence=self.sequence())
 
+    def history(
+        self,
+        end: datetime | None = None,
+        *,
+        start: datetime | None = None,
+        known_at: datetime | None = None,
+        facility: str | None = None,
+    ) -> "History":
+        """The stays of a facility until `end` (default now), as known at an instant (default now).
+
+        Without `start` they begin where the feed does, at most 91 days before. Raises UsageError
+        where there are none.
+        """
+        from twin_core.simulation.calibrate import read_history
+
+        return read_history(
+            self.query,
+            end=end or self.clock.now(),
+            start=start,
+            known_at=known_at,
+            facility=facility,
+            position=self.sequence(),
+        )
+
     def calibrate(
         self,
         end: datetime | None = None,
@@ -429,21 +453,10 @@ class Twin:
         known_at: datetime | None = None,
         facility: str | None = None,
     ) -> "Calibration":
-        """A model of the hospital from its history until `end` (default now), as known then or now.
+        """A model of the hospital from its history, which is that of `history`."""
+        from twin_core.simulation.calibrate import calibrated
 
-        Raises UsageError where there is no history to calibrate from.
-        """
-        from twin_core.simulation.calibrate import calibrated, read_history
-
-        history = read_history(
-            self.query,
-            end=end or self.clock.now(),
-            start=start,
-            known_at=known_at,
-            facility=facility,
-            position=self.sequence(),
-        )
-        return calibrated(history)
+        return calibrated(self.history(end, start=start, known_at=known_at, facility=facility))
 
     def forecast(
         self,

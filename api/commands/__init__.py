@@ -18,6 +18,7 @@ COMMANDS = (
     "sql",
     "kpi",
     "state",
+    "calibrate",
     "simulate",
     "quarantine",
     "hl7",

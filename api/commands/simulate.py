@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from api import forecasting
 from api.commands import Call, Command
 from twin_core.errors import UsageError
 
 _SHOWN = ("unit", "census", "occupancy", "wait", "p95", "waiting", "boarding", "started", "lost")
+_USUAL_DAYS = 28.0
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +20,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--replications", metavar="N", type=int, default=100, help="default 100")
     parser.add_argument("--seed", metavar="S", type=int, default=0, help="default 0")
-    parser.add_argument("--days", metavar="D", type=float, default=28.0, help="default 28")
+    parser.add_argument("--days", metavar="D", type=float, help="default 28; from now 3")
     parser.add_argument(
         "--warm-up-days", metavar="D", type=float, default=0.0, help="not counted (default 0)"
     )
@@ -50,6 +52,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validate", metavar="CASE", type=Path, help="run a textbook case (JSON) and compare"
     )
+    forecasting.arguments(parser)
 
 
 def run(call: Call) -> int:
@@ -63,6 +66,9 @@ def run(call: Call) -> int:
         return 0
     if options.validate is not None:
         return _validate(call, options.validate)
+    if forecasting.needs_store(options):
+        _note_compiling(call)
+        return forecasting.from_now(call) if options.from_now else forecasting.tested(call)
     if options.model is None:
         raise UsageError("There is no model.", do="Name a TOML file, or `riverside`.")
     return _simulate(call)
@@ -70,11 +76,11 @@ def run(call: Call) -> int:
 
 def _simulate(call: Call) -> int:
     options, terminal = call.options, call.terminal
-    if not _is_compiled():
-        terminal.note("The kernel is compiled for this machine, once; it takes about a minute.")
+    _note_compiling(call)
     from twin_core.simulation import Run, load_flow, simulate
 
     model = load_flow(options.model)
+    options.days = _USUAL_DAYS if options.days is None else options.days
     asked = Run(
         hours=24 * options.days,
         replications=options.replications,
@@ -154,6 +160,13 @@ def _precision(options: argparse.Namespace) -> Any:
     return Precision(measure, half_width, unit or None, options.at_most)
 
 
+def _note_compiling(call: Call) -> None:
+    if not _is_compiled():
+        call.terminal.note(
+            "The kernel is compiled for this machine, once; it takes about a minute."
+        )
+
+
 def _is_compiled() -> bool:
     """Whether a compiled kernel is kept beside its sources, as numba keeps it."""
     from twin_core.simulation import kernel
@@ -207,6 +220,8 @@ COMMAND = Command(
         "wardtwin simulate riverside --scenario winter --scenario my-ward.toml",
         "wardtwin simulate riverside --scenario winter --half-width boarding=0.2",
         "wardtwin simulate --schema scenario",
+        "wardtwin simulate --from-now --json",
+        "wardtwin simulate --backtest --report backtest.html",
         "wardtwin simulate --validate mmc.json",
     ),
     arguments=_arguments,

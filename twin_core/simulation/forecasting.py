@@ -41,6 +41,25 @@ class Forecast:
         """The units forecast."""
         return self.results[0].units
 
+    @property
+    def replications(self) -> int:
+        """How many replications there are, of all draws together."""
+        return sum(result.run.replications for result in self.results)
+
+    def quantiles(self, unit: str, hour: int, shares: tuple[float, ...] = QUANTILES) -> list[float]:
+        """Quantiles of the census of a unit, some hours ahead."""
+        census = self.census()[:, hour, self.units.index(unit)]
+        return [float(q) for q in np.quantile(census, shares)]
+
+    def stays(self) -> pa.Table:
+        """The stays of all draws, in the shape of `twin.stay`, by draw and replication."""
+        tables = [
+            table.append_column("draw", pa.array([number] * len(table), pa.int32()))
+            for number, result in enumerate(self.results)
+            for table in [result.stays(self.at)]
+        ]
+        return pa.concat_tables(tables, promote_options="permissive")
+
     def times(self) -> list[datetime]:
         """The instants of the census, hour by hour, the first being now."""
         return [self.at + timedelta(hours=h) for h in self.results[0].sample_times().tolist()]
@@ -96,19 +115,24 @@ def forecast(
     draws: int = USUAL_DRAWS,
     seed: int = 0,
     stays: bool = False,
+    model: FlowModel | None = None,
     edit: Edit | None = None,
     executor: Executor | None = None,
     advance: Advance | None = None,
 ) -> Forecast:
     """The hours after the end of a calibration's history.
 
-    Replications are shared out evenly over the draws. The same seed with another `edit` meets the
+    Replications are shared out evenly over the draws. A `model` of one's own, such as a reviewed
+    one, is run as it is, from how the hospital stands. The same seed with another `edit` meets the
     same patients: the difference is the edit's (common random numbers).
     """
-    models = warm_models(calibration, min(draws, replications), seed)
+    if model is None:
+        models = warm_models(calibration, min(draws, replications), seed)
+    else:
+        models = (standing(calibration, model),)
     each, done = -(-replications // len(models)), 0
     results = []
-    for number, model in enumerate(models):
+    for number, warm in enumerate(models):
         run = Run(
             hours=hours,
             replications=each,
@@ -116,7 +140,7 @@ def forecast(
             hour_of_week=hour_of_week(calibration),
             stays=stays,
         )
-        results.append(simulate(edit(model) if edit else model, run, executor=executor))
+        results.append(simulate(edit(warm) if edit else warm, run, executor=executor))
         done += each
         if advance is not None:
             advance(done)

@@ -1,9 +1,11 @@
 """A hospital calibrated: from its history to a model with the uncertainty of every number."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from twin_core.simulation.calibrate.wards import (
 )
 from twin_core.simulation.flow.model import FlowModel
 from twin_core.simulation.flow.parts import Discharge, PatientClass, Route, Unit
+from twin_core.simulation.flow.provenance import Provenance
 
 _URGENT, _LESS_URGENT = 2, 4
 _URGENCY = {PLANNED: _LESS_URGENT, "ambulatory": _LESS_URGENT}
@@ -48,7 +51,10 @@ class Calibration:
     `model` is the most likely hospital; `drawn` is one of those the history does not rule out.
     """
 
+    learnt: History
+    """The history the numbers were estimated from."""
     history: History
+    """The history that ends where a forecast begins."""
     courses: Courses
     units: tuple[UnitFit, ...]
     streams: tuple[StreamFit, ...]
@@ -80,9 +86,29 @@ class Calibration:
         )
         return length_fit(seen) if seen.events >= _FEW_CLOSED else None
 
+    def lengths(self) -> Iterator[tuple[str, LengthFit]]:
+        """Every length of time that was estimated, with what it is of."""
+        for unit in self.units:
+            yield f"{unit.code} stay", unit.stay
+            if unit.cleaning is not None:
+                yield f"{unit.code} cleaning", unit.cleaning
+            if unit.patience is not None:
+                yield f"{unit.code} patience", unit.patience
+            for route in unit.routes.values():
+                part = f"{route.class_} in {unit.code} stay"
+                if route.stay is not None:
+                    yield part, route.stay
+                for name, length in route.stay_if.items():
+                    yield f"{part} if {name}", length
+
     def unit(self, code: str) -> UnitFit:
         """What was estimated of a unit."""
         return next(unit for unit in self.units if unit.code == code)
+
+    def at(self, instant: datetime, history: History | None = None) -> "Calibration":
+        """The same estimates with the hospital as it stood at another instant of a history."""
+        until = (history or self.history).until(instant)
+        return replace(self, history=until, courses=courses_of(until))
 
     def _assembled(self, chance: np.random.Generator | None) -> FlowModel:
         streams = tuple(stream.arrivals(chance) for stream in self.streams)
@@ -99,6 +125,19 @@ class Calibration:
             classes=tuple(_class(code) for code in self._classes()),
             arrivals=streams,
             routes=routes,
+            calibrated_from=self.provenance,
+        )
+
+    @property
+    def provenance(self) -> Provenance:
+        """Which history the estimates come from."""
+        return Provenance(
+            window_start=self.learnt.start,
+            window_end=self.learnt.end,
+            known_at=self.learnt.known_at,
+            batches=self.learnt.position,
+            version=version("wardtwin"),
+            stays=sum(len(unit.stays) for unit in self.units),
         )
 
     def _classes(self) -> list[str]:
@@ -149,7 +188,9 @@ def calibrated(history: History) -> Calibration:
             why="No stay was seen to end in the window.",
             do="Give a longer window.",
         )
-    return Calibration(history, courses, tuple(units), tuple(_streams(courses, units, clock)))
+    return Calibration(
+        history, history, courses, tuple(units), tuple(_streams(courses, units, clock))
+    )
 
 
 def _cleaned(by_unit: dict[str, Ended]) -> dict[str, LengthFit]:

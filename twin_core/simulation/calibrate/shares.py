@@ -21,11 +21,17 @@ class SharesFit:
         """As a model says it; drawn as uncertain as it is, where there is `chance`."""
         shares = self.shares
         if chance is not None:
-            shares = chance.dirichlet(np.maximum(self.shares * self.n, 1e-3) + 0.5 / len(shares))
+            shares = self.drawn(chance, 1)[0]
         whole = np.round(shares, 4)
         whole[int(np.argmax(whole))] += 1.0 - whole.sum()
         said = zip(self.names, whole.tolist(), strict=True)
         return {name: round(share, 4) for name, share in said if share > 0}
+
+    def drawn(self, chance: np.random.Generator, count: int) -> Array:
+        """Shares as uncertain as their counts: draws by destination (a Dirichlet posterior)."""
+        weights = np.maximum(self.shares * self.n, 1e-3) + 0.5 / len(self.shares)
+        drawn: Array = chance.dirichlet(weights, count)
+        return drawn
 
 
 def shares_fit(

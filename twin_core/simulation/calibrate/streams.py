@@ -24,6 +24,8 @@ from twin_core.simulation.flow.parts import EVERY_DAY
 _RARE = 0.001
 """A test this improbable by chance is taken as a difference."""
 _FEW_DAYS = 7
+_FEW = 28
+"""Patients from which the hours and weekdays of a stream are looked at."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class StreamFit:
     """Variance of daily counts over what Poisson would give."""
     dispersion_p: float
     """How probable so much is by chance alone."""
+    counted: Array
+    """Patients per hour as counted, in each hour of the week."""
 
     def rates(self) -> Array:
         """Patients per hour in each hour of the week."""
@@ -97,7 +101,7 @@ class StreamFit:
 
     def arrivals(self, chance: np.random.Generator | None = None) -> Arrivals:
         """As a model says it; drawn as uncertain as it is, where there is `chance`."""
-        of = self if chance is None else self._drawn(chance)
+        of = self if chance is None else self.drawn(chance)
         said: dict[str, Any] = {"class": of.class_, "unit": of.unit}
         if of.cells is not None:
             said["rates"] = [_rounded(rate) for rate in of.rates()]
@@ -112,7 +116,8 @@ class StreamFit:
             said["day_variation"] = _rounded(of.day_variation)
         return Arrivals.model_validate(said)
 
-    def _drawn(self, chance: np.random.Generator) -> "StreamFit":
+    def drawn(self, chance: np.random.Generator) -> "StreamFit":
+        """The stream with every number as uncertain as it is."""
         extra = max(1.0, self.dispersion) if self.day_variation else 1.0
         level = chance.gamma((self.n + 0.5) / extra) * extra / (self.n + 0.5)
         return StreamFit(
@@ -142,7 +147,7 @@ def stream_fit(class_: str, unit: str, came: Sequence[float], clock: Clock) -> S
     mean = n / hours_seen
     weekdays, weekday_weight = np.ones(7), np.inf
     hours, hour_weight = np.ones(24), np.inf
-    for _ in range(4):
+    for _ in range(4 if n >= _FEW else 0):
         fitted = mean * exposure.reshape(7, 24) * hours
         weekdays, weekday_weight = drawn_together(counts.reshape(7, 24).sum(1), fitted.sum(1))
         fitted = mean * exposure.reshape(7, 24) * weekdays[:, None]
@@ -157,8 +162,9 @@ def stream_fit(class_: str, unit: str, came: Sequence[float], clock: Clock) -> S
     rates = np.divide(fitted_cells, exposure, out=np.zeros(168), where=exposure > 0)
     days = _days_differ(came, rates, clock)
     return StreamFit(
-        class_, unit, len(came), 24 * mean, weekdays, hours, own, weekday_weight, hour_weight, *days
-    )
+        class_, unit, len(came), 24 * mean, weekdays, hours, own, weekday_weight, hour_weight,
+        *days, np.divide(counts, exposure, out=np.zeros(168), where=exposure > 0),
+    )  # fmt: skip
 
 
 def drawn_together(counts: Array, expected: Array) -> tuple[Array, float]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from twin_core.simulation.flow.arrivals import Arrivals, Closure, Present, Surge
 from twin_core.simulation.flow.checks import impossible
 from twin_core.simulation.flow.parts import PatientClass, Route, StaffPool, Theatre, Unit
+from twin_core.simulation.flow.provenance import Provenance
 from twin_core.simulation.model import Part
 
 
@@ -35,6 +36,8 @@ class FlowModel(Part):
     """Who is there at the start."""
     being_cleaned: dict[str, int] = Field(default_factory=dict)
     """Beds being cleaned at the start, by unit."""
+    calibrated_from: Provenance | None = None
+    """Of a calibrated model: which history its numbers come from."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
