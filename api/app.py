@@ -1,5 +1,6 @@
 """The API and the board as one ASGI application in front of a twin."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -46,6 +47,7 @@ from api.routes import (
     outbound,
     pages,
     past,
+    simulations,
     sql,
     state,
     visits,
@@ -53,6 +55,9 @@ from api.routes import (
     workbench,
 )
 from api.routes.asked import only_known_parameters
+from api.simulations.asked import SimulationAsked
+from api.simulations.desk import opened_desk
+from api.simulations.ledger import Simulation
 from api.web.reader import Reading
 from api.web.rendering import error_page
 from twin_core.audit import Ledger
@@ -94,6 +99,10 @@ MODELS = (
     observations.ObservationPage,
     outbound.DestinationDetail,
     outbound.Destinations,
+    SimulationAsked,
+    Simulation,
+    simulations.SimulationDetail,
+    simulations.Simulations,
     state.UnitSummary,
 )
 
@@ -129,6 +138,7 @@ def create_app(
         app.state.live = live
         app.state.verification = Verification(app.state.ledger, twin.settings.audit)
         app.state.alerts = AlertDesk(twin)
+        app.state.simulations = opened_desk(twin)
         await live.start()
         await app.state.alerts.start()
         try:
@@ -137,6 +147,8 @@ def create_app(
             await app.state.alerts.stop()
             await live.stop()
             app.state.research.close()
+            app.state.simulations.end_streams()
+            await asyncio.to_thread(app.state.simulations.close)
             if ledger is None:
                 app.state.ledger.close()
 
@@ -171,6 +183,7 @@ def create_app(
         outbound,
         intake,
         sql,
+        simulations,
         deltas,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])

@@ -31,6 +31,7 @@ TAGS = [
     {"name": "observations", "description": "Results, vital signs and device measurements"},
     {"name": "kpis", "description": "The KPI catalogue and its figures"},
     {"name": "alerts", "description": "Figures beyond their thresholds"},
+    {"name": "simulations", "description": "What would be, in hospitals that are simulated"},
     {"name": "messages", "description": "What was received, and what became of it"},
     {"name": "feeds", "description": "Listeners, their counts and delays, and who is silent"},
     {"name": "intake", "description": "Messages and counts in"},

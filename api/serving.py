@@ -116,6 +116,7 @@ class Server:
             # Event streams never end by themselves, and the web server would wait for them.
             self._stack.callback(lambda: app.state.live.end())
             self._stack.callback(lambda: app.state.alerts.end())
+            self._stack.callback(lambda: app.state.simulations.end_streams())
             await self._listening()
             for folder in folders:
                 folder.start()

@@ -59,6 +59,11 @@ _GET: tuple[Door, ...] = (
     Door("/alerts", "hospital:read"),
     Door("/v1/alerts", "hospital:read"),
     Door("/v1/alerts/stream", "hospital:read"),
+    # What would be: counts of simulated patients. The task names who was there by ids that lead
+    # nowhere without the store.
+    Door("/v1/simulations", "hospital:read"),
+    Door("/v1/simulations/{simulation_id}", "hospital:read"),
+    Door("/v1/simulations/{simulation_id}/progress", "hospital:read"),
     # Patients, one row each.
     Door("/visits/{encounter_id}", "patients:read", identified=True),
     Door("/v1/encounters", "patients:read", "search", identified=True),
@@ -109,6 +114,8 @@ _POST: tuple[Door, ...] = (
     Door("/v1/sql", "sql:research", "execute", identified=True),
     Door("/sql", "sql:research", "execute", identified=True),
     Door("/v1/census", "messages:write", "create"),
+    Door("/v1/simulations", "simulations:run", "execute"),
+    Door("/v1/simulations/{simulation_id}/cancel", "simulations:run", "execute"),
     Door("/audit/verify", "audit:read", "execute", administrative=True),
     Door("/login", OPEN, "login"),
     Door("/logout", OPEN, "login"),

@@ -22,6 +22,7 @@ PERMISSIONS: dict[str, str] = {
     "feeds:read": "feeds, listeners and destinations",
     "fhir:read": "reading FHIR resources; a token's SMART scopes narrow it by type",
     "fhir:write": "sending FHIR resources in; a token's SMART scopes narrow it by type",
+    "simulations:run": "asking what would be, of a simulated hospital",
     "alerts:write": "noting that somebody knows of an alert",
     "settings:read": "the settings in force and where they came from, secrets as stars",
     "metrics:read": "measurements for Prometheus",
@@ -45,6 +46,7 @@ ROLES: dict[Role, tuple[str, ...]] = {
         "feeds:read",
         "fhir:read",
         "alerts:write",
+        "simulations:run",
         "break-glass",
     ),
     "interface": (
@@ -58,7 +60,7 @@ ROLES: dict[Role, tuple[str, ...]] = {
         "settings:read",
         "metrics:read",
     ),
-    "analyst": (*_EVERYBODY, "sql:research", "sql:limited"),
+    "analyst": (*_EVERYBODY, "sql:research", "sql:limited", "simulations:run"),
     "researcher": ("docs:read", "sql:research"),
     "auditor": ("docs:read", "audit:read"),
     "administrator": (

@@ -50,6 +50,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="print the JSON Schema of a model, or of a scenario",
     )  # fmt: skip
     parser.add_argument(
+        "--again", metavar="ID",
+        help="work out a simulation of the store's server once more, and compare",
+    )  # fmt: skip
+    parser.add_argument(
         "--validate", metavar="CASE", type=Path, help="run a textbook case (JSON) and compare"
     )
     forecasting.arguments(parser)
@@ -69,6 +73,8 @@ def run(call: Call) -> int:
     if forecasting.needs_store(options):
         _note_compiling(call)
         return forecasting.from_now(call) if options.from_now else forecasting.tested(call)
+    if options.again is not None:
+        return _again(call, options.again)
     if options.model is None:
         raise UsageError("There is no model.", do="Name a TOML file, or `riverside`.")
     return _simulate(call)
@@ -140,6 +146,39 @@ def _compare(call: Call, model: Any, asked: Any) -> int:
     else:
         compared_text.write(terminal, comparison, all_units=options.all_units)
     return 0
+
+
+def _again(call: Call, id_: str) -> int:
+    """Whether a task gives the answer that is kept of it; 1 where it does not."""
+    from api.simulations.answering import answer_to, digest_of
+    from api.simulations.ledger import kept
+    from twin_core.simulation.versions import versions
+
+    with kept(call.path) as ledger:
+        before, task = ledger.simulation(id_), ledger.task(id_)
+    if before is None or task is None or before.state != "done":
+        raise UsageError(
+            "There is no answer to compare with." if before else "No simulation has this id.",
+            why=f"It is {before.state}." if before else "",
+        )
+    total = task.run["replications"] * task.hospitals
+    with call.terminal.progress("simulating", total, "replications") as advance:
+        digest = digest_of(answer_to(task, lambda done: advance(min(done, total), "")))
+    now, same = versions(), digest == before.digest
+    changed = {name: [was, now.get(name)] for name, was in before.versions.items()
+               if now.get(name) != was}  # fmt: skip
+    if call.terminal.as_json:
+        call.terminal.json({"id": id_, "same": same, "versions_changed": changed})
+    else:
+        call.terminal.line(_compared(same, changed))
+    return 0 if same else 1
+
+
+def _compared(same: bool, changed: dict[str, Any]) -> str:
+    others = "; ".join(f"{name} was {was}, is {now}" for name, (was, now) in changed.items())
+    if same:
+        return "The same answer, to the last bit." + (f" ({others})" if others else "")
+    return f"Another answer: {others or 'though every version is the same'}."
 
 
 def _precision(options: argparse.Namespace) -> Any:
@@ -222,6 +261,7 @@ COMMAND = Command(
         "wardtwin simulate --schema scenario",
         "wardtwin simulate --from-now --json",
         "wardtwin simulate --backtest --report backtest.html",
+        "wardtwin simulate --again 3f1c5a0e9b7d2468 --db hospital.duckdb",
         "wardtwin simulate --validate mmc.json",
     ),
     arguments=_arguments,

@@ -22,6 +22,7 @@ from twin_core.settings.outbound import ClientTlsSettings, OutboundSettings
 from twin_core.settings.precedence import PrecedenceSettings
 from twin_core.settings.retention import RetentionSettings
 from twin_core.settings.section import Section, Strictness, is_loopback
+from twin_core.settings.simulation import SimulationSettings
 from twin_core.settings.site import SecretSettings, Settings
 from twin_core.settings.sources import AuthorizationSettings, SourceSettings
 from twin_core.settings.store import StoreSettings
@@ -56,6 +57,7 @@ __all__ = [
     "SecretSettings",
     "Section",
     "Settings",
+    "SimulationSettings",
     "SourceSettings",
     "StoreSettings",
     "Strictness",

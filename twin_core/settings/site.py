@@ -20,6 +20,7 @@ from twin_core.settings.outbound import OutboundSettings
 from twin_core.settings.precedence import PrecedenceSettings
 from twin_core.settings.retention import RetentionSettings
 from twin_core.settings.section import Section, is_loopback
+from twin_core.settings.simulation import SimulationSettings
 from twin_core.settings.sources import SourceName, SourceSettings
 from twin_core.settings.store import StoreSettings
 
@@ -52,6 +53,7 @@ class Settings(Section):
     kpi: KpiSettings = KpiSettings()
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
+    simulation: SimulationSettings = SimulationSettings()
     access: AccessSettings | None = None
     secrets: SecretSettings = SecretSettings()
     deid: DeidSettings = DeidSettings()

@@ -132,6 +132,26 @@ variances alone, so that for normally distributed differences the mean and the h
 cover the truth in 95% of such answers or more (Stein 1945); for skewed ones it is less, the less
 the larger the first batch.
 
+## Over HTTP
+
+A server takes the same questions, and answers them in processes of their own with the lowest
+priority, `simulation.at_once` at a time, so that messages are not kept waiting:
+
+| Address | What it does |
+|---|---|
+| `POST /v1/simulations` | asks: `model`, `scenarios`, `days`, `replications`, `seed`, ... |
+| `GET /v1/simulations` | the latest ones |
+| `GET /v1/simulations/ID` | how it stands; its task, versions and answer |
+| `GET /v1/simulations/ID/progress` | server-sent events `progress` until it is over |
+| `POST /v1/simulations/ID/cancel` | ends it |
+
+A model and a scenario is named, where it is of the package, or sent as a document. An answer tells,
+for the hospital as it is and for every scenario, statistics by unit and the census hour by hour as
+quantiles over replications (`p05`, `p25`, `p50`, `p75`, `p95`) and mean; and how the scenarios
+differ. Answers are kept beside the store in `hospital.duckdb.simulations`, with the whole
+model, the seed and the versions, and `wardtwin simulate --again ID` works one out again: with the
+same versions it is the same to the last bit.
+
 ## Rules
 
 - **Time** is in hours from the start; weekly patterns count from Monday 00:00 of the local clock,

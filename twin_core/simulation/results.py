@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +53,17 @@ def student_95(freedom: int) -> float:
         return float("nan")
     if freedom < 3:
         return (12.706, 4.303)[freedom - 1]
-    z, n = 1.959964, float(freedom)
+    return student(0.975, freedom)
+
+
+def student(share: float, freedom: int) -> float:
+    """The quantile of Student's t (Cornish-Fisher); NaN below 3 degrees of freedom.
+
+    To three digits at 97.5%, and from 10 degrees on to 1% at 99.9%.
+    """
+    if freedom < 3:
+        return float("nan")
+    z, n = NormalDist().inv_cdf(share), float(freedom)
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384

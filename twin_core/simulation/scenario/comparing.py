@@ -22,7 +22,7 @@ from twin_core.simulation.results import Estimate, Results, estimate, student_95
 from twin_core.simulation.scenario.applying import applied
 from twin_core.simulation.scenario.checks import late
 from twin_core.simulation.scenario.edits import Prices, Scenario
-from twin_core.simulation.scenario.measures import MEASURES, values
+from twin_core.simulation.scenario.measures import MEASURES, known, values
 from twin_core.simulation.statistics import Array
 
 MOST_REPLICATIONS = 10_000
@@ -46,10 +46,7 @@ class Precision:
     at_most: int = MOST_REPLICATIONS
 
     def __post_init__(self) -> None:
-        if self.measure not in MEASURES:
-            raise UsageError(
-                f"There is no measure {self.measure!r}.", do=f"There is {', '.join(MEASURES)}."
-            )
+        known(self.measure)
         if not self.half_width > 0:
             raise UsageError("A half-width is greater than 0.")
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from twin_core.errors import UsageError
 from twin_core.simulation.flow.capacity import pool_steps
 from twin_core.simulation.flow.model import FlowModel
 from twin_core.simulation.flow.parts import EXITS
@@ -72,6 +73,14 @@ MEASURES: Mapping[str, Measure] = {
                 _daily("cost"), of_units=False),
     )
 }  # fmt: skip
+
+
+def known(measure: str) -> Measure:
+    """A measure by name; UsageError for one that does not exist."""
+    if measure not in MEASURES:
+        raise UsageError(f"There is no measure {measure!r}.", do=f"There is {', '.join(MEASURES)}.")
+    return MEASURES[measure]
+
 
 _SEEN_THERE = ("emergency", "clinic")
 

@@ -1,0 +1,42 @@
+"""One simulation in a process of its own: a task on standard input, lines of JSON on standard out.
+
+Lines are `{"done": 40}` while it runs, and at last `{"answer": ...}` or `{"fault": "..."}`.
+"""
+
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+from api.simulations.asked import Task
+from twin_core.errors import TwinError
+
+LOWEST = 19
+"""So that messages are never kept waiting by a question."""
+
+
+def main() -> int:
+    """Read, work, tell."""
+    os.nice(LOWEST)
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    from api.simulations.answering import answer_to
+    from twin_core.simulation.versions import versions
+
+    _tell({"done": 0})
+    try:
+        answer = answer_to(task, lambda done: _tell({"done": done}))
+    except TwinError as error:
+        _tell({"fault": str(error)})
+        return error.exit_code
+    _tell({"answer": answer, "versions": versions()})
+    return 0
+
+
+def _tell(line: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The answer to a question: statistics, differences, and the census of every unit hour by hour.
+
+An answer is a function of its task and of the versions that made it, whoever works it out.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from api.simulations.asked import Task, run_of
+from twin_core.simulation import (
+    Precision,
+    Results,
+    compare,
+    flow_from,
+    scenario_from,
+    simulate,
+)
+from twin_core.simulation.results import estimate
+
+QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+"""What is told of every hour: between p05 and p95 lie nine in ten replications."""
+CENSUS = ("census", "waiting", "boarding")
+
+
+def answer_to(task: Task, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Work a question out on `task.threads` threads.
+
+    `hospitals` holds what became of the hospital as it is (its `scenario` is null) and of each
+    scenario; `differences` how each scenario differs. A census is `{unit: {p05: [...], ...}}`, one
+    number for every one of `hours`, with the mean; `waiting` waits for a bed there, `boarding` lies
+    there and waits for one elsewhere.
+    """
+    model = flow_from(task.model, "The model")
+    scenarios = [scenario_from(one, "scenario") for one in task.scenarios]
+    run = run_of(task.run)
+    precision = None if task.precision is None else Precision(**task.precision)
+    with ThreadPoolExecutor(task.threads) as executor:
+        if not scenarios:
+            results = simulate(model, run, executor=executor, advance=advance)
+            return _answer({None: results}, [], None)
+        comparison = compare(
+            model, scenarios, run, precision=precision, executor=executor, advance=advance
+        )
+    hospitals: dict[str | None, Results] = {None: comparison.baseline}
+    for name, changed in comparison.changed.items():
+        hospitals[name] = changed
+    differences = [one.row() for one in comparison.differences]
+    return _answer(hospitals, differences, None if precision is None else comparison.reached)
+
+
+def digest_of(answer: Mapping[str, Any]) -> str:
+    """What tells an answer from any other."""
+    return sha256(msgspec.json.encode(answer, order="sorted")).hexdigest()
+
+
+def _answer(
+    hospitals: Mapping[str | None, Results],
+    differences: list[dict[str, Any]],
+    reached: bool | None,
+) -> dict[str, Any]:
+    [results, *_] = hospitals.values()
+    return {
+        "replications": results.run.replications,
+        "half_width_reached": reached,
+        "hours": results.sample_times().tolist(),
+        "hospitals": [_hospital(name, one) for name, one in hospitals.items()],
+        "differences": [_known(row) for row in differences],
+    }
+
+
+def _hospital(scenario: str | None, results: Results) -> dict[str, Any]:
+    return {
+        "scenario": scenario,
+        "events": results.events,
+        "statistics": [_known(row) for row in _statistics(results)],
+        **{what: _by_unit(results, what) for what in CENSUS},
+    }
+
+
+def _statistics(results: Results) -> list[dict[str, Any]]:
+    return [
+        {"unit": code, "statistic": name, "mean": of.mean, "low": of.interval[0],
+         "high": of.interval[1], "n": of.n}
+        for at, code in enumerate(results.units)
+        for name, values in results.unit_values.items()
+        for of in (estimate(values[:, at]),)
+    ]  # fmt: skip
+
+
+def _by_unit(results: Results, what: str) -> dict[str, dict[str, list[float]]]:
+    """Quantiles over replications are counts that occurred; the mean is rounded to 0.001."""
+    sampled = results.census(what)
+    found = np.quantile(sampled, list(QUANTILES.values()), axis=0, method="inverted_cdf")
+    means = sampled.mean(axis=0).round(3)
+    return {
+        code: {
+            **{name: found[q, :, at].tolist() for q, name in enumerate(QUANTILES)},
+            "mean": means[:, at].tolist(),
+        }
+        for at, code in enumerate(results.units)
+    }
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with null for what is not known: JSON has no other word for it."""
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in row.items()
+    }

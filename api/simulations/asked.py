@@ -1,0 +1,150 @@
+"""What a simulation is asked to be: a hospital, scenarios, how long, how often, from which seed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from twin_core.errors import ConfigurationError, UsageError
+from twin_core.settings.simulation import SimulationSettings
+from twin_core.simulation import (
+    FlowModel,
+    Precision,
+    Run,
+    Scenario,
+    flow_from,
+    load_flow,
+    load_scenario,
+    scenario_from,
+)
+from twin_core.simulation.model import hospital_names
+from twin_core.simulation.scenario.comparing import edited
+from twin_core.simulation.scenario.loading import known_scenarios
+
+
+class HalfWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How sure the answer shall be: see `twin_core.simulation.Precision`."""
+
+    measure: str
+    half_width: float
+    unit: str | None = None
+    at_most: int | None = None
+
+
+class SimulationAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question. `model` and each of `scenarios` is a name in the package, or a document."""
+
+    model: str | dict[str, Any]
+    scenarios: list[str | dict[str, Any]] = []
+    days: float = 14.0
+    """Warm-up included."""
+    warm_up_days: float = 0.0
+    hour_of_week: float = 0.0
+    """When it begins, in hours after Monday 00:00."""
+    replications: int = 100
+    seed: int = 0
+    half_width: HalfWidth | None = None
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A question with everything written out, so that it can be answered anywhere, and again."""
+
+    model: dict[str, Any]
+    scenarios: list[dict[str, Any]]
+    run: dict[str, Any]
+    precision: dict[str, Any] | None = None
+    threads: int = 1
+
+    @property
+    def hospitals(self) -> int:
+        """How many hospitals are run: as it is, and as each scenario has it."""
+        return 1 + len(self.scenarios)
+
+
+def task_of(asked: SimulationAsked, limits: SimulationSettings) -> Task:
+    """What is to be done.
+
+    Raises UsageError for what cannot be simulated, or is more than is allowed here.
+    """
+    _within(asked, limits)
+    try:
+        model = _model(asked.model)
+        scenarios = [_scenario(one, at) for at, one in enumerate(asked.scenarios, 1)]
+        run = Run(
+            hours=24 * asked.days,
+            replications=asked.replications,
+            seed=asked.seed,
+            hour_of_week=asked.hour_of_week,
+            warm_up_hours=24 * asked.warm_up_days,
+        )
+        precision = _precision(asked.half_width, limits)
+        edited(model, scenarios, run)
+    except ConfigurationError as error:
+        raise UsageError(error.what, why=error.why, do=error.do) from error
+    return Task(
+        model=document_of(model),
+        scenarios=[document_of(scenario) for scenario in scenarios],
+        run=_run_document(run),
+        precision=precision,
+        threads=limits.threads,
+    )
+
+
+def document_of(part: FlowModel | Scenario) -> dict[str, Any]:
+    """A model or scenario as the document that describes it."""
+    return part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _within(asked: SimulationAsked, limits: SimulationSettings) -> None:
+    for what, wanted, most in (
+        ("replications", asked.replications, limits.replications),
+        ("days", asked.days, limits.days),
+        ("scenarios", len(asked.scenarios), limits.scenarios),
+    ):
+        if wanted > most:
+            raise UsageError(
+                f"{wanted:g} {what} are more than the {most:g} that are allowed here.",
+                do=f"Ask for less, or raise simulation.{what}.",
+            )
+    if asked.scenarios and asked.half_width is None and asked.replications < 2:
+        raise UsageError("A comparison needs two replications or more.")
+
+
+def _model(asked: str | dict[str, Any]) -> FlowModel:
+    if isinstance(asked, dict):
+        return flow_from(asked, "The model")
+    if asked not in hospital_names():
+        raise UsageError(
+            "There is no hospital of that name.",
+            do=f"Name one of {', '.join(hospital_names())}, or send the model itself.",
+        )
+    return load_flow(asked)
+
+
+def _scenario(asked: str | dict[str, Any], at: int) -> Scenario:
+    if isinstance(asked, dict):
+        return scenario_from(asked, f"scenario {at}")
+    if asked not in known_scenarios():
+        raise UsageError(
+            "There is no scenario of that name.",
+            do=f"Name one of {', '.join(known_scenarios())}, or send the scenario itself.",
+        )
+    return load_scenario(asked)
+
+
+def _precision(asked: HalfWidth | None, limits: SimulationSettings) -> dict[str, Any] | None:
+    if asked is None:
+        return None
+    at_most = min(asked.at_most or limits.replications, limits.replications)
+    document = {**msgspec.structs.asdict(asked), "at_most": at_most}
+    Precision(**document)
+    return document
+
+
+def _run_document(run: Run) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in run.__dataclass_fields__}
+
+
+def run_of(document: Mapping[str, Any]) -> Run:
+    """A run as it was written down."""
+    return Run(**document)
