@@ -39,6 +39,9 @@ class Conventions:
         self._systems: dict[str, str] = {}
         self.meanings: dict[tuple[str, str], Any] = {}
         """What fields that recur meant before, by what they are and how they were sent."""
+        self.resources: dict[tuple[Any, ...], Any] = {}
+        self.timings: dict[str, Any] = {}
+        """What the two halves of resource segments meant before: which resource, and when."""
 
     def remember(self, message: Message, of: str, field: str, meaning: Meaning) -> Meaning:
         """Remember what a field means, if it will mean the same in every message of the feed."""

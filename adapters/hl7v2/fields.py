@@ -252,8 +252,10 @@ def demographics(reading: Reading, pid: Segment, sequence: int) -> Demographics:
 def _birth_date(reading: Reading, text: str, where: str) -> Text:
     try:
         date = iso_date(text, where)
-        if date > reading.latest.date().isoformat()[: len(date)]:
-            reading.note_future(where)
+        # Hardly anybody was born this year: the rest of the day is compared only then.
+        if date[:4] >= str(reading.latest.year):
+            if date > reading.latest.date().isoformat()[: len(date)]:
+                reading.note_future(where)
         return date
     except Refused:
         if not reading.conventions.lenient:

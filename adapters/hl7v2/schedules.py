@@ -1,7 +1,7 @@
 """What SCH, TQ1, RGS and the AIS, AIG, AIL and AIP segments say of an appointment."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
@@ -18,6 +18,7 @@ PLACER, FILLER = "PLAC", "FILL"
 _NUMBER = re.compile(r"[+-]?\d{1,7}(\.\d{1,4})?", re.ASCII)
 _TQ_DURATION = re.compile(r"([SMHDW]?)(\d{1,7})", re.ASCII)
 _DISPLACED_TIMING = re.compile(r"[^0-9]*(?:\d{1,5}[^0-9])?[^0-9]*(?:19|20)\d{6}", re.ASCII)
+_REMEMBERED = 5_000
 _LONGEST_MINUTES = 366 * 24 * 60
 _SITS_IN_A_BED = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC", "EMER"})
 
@@ -87,13 +88,17 @@ def _entity(reading: Reading, field: str, kind: str, suffix: str) -> Identifier 
     if not field:
         return None
     message = reading.message
-    value, *authority = message.first_repetition(field).split(message.delimiters.component, 4)[:4]
+    if message.delimiters.repetition in field:
+        field = message.first_repetition(field)
+    value, _, authority = field.partition(message.delimiters.component)
     if not value.isalnum():
         value = message.text(value).strip()
         if not value or value == CLEARED:
             return None
-    issuer = message.delimiters.subcomponent.join(authority) if any(authority) else ""
-    return Identifier(reading.conventions.system(message, issuer, kind), value + suffix, kind)
+    if not authority.isalnum():
+        parts = authority.split(message.delimiters.component, 3)[:3]
+        authority = message.delimiters.subcomponent.join(parts) if any(parts) else ""
+    return Identifier(reading.conventions.system(message, authority, kind), value + suffix, kind)
 
 
 def booking(
@@ -139,7 +144,8 @@ def _timing(reading: Reading, sch: Segment) -> tuple[Instant, Instant, Minutes, 
         if duration is UNSET and tq1[6]:
             amount, units = message.components(message.first_repetition(tq1[6]))[:2]
             duration = minutes(reading, amount, units, "TQ1^1", 6)
-    if sch[11]:
+    timed = starts_at is not UNSET and urgency is not UNSET and duration is not UNSET
+    if sch[11] and not timed:
         quantity = message.components(message.first_repetition(sch[11]))
         if starts_at is UNSET and ends_at is UNSET:
             starts_at = instant(reading, quantity[3], "SCH^1", 11)
@@ -173,40 +179,117 @@ def resource(
 ) -> ResourceBooked | None:
     """One AIS, AIG, AIL or AIP; None, with a finding, where it names nothing.
 
-    `group` is the set id and the action of the RGS before it.
+    `group` is the set id and the action of the RGS before it. Most segments of a feed name what
+    others have named before, and those of one message have one time: both are read once.
     """
-    fields = reading.split(line)
-    name = line[:3]
-    conventions = reading.conventions
-    system, code, text, place = conventions.meanings.get((name, fields[3])) or _NAMED[name](
-        reading, fields[3]
-    )
-    if not (code or text):
-        reading.note("missing_element", f"A segment {name} names no resource; it is left out.")
+    message, start = reading.message, layout.start
+    fields = line.split(message.delimiters.field, start)
+    if len(fields) <= start:
+        fields += [""] * (start + 1 - len(fields))
+    if message.is_standard and "\\" not in line:
+        wanted = _wanted_again(reading, fields, layout, group, change)
+        timing = _timed_again(reading, fields, layout)
+    else:
+        wanted = _wanted(reading, fields, layout, group, change)
+        timing = _timed(reading, fields, layout)
+    if wanted is None:
+        reading.note("missing_element", f"A segment {line[:3]} names no resource; it is left out.")
         return None
-    start = layout.start
-    where = f"{name}^{fields[1] if fields[1].isdecimal() else 1}"
-    action = _action(reading, fields[2] or group[1], where) or change.action
-    status = _status(reading, fields[layout.status], where, layout.status)
+    action, position, system, code, name, role, place = wanted
+    starts_at, offset, duration, status = timing
     if change.status and action != "X":
         action, status = "U", change.status
-    role = fields[layout.role] if layout.role else ""
     return ResourceBooked(
         kind=layout.kind,
         action=action,
-        position=f"{group[0].lstrip('0')}.{fields[1].lstrip('0')}",
+        position=position,
         system=system,
         code=code,
-        name=text or UNSET,
-        role=_worded(reading, role) if role else UNSET,
+        name=name,
+        role=role,
         place=place,
-        starts_at=instant(reading, fields[start], where, start),
-        offset_minutes=minutes(
-            reading, fields[start + 1], fields[start + 2], where, start + 1, signed=True
-        ),
-        duration_minutes=minutes(reading, fields[start + 3], fields[start + 4], where, start + 3),
+        starts_at=starts_at,
+        offset_minutes=offset,
+        duration_minutes=duration,
         status=status,
     )
+
+
+_Wanted = tuple[str, str, str, str, Text, Text, Place]
+"""Action, position, system, code, name, role and place of a resource."""
+_Timed = tuple[Instant, Minutes, Minutes, Text]
+"""Start, offset, duration and status of a resource."""
+
+
+def _wanted_again(
+    reading: Reading, fields: Segment, layout: Layout, group: tuple[str, str], change: Change
+) -> _Wanted | None:
+    """What the fields before the start say, from memory where they were read before."""
+    known = reading.conventions.resources
+    # The sender's facility is where a location is that names none.
+    sender = reading.message.header[3]
+    role = fields[layout.role] if layout.role else ""
+    key = (fields[0], fields[1], fields[2], fields[3], role, group, change.action, sender)
+    wanted: _Wanted | None = known.get(key)
+    if wanted is None:
+        before, reading.notes = reading.notes, {}
+        wanted = _wanted(reading, fields, layout, group, change)
+        if not reading.notes:  # what is odd is noted every time
+            _remembered(known, key, wanted)
+        reading.notes = {**before, **reading.notes}
+    return wanted
+
+
+def _timed_again(reading: Reading, fields: Segment, layout: Layout) -> _Timed:
+    """What the fields from the start on say, from memory where they were read before."""
+    known, tail = reading.conventions.timings, fields[layout.start]
+    timing: _Timed | None = known.get(tail)
+    if timing is None:
+        before, reading.notes = reading.notes, {}
+        timing = _timed(reading, fields, layout)
+        if not (reading.notes or reading.conventions.calendar.assumes_utc):
+            _remembered(known, tail, timing)
+        reading.notes = {**before, **reading.notes}
+    return timing
+
+
+def _remembered(known: dict[Any, Any], key: object, meaning: object) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = meaning
+
+
+def _wanted(
+    reading: Reading, fields: Segment, layout: Layout, group: tuple[str, str], change: Change
+) -> _Wanted | None:
+    """What the fields before the start say: which resource; None where they name none."""
+    name, sent = fields[0][:3], fields[3]
+    system, code, text, place = reading.conventions.meanings.get((name, sent)) or _NAMED[name](
+        reading, sent
+    )
+    if not (code or text):
+        return None
+    action = _action(reading, fields[2] or group[1], _where(fields)) or change.action
+    position = f"{group[0].lstrip('0')}.{fields[1].lstrip('0')}"
+    role = fields[layout.role] if layout.role else ""
+    said = _worded(reading, role) if role else UNSET
+    return action, position, system, code, text or UNSET, said, place
+
+
+def _timed(reading: Reading, fields: Segment, layout: Layout) -> _Timed:
+    """What the fields from the start on say: when, for how long, and what became of it."""
+    where, start = _where(fields), layout.start
+    tail = reading.message.fields(fields[start])
+    return (
+        instant(reading, tail[0], where, start),
+        minutes(reading, tail[1], tail[2], where, start + 1, signed=True),
+        minutes(reading, tail[3], tail[4], where, start + 3),
+        _status(reading, tail[6], where, layout.status),
+    )
+
+
+def _where(fields: Segment) -> str:
+    return f"{fields[0][:3]}^{fields[1] if fields[1].isdecimal() else 1}"
 
 
 _Named = tuple[str, str, str, Place]

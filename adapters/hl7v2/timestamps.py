@@ -22,7 +22,7 @@ _DTM = re.compile(
 _CACHED_OFFSETS = 50_000
 _CACHED_MOMENTS = 5_000
 _LARGEST_OFFSET = timedelta(hours=14)
-_TEN_MINUTES = timedelta(minutes=10)
+_DAY, _TEN_MINUTES, _SECOND = timedelta(days=1), timedelta(minutes=10), timedelta(seconds=1)
 _LAST_INSTANT = timedelta(microseconds=1)
 
 NO_TIME_ZONE = NotedFinding(
@@ -77,7 +77,7 @@ class Calendar:
             moment = Moment(self._plain(text, where, notes))
         except (ValueError, OverflowError):
             raise _impossible(where) from None
-        if self._zone is None or text[:11] in self._offsets:
+        if self._zone is None or text[:8] in self._offsets or text[:11] in self._offsets:
             if len(self.recent) >= _CACHED_MOMENTS:
                 self.recent.clear()
             self.recent[text] = moment
@@ -95,8 +95,10 @@ class Calendar:
         if self._zone is None:
             notes["no_time_zone"] = NO_TIME_ZONE
             return at
-        # The ten minutes a time lies in have one offset, unless the clocks change within them.
-        offset = self._offsets.get(text[:11])
+        # A day has one offset, unless the clocks change in it; then ten minutes of it have.
+        offset = self._offsets.get(text[:8])
+        if offset is None:
+            offset = self._offsets.get(text[:11])
         if offset is None:
             return self._from_local(at.replace(tzinfo=None), where, notes)
         return at - offset
@@ -147,16 +149,26 @@ class Calendar:
         return (local - first).replace(tzinfo=UTC)
 
     def _remember(self, local: datetime, offset: timedelta) -> None:
+        day = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        if self._keeps(day, _DAY, offset):
+            self._put(f"{day:%Y%m%d}", offset)
+            return
         start = local.replace(minute=local.minute // 10 * 10, second=0, microsecond=0)
-        edges = (start, start + (_TEN_MINUTES - timedelta(seconds=1)))
-        if all(
+        if self._keeps(start, _TEN_MINUTES, offset):
+            self._put(f"{start:%Y%m%d%H%M}"[:11], offset)
+
+    def _keeps(self, start: datetime, length: timedelta, offset: timedelta) -> bool:
+        """Whether the clocks show one offset from a local time on for so long."""
+        return all(
             edge.replace(tzinfo=self._zone, fold=fold).utcoffset() == offset
-            for edge in edges
+            for edge in (start, start + (length - _SECOND))
             for fold in (0, 1)
-        ):
-            if len(self._offsets) >= _CACHED_OFFSETS:
-                self._offsets.clear()
-            self._offsets[f"{start:%Y%m%d%H%M}"[:11]] = offset
+        )
+
+    def _put(self, prefix: str, offset: timedelta) -> None:
+        if len(self._offsets) >= _CACHED_OFFSETS:
+            self._offsets.clear()
+        self._offsets[prefix] = offset
 
 
 def iso_date(text: str, where: str) -> str:

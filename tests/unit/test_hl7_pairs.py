@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from adapters.hl7v2 import translate
+from adapters.hl7v2.translate import FeedTranslator
 from adapters.hl7v2.triggers import TRANSLATORS
 from twin_core.events import Rejection, Translation, decode_events, encode_events
 from twin_core.settings import FeedSettings, LimitSettings
@@ -50,3 +51,21 @@ def test_a_message_means_what_its_pair_says(name: str) -> None:
 
 def test_every_trigger_event_that_is_applied_has_a_pair() -> None:
     assert {name[:3].upper() for name in NAMES} >= {event[4:] for event in TRANSLATORS}
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", None])
+def test_what_a_feed_remembers_of_other_messages_changes_no_meaning(zone: str | None) -> None:
+    feed, limits = FeedSettings(time_zone=zone), LimitSettings()
+    raws = [(PAIRS / f"{name}.hl7").read_bytes() for name in NAMES]
+    # The same resource at the same times, said by a segment that has something odd about it.
+    booked = (PAIRS / "s12_booked.hl7").read_bytes()
+    raws += [booked.replace(b"\rAI", b"\rAIS|1|?|X^Y||20990101||5|fortnights||Maybe\rAI", 1)] * 2
+    for sender, group in ((b"HOSP", b"1"), (b"OTHER", b"1"), (b"HOSP", b"2"), (b"HOSP", b"1|D")):
+        ail = b"AIL|1||GYM^1||||20261102|||30|min"
+        lines = [*booked.split(b"\r")[:2], b"RGS|" + group, ail]
+        raws.append(b"\r".join(lines).replace(b"|HOSP|TWIN", b"|" + sender + b"|TWIN"))
+    forgetful = [FeedTranslator("main", feed, limits).translate(raw, RECEIVED_AT) for raw in raws]
+    remembering = FeedTranslator("main", feed, limits)
+    for _ in range(2):
+        assert [remembering.translate(raw, RECEIVED_AT) for raw in raws] == forgetful
+    assert [remembering.translate(raw, RECEIVED_AT) for raw in raws[::-1]] == forgetful[::-1]
