@@ -190,8 +190,7 @@ def feeds(twin: Twin, asked: Parameters) -> Any:
 
 
 def backup(twin: Twin, asked: Parameters) -> Any:
-    """Copy both halves of the store at one position into a folder, and the ledger of what other
-    systems were sent."""
+    """Copy both halves of the store at one position into a folder, and the ledgers beside it."""
     folder = Path(asked["destination"])
     # Copied first: a ledger may lag behind its store, and must not be ahead of it.
     ledger = [
@@ -199,7 +198,7 @@ def backup(twin: Twin, asked: Parameters) -> Any:
         *source_status.copied_ledger(twin, folder),
         *copied_accesses(twin.path, folder),
     ]
-    return _record([*twin.backup(folder), *ledger])
+    return _record(twin.backup(folder, ledger))
 
 
 def sources_list(twin: Twin, asked: Parameters) -> Any:

@@ -32,14 +32,17 @@ from twin_core.kpi.watch import Watch
 from twin_core.settings import AlertSettings, Settings
 from twin_core.state import HospitalState, hospital_state
 from twin_core.store.alerts import alert_rows, one_alert, write_alerts
+from twin_core.store.backup import write_manifest
 from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_rows
 from twin_core.store.opening import inbox_path, open_store
 from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
 from twin_core.store.rebuild import Retranslate, rebuild_store
+from twin_core.store.rekeying import rekey
 from twin_core.store.replica import copy_changes, copy_tables
 from twin_core.store.retention import Kept, RawKind, older, prune
 from twin_core.store.staging import Staging
+from twin_core.store.sums import table_sums
 from twin_core.store.touched import Touched, touched
 
 if TYPE_CHECKING:
@@ -126,10 +129,7 @@ class Twin:
     def close(self) -> None:
         """Commit and apply what was accepted, then let go of the files."""
         self._projector.stop()
-        self._inbox.close()
-        for live in self._live.values():
-            live.close()
-        self._database.close()
+        self._let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -619,8 +619,13 @@ class Twin:
         """
         return Limited(self._database, self.settings, self.clock, self._macros)
 
-    def backup(self, folder: Path) -> list[Path]:
-        """Copy both halves of the store at one position into a folder; return the files."""
+    def backup(self, folder: Path, beside: Sequence[Path] = ()) -> list[Path]:
+        """Copy both halves of the store at one position into a folder; return the files.
+
+        The copies are encrypted as the store is. The last file is the manifest, which tells what
+        they hold; it vouches for files `beside` in the folder, too. Raises StoreError where a copy
+        differs from what was copied.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         database = folder / self.path.name
         inbox = inbox_path(database)
@@ -632,8 +637,29 @@ class Twin:
             cursor, key = self._database.cursor(), self._database.key
             copy_tables(cursor, database, frozenset(), key=key)
             self._inbox.copy_to(inbox)
+            copied = table_sums(cursor)
         self._furnish(database)
-        return [database, inbox]
+        for file in (database, inbox):
+            file.chmod(0o600)
+        manifest = write_manifest(folder, database.name, self.key, self.clock.now(), copied, beside)
+        return [database, inbox, *beside, manifest]
+
+    def rekey(self, new_key: StoreKey | None) -> int:
+        """Encrypt the store by another key, or by none, and close it; how many rows it has.
+
+        Both halves are written anew, compared, and replaced together: an end in between leaves the
+        store whole, under one key or the other. Opened again, it wants the new one.
+        """
+        self.wait_applied()
+        self._projector.stop()
+        sums = rekey(self._database, self.key, new_key, self._let_go)
+        return sum(table.rows for table in sums.values())
+
+    def _let_go(self) -> None:
+        self._inbox.close()
+        for live in self._live.values():
+            live.close()
+        self._database.close()
 
     def publish(
         self,

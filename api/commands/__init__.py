@@ -27,6 +27,8 @@ COMMANDS = (
     "config",
     "rebuild",
     "backup",
+    "restore",
+    "store",
     "deid",
     "send",
     "outbound",

@@ -7,11 +7,12 @@ one that serves HTTP) may write to one inbox.
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twin_core.encryption import (
     PLAIN,
@@ -39,6 +40,16 @@ CREATE TABLE IF NOT EXISTS tally (
     feed TEXT, outcome TEXT, messages INTEGER, PRIMARY KEY (feed, outcome)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heard (feed TEXT PRIMARY KEY, received_us INTEGER) WITHOUT ROWID;
 """
+
+
+TABLES = {
+    "meta": "SELECT key, value FROM meta WHERE key <> 'sealing' ORDER BY key",
+    "entry": "SELECT position, received_us, head, raw, replay_of FROM entry ORDER BY position",
+    "digest": "SELECT control, body, position FROM digest ORDER BY control, body",
+    "tally": "SELECT feed, outcome, messages FROM tally ORDER BY feed, outcome",
+    "heard": "SELECT feed, received_us FROM heard ORDER BY feed",
+}
+"""What an inbox holds, and in which order; how its values are sealed is no part of it."""
 
 
 class Committed(NamedTuple):
@@ -206,6 +217,35 @@ class InboxFile:
         source.backup(copy)
         copy.close()
         source.close()
+
+    def contents(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of one of TABLES, their values opened. Raises StoreError for a changed one."""
+        sealing = self._sealing
+        with _readable():
+            for row in self._reader.execute(TABLES[table]):
+                if table != "entry" or row[2] is None:
+                    yield row
+                    continue
+                position, us, head, raw, replay_of = row
+                opened = sealing.unseal(head, position, HEAD), sealing.unseal(raw, position, RAW)
+                yield (position, us, *opened, replay_of)
+
+    def fill(self, table: str, rows: Iterable[tuple[Any, ...]], *, together: int) -> None:
+        """Write rows of one of TABLES into a new inbox, sealed as this one is."""
+        left = iter(rows)
+        while some := [self._row(table, row) for row in islice(left, together)]:
+            marks = ", ".join("?" * len(some[0]))
+            with _readable():
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", some)  # noqa: S608
+                self._db.execute("COMMIT")
+
+    def _row(self, table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        if table != "entry" or row[2] is None:
+            return row
+        position, us, head, raw, replay_of = row
+        seal = self._sealing.seal
+        return (position, us, seal(head, position, HEAD), seal(raw, position, RAW), replay_of)
 
     def _entry(
         self, position: int, us: int, head: bytes, raw: bytes, replay_of: int | None

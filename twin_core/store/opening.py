@@ -18,6 +18,7 @@ from twin_core.store.database import (
     put_meta,
     spill_path,
 )
+from twin_core.store.replacing import busy, is_replaced, settle
 from twin_core.store.units import last_known_at
 
 
@@ -43,6 +44,7 @@ def open_store(
     foreign or older than the other; StoreBusy, StoreVersion or StoreError where a half cannot be
     used at all, WrongKey or ConfigurationError where its key is not this one.
     """
+    settle(path)
     had_database, had_inbox = path.exists(), inbox_path(path).exists()
     if not create and not had_database:
         raise StoreError(
@@ -56,6 +58,11 @@ def open_store(
         raise StoreError(f"The folder of {path} cannot be made.", why=str(error)) from error
     limit, database_key = settings.store.memory_limit, key.database if key else None
     database = Database(path, memory_limit=limit, key=database_key)
+    if is_replaced(path):
+        # It began between our looking and our holding the store.
+        database.close()
+        settle(path)
+        raise busy(path)
     # Whoever was killed has left what it spilled, and nobody else holds the store now.
     shutil.rmtree(spill_path(path), ignore_errors=True)
     try:
