@@ -14,7 +14,16 @@ def show(call: Call) -> int:
         call.terminal.json(rows)
     else:
         call.terminal.table(("setting", "value", "origin"), rows)
+        _say_encryption(call)
     return 0
+
+
+def _say_encryption(call: Call) -> None:
+    # Loaded here: settings are shown without DuckDB, too.
+    from twin_core.store.cipher import is_encrypted
+
+    said = {None: "is not there yet", True: "is encrypted", False: "is not encrypted"}
+    call.terminal.note(f"The store {call.path} {said[is_encrypted(call.path)]}.")
 
 
 COMMAND = Command(

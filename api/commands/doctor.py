@@ -180,6 +180,14 @@ def _store(call: Call) -> Iterator[Check]:
         yield Check("store", "warn", str(error))
 
 
+def _encryption(call: Call) -> Iterator[Check]:
+    """The key of the store: whether it can be read, fits the store, and is kept apart from it."""
+    from api.encryption import encryption_of
+
+    found = encryption_of(call.settings)
+    yield Check("encryption", found.verdict, found.said)
+
+
 def _ports(call: Call) -> Iterator[Check]:
     from api.holder import reach
 
@@ -415,6 +423,7 @@ CHECKS: tuple[Look, ...] = (
     _kpis,
     _disk,
     _clock,
+    _encryption,
     _store,
     _ports,
     _certificates,

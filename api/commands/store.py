@@ -8,13 +8,13 @@ from pathlib import Path
 from api.audit.opening import open_ledger
 from api.audit.operating import act
 from api.commands import Call, Command
+from api.encryption import encryption_of
 from api.holder import reach
 from twin_core import Twin
 from twin_core.encryption import StoreKey, read_key, write_key
 from twin_core.encryption.keys import key_in, key_of
 from twin_core.errors import ConfigurationError, StoreBusy, UsageError
 from twin_core.settings import EncryptionSettings, Settings
-from twin_core.store.cipher import is_encrypted
 
 
 def run_new_key(call: Call) -> int:
@@ -31,23 +31,13 @@ def run_new_key(call: Call) -> int:
 
 def run_status(call: Call) -> int:
     """Print whether the store is encrypted, and which key is set. 1 where they do not match."""
-    key, encrypted = read_key(call.settings.encryption), is_encrypted(call.path)
-    told = {
-        "store": str(call.path),
-        "encrypted": encrypted,
-        "key": key.fingerprint if key else None,
-    }
+    found = encryption_of(call.settings)
     if call.terminal.as_json:
-        call.terminal.json(told)
+        told = {"store": str(call.path), "encrypted": found.encrypted, "key": found.key}
+        call.terminal.json({**told, "said": found.said})
     else:
-        call.terminal.line(_in_words(call.path, encrypted, key))
-    return 1 if encrypted is not None and encrypted != (key is not None) else 0
-
-
-def _in_words(path: Path, encrypted: bool | None, key: StoreKey | None) -> str:
-    state = {None: "does not exist", True: "is encrypted", False: "is not encrypted"}[encrypted]
-    set_ = f"a key is set, with the fingerprint {key.fingerprint}" if key else "no key is set"
-    return f"{path} {state}; {set_}."
+        call.terminal.line(f"{found.said}.")
+    return 1 if found.verdict == "fail" else 0
 
 
 def run_encrypt(call: Call) -> int:

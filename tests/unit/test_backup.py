@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from api.cli import main
+from api.encryption import encryption_of
 from twin_core import Twin
 from twin_core.encryption import StoreKey, write_key
 from twin_core.errors import ConfigurationError, StoreBusy, StoreError, TwinError, WrongKey
 from twin_core.events import Admitted, Demographics, Envelope, PatientDescribed, Translation
 from twin_core.identifiers import Identifier, Place
 from twin_core.inbox import Receipt
-from twin_core.settings import EncryptionSettings, Settings
+from twin_core.settings import EncryptionSettings, Settings, StoreSettings
 from twin_core.store import replacing
 from twin_core.store.backup import MANIFEST, restore
 from twin_core.store.cipher import is_encrypted
@@ -89,10 +90,11 @@ def showing(folder: Path) -> set[str]:
     }
 
 
-@pytest.fixture(scope="module", params=[None, KEY], ids=["open", "encrypted"])
-def backed_up(request, tmp_path_factory):
-    """A key, a store that moved on after its backup, and what it held before."""
-    folder, key = tmp_path_factory.mktemp("backed"), request.param
+Kept = tuple[StoreKey | None, Path, dict[str, list[dict[str, object]]]]
+"""A key, the folder of a store that moved on after its backup, and what it held before."""
+
+
+def with_backup(folder: Path, key: StoreKey | None) -> Kept:
     with opened(folder / "x.duckdb", key) as twin:
         twin.receive([admission(n) for n in range(20)])
         twin.wait_applied()
@@ -102,6 +104,29 @@ def backed_up(request, tmp_path_factory):
         held = {name: twin.query(f"FROM core.{name} ORDER BY ALL") for name in ("message", "event")}
         twin.receive([admission(99)])
     return key, folder, held
+
+
+@pytest.fixture(scope="module", name="plain")
+def _plain(tmp_path_factory):
+    return with_backup(tmp_path_factory.mktemp("open"), None)
+
+
+@pytest.fixture(scope="module", name="sealed")
+def _sealed(tmp_path_factory):
+    return with_backup(tmp_path_factory.mktemp("encrypted"), KEY)
+
+
+@pytest.fixture(params=["plain", "sealed"])
+def backed_up(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def store(plain, tmp_path):
+    """The open one of the stores, to be written to."""
+    for suffix in ("", ".inbox"):
+        shutil.copy(plain[1] / f"x.duckdb{suffix}", tmp_path)
+    return tmp_path / "x.duckdb"
 
 
 def test_a_restored_store_is_the_one_that_was_backed_up_and_goes_on(backed_up, tmp_path):
@@ -196,44 +221,19 @@ def test_a_backup_is_restored_by_its_own_key_only(backed_up, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_key_of_a_store_is_rotated_and_the_old_one_is_refused(tmp_path, monkeypatch):
-    path, held = tmp_path / "x.duckdb", {}
-    keys: list[StoreKey | None] = [None, KEY, OTHER, None]
-    with opened(path, None) as twin:
-        twin.receive([admission(n) for n in range(10)])
-    before, stored = contents(path, None), digests(path)
-    for old, new in itertools.pairwise(keys):
-        with opened(path, old) as twin:
-            assert twin.rekey(new) > 30
-        assert is_encrypted(path) == (new is not None)
-        assert bool(showing(tmp_path)) == (new is None)
-        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
-        held[new] = contents(path, new), digests(path)
-        if old != new:
-            with pytest.raises(TwinError) as refused:
-                opened(path, old)
-            assert refused.value.exit_code in (3, 5)
-    assert all(found == (before, stored) for found in held.values())
-    with opened(path, None) as twin:
-        assert twin.receive([admission(3)])[0].status == "duplicate"
-
-
 def digests(path: Path) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(f"{path}.inbox")) as db:
         return db.execute("SELECT * FROM digest ORDER BY 1, 2").fetchall()
 
 
-def test_a_copy_that_differs_replaces_nothing(tmp_path, monkeypatch):
-    path = tmp_path / "x.duckdb"
-    with opened(path, None) as twin:
-        twin.receive([admission(1)])
+def test_a_copy_that_differs_replaces_nothing(store, monkeypatch):
     copy = "twin_core.store.rekeying.copy_tables"
     monkeypatch.setattr(copy, lambda cursor, file, leave_out, key: _half_copied(cursor, file, key))
-    with opened(path, None) as twin, pytest.raises(StoreError, match="Different are: event"):
+    with opened(store, None) as twin, pytest.raises(StoreError, match="Different are: event"):
         twin.rekey(KEY)
-    assert {file.name for file in tmp_path.iterdir()} == {"x.duckdb", "x.duckdb.inbox"}
-    with opened(path, None) as twin:
-        assert len(twin.query("FROM twin.stay")) == 1
+    assert {file.name for file in store.parent.iterdir()} == {"x.duckdb", "x.duckdb.inbox"}
+    with opened(store, None) as twin:
+        assert len(twin.query("FROM twin.stay")) == 21
 
 
 def _half_copied(cursor, file, key):
@@ -327,28 +327,54 @@ def test_nobody_opens_a_store_while_its_files_are_replaced(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_that_was_ready_under_another_key_is_there_at_the_next_start(tmp_path, monkeypatch):
-    path = tmp_path / "x.duckdb"
-    with opened(path, None) as twin:
-        twin.receive([admission(1)])
-
+def test_a_store_that_was_ready_under_another_key_is_there_at_the_next_start(store, monkeypatch):
     def ends(*words):
         raise Ended
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", ends)
-        twin = opened(path, None)
+        twin = opened(store, None)
         with pytest.raises(Ended):
             twin.rekey(KEY)
         twin.close()
     with pytest.raises(ConfigurationError, match="no key is set"):
-        opened(path, None)
-    with opened(path, KEY) as twin:
-        assert len(twin.query("FROM twin.stay")) == 1
-    assert showing(tmp_path) == set()
+        opened(store, None)
+    with opened(store, KEY) as twin:
+        assert len(twin.query("FROM twin.stay")) == 21
+    assert showing(store.parent) == set()
 
 
-def test_the_commands_from_a_key_to_a_restored_store(tmp_path):
+@pytest.mark.parametrize(
+    ("key", "encrypted", "verdict"),
+    [
+        (None, None, "ok"),
+        (None, False, "ok"),
+        (None, True, "fail"),
+        (KEY, None, "ok"),
+        (KEY, False, "fail"),
+        (KEY, True, "ok"),
+    ],
+)
+def test_the_doctor_says_whether_store_and_key_go_together(
+    request, tmp_path, key, encrypted, verdict
+):
+    path = tmp_path / "none"
+    if encrypted is not None:
+        path = request.getfixturevalue("sealed" if encrypted else "plain")[1] / "x.duckdb"
+    told = SecretStr(key.written()) if key else None
+    found = encryption_of(Settings(store=StoreSettings(path=path), encryption={"key": told}))
+    assert (found.verdict, found.encrypted) == (verdict, encrypted)
+    assert key is None or (key.fingerprint in found.said and key.written() not in found.said)
+
+
+def test_a_key_in_the_folder_of_the_store_is_a_finding(tmp_path):
+    write_key(tmp_path / "key", KEY)
+    store = StoreSettings(path=tmp_path / "x.duckdb")
+    found = encryption_of(Settings(store=store, encryption={"key_file": tmp_path / "key"}))
+    assert found.verdict == "warn"
+
+
+def test_the_commands_from_a_key_to_a_restored_store(store, tmp_path):
     def wardtwin(*words: str, key: Path | None = None) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
         environ = {"WARDTWIN_ENCRYPTION__KEY_FILE": str(key)} if key else {}
@@ -360,9 +386,8 @@ def test_the_commands_from_a_key_to_a_restored_store(tmp_path):
     assert wardtwin("store", "new-key", str(one))[0] == 0
     assert wardtwin("store", "new-key", str(one))[0] == 3
     write_key(two, OTHER)
+    before = contents(store, None), digests(store)
     assert wardtwin("store", "status")[0] == 0
-    with opened(tmp_path / "x.duckdb", None) as twin:
-        twin.receive([admission(1)])
     assert wardtwin("store", "status", key=one)[0] == 1
     assert wardtwin("store", "encrypt")[0] == 3
     status, out, err = wardtwin("store", "encrypt", key=one)
@@ -371,6 +396,8 @@ def test_the_commands_from_a_key_to_a_restored_store(tmp_path):
     assert wardtwin("store", "rotate-key", str(one), key=one)[0] == 2
     status, out, err = wardtwin("store", "rotate-key", str(two), key=one)
     assert (status, json.loads(out)["key"]) == (0, OTHER.fingerprint), err
+    assert (contents(store, OTHER), digests(store)) == before
+    assert showing(tmp_path) == set()
     assert wardtwin("backup", str(tmp_path / "backup"), key=one)[0] == 5
     status, out, err = wardtwin("backup", str(tmp_path / "backup"), key=two)
     assert status == 0, err
@@ -380,8 +407,11 @@ def test_the_commands_from_a_key_to_a_restored_store(tmp_path):
     assert wardtwin("restore", str(tmp_path / "backup"), to, key=one)[0] == 5
     status, out, err = wardtwin("restore", str(tmp_path / "backup"), to, key=two)
     assert status == 0, err
-    assert json.loads(out)["messages_applied"] == 1
+    assert json.loads(out)["messages_applied"] == 21
     assert wardtwin("restore", str(tmp_path / "backup"), to, key=two)[0] == 5
     status, out, err = wardtwin("store", "decrypt", key=two)
     assert status == 0, err
-    assert is_encrypted(tmp_path / "x.duckdb") is False
+    assert is_encrypted(store) is False
+    assert (contents(store, None), digests(store)) == before
+    with closing(sqlite3.connect(f"{store}.inbox")) as db:
+        assert db.execute("SELECT * FROM meta WHERE key = 'sealing'").fetchall() == []

@@ -128,8 +128,7 @@ def lived(folder: Path, key: StoreKey | None, monkeypatch: pytest.MonkeyPatch) -
         replica = Replica(twin)
         answers.append(replica.query("SELECT family_name FROM twin.patient").rows)
         showed |= showing(folder)
-        answers += [stays(twin), twin.backup(folder / "backup") is None]
-        showed |= showing(folder)
+        answers.append(stays(twin))
         replica.close()
         twin.rebuild(progress=lambda done, total: showed.update(showing(folder)))
         answers.append(stays(twin))
@@ -141,8 +140,6 @@ def lived(folder: Path, key: StoreKey | None, monkeypatch: pytest.MonkeyPatch) -
     showed |= showing(folder)
     with opened(path, key) as twin:
         answers.append(stays(twin))
-    with opened(folder / "backup" / "x.duckdb", key) as copy:
-        answers.append(stays(copy))
     return Life(showed | showing(folder), answers)
 
 
@@ -161,7 +158,6 @@ def test_no_file_of_an_encrypted_store_shows_a_name_and_it_answers_as_an_open_on
         "x.duckdb.inbox-wal",
         "x.duckdb.rebuild.wal",
         "x.duckdb.replica/copy.duckdb",
-        "backup/x.duckdb",
     }
     assert lives["encrypted"].answers == lives["open"].answers
     assert PLANTED in str(lives["open"].answers[0])

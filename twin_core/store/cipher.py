@@ -85,6 +85,12 @@ def load_cipher(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET temp_file_encryption = true")
 
 
+def check_cipher() -> None:
+    """Raise ConfigurationError where this machine cannot encrypt a store."""
+    with duckdb.connect() as connection:
+        load_cipher(connection)
+
+
 def is_encrypted(path: Path) -> bool | None:
     """Whether a database file says that it is encrypted; None where it is no such file.
 
