@@ -104,6 +104,8 @@ def from_now(call: Call) -> int:
 
         model = load_flow(options.model)
     hours = 24.0 * options.days if options.days is not None else 72.0
+    if options.scenario:
+        return compared(call, calibration, model, hours)
     with terminal.progress("simulating", options.replications, "replications") as advance:
         ahead = forecast(
             calibration,
@@ -136,6 +138,34 @@ def from_now(call: Call) -> int:
     terminal.line(f"{calibration.learnt.facility} from {ahead.at:%Y-%m-%d %H:%M} UTC on:")
     terminal.table(_SHOWN, [_row(ahead, unit, hours) for unit in ahead.units])
     return 0
+
+
+def compared(call: Call, calibration: "Calibration", model: Any, hours: float) -> int:
+    """Compare scenarios from how the hospital stands, and print what they would change."""
+    from api.simulations import compared_text
+    from twin_core.simulation import Run, load_scenario
+    from twin_core.simulation.forecasting import hour_of_week, standing_models
+
+    options = call.options
+    run = Run(
+        hours=hours,
+        replications=options.replications,
+        seed=options.seed,
+        hour_of_week=hour_of_week(calibration),
+    )
+    models = standing_models(calibration, model, options.draws, options.replications, options.seed)
+    return compared_text.answered(
+        call,
+        models,
+        [load_scenario(name) for name in options.scenario],
+        run,
+        {
+            "facility": calibration.learnt.facility,
+            "at": calibration.history.end.isoformat(),
+            "draws": len(models),
+            "provenance": calibration.provenance.model_dump(mode="json"),
+        },
+    )
 
 
 def _row(ahead: Any, unit: str, hours: float) -> dict[str, Any]:

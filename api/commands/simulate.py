@@ -125,27 +125,12 @@ def _simulate(call: Call) -> int:
 
 def _compare(call: Call, model: Any, asked: Any) -> int:
     from api.simulations import compared_text
-    from twin_core.simulation import compare, load_scenario
+    from twin_core.simulation import load_scenario
 
-    options, terminal = call.options, call.terminal
-    if options.stays is not None:
-        raise UsageError("--stays writes one run.", do="Leave out --scenario.")
+    options = call.options
     scenarios = [load_scenario(name) for name in options.scenario]
-    total = asked.replications * (1 + len(scenarios))
-    with terminal.progress("simulating", total, "replications") as advance:
-        comparison = compare(
-            model,
-            scenarios,
-            asked,
-            precision=_precision(options),
-            advance=lambda done: advance(min(done, total), ""),
-        )
-    if terminal.as_json:
-        named = {"model": options.model, "days": options.days, "scenarios": options.scenario}
-        terminal.json(named | compared_text.document(comparison))
-    else:
-        compared_text.write(terminal, comparison, all_units=options.all_units)
-    return 0
+    named = {"model": options.model, "days": options.days}
+    return compared_text.answered(call, [model], scenarios, asked, named)
 
 
 def _again(call: Call, id_: str) -> int:
@@ -179,24 +164,6 @@ def _compared(same: bool, changed: dict[str, Any]) -> str:
     if same:
         return "The same answer, to the last bit." + (f" ({others})" if others else "")
     return f"Another answer: {others or 'though every version is the same'}."
-
-
-def _precision(options: argparse.Namespace) -> Any:
-    from twin_core.simulation import Precision
-
-    if options.half_width is None:
-        return None
-    named, equals, width = options.half_width.partition("=")
-    unit, _, measure = named.rpartition(":")
-    try:
-        half_width = float(width)
-    except ValueError:
-        equals, half_width = "", 0.0
-    if not equals:
-        raise UsageError(
-            f"{options.half_width!r} is no half-width.", do="Write it as boarding=0.2 or ED:wait=1."
-        )
-    return Precision(measure, half_width, unit or None, options.at_most)
 
 
 def _note_compiling(call: Call) -> None:

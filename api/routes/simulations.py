@@ -13,6 +13,7 @@ from api.simulations.asked import SimulationAsked, Task, task_of
 from api.simulations.desk import Progress, SimulationDesk
 from api.simulations.ledger import Simulation
 from twin_core.errors import UsageError
+from twin_core.twin import Twin
 
 router = APIRouter(prefix="/v1", tags=["simulations"])
 
@@ -66,7 +67,8 @@ async def ask(request: Request) -> Response:
     """A hospital, and scenarios to compare with it; it runs in a process of its own."""
     desk: SimulationDesk = request.app.state.simulations
     asked = _asked(await request.body())
-    task = await asyncio.to_thread(task_of, asked, desk.settings)
+    twin: Twin = request.app.state.twin
+    task = await asyncio.to_thread(task_of, asked, desk.settings, lambda: _history(twin))
     taken = await asyncio.to_thread(desk.ask, task, _title(asked, task), {}, _who(request))
     note(request, objects=(f"simulation/{taken.id}",))
     answer = reply(taken, status=202)
@@ -102,7 +104,7 @@ def simulation(request: Request, simulation_id: str) -> Response:
         SimulationDetail(
             simulation=found,
             progress=desk.progress(simulation_id),
-            task=msgspec.to_builtins(task),
+            task=msgspec.to_builtins(msgspec.structs.replace(task, learning=None)),
             answer=desk.ledger.answer(simulation_id),
         )
     )
@@ -159,8 +161,19 @@ def _asked(body: bytes) -> SimulationAsked:
         ) from None
 
 
+def _history(twin: Twin) -> dict[str, Any]:
+    """The hospital's own history until now, without who the patients are."""
+    from twin_core.simulation.calibrate.passing import plain
+
+    return plain(twin.history())
+
+
 def _title(asked: SimulationAsked, task: Task) -> str:
-    model = asked.model if isinstance(asked.model, str) else task.model.get("name") or "a model"
+    model = asked.model
+    if not isinstance(model, str):
+        model = model.get("name") or "a model"
+    if asked.from_now:
+        model = f"{model}, from now"
     names = [str(scenario["name"]) for scenario in task.scenarios]
     return ": ".join([str(model), ", ".join(names)] if names else [str(model)])
 

@@ -1,6 +1,7 @@
 """One simulation in a process of its own: a task on standard input, lines of JSON on standard out.
 
-Lines are `{"done": 40}` while it runs, and at last `{"answer": ...}` or `{"fault": "..."}`.
+Lines are `{"task": ..., "learned": ...}` once every model is known, `{"done": 40}` while it runs,
+and at last `{"answer": ...}` or `{"fault": "..."}`.
 """
 
 import os
@@ -20,11 +21,13 @@ def main() -> int:
     """Read, work, tell."""
     os.nice(LOWEST)
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
-    from api.simulations.answering import answer_to
+    from api.simulations.answering import answer_to, learned
     from twin_core.simulation.versions import versions
 
     _tell({"done": 0})
     try:
+        task, source = learned(task)
+        _tell({"task": task, "learned": source})
         answer = answer_to(task, lambda done: _tell({"done": done}))
     except TwinError as error:
         _tell({"fault": str(error)})

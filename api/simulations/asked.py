@@ -1,6 +1,6 @@
 """What a simulation is asked to be: a hospital, scenarios, how long, how often, from which seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,6 +21,8 @@ from twin_core.simulation.model import hospital_names
 from twin_core.simulation.scenario.comparing import edited
 from twin_core.simulation.scenario.loading import known_scenarios
 
+CALIBRATED = "calibrated"
+
 
 class HalfWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How sure the answer shall be: see `twin_core.simulation.Precision`."""
@@ -32,9 +34,16 @@ class HalfWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SimulationAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A question. `model` and each of `scenarios` is a name in the package, or a document."""
+    """A question. `model` and each of `scenarios` is a name in the package, or a document.
 
-    model: str | dict[str, Any]
+    The model `calibrated` is learned from the hospital's own history, in `draws` models as
+    uncertain as what was learned (0: one, with every number as estimated). With `from_now` the
+    hospital begins as it stands, at the hour of the week that it is.
+    """
+
+    model: str | dict[str, Any] = "calibrated"
+    from_now: bool = False
+    draws: int = 20
     scenarios: list[str | dict[str, Any]] = []
     days: float = 14.0
     """Warm-up included."""
@@ -46,14 +55,27 @@ class SimulationAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     half_width: HalfWidth | None = None
 
 
+class Learning(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that is still to be learned from a history, or to begin as the hospital stands."""
+
+    history: dict[str, Any]
+    """As `calibrate.passing` passes it on."""
+    draws: int
+    from_now: bool
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A question with everything written out, so that it can be answered anywhere, and again."""
 
-    model: dict[str, Any]
+    models: list[dict[str, Any]]
+    """One, or draws of one hospital; none before a calibrated one was learned."""
     scenarios: list[dict[str, Any]]
     run: dict[str, Any]
     precision: dict[str, Any] | None = None
     threads: int = 1
+    start: str | None = None
+    """The instant at which it begins, where it begins as the hospital stands."""
+    learning: Learning | None = None
 
     @property
     def hospitals(self) -> int:
@@ -61,14 +83,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return 1 + len(self.scenarios)
 
 
-def task_of(asked: SimulationAsked, limits: SimulationSettings) -> Task:
-    """What is to be done.
+def task_of(
+    asked: SimulationAsked,
+    limits: SimulationSettings,
+    history: Callable[[], dict[str, Any]] | None = None,
+) -> Task:
+    """What is to be done; `history` gives that of the store, where a model is learned from it.
 
     Raises UsageError for what cannot be simulated, or is more than is allowed here.
     """
     _within(asked, limits)
     try:
-        model = _model(asked.model)
+        models = [] if asked.model == CALIBRATED else [_model(asked.model)]
         scenarios = [_scenario(one, at) for at, one in enumerate(asked.scenarios, 1)]
         run = Run(
             hours=24 * asked.days,
@@ -78,16 +104,28 @@ def task_of(asked: SimulationAsked, limits: SimulationSettings) -> Task:
             warm_up_hours=24 * asked.warm_up_days,
         )
         precision = _precision(asked.half_width, limits)
-        edited(model, scenarios, run)
+        if models:
+            edited(models, scenarios, run)
     except ConfigurationError as error:
         raise UsageError(error.what, why=error.why, do=error.do) from error
     return Task(
-        model=document_of(model),
+        models=[document_of(model) for model in models],
         scenarios=[document_of(scenario) for scenario in scenarios],
         run=_run_document(run),
         precision=precision,
         threads=limits.threads,
+        learning=_learning(asked, history),
     )
+
+
+def _learning(
+    asked: SimulationAsked, history: Callable[[], dict[str, Any]] | None
+) -> Learning | None:
+    if asked.model != CALIBRATED and not asked.from_now:
+        return None
+    if history is None:
+        raise UsageError("A calibrated model, or one that begins now, needs a store.")
+    return Learning(history=history(), draws=asked.draws, from_now=asked.from_now)
 
 
 def document_of(part: FlowModel | Scenario) -> dict[str, Any]:
@@ -100,14 +138,15 @@ def _within(asked: SimulationAsked, limits: SimulationSettings) -> None:
         ("replications", asked.replications, limits.replications),
         ("days", asked.days, limits.days),
         ("scenarios", len(asked.scenarios), limits.scenarios),
+        ("draws", asked.draws, limits.replications),
     ):
         if wanted > most:
             raise UsageError(
                 f"{wanted:g} {what} are more than the {most:g} that are allowed here.",
                 do=f"Ask for less, or raise simulation.{what}.",
             )
-    if asked.scenarios and asked.half_width is None and asked.replications < 2:
-        raise UsageError("A comparison needs two replications or more.")
+    if asked.draws < 0 or (asked.scenarios and asked.replications < 2):
+        raise UsageError("A comparison needs two replications or more, and draws are none or more.")
 
 
 def _model(asked: str | dict[str, Any]) -> FlowModel:
@@ -116,7 +155,7 @@ def _model(asked: str | dict[str, Any]) -> FlowModel:
     if asked not in hospital_names():
         raise UsageError(
             "There is no hospital of that name.",
-            do=f"Name one of {', '.join(hospital_names())}, or send the model itself.",
+            do=f"Name {CALIBRATED}, {', '.join(hospital_names())}, or send the model itself.",
         )
     return load_flow(asked)
 

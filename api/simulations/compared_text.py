@@ -1,13 +1,59 @@
 """A comparison of scenarios as a person reads it: one table for each, the hospital first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from api.commands import Call
 from api.terminal import Terminal
+from twin_core.errors import UsageError
+from twin_core.simulation import FlowModel, Precision, Run, Scenario, compare
 from twin_core.simulation.scenario.comparing import Comparison, Difference
 from twin_core.simulation.scenario.measures import MEASURES
 
 COLUMNS = ("measure", "in", "unit", "baseline", "changed", "difference", "95% from", "to", "better")
+
+
+def answered(
+    call: Call,
+    models: Sequence[FlowModel],
+    scenarios: Sequence[Scenario],
+    run: Run,
+    about: Mapping[str, Any],
+) -> int:
+    """Compare as the command's options ask, and print it; `about` says what is compared."""
+    options, terminal = call.options, call.terminal
+    if options.stays is not None:
+        raise UsageError("--stays writes one run.", do="Leave out --scenario.")
+    total = run.replications * (1 + len(scenarios))
+    with terminal.progress("simulating", total, "replications") as advance:
+        comparison = compare(
+            models,
+            scenarios,
+            run,
+            precision=precision_of(options.half_width, options.at_most),
+            advance=lambda done: advance(min(done, total), ""),
+        )
+    if terminal.as_json:
+        named = {"scenarios": [scenario.name for scenario in scenarios]}
+        terminal.json({**about, **named, **document(comparison)})
+    else:
+        write(terminal, comparison, all_units=options.all_units)
+    return 0
+
+
+def precision_of(asked: str | None, at_most: int) -> Precision | None:
+    """`boarding=0.2`, or `ED:wait=1` in one unit. Raises UsageError for anything else."""
+    if asked is None:
+        return None
+    named, _, width = asked.partition("=")
+    unit, _, measure = named.rpartition(":")
+    try:
+        half_width = float(width)
+    except ValueError:
+        raise UsageError(
+            f"{asked!r} is no half-width.", do="Write it as boarding=0.2 or ED:wait=1."
+        ) from None
+    return Precision(measure, half_width, unit or None, at_most)
 
 
 def write(terminal: Terminal, comparison: Comparison, *, all_units: bool) -> None:

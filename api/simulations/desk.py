@@ -195,7 +195,7 @@ class SimulationDesk:
         """Give a process its task and note what it says, on a thread of its own."""
         try:
             self._tell(id_, state="running")
-            last = _said(child, task, lambda done: self._tell(id_, done=done))
+            last = _said(child, task, lambda line: self._note(id_, line))
             self._settle(id_, last, child.wait())
         except TwinError:
             log.exception("a simulation cannot be kept")
@@ -206,6 +206,14 @@ class SimulationDesk:
                 self._threads.discard(threading.current_thread())
             running.timer.cancel()
             self._start_next()
+
+    def _note(self, id_: str, line: dict[str, Any]) -> None:
+        """What a process says before its answer."""
+        if "done" in line:
+            self._tell(id_, done=line["done"])
+        elif "task" in line:
+            ready = msgspec.convert(line["task"], Task)
+            self.ledger.learned(id_, ready, line["learned"])
 
     def _settle(self, id_: str, last: dict[str, Any], status: int) -> None:
         now = self._now()
@@ -249,9 +257,9 @@ def _begun(id_: str, task: Task) -> Progress:
 
 
 def _said(
-    child: "subprocess.Popen[bytes]", task: Task, advance: Callable[[int], None]
+    child: "subprocess.Popen[bytes]", task: Task, note: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """The last line of a process, after those that tell how far it is; {} where there is none."""
+    """The last line of a process, each of them noted as it comes; {} where there is none."""
     stdin, stdout = child.stdin, child.stdout
     assert stdin is not None  # noqa: S101
     assert stdout is not None  # noqa: S101
@@ -263,8 +271,7 @@ def _said(
                 last = msgspec.json.decode(line)
             except msgspec.DecodeError:
                 return {}  # Killed in the middle of a line.
-            if "done" in last:
-                advance(last["done"])
+            note(last)
     return last
 
 

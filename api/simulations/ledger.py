@@ -94,6 +94,17 @@ class Ledger(BesideStore):
             )
             return changed.rowcount == 1
 
+    def learned(self, id_: str, task: Task, learned: Any) -> None:
+        """A simulation has its models, so that it can be done again whatever becomes of the store.
+
+        Asked for again, it is the same.
+        """
+        with self._writing() as db:
+            db.execute(
+                "UPDATE simulation SET task = ?, run = ?, learned = ? WHERE id = ?",
+                (_packed(task), _json(task.run), _json(learned), id_),
+            )
+
     def answered(self, id_: str, answer: Any, versions: dict[str, str], at: datetime) -> None:
         """A simulation is done."""
         self._end(id_, "done", "", at, versions, digest_of(answer), _packed(answer))

@@ -1,10 +1,13 @@
 """Simulations over HTTP: asked, followed, cancelled, answered, and worked out again."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -19,7 +22,10 @@ from tests.contract.conftest import Caller
 from twin_core.errors import UsageError
 from twin_core.settings import Settings
 from twin_core.settings.simulation import SimulationSettings
-from twin_core.simulation import flow_from, load_flow, simulate
+from twin_core.simulation import Run, flow_from, load_flow, simulate
+from twin_core.simulation.calibrate.history import History, Lay, Spot, Visit, hour_of
+from twin_core.simulation.calibrate.passing import plain
+from twin_core.simulation.drawn import run_drawn
 from twin_core.twin import Twin
 
 WARD: dict[str, Any] = {
@@ -185,6 +191,97 @@ def test_a_body_that_is_no_question_is_told_so(app: Caller) -> None:
     assert app.get("/v1/simulations/none").status_code == 404
     assert app.get("/v1/simulations/none/progress").status_code == 404
     assert app.post("/v1/simulations/none/cancel").status_code == 404
+
+
+def history(days: int = 21) -> History:
+    """What a store would tell of the ward after some weeks, six hours after a Monday's midnight."""
+    end = datetime(2026, 3, 23, 6, tzinfo=UTC)
+    start = end - timedelta(days=days)
+    run = Run(hours=24 * days, replications=1, seed=3, stays=True)
+    rows = [r for r in simulate(flow_from(WARD, "ward"), run).stays(start).to_pylist() if r["unit"]]
+    visits: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        visits.setdefault(row["encounter_id"], []).append(row)
+    hour = {row["stay_id"]: (hour_of(row["from_at"]), row["to_at"]) for row in rows}
+    return History(
+        facility="H",
+        zone=ZoneInfo("UTC"),
+        start=start,
+        end=end,
+        known_at=None,
+        lays=tuple(
+            Lay(row["encounter_id"], Spot(row["unit"], "", row["bed"]), hour[row["stay_id"]][0],
+                None if row["to_at"] is None else hour_of(row["to_at"]), False)
+            for row in rows
+        ),
+        visits={
+            key: Visit(key, "emergency", hour_of(of[0]["from_at"]),
+                       None if of[-1]["to_at"] is None else hour_of(of[-1]["to_at"]),
+                       None if of[-1]["to_at"] is None else "home")
+            for key, of in visits.items()
+        },
+        beds={
+            unit: tuple(Spot(unit, "", str(bed)) for bed in range(1, beds + 1))
+            for unit, beds in (("ED", 3), ("MED", 5))
+        },
+        bed_periods=(),
+    )  # fmt: skip
+
+
+def test_a_hospital_is_learned_and_begins_as_it_stands(desk: SimulationDesk) -> None:
+    said = SimulationAsked(
+        scenarios=[CLOSED], from_now=True, draws=3, days=2, replications=12, seed=5
+    )
+    known = history()
+    task = task_of(said, SimulationSettings(), lambda: plain(known))
+    taken = desk.ask(task, "calibrated", {}, "somebody")
+    ends = monotonic() + 240
+    while (found := desk.ledger.simulation(taken.id)) is None or found.state in (
+        "waiting",
+        "running",
+    ):
+        assert monotonic() < ends
+        sleep(0.05)
+    assert (found.state, found.reason) == ("done", "")
+    assert datetime.fromisoformat(found.learned["window_end"]) == known.end
+    kept_task, answer = desk.ledger.task(taken.id), desk.ledger.answer(taken.id)
+    assert kept_task is not None
+    assert answer is not None
+    assert (len(kept_task.models), kept_task.run["hour_of_week"], kept_task.learning) == (
+        3,
+        6,
+        None,
+    )
+    assert len({json.dumps(model["arrivals"]) for model in kept_task.models}) == 3
+    assert (answer["draws"], answer["replications"]) == (3, 12)
+    assert datetime.fromisoformat(answer["start"]) == known.end
+
+    # At first everybody is there who is there now, in every replication of both hospitals.
+    lying = Counter(lay.spot.unit for lay in known.lays if lay.to_hour is None)
+    assert sum(lying.values()) > 0
+    for hospital in answer["hospitals"]:
+        for unit, count in lying.items():
+            told = {hours[0] for hours in hospital["census"][unit].values()}
+            assert told == {count}
+    assert digest_of(answer_to(kept_task, lambda done: None)) == found.digest
+
+
+def test_there_must_be_something_to_learn_from(app: Caller) -> None:
+    answer = app.post("/v1/simulations", json={"model": "calibrated"})
+    assert answer.status_code == 400
+    assert "nothing to calibrate from" in answer.json()["detail"]
+
+
+def test_intervals_over_draws_are_as_wide_as_what_draws_leave_open() -> None:
+    busier = WARD | {"arrivals": [{"class": "a", "unit": "ED", "per_hour": 1.6}]}
+    models = [flow_from(one, "ward") for one in (WARD, busier)]
+    drawn = run_drawn(models, Run(hours=48, replications=21, seed=2))
+    assert drawn.replications == 22, "as many of every draw"
+    census = drawn.unit_values["census_mean"][:, 0]
+    of, means = drawn.estimate(census), (census[:11].mean(), census[11:].mean())
+    assert (of.mean, of.n) == (pytest.approx(sum(means) / 2), 2)
+    assert of.se == pytest.approx(abs(means[1] - means[0]) / 2)
+    assert run_drawn(models[:1], Run(hours=48, replications=5)).estimate(census[:5]).n == 5
 
 
 def test_a_model_written_out_is_the_same_model() -> None:

@@ -101,6 +101,23 @@ def warm_models(
     return tuple(standing(calibration, calibration.drawn(c), c) for c in chances)
 
 
+def drawn_models(calibration: Calibration, draws: int, seed: int) -> tuple[FlowModel, ...]:
+    """Models drawn as uncertain as the estimates, with nobody in them; one estimated for 0."""
+    if draws < 1:
+        return (calibration.model,)
+    chances = [np.random.default_rng([seed, number]) for number in range(draws)]
+    return tuple(calibration.drawn(chance) for chance in chances)
+
+
+def standing_models(
+    calibration: Calibration, model: FlowModel | None, draws: int, replications: int, seed: int
+) -> tuple[FlowModel, ...]:
+    """What is run from now: a model of one's own as it is, else draws of the calibrated one."""
+    if model is not None:
+        return (standing(calibration, model),)
+    return warm_models(calibration, min(draws, replications), seed)
+
+
 def hour_of_week(calibration: Calibration) -> float:
     """The local hours since Monday 00:00 at which a forecast begins."""
     at = calibration.history.end.astimezone(calibration.history.zone)
@@ -126,10 +143,7 @@ def forecast(
     one, is run as it is, from how the hospital stands. The same seed with another `edit` meets the
     same patients: the difference is the edit's (common random numbers).
     """
-    if model is None:
-        models = warm_models(calibration, min(draws, replications), seed)
-    else:
-        models = (standing(calibration, model),)
+    models = standing_models(calibration, model, draws, replications, seed)
     each, done = -(-replications // len(models)), 0
     results = []
     for number, warm in enumerate(models):

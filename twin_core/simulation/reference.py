@@ -101,7 +101,9 @@ left_unseen = 120
 | `add_block`, `cancel_block` | theatre time of some `classes` |
 | `staff` | so many `more` of a `pool` on duty, on some days |
 
-Times count from the end of the warm-up. What the hospital does not allow is refused with its place,
+With `--from-now`, scenarios are laid over the hospital as it stands: over every model that its
+history leaves possible, so that intervals are those over models. Times count from the end of the
+warm-up. What the hospital does not allow is refused with its place,
 such as `close_beds[1].beds: 60 beds would be closed in MED, which has 56`.
 
 From Python:
@@ -145,7 +147,9 @@ priority, `simulation.at_once` at a time, so that messages are not kept waiting:
 | `GET /v1/simulations/ID/progress` | server-sent events `progress` until it is over |
 | `POST /v1/simulations/ID/cancel` | ends it |
 
-A model and a scenario is named, where it is of the package, or sent as a document. An answer tells,
+A model and a scenario is named, where it is of the package, or sent as a document. The model
+`calibrated` is learned from the hospital's own history, in `draws` models as uncertain as what was
+learned, and with `from_now` the hospital begins as it stands. An answer tells,
 for the hospital as it is and for every scenario, statistics by unit and the census hour by hour as
 quantiles over replications (`p05`, `p25`, `p50`, `p75`, `p95`) and mean; and how the scenarios
 differ. Answers are kept beside the store in `hospital.duckdb.simulations`, with the whole

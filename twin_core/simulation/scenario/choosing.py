@@ -182,7 +182,7 @@ def best_of(
     prices = prices or next((s.prices for s in scenarios if s.prices is not None), None)
     results = {
         name or AS_IT_IS: simulate(one, run, executor=executor, advance=advance)
-        for name, one in edited(model, scenarios, run)
+        for name, (one,) in edited((model,), scenarios, run).items()
     }
     if len(results) < 2:
         raise UsageError("There is nothing to choose from.", do="Name a scenario or two.")

@@ -7,7 +7,7 @@ of paired differences.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log, sqrt
 from statistics import NormalDist
 from typing import Any
@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from twin_core.errors import UsageError
+from twin_core.simulation.drawn import Drawn, grown_drawn, run_drawn
 from twin_core.simulation.flow.model import FlowModel
-from twin_core.simulation.replicate import Advance, Run, grown, simulate
-from twin_core.simulation.results import Estimate, Results, estimate, student_95
+from twin_core.simulation.replicate import Advance, Run
+from twin_core.simulation.results import Estimate, student_95
 from twin_core.simulation.scenario.applying import applied
 from twin_core.simulation.scenario.checks import late
 from twin_core.simulation.scenario.edits import Prices, Scenario
@@ -66,6 +67,7 @@ class Difference:
     would help. None where neither more nor less is better."""
     sure: float | None
     """Confidence that it does better on average (one-sided, from Student's t)."""
+    replications: int
 
     @property
     def clear(self) -> bool:
@@ -88,7 +90,7 @@ class Difference:
             "high": high,
             "probability_better": self.better,
             "confidence_better": self.sure,
-            "replications": self.difference.n,
+            "replications": self.replications,
         }
 
 
@@ -97,8 +99,8 @@ class Comparison:
     """Every difference of every scenario, and what they were made of."""
 
     run: Run
-    baseline: Results
-    changed: Mapping[str, Results]
+    baseline: Drawn
+    changed: Mapping[str, Drawn]
     differences: tuple[Difference, ...]
     precision: Precision | None = None
 
@@ -120,7 +122,7 @@ class Comparison:
 
 
 def compare(
-    model: FlowModel,
+    model: FlowModel | Sequence[FlowModel],
     scenarios: Sequence[Scenario],
     run: Run,
     *,
@@ -131,73 +133,95 @@ def compare(
 ) -> Comparison:
     """What scenarios would change, in 95% intervals of paired differences.
 
-    Prices are those of the first scenario that has any, unless they are given. Raises
-    ConfigurationError for a scenario that cannot be laid over the hospital, UsageError for two of
-    one name and for edits that begin after the run.
+    Several models are draws of one hospital, as `forecasting.warm_models` gives them: replications
+    are shared out over them, and intervals are those over draws. Prices are those of the first
+    scenario that has any, unless they are given. Raises ConfigurationError for a scenario that
+    cannot be laid over the hospital, UsageError for two of one name and for edits that begin after
+    the run.
     """
-    models = edited(model, scenarios, run)
+    models = (model,) if isinstance(model, FlowModel) else tuple(model)
+    changed = edited(models, scenarios, run)
     prices = prices or next((s.prices for s in scenarios if s.prices is not None), None)
-    _checked(precision, model, prices)
+    _checked(precision, models[0], prices)
     told = _Told(advance)
-    results = {name: simulate(m, run, executor=executor, advance=told) for name, m in models}
-    done = run.replications
-    while precision and (needed := _needed(results, precision, prices)) > done:
-        results = {
-            name: grown(one, needed, executor=executor, advance=told)
-            for name, one in results.items()
+    drawn = {
+        name: run_drawn(own, run, executor=executor, advance=told) for name, own in changed.items()
+    }
+    while precision and (needed := _needed(drawn, precision, prices)) > drawn[None].replications:
+        drawn = {
+            name: grown_drawn(one, needed, executor=executor, advance=told)
+            for name, one in drawn.items()
         }
-        done = needed
-    baseline = results.pop(None)
-    before = values(baseline, prices)
+    baseline = drawn.pop(None)
+    before = _values(baseline, prices)
     return Comparison(
-        run=baseline.run,
+        run=replace(run, replications=baseline.replications),
         baseline=baseline,
-        changed={str(name): one for name, one in results.items()},
+        changed={str(name): one for name, one in drawn.items()},
         differences=tuple(
             difference
-            for name, one in results.items()
-            for difference in differences(str(name), before, values(one, prices))
+            for name, one in drawn.items()
+            for difference in differences(str(name), one, before, _values(one, prices))
         ),
         precision=precision,
     )
 
 
 def edited(
-    model: FlowModel, scenarios: Sequence[Scenario], run: Run
-) -> list[tuple[str | None, FlowModel]]:
+    models: Sequence[FlowModel], scenarios: Sequence[Scenario], run: Run
+) -> dict[str | None, tuple[FlowModel, ...]]:
     """The hospital as it is (under None), and as it would be by each scenario."""
     names = [scenario.name for scenario in scenarios]
     if len({*names}) < len(names):
         raise UsageError("Two scenarios have one name.", do="Give each a name of its own.")
+    found: dict[str | None, tuple[FlowModel, ...]] = {None: tuple(models)}
     for scenario in scenarios:
         if reasons := late(scenario, run.hours - run.warm_up_hours):
             raise UsageError(f"{scenario.name!r} asks for too much.", why="; ".join(reasons) + ".")
-    shifted = [scenario.after(run.warm_up_hours) for scenario in scenarios]
-    return [(None, model), *((scenario.name, applied(scenario, model)) for scenario in shifted)]
+        shifted = scenario.after(run.warm_up_hours)
+        found[scenario.name] = tuple(applied(shifted, model) for model in models)
+    return found
+
+
+def _values(drawn: Drawn, prices: Prices | None) -> dict[tuple[str, str | None], Array]:
+    """Every measure over the replications of all draws."""
+    found = [values(one, prices) for one in drawn.results]
+    shared = [key for key in found[0] if all(key in one for one in found)]
+    return {key: drawn.joined([one[key] for one in found]) for key in shared}
 
 
 Found = Mapping[tuple[str, str | None], Array]
 
 
-def differences(name: str, before: Found, after: Found) -> list[Difference]:
+def differences(name: str, drawn: Drawn, before: Found, after: Found) -> list[Difference]:
     """Every measure that both have: first of the hospital, then unit by unit."""
     shared = sorted((key for key in after if key in before), key=lambda key: key[1] is not None)
-    return [_difference(name, *key, before[key], after[key]) for key in shared]
+    return [_difference(name, key, drawn, before[key], after[key]) for key in shared]
 
 
 def _difference(
-    name: str, measure: str, unit: str | None, before: Array, after: Array
+    name: str, key: tuple[str, str | None], drawn: Drawn, before: Array, after: Array
 ) -> Difference:
+    measure, unit = key
     change = after - before
-    change = change[np.isfinite(change)]
-    of = estimate(change)
+    of = drawn.estimate(change)
+    known_pairs = change[np.isfinite(change)]
     direction = {"less": -1.0, "more": 1.0, "neither": 0.0}[MEASURES[measure].better]
     better = sure = None
-    if direction and len(change):
-        won = np.sign(direction * change)
-        better = float(np.mean((won + 1) / 2))
+    if direction and len(known_pairs):
+        better = float(np.mean((np.sign(direction * known_pairs) + 1) / 2))
         sure = _probability_above(direction * of.mean, of.se, of.n - 1)
-    return Difference(name, measure, unit, estimate(before), estimate(after), of, better, sure)
+    return Difference(
+        scenario=name,
+        measure=measure,
+        unit=unit,
+        baseline=drawn.estimate(before),
+        changed=drawn.estimate(after),
+        difference=of,
+        better=better,
+        sure=sure,
+        replications=len(known_pairs),
+    )
 
 
 def _probability_above(mean: float, se: float, freedom: int) -> float | None:
@@ -216,21 +240,23 @@ def _half_width(of: Estimate) -> float:
     return (high - low) / 2
 
 
-def _needed(
-    results: Mapping[str | None, Results], precision: Precision, prices: Prices | None
-) -> int:
+def _needed(drawn: Mapping[str | None, Drawn], precision: Precision, prices: Prices | None) -> int:
+    """How many replications it takes; no more than there are where more would not help.
+
+    What draws differ in stays, however many replications each has.
+    """
     key = precision.measure, precision.unit
-    before = values(results[None], prices).get(key)
+    before = _values(drawn[None], prices).get(key)
     if before is None:
         raise UsageError(f"{precision.measure} is not counted in {precision.unit}.")
     needed = 0
-    for name, one in results.items():
+    for name, one in drawn.items():
         if name is None:
             continue
-        of = estimate(values(one, prices)[key] - before)
-        sd = of.se * sqrt(of.n)
-        half = student_95(of.n - 1) * sd / precision.half_width
-        needed = max(needed, ceil(half * half) if np.isfinite(half) else 0)
+        of = one.estimate(_values(one, prices)[key] - before)
+        half = student_95(of.n - 1) * of.se / precision.half_width
+        if np.isfinite(half) and half > 1:
+            needed = max(needed, ceil(half * half * one.replications))
     return min(needed, precision.at_most)
 
 
