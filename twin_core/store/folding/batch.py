@@ -1,0 +1,136 @@
+"""What a batch of events changes while it is folded: families to be folded, versions that result.
+
+What every fold shares stands here: the remembered families, the journal behind them, and how rows
+are compared with those that hold now.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import duckdb
+
+from twin_core.identifiers import Identifier
+from twin_core.settings import PrecedenceSettings
+from twin_core.store.facts import Fact
+from twin_core.store.fold.billed import BilledVisit
+from twin_core.store.fold.by_account import Shared
+from twin_core.store.fold.rows import EntityRow, Note
+from twin_core.store.nodes import Nodes
+from twin_core.store.places import Places
+from twin_core.store.subjects import CARE, DEVICE_EVENT, RESULT
+from twin_core.store.tables import ENTITIES
+from twin_core.store.units import Unit, Units, owners_waiting, owners_where
+
+REPORTED = (("observation", RESULT), ("device_event", DEVICE_EVENT))
+"""Tables of what devices and laboratories report, with the kind of unit that writes each."""
+_CARED = {
+    "patient_id": ("procedure", "service_request", "task"),
+    "encounter_id": ("procedure", "service_request", "task"),
+    "device_id": ("device_metric",),
+    "location_id": ("procedure", "schedule"),
+}
+"""Tables of requests and the like that have a column; few hospitals send any."""
+
+
+class Changes(NamedTuple):
+    """What a batch changes: rows that begin with (version number, owner), rows that end."""
+
+    opened: list[tuple[EntityRow, int, int]]
+    closed: list[tuple[EntityRow, int]]
+
+
+class Batch:
+    """The families that a batch touches, and the versions that come of it.
+
+    Whatever changes what others refer to names those that must be folded again (`_refold`).
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, precedence: PrecedenceSettings
+    ) -> None:
+        self._connection, self._precedence = connection, precedence
+        self.nodes = Nodes(connection)
+        self.units = Units(connection, self.nodes)
+        self.places = Places(connection)
+        self._next_version = _last_version(connection)
+        self._opened: list[tuple[EntityRow, int, int]] = []
+        self._closed: list[tuple[EntityRow, int]] = []
+        self._dirty: dict[str, set[int]] = defaultdict(set)
+        self._sighted: list[Identifier] = []
+        self._shared: dict[int, Shared] = {}
+        self._given: dict[int, list[Fact]] = {}
+        self._joined: dict[int, int] = {}
+        """Visits that go on another one, by owner, each with the one that it goes on."""
+        self._billed: dict[str, list[BilledVisit]] = {}
+        self._noted: dict[int, list[Note]] = defaultdict(list)
+        self._unnaming: set[int] = set()
+        """Nodes of placers' numbers that stand for too many orders to name any."""
+
+    def forget(self) -> None:
+        """Drop whatever is remembered and not committed."""
+        self.nodes.forget()
+        self.units.forget()
+        self.places.forget()
+        self._unnaming.clear()
+        self._next_version = _last_version(self._connection)
+
+    def _refold(self, kind: str, owners: Iterable[int]) -> None:
+        found = set(owners)
+        self._recall(kind, found)
+        self._dirty[kind] |= {self.nodes.family(owner) for owner in found}
+
+    def _refold_reports(self, column: str, ids: set[str]) -> None:
+        for entity, kind in REPORTED:
+            self._refold(kind, owners_where(self._connection, entity, column, ids))
+        self._refold_care(column, ids)
+
+    def _refold_care(self, column: str, ids: Iterable[str]) -> None:
+        if self.nodes.cares:
+            for entity in _CARED[column]:
+                self._refold(CARE, owners_where(self._connection, entity, column, ids))
+
+    def _refold_waiting(self, kind: str, ids: Collection[str]) -> None:
+        """Fold again what found that nobody had described one of these, under the id it had."""
+        if not ids:
+            return
+        for waiting, owners in owners_waiting(self._connection, kind, ids).items():
+            self._refold(waiting, owners)
+
+    def _recall(self, kind: str, owners: set[int]) -> None:
+        # Owners come from rows; their nodes must be at hand before their facts can be loaded.
+        self.nodes.recall(owners)
+        self.units.fetch(kind, {self.nodes.family(owner) for owner in owners})
+
+    def _replace(self, unit: Unit, rows: Sequence[EntityRow]) -> None:
+        held = unit.rows
+        if len(held) == len(rows) and all(
+            before[0] == row for before, row in zip(held, rows, strict=True)
+        ):
+            return
+        kept: dict[EntityRow, int] = {}
+        if held:
+            present = set(rows)
+            for row, number in held:
+                if row in present:
+                    kept[row] = number
+                else:
+                    self._closed.append((row, number))
+        unit.rows = (
+            [(row, kept.get(row) or self._number(row, unit)) for row in rows]
+            if kept
+            else [(row, self._number(row, unit)) for row in rows]
+        )
+
+    def _number(self, row: EntityRow, unit: Unit) -> int:
+        self._next_version += 1
+        self._opened.append((row, self._next_version, unit.owner))
+        return self._next_version
+
+
+def _last_version(connection: duckdb.DuckDBPyConnection) -> int:
+    newest = " UNION ALL ".join(
+        f"SELECT max(version_no) AS n FROM core.{entity.name}_version" for entity in ENTITIES
+    )
+    row = connection.execute(f"SELECT coalesce(max(n), 0) FROM ({newest})").fetchone()
+    return int(row[0]) if row else 0
