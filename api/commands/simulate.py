@@ -8,6 +8,7 @@ from typing import Any
 
 from api import forecasting
 from api.commands import Call, Command
+from api.simulations import decisions
 from twin_core.errors import UsageError
 
 _SHOWN = ("unit", "census", "occupancy", "wait", "p95", "waiting", "boarding", "started", "lost")
@@ -56,6 +57,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validate", metavar="CASE", type=Path, help="run a textbook case (JSON) and compare"
     )
+    decisions.arguments(parser)
     forecasting.arguments(parser)
 
 
@@ -95,6 +97,10 @@ def _simulate(call: Call) -> int:
         warm_up_hours=24 * options.warm_up_days,
         stays=options.stays is not None,
     )
+    if decisions.wanted(options):
+        from api.simulations.deciding import decided
+
+        return decided(call, model, asked)
     if options.scenario:
         return _compare(call, model, asked)
     begun = time.perf_counter()
@@ -226,6 +232,9 @@ COMMAND = Command(
         "wardtwin simulate riverside --scenario winter --scenario my-ward.toml",
         "wardtwin simulate riverside --scenario winter --half-width boarding=0.2",
         "wardtwin simulate --schema scenario",
+        "wardtwin simulate riverside --sensitivity boarding --days 7",
+        "wardtwin simulate riverside --scenario surge-ward --best boarding=0.5",
+        "wardtwin simulate riverside --fewest-beds MED=50-70 --under ED:boarding=2",
         "wardtwin simulate --from-now --json",
         "wardtwin simulate --backtest --report backtest.html",
         "wardtwin simulate --again 3f1c5a0e9b7d2468 --db hospital.duckdb",

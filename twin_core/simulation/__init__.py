@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from twin_core.simulation.replicate import Run, simulate
     from twin_core.simulation.results import Estimate, Results
     from twin_core.simulation.scenario.applying import applied
+    from twin_core.simulation.scenario.choosing import Target, best_of, fewest_beds
     from twin_core.simulation.scenario.comparing import Comparison, Precision, compare
     from twin_core.simulation.scenario.edits import Scenario
     from twin_core.simulation.scenario.loading import load_scenario, scenario_from
+    from twin_core.simulation.scenario.sensitivity import sensitivity
 
 __all__ = [
     "Calibration",
@@ -39,15 +41,19 @@ __all__ = [
     "Results",
     "Run",
     "Scenario",
+    "Target",
     "applied",
+    "best_of",
     "calibrated",
     "compare",
+    "fewest_beds",
     "flow_from",
     "forecast",
     "load_flow",
     "load_scenario",
     "read_history",
     "scenario_from",
+    "sensitivity",
     "simulate",
     "standing",
 ]
@@ -70,6 +76,10 @@ _HOMES = {
     "Comparison": "scenario.comparing",
     "Precision": "scenario.comparing",
     "Scenario": "scenario.edits",
+    "best_of": "scenario.choosing",
+    "fewest_beds": "scenario.choosing",
+    "Target": "scenario.choosing",
+    "sensitivity": "scenario.sensitivity",
     "load_scenario": "scenario.loading",
     "scenario_from": "scenario.loading",
 }

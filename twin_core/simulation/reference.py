@@ -134,6 +134,28 @@ variances alone, so that for normally distributed differences the mean and the h
 cover the truth in 95% of such answers or more (Stein 1945); for skewed ones it is less, the less
 the larger the first batch.
 
+## Decisions
+
+```sh
+wardtwin simulate riverside --days 14 --sensitivity boarding
+wardtwin simulate riverside --days 14 --scenario surge-ward --scenario winter --best boarding=0.5
+wardtwin simulate riverside --days 14 --fewest-beds MED=50-70 --under ED:boarding=2
+```
+
+- **What matters most** (`sensitivity`): arrivals of every class, stays and beds of every unit are
+  raised and lowered by themselves; the effect is half of what lies between, with the 95% interval
+  of paired differences. Inputs that act together are not seen.
+- **The best** of some scenarios and of the hospital as it is (`best_of`): the fully sequential
+  procedure of Kim and Nelson (2001), which may use the same patients in all. It is right with 95%
+  confidence where the best is better than the second by the difference that matters, for normally
+  distributed means.
+- **The fewest beds** that keep a mean under a limit with 95% confidence (`fewest_beds`): the range
+  is halved, which takes for granted that more beds never make it worse. The confidence is shared
+  out over all bounds that may be looked at, so it holds for the answer as a whole; what was not
+  shown within `--at-most` replications counts as not kept.
+
+They exit with 1 where there is no answer with that confidence.
+
 ## Over HTTP
 
 A server takes the same questions, and answers them in processes of their own with the lowest
