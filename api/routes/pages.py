@@ -24,7 +24,7 @@ from api.routes.asked import AskedTwin, At, Edge, KnownAt, ShowsPhi
 from api.routes.state import find_unit
 from api.web.chart import Band, Control, Point
 from api.web.reader import t
-from api.web.rendering import MONTHS, clock, page
+from api.web.rendering import MONTHS, clock, may, page
 from twin_core.errors import UsageError
 from twin_core.kpi import Figure, KpiRow, hospital_zone
 from twin_core.kpi.catalogue import By, Definition, Grain
@@ -113,7 +113,7 @@ def kpi(
         statistic=shown,
         series=_series(twin, measured, definition, zone)[:CHARTS],
         place=_place_names(measured.rows),
-        rows_of=_rows_of(measured) if definition.behind else None,
+        rows_of=_rows_of(measured) if definition.behind and may("patients:read") else None,
         band=target_band(definition.direction),
         rules=RULES,
         alerts=twin.alerts(kpi_id=kpi_id, limit=20),

@@ -440,7 +440,7 @@ def test_every_answer_carries_the_security_headers(api: Any, path: str) -> None:
     assert "default-src 'self'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_an_unforeseen_failure_shows_nothing_of_its_inside(

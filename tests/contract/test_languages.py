@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 from jinja2 import nodes
 
+from api.feeds import FeedState
 from api.figures import FIGURES
 from api.routes.pages import STATUSES
 from api.routes.workbench import CHARTS
@@ -79,7 +80,7 @@ def texts_of_tables() -> Iterator[str]:
     yield from (words for _, _, words, _ in NAVIGATION)
     yield from (*MARKS, *OPERATIONAL.values(), *ALERT_STATES.values(), *WEEKDAYS, *MONTHS)
     yield from (*RULES.values(), *STATUSES, *get_args(Grain), *get_args(By), *filter(None, CHARTS))
-    yield from (*get_args(Act), *get_args(Outcome), *get_args(Kind))
+    yield from (*get_args(FeedState), *get_args(Act), *get_args(Outcome), *get_args(Kind))
     yield from get_args(Actor.__annotations__["kind"])
     yield from (word for figure in FIGURES for word in (figure.title, figure.window))
     yield from (word for kpi in kpi_catalogue().values() for word in (kpi.title, kpi.unit))

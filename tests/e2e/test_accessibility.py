@@ -29,6 +29,7 @@ PAGES = (
     "/settings",
     "/docs",
     "/nowhere",
+    "/?wall=1",
     "/?lang=de&hours=12",
     "/units/GEN/MED?lang=fr",
 )

@@ -151,9 +151,9 @@ SAID = """() => [
 def test_the_script_says_the_same_words_as_the_server_in_every_language(
     page: Any, server: Served
 ) -> None:
-    server.send("A01", "L1", "SURG^8^1^GEN")
     server.send("A04", "L2", "ED^^^GEN", kind="E")
-    server.wait_for("/units/GEN/SURG")
+    server.send("A01", "L1", "LANG^8^1^GEN")
+    server.wait_for("/units/GEN/LANG")  # the last message, so that nothing changes any more
     for language, occupied in (("de", "belegt"), ("fr", "occup\u00e9"), ("en", "occupied")):
         address = f"{server.url}/?lang={language}&hours=12"
         page.route("**/v1/deltas", lambda route: route.abort())
@@ -165,6 +165,38 @@ def test_the_script_says_the_same_words_as_the_server_in_every_language(
         assert page.evaluate(SAID) == written
         assert any(f"8-1: {occupied}" in words for words in written)
         assert page.locator("#clock").inner_text()[-2:] in {"am", "pm"}
+
+
+def test_a_page_on_the_wall_has_no_controls_and_a_way_out(page: Any, server: Served) -> None:
+    page.goto(f"{server.url}/?wall=1")
+    page.locator('#link[data-state="live"]').wait_for()
+    assert not page.get_by_role("navigation").is_visible()
+    assert not page.get_by_label("Find").is_visible()
+    assert page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)") > 20
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("navigation").wait_for()
+    assert "wall" not in page.url
+
+
+def test_a_view_is_kept_under_a_name_and_a_form_reaches_the_server(
+    page: Any, server: Served
+) -> None:
+    page.goto(f"{server.url}/audit?outcome=success")
+    page.get_by_text("Views", exact=True).click()
+    page.get_by_label("Keep this view as").fill("What went well")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.goto(f"{server.url}/kpis")
+    page.get_by_text("Views", exact=True).click()
+    page.get_by_role("link", name="What went well").click()
+    page.get_by_role("button", name="Verify now").wait_for()
+    assert page.url.endswith("/audit?outcome=success")
+    page.get_by_role("button", name="Verify now").click()
+    page.get_by_text("Nothing was changed, taken out").wait_for()
+    page.get_by_text("Views", exact=True).click()
+    page.get_by_role("button", name="Forget the view What went well").click()
+    assert page.get_by_role("link", name="What went well").count() == 0
 
 
 def test_an_empty_board_says_so_and_fills_itself(page: Any, own_server: Served) -> None:

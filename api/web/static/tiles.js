@@ -111,7 +111,9 @@ function bedWords(bed) {
 
 export function fillEdRow(row, patient) {
   const [who, arrived, wait, place, boarding] = row.children;
-  say(who, patient.who);
+  const link = who.querySelector("a");
+  say(link ?? who, patient.who);
+  if (link) link.href = `/visits/${patient.key}`;
   say(arrived, patient.arrived_at ? minute(Date.parse(patient.arrived_at)) : "");
   wait.dataset.since = patient.arrived_at ?? "";
   boarding.dataset.since = patient.boards_from ?? "";
