@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from api.audit.opening import copied_accesses
+from api.erasing import reported
 from api.explaining import explain_message, find_message
 from api.feeds import Feeds
 from api.outbound import status
@@ -50,7 +51,7 @@ def kpi(twin: Twin, asked: Parameters) -> Any:
         rows = twin.kpi_compared(*window, **how, compare=asked["compare"])
     else:
         rows = twin.kpi(*window, **how)
-    return [_record(row) for row in rows]
+    return [plainly(row) for row in rows]
 
 
 def kpi_changes(twin: Twin, asked: Parameters) -> Any:
@@ -63,7 +64,7 @@ def kpi_changes(twin: Twin, asked: Parameters) -> Any:
         grain=asked.get("grain") or "day",
         by=asked.get("by") or "unit",
     )
-    return [_record(change) for change in found]
+    return [plainly(change) for change in found]
 
 
 def kpi_chart(twin: Twin, asked: Parameters) -> Any:
@@ -115,7 +116,7 @@ def kpi_explain(twin: Twin, asked: Parameters) -> Any:
         "start": window.start,
         "end": window.end,
         **question,
-        "rows": _record(rows[:limit]),
+        "rows": plainly(rows[:limit]),
         "more": len(rows) > limit,
     }
 
@@ -141,13 +142,13 @@ def history(twin: Twin, asked: Parameters) -> Any:
 
 def quarantine_list(twin: Twin, asked: Parameters) -> Any:
     """The messages that could not be applied, newest first."""
-    return [_record(message) for message in twin.quarantined(int(asked.get("limit") or 100))]
+    return [plainly(message) for message in twin.quarantined(int(asked.get("limit") or 100))]
 
 
 def quarantine_show(twin: Twin, asked: Parameters) -> Any:
     """One message: why it is in quarantine, and its raw bytes as text."""
     message_id = int(asked["message_id"])
-    shown: dict[str, Any] = _record(twin.message(message_id))
+    shown: dict[str, Any] = plainly(twin.message(message_id))
     [kept] = twin.query(
         "SELECT faults FROM core.message WHERE message_id = $message_id", {"message_id": message_id}
     )
@@ -198,17 +199,17 @@ def backup(twin: Twin, asked: Parameters) -> Any:
         *source_status.copied_ledger(twin, folder),
         *copied_accesses(twin.path, folder),
     ]
-    return _record(twin.backup(folder, ledger))
+    return plainly(twin.backup(folder, ledger))
 
 
 def sources_list(twin: Twin, asked: Parameters) -> Any:
     """The FHIR servers that are read, and how each is doing."""
-    return _record(source_status.sources(twin))
+    return plainly(source_status.sources(twin))
 
 
 def source_open_encounters(twin: Twin, asked: Parameters) -> Any:
     """The encounters of a FHIR server that are not over, with the version known of each."""
-    return _record(open_encounters(twin, str(asked["source"])))
+    return plainly(open_encounters(twin, str(asked["source"])))
 
 
 def store_id(twin: Twin, asked: Parameters) -> Any:
@@ -218,18 +219,18 @@ def store_id(twin: Twin, asked: Parameters) -> Any:
 
 def outbound_list(twin: Twin, asked: Parameters) -> Any:
     """The destinations that are fed, and how each is doing."""
-    return _record(status.destinations(twin))
+    return plainly(status.destinations(twin))
 
 
 def outbound_show(twin: Twin, asked: Parameters) -> Any:
     """One destination with its parked messages."""
-    return _record(status.destination(twin, str(asked["destination"])))
+    return plainly(status.destination(twin, str(asked["destination"])))
 
 
 def outbound_retry(twin: Twin, asked: Parameters) -> Any:
     """Ask for another try of parked messages, and let a stopped destination go on."""
     wanted = [int(message_id) for message_id in asked.get("message_ids") or ()]
-    return _record(status.retry(twin, str(asked["destination"]), wanted))
+    return plainly(status.retry(twin, str(asked["destination"]), wanted))
 
 
 def deid_publish(twin: Twin, asked: Parameters) -> Any:
@@ -245,22 +246,27 @@ def deid_publish(twin: Twin, asked: Parameters) -> Any:
 
 def retention_show(twin: Twin, asked: Parameters) -> Any:
     """What is kept for how long, and what would be removed now."""
-    return _record(due(twin))
+    return plainly(due(twin))
 
 
 def retention_run(twin: Twin, asked: Parameters) -> Any:
     """Remove what is kept longer than the settings say."""
-    return _record(run_due(twin))
+    return plainly(run_due(twin))
+
+
+def erase_plan(twin: Twin, asked: Parameters) -> Any:
+    """What an erasure of a patient would remove, and what is left for others to remove."""
+    return plainly(reported(twin, twin.belongings(str(asked["patient"]))))
 
 
 def alerts_list(twin: Twin, asked: Parameters) -> Any:
     """Alerts, the latest first."""
-    return _record(twin.alerts(asked.get("state"), limit=int(asked.get("limit") or 100)))
+    return plainly(twin.alerts(asked.get("state"), limit=int(asked.get("limit") or 100)))
 
 
 def alerts_ack(twin: Twin, asked: Parameters) -> Any:
     """Note that somebody knows of an alert."""
-    return _record(twin.acknowledge_alert(str(asked["alert_id"]), str(asked["by"])))
+    return plainly(twin.acknowledge_alert(str(asked["alert_id"]), str(asked["by"])))
 
 
 def alerts_replay(twin: Twin, asked: Parameters) -> Any:
@@ -274,7 +280,7 @@ def alerts_replay(twin: Twin, asked: Parameters) -> Any:
         every=timedelta(minutes=float(asked["every"])),
         as_known=bool(asked.get("as_known")),
     )
-    return _record(firings)
+    return plainly(firings)
 
 
 OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
@@ -292,6 +298,7 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "quarantine_replay": quarantine_replay,
     "backup": backup,
     "deid_publish": deid_publish,
+    "erase_plan": erase_plan,
     "retention_show": retention_show,
     "retention_run": retention_run,
     "feeds": feeds,
@@ -318,16 +325,16 @@ def _replayed(twin: Twin, message_id: int) -> dict[str, Any]:
     return {"message_id": message_id, "status": answer.status, "code": answer.code}
 
 
-def _record(answer: Any) -> Any:
+def plainly(answer: Any) -> Any:
     """A row of the core (a struct or a named tuple) as plain JSON values."""
     if isinstance(answer, msgspec.Struct):
         answer = msgspec.structs.asdict(answer)
     elif hasattr(answer, "_asdict"):
         answer = answer._asdict()
     if isinstance(answer, Mapping):
-        return {str(name): _record(value) for name, value in answer.items()}
+        return {str(name): plainly(value) for name, value in answer.items()}
     if isinstance(answer, list | tuple):
-        return [_record(value) for value in answer]
+        return [plainly(value) for value in answer]
     return plain(answer)
 
 

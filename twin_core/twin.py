@@ -34,6 +34,7 @@ from twin_core.state import HospitalState, hospital_state
 from twin_core.store.alerts import alert_rows, one_alert, write_alerts
 from twin_core.store.backup import write_manifest
 from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_rows
+from twin_core.store.erasing import Erasure, carry_out, found, order
 from twin_core.store.opening import inbox_path, open_store
 from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
@@ -599,6 +600,27 @@ class Twin:
         self._projector = Projector(self._inbox, projection, self._listeners)
         self._projector.start()
         return folded
+
+    # --- erasure -----------------------------------------------------------------------------
+
+    def belongings(self, wanted: str) -> Erasure:
+        """Everything of the patient whom a patient_id or `system|value` names; nothing changes.
+
+        Raises UsageError where the store knows no such patient.
+        """
+        self.wait_applied()
+        with self._projector.pause:
+            return found(self._database.cursor(), wanted, self.clock.now())
+
+    def erase(self, erasure: Erasure) -> None:
+        """Erase what `belongings` found, for good, and close this store.
+
+        Once it is ordered nothing undoes it: what is interrupted goes on when the store is opened
+        again. Raises StoreError where the disk refuses.
+        """
+        order(self.path, erasure, self.key)
+        self.close()
+        carry_out(self.path, memory_limit=self.settings.store.memory_limit, key=self.key)
 
     # --- copies ------------------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ RECORDED: dict[str, Operation] = {
     "store decrypt": Operation("execute", administrative=True),
     "store rotate-key": Operation("execute", administrative=True),
     "retention_run": Operation("delete", administrative=True),
+    "erase_plan": Operation("read", administrative=True),
+    "erase": Operation("delete", administrative=True),
     "rebuild": Operation("execute", administrative=True),
     "keys create": Operation("create", administrative=True),
     "keys revoke": Operation("update", administrative=True),
@@ -60,6 +62,8 @@ def local_user() -> Actor:
     return Actor(id=name or f"uid {os.getuid()}", kind="local")
 
 
+_OBJECTS = ("kpi", "destination", "path")
+"""What was asked for besides patients; a path is that of a release."""
 Via = Literal["socket", "cli"]
 Answered = Callable[[], Any]
 
@@ -163,6 +167,6 @@ class _Told(NamedTuple):
 
     def _objects(self) -> tuple[str, ...]:
         named = [f"message/{one}" for one in self._messages()]
-        named += [f"{key}/{self.asked[key]}" for key in ("kpi", "destination") if key in self.asked]
+        named += [f"{key}/{self.asked[key]}" for key in _OBJECTS if key in self.asked]
         named += [f"release/{self.asked['profile']}"] if self.asked.get("profile") else []
         return tuple(named)

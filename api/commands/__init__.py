@@ -35,6 +35,7 @@ COMMANDS = (
     "fhir",
     "audit",
     "retention",
+    "erase",
     "alerts",
     "keys",
 )

@@ -96,7 +96,9 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 def messages(
     twin: AskedTwin,
     feed: Annotated[str | None, Query(description="Feed or FHIR source")] = None,
-    status: Annotated[str | None, Query(description="applied, journalled, quarantined")] = None,
+    status: Annotated[
+        str | None, Query(description="applied, journalled, quarantined, erased")
+    ] = None,
     trigger_event: Annotated[str | None, Query(description="Such as ADT^A01")] = None,
     control_id: Annotated[str | None, Query(description="MSH-10")] = None,
     limit: Limit = 100,

@@ -2,6 +2,7 @@
 
 from twin_core.inbox.file import Tally
 from twin_core.inbox.intake import Inbox
+from twin_core.inbox.keeping_out import ERASED
 from twin_core.inbox.receipt import Answer, Entry, Receipt
 
-__all__ = ["Answer", "Entry", "Inbox", "Receipt", "Tally"]
+__all__ = ["ERASED", "Answer", "Entry", "Inbox", "Receipt", "Tally"]

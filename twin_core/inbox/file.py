@@ -24,6 +24,7 @@ from twin_core.encryption import (
 )
 from twin_core.errors import StoreBusy, StoreError, StoreMismatch
 from twin_core.inbox.deciding import EPOCH, HEAD, RAW, Decisions, Group
+from twin_core.inbox.keeping_out import SCHEMA, Threshold
 from twin_core.inbox.receipt import Answer, Entry, decode_head, feed_of
 
 BUSY_S = 5.0
@@ -48,6 +49,7 @@ TABLES = {
     "digest": "SELECT control, body, position FROM digest ORDER BY control, body",
     "tally": "SELECT feed, outcome, messages FROM tally ORDER BY feed, outcome",
     "heard": "SELECT feed, received_us FROM heard ORDER BY feed",
+    "tombstone": "SELECT mark FROM tombstone ORDER BY mark",
 }
 """What an inbox holds, and in which order; how its values are sealed is no part of it."""
 
@@ -80,6 +82,7 @@ class InboxFile:
         self._asking = threading.Lock()
         try:
             self._sealing = self._sealed_by(key)
+            self._threshold = Threshold(path)
         except BaseException:
             self.close()
             raise
@@ -120,6 +123,13 @@ class InboxFile:
                 do=advice,
             )
         self._forget_files(applied)
+
+    def look_who_was_erased(self) -> None:
+        """Learn whom to keep out.
+
+        Raises ConfigurationError where patients were erased and the key of their marks is missing.
+        """
+        self._threshold.look(self._db)
 
     def high_water(self) -> int:
         """The last position that is durable, in whichever process."""
@@ -179,6 +189,7 @@ class InboxFile:
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            groups = self._threshold.crossed(self._db, groups)
             decisions = Decisions(self._db, groups, _high_water(self._db), self._sealing)
             answers = decisions.decide(groups)
             decisions.write()
@@ -328,7 +339,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA cache_size=-65536")
-        db.executescript(_SCHEMA)
+        db.executescript(_SCHEMA + SCHEMA)
     except sqlite3.Error as error:
         raise StoreError(
             f"The inbox {path.name} cannot be opened.",

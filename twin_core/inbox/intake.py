@@ -54,6 +54,11 @@ class Inbox:
         self._closed = False
         self._commits: deque[tuple[int, float]] = deque()
         self._file = InboxFile(path, key)
+        try:
+            self._file.look_who_was_erased()
+        except BaseException:
+            self._file.close()
+            raise
         self._high = self._file.high_water()
         self._pruned = self._file.pruned_to()
         self._writer = threading.Thread(target=self._write, name="inbox-writer", daemon=True)

@@ -8,7 +8,7 @@ import msgspec
 
 from twin_core.events import Event
 from twin_core.identifiers import content_id
-from twin_core.inbox import Entry
+from twin_core.inbox import ERASED, Entry
 from twin_core.store.facts import Fact, natural, order_of
 from twin_core.store.subjects import Subject, subject_of
 
@@ -72,6 +72,8 @@ def message_row(
         for finding in head.findings:
             if finding.kind in WHY_NOT_APPLIED:
                 reason_or_none = finding.detail
+            if finding.kind == ERASED:
+                status, reason_or_none = ERASED, finding.detail
     replayed = entry.received_at if entry.replay_of else None
     return (*start, *named, *order, status, head.code, reason_or_none, None, replayed)
 

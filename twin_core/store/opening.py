@@ -1,5 +1,6 @@
 """Opening a store: two files that belong together, or a clear refusal."""
 
+import logging
 import shutil
 import uuid
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from twin_core.clock import Clock
 from twin_core.encryption import StoreKey
-from twin_core.errors import StoreError, StoreMismatch
+from twin_core.errors import StoreBusy, StoreError, StoreMismatch
 from twin_core.inbox import Inbox
 from twin_core.settings import Settings
 from twin_core.store.database import (
@@ -18,8 +19,11 @@ from twin_core.store.database import (
     put_meta,
     spill_path,
 )
+from twin_core.store.erasing import carry_out, is_ordered
 from twin_core.store.replacing import busy, is_replaced, settle
 from twin_core.store.units import last_known_at
+
+_LOG = logging.getLogger("wardtwin.store")
 
 
 def inbox_path(path: Path) -> Path:
@@ -40,11 +44,15 @@ def open_store(
 ) -> tuple[Database, Inbox]:
     """Both halves of a store, made where there is none yet.
 
-    Both are encrypted by `key`, where there is one. Raises StoreMismatch where one half is missing,
+    Both are encrypted by `key`, where there is one. An erasure that was interrupted is carried out
+    first. Raises StoreMismatch where one half is missing,
     foreign or older than the other; StoreBusy, StoreVersion or StoreError where a half cannot be
     used at all, WrongKey or ConfigurationError where its key is not this one.
     """
     settle(path)
+    limit, database_key = settings.store.memory_limit, key.database if key else None
+    if carry_out(path, memory_limit=limit, key=key) is not None:
+        _LOG.warning("An erasure that had been interrupted was carried out.")
     had_database, had_inbox = path.exists(), inbox_path(path).exists()
     if not create and not had_database:
         raise StoreError(
@@ -56,13 +64,19 @@ def open_store(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"The folder of {path} cannot be made.", why=str(error)) from error
-    limit, database_key = settings.store.memory_limit, key.database if key else None
     database = Database(path, memory_limit=limit, key=database_key)
     if is_replaced(path):
         # It began between our looking and our holding the store.
         database.close()
         settle(path)
         raise busy(path)
+    if is_ordered(path):
+        database.close()
+        raise StoreBusy(
+            f"A patient is to be erased from the store {path.name}.",
+            why="That was ordered while it was being opened.",
+            do="Open it again.",
+        )
     # Whoever was killed has left what it spilled, and nobody else holds the store now.
     shutil.rmtree(spill_path(path), ignore_errors=True)
     try:

@@ -101,7 +101,8 @@ class Projection:
         replayed = self._first_received([e.replay_of for e in entries if e.replay_of])
         rows = [message_row(e, batch_no, replayed.get(e.replay_of or 0)) for e in entries]
         writing.insert(connection, "message", writing.MESSAGE, rows)
-        raws = [(e.position, e.raw) for e in entries if not e.replay_of]
+        # Of what names an erased patient there are no bytes.
+        raws = [(e.position, e.raw) for e in entries if e.raw and not e.replay_of]
         writing.insert(connection, "raw", writing.RAW, raws)
         findings = [row for entry in entries for row in finding_rows(entry)]
         writing.insert(connection, "message_finding", writing.MESSAGE_FINDING, findings)

@@ -12,7 +12,7 @@ COMMENT ON COLUMN twin.message.control_id IS 'MSH-10; unique only within a sende
 COMMENT ON COLUMN twin.message.trigger_event IS 'Message type and trigger event, such as ADT^A01';
 COMMENT ON COLUMN twin.message.received_at IS 'When the inbox received it';
 COMMENT ON COLUMN twin.message.sent_at IS 'MSH-7, or meta.lastUpdated';
-COMMENT ON COLUMN twin.message.status IS 'applied, journalled (understood, nothing to apply) or quarantined';
+COMMENT ON COLUMN twin.message.status IS 'applied, journalled (understood, nothing to apply), quarantined or erased';
 COMMENT ON COLUMN twin.message.code IS 'Acknowledgement code: AA, AE or AR';
 COMMENT ON COLUMN twin.message.reason IS 'Why it is quarantined or not applied; never a patient detail';
 COMMENT ON COLUMN twin.message.origin IS 'Connection or file it arrived by';
