@@ -190,6 +190,18 @@ def _moved(fact: f.Transferred | f.ClassChanged, sender: Sender) -> Sequence[str
     return (_patient(fact.person, sender), _visit(fact.visit, sender, origin))
 
 
+def _transfer_expected(fact: f.TransferExpected, sender: Sender) -> Sequence[str]:
+    patient, visit = _of_visit(fact, sender)
+    # PV1-42 is where the patient is to go; nobody has moved.
+    fields = visit.split("|") + [""] * 43
+    fields[42] = location(fact.destination)
+    return (patient, "|".join(fields).rstrip("|"))
+
+
+def _discharge_expected(fact: f.DischargeExpected, sender: Sender) -> Sequence[str]:
+    return (*_of_visit(fact, sender), _expected(9, fact.expected_at, sender))
+
+
 def _transfer_cancelled(fact: f.TransferCancelled, sender: Sender) -> Sequence[str]:
     # PV1-3 is where the patient is after all, PV1-6 where they were said to have gone (3.5.6).
     return (_patient(fact.person, sender), _visit(fact.visit, sender, fact.destination))
@@ -239,6 +251,8 @@ _MESSAGES: dict[type[f.Fact], tuple[str, str, _Body]] = {
     f.AdmissionCancelled: ("A11", "ADT_A09", _of_visit),
     f.TransferCancelled: ("A12", "ADT_A12", _transfer_cancelled),
     f.DischargeCancelled: ("A13", "ADT_A01", _of_visit),
+    f.TransferExpected: ("A15", "ADT_A15", _transfer_expected),
+    f.DischargeExpected: ("A16", "ADT_A16", _discharge_expected),
     f.Swapped: ("A17", "ADT_A17", _swapped),
     f.BedStatusChanged: ("A20", "ADT_A20", _bed_status),
     f.LeaveStarted: ("A21", "ADT_A21", _leave_started),

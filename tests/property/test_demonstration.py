@@ -183,3 +183,28 @@ def test_a_fortnight_takes_seconds():
     began = time.process_time()
     count = len(Lived(6).facts)
     assert count / (time.process_time() - began) > 5_000
+
+
+def test_who_is_expected_to_leave_leaves_no_earlier(lived):
+    left_at = {one.visit: one.discharged_at for one in lived.truth.encounters()}
+    expected = [fact for fact in lived.facts if isinstance(fact, f.DischargeExpected)]
+    assert len(expected) > 100
+    for fact in expected:
+        assert fact.occurred_at < fact.expected_at < fact.occurred_at + timedelta(days=2)
+        gone_at = left_at[fact.visit.number]
+        assert gone_at is None or gone_at >= fact.expected_at
+
+
+def test_a_bed_that_is_kept_for_somebody_is_theirs_next(lived):
+    kept = [
+        fact
+        for fact in lived.facts
+        if isinstance(fact, f.TransferExpected)
+        and fact.destination.bed
+        and fact.occurred_at < lived.until - timedelta(days=1)
+    ]
+    assert len(kept) > 100
+    came = {(stay.visit, stay.unit, stay.room, stay.bed) for stay in lived.stays}
+    for fact in kept:
+        assert fact.visit.place != fact.destination
+        assert (fact.visit.number, *fact.destination.parts[1:]) in came

@@ -139,6 +139,8 @@ HEARD_AS = {
     f.Admitted: e.Admitted,
     f.Registered: e.Registered,
     f.Preadmitted: e.Planned,
+    f.TransferExpected: e.TransferPending,
+    f.DischargeExpected: e.DischargePending,
     f.Transferred: e.Transferred,
     f.Discharged: e.Discharged,
     f.ClassChanged: e.ClassChanged,
@@ -186,5 +188,9 @@ def _agrees(fact: f.VisitFact, event: e.EncounterEvent) -> None:
     assert event.visit.class_ == fact.visit.class_
     assert event.entered_at == fact.recorded_at
     assert event.occurred_at == fact.occurred_at
+    if isinstance(fact, f.DischargeExpected):
+        assert event.expected_at == fact.expected_at
+    if isinstance(fact, f.TransferExpected):
+        assert event.destination == fact.destination
     if isinstance(event, e.EventCancelled):
         assert event.cancelled_at == fact.cancelled_at

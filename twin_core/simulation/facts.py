@@ -70,6 +70,18 @@ class Preadmitted(VisitFact, frozen=True, kw_only=True):
     expected_at: datetime
 
 
+class TransferExpected(VisitFact, frozen=True, kw_only=True):
+    """A bed was asked for in a unit, or is kept; `destination` names the bed only once one is."""
+
+    destination: Place
+
+
+class DischargeExpected(VisitFact, frozen=True, kw_only=True):
+    """The patient is well enough to leave, and is expected to at `expected_at`."""
+
+    expected_at: datetime
+
+
 class Transferred(VisitFact, frozen=True, kw_only=True):
     """The patient was moved from `origin` to the place of the visit."""
 

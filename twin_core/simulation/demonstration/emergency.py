@@ -117,9 +117,12 @@ class EmergencyDepartment:
         visit.service = house.model.unit(unit).service
         if house.chance.random() < self._ways.boards_as_inpatient:
             self._movements.become_inpatient(visit)
-        house.beds.request(unit, lambda bed: self._ward_ready(visit, bed))
+        wish = house.beds.request(unit, lambda bed: self._ward_ready(visit, bed))
+        if not wish.answered:
+            self._movements.expect_transfer(visit, house.model.unit(unit))
 
     def _ward_ready(self, visit: Visit, bed: Bed) -> None:
+        self._movements.expect_transfer(visit, bed)
         minutes = self._house.model.habits.transport_minutes.draw(self._house.chance)
         self._house.agenda.after(round(minutes * MINUTE) + MINUTE, self._to_ward, visit, bed)
 

@@ -103,9 +103,13 @@ class Inpatients:
         if where == DIED:
             self._movements.discharge(visit, DIED)
         elif where in DESTINATIONS:
-            house.agenda.at(self._hour_of_leaving(bed.unit), self._go, visit, stay, where)
+            leaving = self._hour_of_leaving(bed.unit)
+            self._movements.expect_discharge(visit, leaving)
+            house.agenda.at(leaving, self._go, visit, stay, where)
         else:
-            house.beds.request(where, lambda granted: self._called(visit, granted))
+            wish = house.beds.request(where, lambda granted: self._called(visit, granted))
+            if not wish.answered:
+                self._movements.expect_transfer(visit, house.model.unit(where))
 
     def _hour_of_leaving(self, unit: Unit) -> int:
         house = self._house
@@ -117,6 +121,7 @@ class Inpatients:
         return today if today > house.agenda.now else house.agenda.midnight(1) + drawn
 
     def _called(self, visit: Visit, bed: Bed) -> None:
+        self._movements.expect_transfer(visit, bed)
         minutes = self._house.model.habits.transport_minutes.draw(self._house.chance)
         self._house.agenda.after(round(minutes * MINUTE) + 1, self._move, visit, bed)
 

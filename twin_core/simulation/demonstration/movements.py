@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from msgspec.structs import replace
 
 from twin_core.identifiers import Place
 from twin_core.simulation import facts
-from twin_core.simulation.demonstration.agenda import HOUR, Agenda, utc
+from twin_core.simulation.demonstration.agenda import HOUR, MINUTE, Agenda, utc
 from twin_core.simulation.demonstration.beds import Bed, Beds
 from twin_core.simulation.demonstration.patients import People, Visit
 from twin_core.simulation.demonstration.report import Report
-from twin_core.simulation.model import DIED, Hospital
+from twin_core.simulation.model import DIED, Hospital, Unit
 from twin_core.simulation.truth import Truth
 
 DISPOSITIONS = {"home": "01", "care_home": "03", "unseen": "07", DIED: "20"}
@@ -62,6 +63,30 @@ class Movements:
             visit.number, visit.person.record_number, visit.class_, visit.place, visit.admitted_at
         )
         self._write(facts.Registered if registered else facts.Admitted, visit)
+
+    def expect_transfer(self, visit: Visit, to: Bed | Unit) -> None:
+        """A bed is wanted in a unit, or is kept."""
+        code = self._house.model.code
+        destination = to.place if isinstance(to, Bed) else Place(code, to.code)
+        self._plan(facts.TransferExpected, visit, visit.stay, {"destination": destination})
+
+    def expect_discharge(self, visit: Visit, leaving: int) -> None:
+        """The patient is to leave later today or tomorrow; the bed is theirs until then."""
+        if leaving > self._house.agenda.now + MINUTE:
+            self._plan(facts.DischargeExpected, visit, visit.stay, {"expected_at": utc(leaving)})
+
+    def _plan(
+        self, kind: type[facts.VisitFact], visit: Visit, stay: int, fields: dict[str, Any]
+    ) -> None:
+        """Record a plan, in a second of its own; none for who is away or recorded elsewhere."""
+        house = self._house
+        if visit.stay != stay or visit.engaged:
+            return
+        if not self.free_to_act(visit):
+            house.agenda.after(1, self._plan, kind, visit, stay, fields)
+            return
+        visit.last_at = house.agenda.now
+        house.report.plan(kind, person=visit.person, visit=visit.state(), **fields)
 
     def transfer(self, visit: Visit, to: Bed | Place) -> None:
         """The patient moves. To a bed for good; to a mere place while the own bed is kept."""

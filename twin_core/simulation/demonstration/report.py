@@ -1,6 +1,7 @@
 """What the staff write down, rightly or wrongly, and when."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -12,6 +13,8 @@ from twin_core.simulation.truth import Truth
 
 LATEST_ENTRY = 4 * HOUR
 """Nothing is entered later than this after it happened."""
+TOLD_AFTER = timedelta(seconds=2)
+"""How long after they are made plans are told."""
 
 
 class Report:
@@ -28,6 +31,14 @@ class Report:
         sent = entered + self._chance.randrange(1, 6)
         fact = kind(occurred_at=utc(now), recorded_at=utc(entered), sent_at=utc(sent), **fields)
         self.facts.append(fact)
+
+    def plan(self, kind: Callable[..., Fact], **fields: Any) -> None:
+        """Record what is expected now. Ward and bed management enter it into the system itself, so
+        that it is told at once; it decides nothing, and no chance is taken for it."""
+        now = utc(self._agenda.now)
+        self.facts.append(
+            kind(occurred_at=now, recorded_at=now, sent_at=now + TOLD_AFTER, **fields)
+        )
 
     def bed_status(self, place: Place, status: str) -> None:
         """Housekeeping says how a bed is."""
