@@ -234,7 +234,9 @@ def outbound_retry(twin: Twin, asked: Parameters) -> Any:
 
 
 def deid_publish(twin: Twin, asked: Parameters) -> Any:
-    """Write a de-identified release of the store into a file."""
+    """Write a de-identified release of the store into a file, with the figures of every week."""
+    if asked["profile"] != "limited":
+        twin.publish_figures()
     published = twin.publish(
         Path(asked["path"]),
         asked["profile"],

@@ -3,7 +3,8 @@
 DuckDB lets one process at a time hold a file that is written. So the holder of a store keeps a
 copy for analysts, made when the first query arrives, and brings what has changed since into it
 when a later query finds that the store has moved on, at most about once a second. A copy is of one
-profile, identified or `limited`, and each has a file, a folder and a process of its own.
+profile, identified or one without identities, and each has a file, a folder and a process of its
+own.
 """
 
 import logging
@@ -19,7 +20,7 @@ from twin_core import Twin
 from twin_core.errors import StoreError
 
 FRESH_S = 1.0
-Followed = Literal["identified", "limited"]
+Followed = Literal["identified", "limited", "aggregates"]
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,20 @@ def _limited(twin: Twin) -> Writers:
     return Writers(limited.snapshot, limited.changes)
 
 
-_FOLDERS: dict[Followed, str] = {"identified": "replica", "limited": "limited"}
+def _aggregates(twin: Twin) -> Writers:
+    aggregates = twin.aggregates()
+    return Writers(aggregates.snapshot, aggregates.changes)
+
+
+_FOLDERS: dict[Followed, str] = {
+    "identified": "replica",
+    "limited": "limited",
+    "aggregates": "aggregates",
+}
 _WRITERS: dict[Followed, Callable[[Twin], Writers]] = {
     "identified": _identified,
     "limited": _limited,
+    "aggregates": _aggregates,
 }
 
 

@@ -1,8 +1,9 @@
 """Questions in SQL to rows without identities: each profile has a killable process of its own.
 
-A profile is a release, by its name in `deid.releases`, or `limited`: the live rows without direct
-identifiers, which follow the store. Only files that say of themselves that they are a release are
-asked, so that a path set wrongly never opens the identified store to analysts.
+A profile is a release, by its name in `deid.releases`; `limited`, the live rows without direct
+identifiers, which follow the store; or `aggregates`, the key figures that were published. Only
+files that say of themselves that they are a release are asked, so that a path set wrongly never
+opens the identified store to analysts.
 """
 
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from api.access.principal import Principal
-from api.replica import Replica
+from api.replica import Followed, Replica
 from api.sidecar import Rows, Sidecar, Stream
 from twin_core import Twin
 from twin_core.deid import has_keys
@@ -166,9 +167,10 @@ class ResearchDesk:
 
 
 def research_desk(twin: Twin) -> ResearchDesk:
-    """The desk of an open store: its releases, and its live profile where the site has keys."""
+    """The desk of an open store: its releases, and its live profiles where the site has keys."""
     settings = twin.settings
-    live = {LIMITED: Replica(twin, "limited")} if has_live(settings) else {}
+    profiles: tuple[Followed, ...] = ("limited", "aggregates") if has_live(settings) else ()
+    live: dict[str, Live] = {profile: Replica(twin, profile) for profile in profiles}
     return ResearchDesk(settings.deid.releases, settings.store, live)
 
 

@@ -1,6 +1,7 @@
 """The twin's one front door: open a store, put messages in, ask what is and what was."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
@@ -12,9 +13,9 @@ import msgspec
 
 from twin_core.clock import Clock, SystemClock
 from twin_core.deid import Profile, rules
-from twin_core.deid.live import Limited
+from twin_core.deid.live import Aggregates, Limited
 from twin_core.deid.publish import Precision
-from twin_core.deid.releasing import Published, publish
+from twin_core.deid.releasing import Published, known_words, publish
 from twin_core.encryption import StoreKey, read_key
 from twin_core.errors import StoreError, UsageError
 from twin_core.events import Rejection, Translation
@@ -24,6 +25,7 @@ from twin_core.kpi.alerting import Alert, Firing, State, alert_of
 from twin_core.kpi.changing import KpiChange, changes
 from twin_core.kpi.charting import Baseline, KpiChart, charts
 from twin_core.kpi.comparing import ComparedRow, compared
+from twin_core.kpi.disclosure import due, weekly
 from twin_core.kpi.live import Lately, LiveKpis
 from twin_core.kpi.measuring import Edge, KpiRow, Window, hospital_zone, measure, window_of
 from twin_core.kpi.site import judge, known_kpis
@@ -35,6 +37,7 @@ from twin_core.store.alerts import alert_rows, one_alert, write_alerts
 from twin_core.store.backup import write_manifest
 from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_rows
 from twin_core.store.erasing import Erasure, carry_out, found, order
+from twin_core.store.figures import add_figures, published_until
 from twin_core.store.opening import inbox_path, open_store
 from twin_core.store.projection import BatchApplied, Projection
 from twin_core.store.projector import Projector
@@ -101,6 +104,7 @@ class Twin:
         set_rows(self._database.connection, "kpi_setting", settings.kpi.rows())
         self._demo = get_meta(self._database.connection, "demo") == "true"
         self._live: dict[str, LiveKpis] = {}
+        self._publishing = threading.Lock()
         self._listeners: list[Callable[[BatchApplied], None]] = []
         projection = Projection(self._database, settings.precedence)
         self._projector = Projector(self._inbox, projection, self._listeners)
@@ -641,6 +645,31 @@ class Twin:
         """
         return Limited(self._database, self.settings, self.clock, self._macros)
 
+    def aggregates(self) -> Aggregates:
+        """What writes the figures that were published without identities, and adds weeks."""
+
+        def refresh() -> tuple[int, datetime | None]:
+            return self.sequence(), self.publish_figures()
+
+        return Aggregates(self._database, self.settings.deid.cell, refresh)
+
+    def publish_figures(self) -> datetime | None:
+        """Publish the figures of weeks that have ended and settled, once and for all.
+
+        Returns the end of the last week that is published; None where none is.
+        """
+        with self._publishing:
+            until = published_until(self._database)
+            weeks = due(self.query, self.clock.now(), until)
+            if weeks is None:
+                return until
+            kpis = [self.kpis[kpi] for kpi in rules().published if kpi in self.kpis]
+            known, cell = known_words(self.settings), self.settings.deid.cell
+            rows = list(weekly(self.query, kpis, weeks, cell, known))
+            with self._projector.pause:
+                add_figures(self._database, rows, weeks.end)
+            return weeks.end
+
     def backup(self, folder: Path, beside: Sequence[Path] = ()) -> list[Path]:
         """Copy both halves of the store at one position into a folder; return the files.
 
@@ -693,7 +722,8 @@ class Twin:
     ) -> Published:
         """Write a de-identified release of this store into a file, in the place of an earlier one.
 
-        Raises ConfigurationError where the site has no keys, UsageError for a cut-off to come.
+        It has the figures that `publish_figures` has published by then. Raises ConfigurationError
+        where the site has no keys, UsageError for a cut-off to come.
         """
         self.wait_applied()
         kept = self.kpis if profile == "limited" else {i: self.kpis[i] for i in rules().kpis}

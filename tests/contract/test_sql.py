@@ -136,8 +136,8 @@ def test_a_file_that_is_no_release_is_never_asked(asking: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"sql": "SELECT 1", "release": "other"}, "limited, march, store"),
-        ({"sql": "SELECT 1"}, "limited, march, store"),
+        ({"sql": "SELECT 1", "release": "other"}, "aggregates, limited, march, store"),
+        ({"sql": "SELECT 1"}, "aggregates, limited, march, store"),
         ({"query": "SELECT 1"}, "Post JSON"),
         (["SELECT 1"], "Post JSON"),
         ({"sql": "DROP TABLE twin.stay", "release": "march"}, "cannot be run"),

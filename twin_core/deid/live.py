@@ -9,16 +9,19 @@ patients shows with the next count.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from twin_core.clock import Clock
 from twin_core.deid.codebook import Keys
+from twin_core.deid.figures import figure_macros, figure_steps
 from twin_core.deid.publish import (
     Edition,
     Step,
     account,
     codebook,
+    insert,
     projection,
     secrets_of,
     site,
@@ -33,6 +36,8 @@ from twin_core.store.tables import ENTITIES, Entity
 
 LIVE = "limited"
 """The catalog under which statements find the file that follows the store."""
+AGGREGATES = "aggregates"
+"""The profile of published figures, and the catalogue under which statements find its file."""
 COUNT_AGAIN_S = 600.0
 COUNT_SHARE = 0.01
 """Codes are counted again after ten minutes, and never for more than this share of the time."""
@@ -98,6 +103,48 @@ class Limited:
         deid = self._settings.deid
         known = known_words(self._settings)
         return Edition("limited", self._clock.now(), deid.shift_weeks, deid.cell, known)
+
+
+class Aggregates:
+    """What may be asked of figures that were published without identities, week by week."""
+
+    def __init__(
+        self, database: Database, cell: int, refresh: Callable[[], tuple[int, datetime | None]]
+    ) -> None:
+        """`refresh` publishes what is due; it tells the last batch and the end of the last week."""
+        self._database, self._cell, self._refresh = database, cell, refresh
+        self._until: datetime | None = None
+
+    def snapshot(self, path: Path) -> int:
+        """Write the whole file; return the number of the last batch before it."""
+        sequence, self._until = self._refresh()
+        self._write(path)
+        return sequence
+
+    def changes(self, path: Path) -> int:
+        """Write the file, open nowhere, anew where a week was published since; as `snapshot`."""
+        sequence, until = self._refresh()
+        if until != self._until:
+            self._until = until
+            self._write(path)
+        return sequence
+
+    def _write(self, path: Path) -> None:
+        told = [("profile", AGGREGATES), ("cell", str(self._cell))]
+        write_release(
+            self._database.connection,
+            path,
+            {},
+            [
+                (f"CREATE SCHEMA {AGGREGATES}.deid", ()),
+                (f"CREATE TABLE {AGGREGATES}.deid.release (key VARCHAR, value VARCHAR)", ()),
+                insert(f"{AGGREGATES}.deid.release", told),
+                *figure_steps(AGGREGATES),
+            ],
+            figure_macros(rules().published),
+            catalog=AGGREGATES,
+            key=self._database.key,
+        )
 
 
 def snapshot_steps(

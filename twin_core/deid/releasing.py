@@ -8,6 +8,7 @@ import msgspec
 
 from twin_core.deid.aggregates import visits_by_unit_and_week
 from twin_core.deid.codebook import Keys, fingerprint
+from twin_core.deid.figures import figure_macros, figure_steps
 from twin_core.deid.keys import drawn_keys, read_keys
 from twin_core.deid.publish import (
     Edition,
@@ -23,7 +24,7 @@ from twin_core.deid.rules import Profile, Rules, rules
 from twin_core.errors import ConfigurationError, StoreError, UsageError
 from twin_core.settings import Settings
 from twin_core.store.database import Database
-from twin_core.store.release import columns_of, read_release, write_release
+from twin_core.store.release import RELEASE, columns_of, read_release, write_release
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +71,13 @@ def publish(
         database.connection,
         path,
         secrets_of(keys),
-        [*steps(listed, keys, edition, unlisted), *_cube(database, edition, now)],
+        [
+            *steps(listed, keys, edition, unlisted),
+            *_cube(database, edition, now),
+            *figure_steps(RELEASE, facilities=profile != "safe_harbor"),
+        ],
         finishing(listed, edition),
-        macros if has_kpis(edition) else (),
+        [*(macros if has_kpis(edition) else ()), *figure_macros(_moved(listed, edition))],
     )
     return _told(database, path, listed, edition, keys, [".".join(one) for one in unlisted])
 
@@ -89,6 +94,14 @@ def _cube(database: Database, edition: Edition, now: datetime) -> list[Step]:
     )
     filled = [insert("release.deid.visits_by_unit_and_week", cells)] if cells else []
     return [(created, ()), *filled]
+
+
+def _moved(listed: Rules, edition: Edition) -> list[str]:
+    """KPIs that cannot be asked of the release's rows, and are told as they were published."""
+    if edition.profile == "limited":
+        return []
+    kept = listed.kpis if has_kpis(edition) else ()
+    return [kpi for kpi in listed.published if kpi not in kept]
 
 
 def keys_for(profile: Profile, settings: Settings) -> Keys:

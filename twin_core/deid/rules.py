@@ -59,6 +59,8 @@ class Rules(NamedTuple):
     tables: Mapping[str, TableRules]
     kpis: tuple[str, ...]
     """KPIs that a shift by whole weeks leaves as they are."""
+    published: tuple[str, ...]
+    """KPIs whose figures are published as suppressed aggregates."""
     digest: str
 
     def treatment(self, rule: ColumnRule, profile: Profile) -> Treatment:
@@ -95,9 +97,11 @@ def read_rules(text: str) -> Rules:
     told: dict[str, Any] = tomllib.loads(text)
     actions = {name: tuple(row) for name, row in told.pop("actions").items()}
     words = {name: _words(row) for name, row in told.pop("words").items()}
-    kpis = tuple(told.pop("kpis")["kept"])
+    kpis = told.pop("kpis")
+    kept, published = tuple(kpis["kept"]), tuple(kpis.get("published", ()))
     tables = {name: _table(name, row) for name, row in told.items()}
-    found = Rules(actions, words, tables, kpis, hashlib.sha256(text.encode()).hexdigest()[:16])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    found = Rules(actions, words, tables, kept, published, digest)
     for name, row in actions.items():
         if len(row) != len(PROFILES) or set(row) - set(TREATMENTS):
             raise ValueError(f"rules.toml: action {name} is {row}")

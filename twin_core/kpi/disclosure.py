@@ -1,0 +1,205 @@
+"""Key figures that may be published: whole weeks, fixed groupings, small cells hidden, once.
+
+What shifted rows cannot answer is counted in the identified store and published here. A figure is
+of a whole week and of a unit or the whole hospital; there is no other window and no other grouping.
+It is hidden where fewer than `least` people stand behind it, behind its numerator, or behind the
+rest of its denominator, and so is whatever would let a hidden one be computed from its hospital
+(complementary suppression). Counts are rounded to fives and values to two digits, so that two KPIs
+that differ by an exclusion do not tell who was excluded. A week is published a day after its end
+and stays as it was published, so that two askings do not differ by who was heard of in between.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from twin_core.kpi.catalogue import Definition
+from twin_core.kpi.measuring import KpiRow, Query, Window, hospital_zone, last_midnight, measure
+
+SETTLED = timedelta(days=1)
+"""How long after its end a week is published: late messages are heard by then."""
+MOST_WEEKS = 26
+"""How many weeks back the first figures go."""
+COUNTS = 5
+"""What counts are rounded to."""
+Place = tuple[str | None, str | None]
+Cell = tuple[datetime, str, Place]
+"""Week, statistic, place; the place of the hospital is (None, None)."""
+HOSPITAL: Place = (None, None)
+
+
+class Behind(NamedTuple):
+    """How many stand behind a figure."""
+
+    people: int
+    counted: int
+    """People, and beds and the like, that add to the numerator."""
+    rest: int
+    """People who do not."""
+
+    def plus(self, other: "Behind") -> "Behind":
+        """Both together."""
+        return Behind(*(one + more for one, more in zip(self, other, strict=True)))
+
+    def is_small(self, least: int) -> bool:
+        """Whether one of the groups that the figure tells of is too small to be told of."""
+        return any(0 < group < least for group in self)
+
+
+NOBODY = Behind(0, 0, 0)
+
+
+def due(query: Query, now: datetime, until: datetime | None) -> Window | None:
+    """The weeks that have ended, have settled and were not published; None where there are none."""
+    zone = hospital_zone(query)
+    end = _monday(now - SETTLED, zone)
+    start = until or _first_week(query, end, zone)
+    return Window(start, end) if start is not None and start < end else None
+
+
+def weekly(
+    query: Query, kpis: Iterable[Definition], weeks: Window, least: int, known: Iterable[str]
+) -> Iterator[tuple[object, ...]]:
+    """Rows of `twin_core.store.figures.COLUMNS` for every KPI, hidden ones without numbers."""
+    named = frozenset(known)
+    for kpi in kpis:
+        if kpi.behind and "week" in kpi.grain and {"unit", "hospital"} <= set(kpi.by):
+            yield from _of_kpi(query, kpi, weeks, least, named)
+
+
+def hidden_places(people: Mapping[Place, int], small: Iterable[Place], least: int) -> set[Place]:
+    """Which figures of one week to hide: small ones, and those by which they could be computed.
+
+    `people` are those behind each figure; units add up to the hospital.
+    """
+    hidden = {place for place in small if place in people}
+    units = sorted((n, place) for place, n in people.items() if place != HOSPITAL and n > 0)
+    while HOSPITAL not in hidden:
+        within = [(n, place) for n, place in units if place in hidden]
+        if not within or (len(within) > 1 and sum(n for n, _ in within) >= least):
+            return hidden
+        rest = [place for _, place in units if place not in hidden]
+        hidden.add(rest[0] if rest else HOSPITAL)
+    if len([place for place in people if place in hidden]) == 1 and units:
+        # Without its sum, the hospital's own figure could be computed from its units.
+        hidden.add(units[0][1])
+    return hidden
+
+
+def _of_kpi(
+    query: Query, kpi: Definition, weeks: Window, least: int, known: frozenset[str]
+) -> Iterator[tuple[object, ...]]:
+    rows = [
+        (by, row)
+        for by in ("unit", "hospital")
+        for row in measure(query, kpi, *weeks, grain="week", by=by)
+        if row.stratum is None and _is_whole(row)
+    ]
+    behind: dict[Cell, Behind] = {}
+    for by in ("unit", "hospital"):
+        for cell, told in _behind(query, kpi, weeks, by):
+            behind[cell] = behind.get(cell, NOBODY).plus(told)
+    cells = {_cell(row): behind.get(_cell(row), NOBODY) for _, row in rows}
+    hidden = _hidden(cells, least)
+    for by, row in rows:
+        place = (row.facility, row.unit)
+        if place == HOSPITAL or _may_be_named(place, cells, least, known):
+            yield _published(kpi, by, row, _cell(row) in hidden)
+
+
+def _hidden(cells: Mapping[Cell, Behind], least: int) -> set[Cell]:
+    weeks: dict[tuple[datetime, str], dict[Place, Behind]] = {}
+    for (week, statistic, place), told in cells.items():
+        weeks.setdefault((week, statistic), {})[place] = told
+    hidden = set()
+    for (week, statistic), places in weeks.items():
+        people = {place: max(told.people, told.counted) for place, told in places.items()}
+        small = [place for place, told in places.items() if told.is_small(least)]
+        hidden |= {(week, statistic, place) for place in hidden_places(people, small, least)}
+    return hidden
+
+
+def _may_be_named(
+    place: Place, cells: Mapping[Cell, Behind], least: int, known: frozenset[str]
+) -> bool:
+    """Whether a unit is vouched for, or enough people were in it in one of the weeks."""
+    if place[1] in known:
+        return True
+    return any(told.people >= least for (_, _, at), told in cells.items() if at == place)
+
+
+def _published(kpi: Definition, by: str, row: KpiRow, hidden: bool) -> tuple[object, ...]:
+    numbers = (row.numerator, row.denominator, row.value, row.coverage)
+    rounded = (_count(numbers[0]), _count(numbers[1]), _digits(row.value), _digits(row.coverage))
+    shown = (None, None, None, None) if hidden else rounded
+    period = (row.period_start, row.period_end)
+    return (kpi.id, by, row.facility, row.unit, *period, row.statistic, *shown, hidden)
+
+
+def _behind(query: Query, kpi: Definition, weeks: Window, by: str) -> Iterator[tuple[Cell, Behind]]:
+    found = query(_BEHIND.format(kpi=kpi.id, by=by), (*weeks,))
+    for row in found:
+        named = (row["facility"], row["unit"])
+        told = Behind(row["people"], row["counted"], row["rest"])
+        # A row that names no statistic counts for all of them.
+        statistics = [row["statistic"]] if row["statistic"] else kpi.statistics or ("value",)
+        for statistic in statistics:
+            yield (row["period_start"], statistic, named), told
+
+
+# Who is behind a figure: patients where they are known, else their visits, else beds and counts.
+_BEHIND = """
+WITH behind AS (
+    SELECT b.*, CASE subject_type
+               WHEN 'encounter' THEN coalesce(e.patient_id, subject_id)
+               WHEN 'appointment' THEN coalesce(a.patient_id, subject_id) END AS person
+    FROM kpi_rows.{kpi}(?, ?, grain := 'week', "by" := '{by}') b
+    LEFT JOIN twin.encounter e ON subject_type = 'encounter' AND e.encounter_id = subject_id
+    LEFT JOIN twin.appointment a ON subject_type = 'appointment' AND a.appointment_id = subject_id
+    WHERE stratum IS NULL
+), each AS (
+    SELECT facility, unit, period_start, statistic, person IS NOT NULL AS is_person,
+           coalesce(person, subject_type || '/' || subject_id) AS who,
+           bool_or(numerator <> 0) IS TRUE AS counts
+    FROM behind WHERE subject_id IS NOT NULL GROUP BY ALL
+)
+SELECT facility, unit, period_start, statistic, count(*) FILTER (is_person) AS people,
+       count(*) FILTER (counts) AS counted, count(*) FILTER (is_person AND NOT counts) AS rest
+FROM each GROUP BY ALL"""
+
+_FIRST = "SELECT min(from_at) AS at FROM twin.stay"
+
+
+def _cell(row: KpiRow) -> Cell:
+    return (row.period_start, row.statistic, (row.facility, row.unit))
+
+
+def _is_whole(row: KpiRow) -> bool:
+    return timedelta(days=6.9) < row.period_end - row.period_start < timedelta(days=7.1)
+
+
+def _count(number: float | None) -> float | None:
+    return None if number is None else COUNTS * round(number / COUNTS)
+
+
+def _digits(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.2g}")
+
+
+def _first_week(query: Query, end: datetime, zone: ZoneInfo) -> datetime | None:
+    [row] = query(_FIRST, ())
+    first = row["at"]
+    if first is None or first >= end:
+        return None
+    earliest = (end.astimezone(zone).replace(tzinfo=None) - timedelta(weeks=MOST_WEEKS)).replace(
+        tzinfo=zone
+    )
+    return max(_monday(first, zone), earliest.astimezone(end.tzinfo))
+
+
+def _monday(at: datetime, zone: ZoneInfo) -> datetime:
+    """The local Monday midnight with which the week of an instant began."""
+    midnight = last_midnight(at, zone).astimezone(zone)
+    local = midnight.replace(tzinfo=None) - timedelta(days=midnight.weekday())
+    return local.replace(tzinfo=zone).astimezone(at.tzinfo)
