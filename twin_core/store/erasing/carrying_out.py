@@ -21,7 +21,7 @@ from twin_core.store.erasing.found import Erasure
 from twin_core.store.erasing.rewriting import fresh_path, remove_file, rewrite, sync_folder
 
 _PURPOSE, _NAME = b"erasure", "The order of an erasure"
-_LEFT_BEHIND = (".replica", ".rebuild")
+_LEFT_BEHIND = (".replica", ".limited", ".aggregates", ".rebuild")
 """Copies that a program which was killed may have left beside a store."""
 
 
