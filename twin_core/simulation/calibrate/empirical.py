@@ -14,6 +14,7 @@ import numpy as np
 from twin_core.simulation.calibrate.durations import Array, Ended
 
 _CELLS, _ROUNDS = 40, 200
+_OFTEN, _NARROW = 0.05, 0.01
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ def self_consistent(of: Ended) -> Steps:
     """The estimate, on cells of about equally many observations."""
     known = np.isfinite(of.high)
     middles = 0.5 * (of.low[known] + of.high[known])
-    inner = np.unique(middles)
+    inner, counts = np.unique(middles, return_counts=True)
+    # A length that many have to the second is one, and no room up to it.
+    often = inner[counts >= max(2.0, _OFTEN * len(middles))] * (1 - _NARROW)
     if len(inner) > _CELLS:
         inner = np.quantile(middles, np.linspace(0, 1, _CELLS + 1))
-    edges = np.unique(np.concatenate([[0.0], inner[inner > 0]]))
+    edges = np.unique(np.concatenate([[0.0], inner[inner > 0], often]))
     edges = edges[np.concatenate([[True], np.diff(edges) > 1e-3])]
     tops = np.append(edges[1:], np.inf)
     compatible = _overlaps(of, edges, tops)

@@ -13,6 +13,7 @@ import numpy as np
 from twin_core.errors import UsageError
 from twin_core.simulation.calibrate.courses import Courses, Leg, courses_of
 from twin_core.simulation.calibrate.durations import Ended, ended
+from twin_core.simulation.calibrate.fullness import Fullness
 from twin_core.simulation.calibrate.history import PLANNED, BedPeriod, History
 from twin_core.simulation.calibrate.lengths import LengthFit, length_fit
 from twin_core.simulation.calibrate.streams import Clock, StreamFit, stream_fit
@@ -151,8 +152,14 @@ def calibrated(history: History) -> Calibration:
     """
     courses, clock = courses_of(history), Clock(history.zone, *history.window)
     by_unit = courses.by_unit()
-    walks = {code: walk_hours(legs) for code, legs in by_unit.items()}
-    stays = {code: stays_of(legs, clock, walks[code]) for code, legs in by_unit.items()}
+    named = {
+        code: () if code in courses.bedless else history.beds.get(code, ()) for code in by_unit
+    }
+    most = {code: most_in_bed(legs, clock) for code, legs in by_unit.items()}
+    beds = {code: max(len(spots), most[code]) for code, spots in named.items() if spots}
+    full = Fullness(beds, courses.legs, history.bed_periods, clock.end)
+    walks = {code: walk_hours(legs, full) for code, legs in by_unit.items()}
+    stays = {code: stays_of(legs, clock, walks[code], full) for code, legs in by_unit.items()}
     everywhere = sum((hours_of_leaving(of) for of in stays.values()), np.zeros(24))
     cleaned = _cleaned(cleaning_hours(history.bed_periods, courses.legs, clock))
     units = []
@@ -162,19 +169,17 @@ def calibrated(history: History) -> Calibration:
         stay, then = length_fit(seen), then_fit(stays[code])
         if stay is None or then is None:
             continue
-        beds = () if code in courses.bedless else tuple(map(bed_name, history.beds.get(code, ())))
-        most = most_in_bed(legs, clock)
         units.append(
             UnitFit(
                 code=code,
                 kind=_kind(legs),
-                beds=max(len(beds), most, 1) if beds else None,
-                bed_names=beds,
-                most_in_bed=most,
+                beds=beds.get(code),
+                bed_names=tuple(map(bed_name, named[code])),
+                most_in_bed=most[code],
                 stay=stay,
                 then=then,
                 leaving=leaving,
-                cleaning=cleaned.get(code) if beds else None,
+                cleaning=cleaned.get(code) if code in beds else None,
                 patience=patience_fit(waits_of(legs, clock, walks[code])),
                 walk_hours=walks[code],
                 stays=stays[code],

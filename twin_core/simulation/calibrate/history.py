@@ -20,7 +20,7 @@ Query = Callable[[str, Mapping[str, object]], list[Row]]
 USUAL_DAYS = 91
 """Days of history that count where nobody gives a window: a quarter of a year."""
 _FEW = 0.5
-"""A day with less than half the usual number of beginnings is not fully known."""
+"""A day on which less than half as many left as usual is not fully known."""
 EMERGENCY = "emergency"
 CLASSES = {"EMER": EMERGENCY, "AMB": "ambulatory", "OBSENC": "observation"}
 """Patient classes by the class of the encounter as it began; others are planned or direct."""
@@ -151,8 +151,8 @@ def read_history(
 ) -> History:
     """The history of a facility from `start` to `end`, as known at `known_at` (None: now).
 
-    Without `start` it begins when the feed tells of about as many stays as later on, at most 91
-    days before the end. Without `facility` it is the one with most stays. Raises UsageError where
+    Without `start` it begins when about as many patients left as later on, at most 91 days before
+    the end. Without `facility` it is the one with most stays. Raises UsageError where
     there is nothing to calibrate from.
     """
     zone = _zone(query)
@@ -192,10 +192,10 @@ def _zone(query: Query) -> ZoneInfo:
 
 
 def _known_from(query: Query, end: datetime, known_at: datetime | None, zone: ZoneInfo) -> datetime:
-    """The first local midnight of a day on which as many stays began as usual."""
+    """The first local midnight of a day on which about as many patients left as usual."""
     earliest = end - timedelta(days=USUAL_DAYS)
-    rows = query(questions.BEGINNINGS, {"start": earliest, "end": end, "known_at": known_at})
-    days = Counter(row["from_at"].astimezone(zone).date() for row in rows)
+    rows = query(questions.DEPARTURES, {"start": earliest, "end": end, "known_at": known_at})
+    days = Counter(row["left_at"].astimezone(zone).date() for row in rows)
     whole = sorted(count for day, count in days.items() if day < end.astimezone(zone).date())
     usual = whole[len(whole) * 3 // 4] if whole else 0
     for day in sorted(days):

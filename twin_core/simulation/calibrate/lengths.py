@@ -19,7 +19,7 @@ from twin_core.simulation.calibrate.durations import (
 from twin_core.simulation.calibrate.empirical import Steps, self_consistent
 from twin_core.simulation.flow.durations import Duration
 
-_ENOUGH = 100
+_ENOUGH = 20
 """Events from which a family may be refused for its fit."""
 _CRITICAL = 1.63
 """Kolmogorov and Smirnov's distance times the root of n, at 1%."""

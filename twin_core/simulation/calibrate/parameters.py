@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twin_core.simulation.calibrate.durations import Fit
+from twin_core.simulation.calibrate.durations import Array, Fit
 from twin_core.simulation.calibrate.fitting import Calibration
 from twin_core.simulation.calibrate.lengths import LengthFit
 from twin_core.simulation.calibrate.shares import SharesFit
@@ -51,22 +51,19 @@ def parameters(calibration: Calibration, level: float = 0.95) -> list[Parameter]
 
 def _of_stream(of: StreamFit, level: float, chance: np.random.Generator) -> Iterator[Parameter]:
     part = f"{of.class_} to {of.unit}"
-    drawn = [of.drawn(chance) for _ in range(min(_DRAWS, 1000) if level < 0.99 else _DRAWS)]
-    for name, at, numbers in (
-        ("per_day", of.per_day, [one.per_day for one in drawn]),
-        *(
-            (day, of.weekdays[n], [one.weekdays[n] for one in drawn])
-            for n, day in enumerate(EVERY_DAY)
-            if np.isfinite(of.weekday_weight)
-        ),
-        *(
-            (f"{hour:02}:00", of.hours[hour], [one.hours[hour] for one in drawn])
-            for hour in range(24)
-            if np.isfinite(of.hour_weight)
-        ),
-    ):
-        low, high = np.quantile(numbers, [(1 - level) / 2, (1 + level) / 2])
-        yield Parameter(part, name, float(at), float(low), float(high), of.n)
+    ends = (1 - level) / 2, (1 + level) / 2
+    per_day, weekdays, hours = (
+        np.quantile(drawn, ends, axis=0) for drawn in of.draws(chance, _DRAWS)
+    )
+    yield _sure(part, "per_day", of.per_day, per_day, of.n)
+    for n, day in enumerate(EVERY_DAY if np.isfinite(of.weekday_weight) else ()):
+        yield _sure(part, day, of.weekdays[n], weekdays[:, n], of.n)
+    for n in range(24 if np.isfinite(of.hour_weight) else 0):
+        yield _sure(part, f"{n:02}:00", of.hours[n], hours[:, n], of.n)
+
+
+def _sure(part: str, name: str, at: float, ends: Array, n: int) -> Parameter:
+    return Parameter(part, name, float(at), float(ends[0]), float(ends[1]), n)
 
 
 def _of_unit(of: UnitFit, level: float, chance: np.random.Generator) -> Iterator[Parameter]:
@@ -103,4 +100,4 @@ def _of_shares(
     drawn = of.drawn(chance, _DRAWS)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     for n, name in enumerate(of.names):
-        yield Parameter(part, name, float(of.shares[n]), float(low[n]), float(high[n]), of.n)
+        yield _sure(part, name, of.shares[n], np.array([low[n], high[n]]), of.n)

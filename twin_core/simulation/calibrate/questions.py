@@ -54,10 +54,11 @@ WHERE l.kind = 'bd' AND l.unit IS NOT NULL AND s.operational_status IN ('H', 'K'
 ORDER BY s.from_at, l.unit, l.room, l.bed
 """
 
-# How many stays began on each day: a feed that has just begun shows only some of them.
-BEGINNINGS = """
-SELECT from_at FROM history.stay($known_at)
-WHERE from_at < $end AND from_at >= $start AND unit IS NOT NULL
+# When patients were gone: before a feed begins it knows of nobody who left.
+DEPARTURES = """
+SELECT max(to_at) AS left_at FROM history.stay($known_at)
+WHERE unit IS NOT NULL GROUP BY encounter_id
+HAVING count(*) FILTER (to_at IS NULL) = 0 AND max(to_at) >= $start AND max(to_at) < $end
 """
 
 # Of which dispositions patients died, went to another hospital, or left before they were meant to.

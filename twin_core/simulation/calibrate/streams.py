@@ -8,7 +8,7 @@ more than that; then a day has a factor of its own (`day_variation`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -118,24 +118,28 @@ class StreamFit:
 
     def drawn(self, chance: np.random.Generator) -> "StreamFit":
         """The stream with every number as uncertain as it is."""
+        per_day, weekdays, hours = self.draws(chance, 1)
+        return replace(self, per_day=float(per_day[0]), weekdays=weekdays[0], hours=hours[0])
+
+    def draws(self, chance: np.random.Generator, count: int) -> tuple[Array, Array, Array]:
+        """Means, factors of weekdays and of hours as uncertain as they are, by draw."""
         extra = max(1.0, self.dispersion) if self.day_variation else 1.0
-        level = chance.gamma((self.n + 0.5) / extra) * extra / (self.n + 0.5)
-        return StreamFit(
-            **{
-                **self.__dict__,
-                "per_day": self.per_day * level,
-                "weekdays": _factors(chance, self.weekdays, self.n / 7, self.weekday_weight),
-                "hours": _factors(chance, self.hours, self.n / 24, self.hour_weight),
-            }
+        level = chance.gamma((self.n + 0.5) / extra, size=count) * extra / (self.n + 0.5)
+        return (
+            self.per_day * level,
+            _factors(chance, self.weekdays, self.n / 7, self.weekday_weight, count),
+            _factors(chance, self.hours, self.n / 24, self.hour_weight, count),
         )
 
 
-def _factors(chance: np.random.Generator, factors: Array, expected: float, weight: float) -> Array:
+def _factors(
+    chance: np.random.Generator, factors: Array, expected: float, weight: float, count: int
+) -> Array:
     if not np.isfinite(weight):
-        return factors
+        return np.tile(factors, (count, 1))
     shape = np.maximum(factors * (expected + weight), 1e-3)
-    drawn = chance.gamma(shape) / (expected + weight)
-    scaled: Array = drawn / drawn.mean()
+    drawn = chance.gamma(shape, size=(count, len(factors)))
+    scaled: Array = drawn / np.maximum(drawn.mean(axis=1), 1e-12)[:, None]
     return scaled
 
 

@@ -19,6 +19,7 @@ from twin_core.simulation.calibrate.durations import (
     ended,
     fitted,
 )
+from twin_core.simulation.calibrate.fullness import Fullness
 from twin_core.simulation.calibrate.history import BedPeriod, Spot
 from twin_core.simulation.calibrate.lengths import LengthFit, length_fit
 from twin_core.simulation.calibrate.shares import SharesFit, differ, shares_fit
@@ -45,6 +46,8 @@ class Stay(NamedTuple):
     """How long in all, or so far."""
     entered: float
     """How long it had lasted at the start of the window; 0 where it began later."""
+    ready: float
+    """How long it had lasted when it may have been over: since then the next unit was full."""
     hour: float
     """The local hour of the day when it ended, or at the end of the window."""
 
@@ -92,14 +95,20 @@ class Waits(NamedTuple):
     unseen: tuple[bool, ...]
 
 
-def walk_hours(legs: Iterable[Leg]) -> float:
-    """A quarter of first waits for a bed are shorter: registration and the way there."""
-    waits = [leg.bedded - leg.asked for leg in legs if leg.bedded is not None]
-    waits = [wait for wait in waits if wait > 0]
-    return float(np.quantile(waits, 0.25)) if len(waits) >= _ENOUGH else 0.0
+def walk_hours(legs: Iterable[Leg], fullness: Fullness) -> float:
+    """The usual time to a first bed while some are free: registration, and the way there."""
+    waits = [
+        leg.bedded - leg.asked
+        for leg in legs
+        if leg.bedded is not None and leg.asked < leg.bedded
+        if fullness.since(leg.unit, leg.bedded) == leg.bedded
+    ]
+    return float(np.median(waits)) if len(waits) >= _ENOUGH else 0.0
 
 
-def stays_of(legs: Iterable[Leg], clock: Clock, walk: float) -> tuple[Stay, ...]:
+def stays_of(
+    legs: Iterable[Leg], clock: Clock, walk: float, fullness: Fullness
+) -> tuple[Stay, ...]:
     """The stays in bed whose beginning is known, that went on at some time of the window."""
     kept = [
         (leg, max(leg.asked, leg.bedded - walk))
@@ -110,7 +119,14 @@ def stays_of(legs: Iterable[Leg], clock: Clock, walk: float) -> tuple[Stay, ...]
     seen_until = [clock.end if leg.ended is None else leg.ended for leg, _ in kept]
     hours = clock.hour_of_week(seen_until) % _DAY
     return tuple(
-        Stay(leg.class_, leg.next, until - begun, max(0.0, clock.start - begun), float(hour))
+        Stay(
+            leg.class_,
+            leg.next,
+            until - begun,
+            max(0.0, clock.start - begun),
+            max(0.0, fullness.since(leg.next or "", until) - begun),
+            float(hour),
+        )
         for (leg, begun), until, hour in zip(kept, seen_until, hours, strict=True)
         if until > begun
     )
@@ -173,15 +189,17 @@ def observed(stays: Sequence[Stay], leaving: SharesFit | None, clock: Clock) -> 
     """
     lasted = np.array([stay.lasted for stay in stays])
     entered = np.array([stay.entered for stay in stays])
+    ready = np.array([stay.ready for stay in stays])
     goes_on = np.array([stay.next is None for stay in stays])
     if leaving is None:
-        return ended(lasted, np.where(goes_on, np.inf, lasted), entered)
+        low = np.where(goes_on, lasted, ready)
+        return ended(low, np.where(goes_on, np.inf, lasted), np.minimum(entered, low))
     out = np.array([stay.next in EXITS for stay in stays])
     leaves = float(out.sum()) / max(1, int((~goes_on).sum()))
     since = _since_leaving(leaving.shares)
     now = since[np.array([int(stay.hour) % 24 for stay in stays])] * leaves
     at_start = since[int(clock.hour_of_week([clock.start])[0]) % 24] * leaves
-    low = np.where(goes_on, lasted - now, np.where(out, lasted - _DAY, lasted))
+    low = np.where(goes_on, lasted - now, np.where(out, lasted - _DAY, ready))
     before = np.where(entered > 0, np.maximum(entered - at_start, 0), 0)
     return ended(low, np.where(goes_on, np.inf, lasted), np.minimum(before, np.maximum(low, 0)))
 
