@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from adapters.hl7v2.codings import Terms
 from adapters.hl7v2.er7 import Message
-from adapters.hl7v2.quirks import Sent
+from adapters.hl7v2.quirks import OF_A_MOVEMENT, Sent
 from adapters.hl7v2.timestamps import Calendar
 from twin_core.identifiers import NOWHERE, Place
 from twin_core.settings import FeedSettings, LimitSettings
@@ -30,6 +30,8 @@ class Conventions:
         self.processing_ids = frozenset(settings.processing_ids)
         self.trigger_rules = settings.trigger_rules
         self.kept_paths = settings.kept_paths
+        self.kept_of_movements = (*settings.kept_paths, *OF_A_MOVEMENT)
+        """The fields to keep of a message, and of one that names a movement (ZBE)."""
         self.lenient = settings.strictness == "lenient"
         self._beds = {tuple(_padded(sent)): place for sent, place in settings.beds.items()}
         self.terms = Terms(settings.authorities)

@@ -32,6 +32,11 @@ def meant(message: Message, sent: Sent, rules: Sequence[TriggerRule]) -> Sent | 
     return None
 
 
+OF_A_MOVEMENT = tuple(FieldPath(segment="ZBE", field=number) for number in (3, 7, 8, 9))
+"""What IHE PAM says of a movement beside where and when: its end, the responsible medical and
+nursing ward, and its nature. They change no stay; who asks for them finds them by the message."""
+
+
 def kept_fields(message: Message, paths: Sequence[FieldPath]) -> tuple[KeptField, ...]:
     """The fields to keep, component by component, of every segment of their names."""
     wanted: dict[str, list[FieldPath]] = {}

@@ -123,7 +123,8 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
     if processing_id != "P":
         reading.note("test_message", "The message is not marked as production (MSH-11).")
     sequence = header[12]
-    paths = conventions.kept_paths
+    has_movement = "ZBE" in message.first
+    paths = conventions.kept_of_movements if has_movement else conventions.kept_paths
     return Translation(
         envelope=Envelope(
             feed=conventions.feed,

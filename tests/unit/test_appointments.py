@@ -321,3 +321,28 @@ def test_what_was_known_of_an_appointment_stays_known(twin: Twin) -> None:
         "SELECT status FROM core.appointment_version ORDER BY known_from, version_no"
     )
     assert [row["status"] for row in versions] == ["booked", "entered-in-error"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_blocked_time_slots_are_of_a_schedule_until_they_are_opened(twin: Twin, order) -> None:
+    room, doctor = "AIL|1||GYM^1^^HOSP", "AIP|2||77^DOC^ANN|||20261102140000|||1|h"
+    vacation = sch(f9="90", f11="^^^20261102130000", f25="Blocked")
+    said = [
+        message("S23", "0800", vacation, "RGS|1", room, doctor),
+        message("S23", "0801", sch(filler="F2", f11="^^^20261103080000^20261103090000"), room),
+        message("S24", "0900", sch(), "RGS|1", room),
+    ]
+    for number in order:
+        hear(twin, said[number])
+    rows = twin.query(
+        "SELECT l.room, c.performer, s.status, s.starts_at, s.ends_at FROM twin.slot s"
+        " JOIN twin.schedule c USING (schedule_id) LEFT JOIN twin.location l USING (location_id)"
+        " ORDER BY s.starts_at, c.performer NULLS FIRST"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("1", None, "free", at(2, 13), at(2, 14, 30)),
+        (None, "77", "busy-unavailable", at(2, 14), at(2, 15)),
+        ("1", None, "busy-unavailable", at(3, 8), at(3, 9)),
+    ]
+    assert shown(twin, "count(*)") == [(0,)]
+    assert shown(twin, "count(*)", "finding") == [(0,)]

@@ -165,7 +165,14 @@ def test_fields_to_keep_come_component_by_component():
         ("ZBE", 1, 10, 2, 1, "ICU"),
     ]
     assert len(translated(message(rest=Z), keep=["ZPV", "ZPV-3"]).kept) == 8
-    assert translated(message(rest=Z)).kept == ()
+    kept = translated(message(rest=Z)).kept
+    assert {field.segment for field in kept} <= {"ZBE"}
+    movement = "ZBE|M1^PAS|20261101071500+0000||INSERT|N||^^^^^^^^^W7|Nurses 7|HMS\r"
+    assert translated(message(rest=movement)).kept == (
+        ("ZBE", 1, 7, 10, 1, "W7"),
+        ("ZBE", 1, 8, 1, 1, "Nurses 7"),
+        ("ZBE", 1, 9, 1, 1, "HMS"),
+    )
 
 
 def test_kept_fields_are_a_table_that_outlives_a_crash_and_a_rebuild(tmp_path: Path) -> None:

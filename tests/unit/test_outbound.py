@@ -484,7 +484,7 @@ UNTOLD = {"r01_device_observations", "r01_narrative_and_attachment"}
 
 def test_a_twin_fed_by_a_twin_has_the_same_appointments_and_results(tmp_path):
     names = [path.stem for path in sorted(PAIRS.glob("[rs][0-3]*.hl7"))]
-    names = [name for name in names if name not in UNTOLD and "journalled" not in name]
+    names = [name for name in names if name not in UNTOLD and name[:3] not in ("s23", "s24")]
     asked = {"kinds": ["SIU", "ORU"]}
     with hospital(tmp_path, 1, **asked) as here, Twin.open(tmp_path / "there.duckdb") as there:
         received(here, *(at_its_own_minute(PAIRS / f"{name}.hl7", names) for name in names))

@@ -20,6 +20,7 @@ from adapters.hl7v2.triggers import (
     renumberings,
     results,
     scheduling,
+    slots,
     tracking,
     zbe,
 )
@@ -38,6 +39,7 @@ _FAMILIES = (
     people,
     merges,
     scheduling,
+    slots,
     moves,
     renumberings,
     links,

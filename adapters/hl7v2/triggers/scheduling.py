@@ -101,6 +101,11 @@ def _appointment(
     )
 
 
+def resources_named(reading: Reading) -> tuple[ResourceBooked, ...]:
+    """The services and resources of a message that is about no appointment."""
+    return _groups(reading, _LISTED)[1]
+
+
 _Patients = list[tuple[Person, Segment, Segment | None]]
 
 

@@ -6,6 +6,8 @@ long as the resource stands.
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from twin_core.events import CareStated
 from twin_core.identifiers import Identifier, content_id
 from twin_core.store.facts import Fact
@@ -52,6 +54,7 @@ def fold_care(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
         event = fact.event
         if not isinstance(event, CareStated):
             continue
+        event = _timed(event, facts)
         ids, id_ = _Ids(fact, event, resolver), care_id_of(event.subject)
         entity, columns = _TABLES[event.resource_type]
         rows.append((entity, (id_, *columns(event, ids))))
@@ -64,6 +67,17 @@ def fold_care(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
                 rows.append(("encounter_milestone", row))
         rows += [finding_row(note, id_, fact.recorded_at) for note in ids.notes]
     return list(dict.fromkeys(rows))
+
+
+def _timed(event: CareStated, facts: Sequence[Fact]) -> CareStated:
+    """A slot that is opened again need not say when it is (S24): then it is when it was."""
+    if event.resource_type != "Slot" or event.starts_at is not None:
+        return event
+    told = [f.event for f in facts if isinstance(f.event, CareStated) and f.event.starts_at]
+    known = [earlier for earlier in told if earlier.subject == event.subject]
+    if not known:
+        return event
+    return replace(event, starts_at=known[-1].starts_at, ends_at=known[-1].ends_at)
 
 
 def care_id_of(identifier: Identifier) -> str:
