@@ -1,17 +1,19 @@
 """Kill the server at random moments and see whether anything acknowledged was lost or doubled.
 
-    python tests/bench/kill_rounds.py --rounds 100
+    python tests/bench/kill_rounds.py --rounds 100 [--encrypted]
 
 Every round starts `wardtwin serve` on the same store, sends admissions over several connections,
 kills the server with SIGKILL, and asks the store: every acknowledged message must be there exactly
 once, with exactly one stay. Messages without an acknowledgement are sent again in the next round,
-as a sending system would, and must not appear twice either.
+as a sending system would, and must not appear twice either. After every kill all files of the store
+are searched for the patients' name: with --encrypted none may show it, without one must.
 """
 
 import argparse
 import json
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -28,6 +30,8 @@ from api.holder import reach  # noqa: E402 - found beside the tests, installed o
 
 Rows = list[dict[str, object]]
 CONNECTIONS = 8
+NAME = "Zqxplanted"
+"""The family name of every patient."""
 MLLP = [sys.executable, "-m", "api"]
 PORTS = ["--mllp-port", "0", "--http-port", "0"]
 
@@ -73,11 +77,17 @@ def admission(name: str) -> bytes:
         (
             f"MSH|^~\\&|PAS|GENERAL|||20261101080000+0000||ADT^A01|{name}|P|2.5.1",
             "EVN|A01|20261101080000+0000",
-            f"PID|1||P{name}^^^GENERAL^MR||Test^Case||19700101|F",
+            f"PID|1||P{name}^^^GENERAL^MR||{NAME}^Case||19700101|F",
             f"PV1|1|I|W1^1^{name}^GENERAL{'|' * 16}{name}^^^GENERAL^VN{'|' * 25}"
             "20261101080000+0000",
         )
     ).encode()
+
+
+def showing(folder: Path) -> bool:
+    """Whether any file of a store shows the patients' name."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return any(NAME.encode() in path.read_bytes() for path in found)
 
 
 def received(connection: socket.socket) -> bytes:
@@ -175,15 +185,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--encrypted", action="store_true", help="with a key")
     options = parser.parse_args()
+    if options.encrypted:
+        os.environ["WARDTWIN_ENCRYPTION__KEY"] = secrets.token_hex(32)
     chance = random.Random(options.seed)
     by_round: dict[int, set[str]] = {}
     again: list[str] = []
     wrong: list[str] = []
+    shown = False
     with tempfile.TemporaryDirectory(prefix="wardtwin-kill-") as folder:
         store = Path(folder) / "kill.duckdb"
         # One round more than asked for: its server answers for the last one.
         for number in range(options.rounds + 1):
+            shown |= showing(Path(folder))
             # A round's messages may have been sent again, and acknowledged, in the next.
             before = {number - 1, number - 2} & set(by_round)
             senders, rows = one_round(store, round_name(number), again, chance, question(before))
@@ -194,6 +209,8 @@ def main() -> int:
             by_round.setdefault(number, set())
             for name in (name for sender in senders for name in sender.acknowledged):
                 by_round.setdefault(int(name[1:5]), set()).add(name)
+    if shown == options.encrypted:
+        wrong.append("shown: the name of a patient" if shown else "the name is nowhere to be found")
     for line in wrong[:20]:
         print(line)
     total = sum(len(names) for number, names in by_round.items() if number < options.rounds)

@@ -11,15 +11,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-def test_ten_kills_lose_and_double_nothing():
+@pytest.mark.parametrize("how", [(), ("--encrypted",)], ids=["open", "encrypted"])
+def test_kills_lose_and_double_nothing_and_show_nothing_that_is_encrypted(how):
     ran = subprocess.run(
-        [sys.executable, str(ROOT / "tests/bench/kill_rounds.py"), "--rounds", "10"],
+        [sys.executable, str(ROOT / "tests/bench/kill_rounds.py"), "--rounds", "5", *how],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    said = re.search(r"10 rounds, ([\d,]+) acknowledged, 0 lost", ran.stdout)
+    said = re.search(r"5 rounds, ([\d,]+) acknowledged, 0 lost", ran.stdout)
     assert said, ran.stdout
     assert int(said[1].replace(",", "")) > 100

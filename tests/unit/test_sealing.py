@@ -17,6 +17,7 @@ from twin_core.errors import ConfigurationError, StoreError, WrongKey
 from twin_core.events import Admitted, Envelope, Fault, Rejection, Translation
 from twin_core.identifiers import Identifier
 from twin_core.inbox import Inbox, Receipt
+from twin_core.inbox.contents import copy_sealed, held_in
 from twin_core.settings import EncryptionSettings, load
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -142,6 +143,30 @@ def test_rows_cannot_be_swapped_moved_or_cut(sealed, tampering):
     execute(sealed.path, tampering)
     with pytest.raises(StoreError, match="was changed"):
         sealed.read(0, 10)
+
+
+def test_a_copy_under_another_key_holds_the_same(sealed, tmp_path):
+    held = held_in(sealed.path, KEY)
+    assert {name: table.rows for name, table in held.sums.items()} == {
+        "digest": 2,
+        "entry": 3,
+        "heard": 1,
+        "meta": 0,
+        "tally": 2,
+        **{name: 0 for name in held.sums.keys() - {"digest", "entry", "heard", "meta", "tally"}},
+    }
+    for n, key in enumerate((OTHER, None)):
+        copy_sealed(sealed.path, KEY, tmp_path / str(n), key)
+        assert held_in(tmp_path / str(n), key) == held
+    execute(sealed.path, "UPDATE entry SET received_us = received_us + 1 WHERE position = 1")
+    assert held_in(sealed.path, KEY) != held
+
+
+def test_a_copy_leaves_out_no_table_that_it_does_not_know(sealed, tmp_path):
+    execute(sealed.path, "CREATE TABLE newer (value TEXT)")
+    execute(sealed.path, "INSERT INTO newer VALUES ('x')")
+    with pytest.raises(StoreError):
+        copy_sealed(sealed.path, KEY, tmp_path / "copy", OTHER)
 
 
 def test_no_nonce_is_used_twice_whoever_writes(tmp_path):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from twin_core.encryption import StoreKey
-from twin_core.inbox.file import TABLES, InboxFile
+from twin_core.inbox.file import InboxFile
 
 _TOGETHER = 10_000
 """Rows that are kept in memory at a time."""
@@ -40,14 +40,14 @@ def held_in(path: Path, key: StoreKey | None) -> Held:
     Raises StoreError where a value was changed, WrongKey or ConfigurationError for another key.
     """
     with closing(InboxFile(path, key)) as inbox:
-        sums = {table: _sum(inbox.contents(table)) for table in TABLES}
+        sums = {table: _sum(inbox.contents(table)) for table in inbox.tables()}
         return Held(inbox.store_id(), inbox.pruned_to(), inbox.high_water(), sums)
 
 
 def copy_sealed(path: Path, key: StoreKey | None, copy: Path, new_key: StoreKey | None) -> None:
     """Write what an inbox holds into a new file, sealed by another key or by none."""
     with closing(InboxFile(path, key)) as inbox, closing(InboxFile(copy, new_key)) as made:
-        for table in TABLES:
+        for table in inbox.tables():
             made.fill(table, inbox.contents(table), together=_TOGETHER)
 
 

@@ -43,17 +43,6 @@ CREATE TABLE IF NOT EXISTS heard (feed TEXT PRIMARY KEY, received_us INTEGER) WI
 """
 
 
-TABLES = {
-    "meta": "SELECT key, value FROM meta WHERE key <> 'sealing' ORDER BY key",
-    "entry": "SELECT position, received_us, head, raw, replay_of FROM entry ORDER BY position",
-    "digest": "SELECT control, body, position FROM digest ORDER BY control, body",
-    "tally": "SELECT feed, outcome, messages FROM tally ORDER BY feed, outcome",
-    "heard": "SELECT feed, received_us FROM heard ORDER BY feed",
-    "tombstone": "SELECT mark FROM tombstone ORDER BY mark",
-}
-"""What an inbox holds, and in which order; how its values are sealed is no part of it."""
-
-
 class Committed(NamedTuple):
     """What a commit made of its groups, and the last position it gave out."""
 
@@ -229,11 +218,23 @@ class InboxFile:
         copy.close()
         source.close()
 
-    def contents(self, table: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of one of TABLES, their values opened. Raises StoreError for a changed one."""
-        sealing = self._sealing
+    def tables(self) -> list[str]:
+        """Every table that the file has, whoever made it."""
         with _readable():
-            for row in self._reader.execute(TABLES[table]):
+            found = self._reader.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            ).fetchall()
+        return [str(name) for (name,) in found]
+
+    def contents(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a table in order, their values opened; StoreError for a changed one.
+
+        How values are sealed is no part of what an inbox holds.
+        """
+        sealing = self._sealing
+        rows = "WHERE key <> 'sealing'" if table == "meta" else ""
+        with _readable():
+            for row in self._reader.execute(f"SELECT * FROM {table} {rows} ORDER BY 1"):  # noqa: S608
                 if table != "entry" or row[2] is None:
                     yield row
                     continue
@@ -242,7 +243,7 @@ class InboxFile:
                 yield (position, us, *opened, replay_of)
 
     def fill(self, table: str, rows: Iterable[tuple[Any, ...]], *, together: int) -> None:
-        """Write rows of one of TABLES into a new inbox, sealed as this one is."""
+        """Write rows of a table into a new inbox, sealed as this one is."""
         left = iter(rows)
         while some := [self._row(table, row) for row in islice(left, together)]:
             marks = ", ".join("?" * len(some[0]))
