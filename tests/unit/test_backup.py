@@ -208,6 +208,15 @@ def test_half_a_backup_and_a_damaged_one_are_refused_and_leave_nothing(backed_up
     assert not list((tmp_path / "to").iterdir())
 
 
+def test_the_key_vouches_for_what_the_manifest_says(sealed, tmp_path):
+    _, folder, _ = sealed
+    shutil.copytree(folder / "backup", tmp_path / "backup")
+    manifest = tmp_path / "backup" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"made_at": "2', '"made_at": "3'))
+    with pytest.raises(StoreError, match="was changed"):
+        restore(tmp_path / "backup", tmp_path / "x.duckdb", KEY)
+
+
 def test_a_backup_is_restored_by_its_own_key_only(backed_up, tmp_path):
     key, folder, _ = backed_up
     refused: list[tuple[StoreKey | None, type[TwinError]]] = [

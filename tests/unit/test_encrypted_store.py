@@ -36,7 +36,8 @@ from twin_core.identifiers import Identifier, Place
 from twin_core.inbox import Inbox, Receipt
 from twin_core.settings import EncryptionSettings, Settings
 from twin_core.store.cipher import is_encrypted, load_cipher
-from twin_core.store.database import connect
+from twin_core.store.database import Database, connect
+from twin_core.store.mirror import Mirror
 from twin_core.store.projector import Projector
 
 EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -180,6 +181,21 @@ def test_what_does_not_fit_into_memory_is_spilled_beside_the_store_and_encrypted
     assert sum(file.stat().st_size for file in spilled) > 1_000_000
     assert bool(showing(tmp_path)) == (key is None)
     connection.close()
+
+
+@pytest.mark.parametrize("name", ["open", "encrypted"])
+def test_what_figures_of_now_are_computed_from_is_spilled_beside_the_store_too(stores, name):
+    key = KEY.database if name == "encrypted" else None
+    database, mirror = Database(stores / f"{name}.duckdb", key=key), Mirror((), ())
+    mirror.copy(database, "SELECT 1", {"core.patient": "FROM core.patient_version"})
+    [told] = mirror.rows(
+        "SELECT current_setting('temp_directory') AS folder,"
+        " current_setting('temp_file_encryption') AS encrypted"
+    )
+    assert Path(str(told["folder"])).parent == stores
+    assert told["encrypted"] == (key is not None)
+    mirror.close()
+    database.close()
 
 
 def test_what_was_spilled_before_a_crash_is_gone_at_the_next_start(stores):
