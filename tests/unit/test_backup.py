@@ -5,8 +5,11 @@ import io
 import itertools
 import json
 import os
+import re
+import shlex
 import shutil
 import sqlite3
+import tomllib
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from api.cli import main
+from api.cli import main, parsed
 from api.encryption import encryption_of
 from twin_core import Twin
 from twin_core.encryption import StoreKey, write_key
@@ -33,6 +36,7 @@ from twin_core.store.sums import table_sums
 
 EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 PLANTED = "ZQXWVPLANTED"
+ROOT = Path(__file__).resolve().parents[2]
 KEY, OTHER = StoreKey(bytes(range(32))), StoreKey(bytes(range(1, 33)))
 
 
@@ -153,7 +157,7 @@ def test_a_restored_store_is_the_one_that_was_backed_up_and_goes_on(backed_up, t
 def test_a_restore_replaces_nothing(backed_up, tmp_path):
     key, folder, _ = backed_up
     path = tmp_path / "x.duckdb"
-    for suffix in ("", ".inbox", ".outbound", ".wal"):
+    for suffix in ("", ".inbox", ".outbound", ".wal", ".sources", ".audit", ".access"):
         there = Path(f"{path}{suffix}")
         there.write_text("somebody's")
         with pytest.raises(StoreError, match="exists already"):
@@ -381,6 +385,23 @@ def test_a_key_in_the_folder_of_the_store_is_a_finding(tmp_path):
     store = StoreSettings(path=tmp_path / "x.duckdb")
     found = encryption_of(Settings(store=store, encryption={"key_file": tmp_path / "key"}))
     assert found.verdict == "warn"
+
+
+def test_what_the_guide_says_can_be_typed():
+    guide = (ROOT / "docs/how-to/encrypt-the-store.md").read_text("utf-8")
+    blocks = re.findall(r"```(\w+)\n(.*?)```", guide, re.DOTALL)
+    typed = [
+        shlex.split(line, comments=True)
+        for kind, block in blocks
+        for line in block.splitlines()
+        if kind == "sh" and line.startswith("wardtwin")
+    ]
+    assert len(typed) > 5
+    for words in typed:
+        assert parsed(words[1:]).run
+    [toml] = [block for kind, block in blocks if kind == "toml"]
+    told = Settings.model_validate(tomllib.loads(toml)).encryption
+    assert told.key_file is not None
 
 
 def test_the_commands_from_a_key_to_a_restored_store(store, tmp_path):

@@ -27,6 +27,8 @@ from twin_core.store.units import last_known_at
 MANIFEST = "backup.json"
 _FORMAT = 1
 _PIECE = 1 << 20
+_OF_A_STORE = ("", ".wal", ".inbox", ".outbound", ".sources", ".audit", ".access")
+"""Endings of files that a store leaves, of which none may wait for the new one."""
 
 
 class FileSum(NamedTuple):
@@ -183,7 +185,8 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_free(path: Path, names: Iterable[str]) -> None:
-    for name in (*names, path.name + ".wal"):
+    of_a_store = (path.name + suffix for suffix in _OF_A_STORE)
+    for name in sorted({*names, *of_a_store}):
         taken = path.with_name(name)
         if taken.exists():
             raise StoreError(
