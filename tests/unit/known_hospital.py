@@ -21,7 +21,7 @@ from twin_core.simulation import facts as f
 CODE, ZONE = "KNOWN", "Europe/Berlin"
 STARTS = datetime(2026, 1, 4, 23, tzinfo=UTC)
 """A Monday, 00:00 in Berlin; no clock changes in the days that follow."""
-DAYS, WARM_UP_DAYS = 42, 14
+DAYS, WARM_UP_DAYS = 35, 14
 CLEANED = 1.0
 """Hours."""
 LEAVING = [0.0] * 9 + [2, 6, 8, 6, 4, 4, 3, 2, 1] + [0.0] * 6
@@ -32,20 +32,20 @@ MODEL = {
     "swaps": "at_once",
     "units": [
         {
-            "code": "ED", "kind": "emergency", "beds": 9,
-            "bed_names": [f"BAY{n}-A" for n in range(9)],
+            "code": "ED", "kind": "emergency", "beds": 7,
+            "bed_names": [f"BAY{n}-A" for n in range(7)],
             "stay": {"median": 150, "sigma": 0.5, "unit": "minutes"},
             "then": {"home": 0.72, "MED": 0.22, "ICU": 0.06},
         },
         {
-            "code": "MED", "beds": 36, "bed_names": [f"{n}-A" for n in range(36)],
+            "code": "MED", "beds": 30, "bed_names": [f"{n}-A" for n in range(30)],
             "stay": {"median": 62, "sigma": 0.7},
             "then": {"home": 0.8, "care_home": 0.12, "ICU": 0.03, "died": 0.05},
             "discharge": {"by_hour": LEAVING},
             "cleaning": {"exactly": CLEANED},
         },
         {
-            "code": "ICU", "beds": 5, "bed_names": [f"{n}-A" for n in range(5)],
+            "code": "ICU", "beds": 4, "bed_names": [f"{n}-A" for n in range(4)],
             "stay": {"family": "weibull", "shape": 1.4, "scale": 55},
             "then": {"MED": 0.85, "died": 0.15},
             "cleaning": {"exactly": CLEANED},
@@ -54,7 +54,7 @@ MODEL = {
     "classes": [{"code": "emergency", "priority": 2}, {"code": "direct", "priority": 2}],
     "arrivals": [
         {
-            "class": "emergency", "unit": "ED", "per_day": 22, "by_hour": BY_HOUR,
+            "class": "emergency", "unit": "ED", "per_day": 17, "by_hour": BY_HOUR,
             "by_weekday": {
                 "monday": 1.5, "tuesday": 1, "wednesday": 1, "thursday": 1, "friday": 1,
                 "saturday": 0.75, "sunday": 0.75,

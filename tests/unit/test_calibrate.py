@@ -249,17 +249,23 @@ def test_a_forecast_begins_with_who_is_there_and_which_beds_are_not_free() -> No
     assert [(closure.unit, closure.beds) for closure in model.closures] == [("W", 1)]
 
 
-def test_a_pending_transfer_or_discharge_is_known_to_a_forecast() -> None:
+def test_a_pending_transfer_is_known_to_a_forecast() -> None:
     other = [(f"U{n}", f"V/1-{n}", 9.0 * n, 9.0 * n + 30) for n in range(20)]
-    for plan, wanted in (
-        (Planned("LAST", "transfer", at(380), "V"), {"stay_over": True, "next": "V"}),
-        (Planned("LAST", "transfer", at(405), "V"), {"rest_hours": 5.0, "next": "V"}),
-        (Planned("LAST", "transfer", None, "W"), {"stay_over": False, "next": None}),
-        (Planned("LAST", "discharge", at(410), None), {"rest_hours": 10.0, "next": "home"}),
+    for over, expected, to, wanted in (
+        (None, 380, "V", {"stay_over": True, "next": "V"}),
+        (None, 405, "V", {"rest_hours": 5.0, "next": "V"}),
+        (None, None, "W", {"stay_over": False, "next": None}),
+        (390, 405, "V", {"stay_over": False, "next": None}),
     ):
+        plan = Planned(
+            "LAST", at(379), over and at(over), None if expected is None else at(expected), to
+        )
         found = calibrated(history(ward() + other, plans=(plan,)))
         here = standing(found, found.model).present[0]
         assert {name: getattr(here, name) for name in wanted} == wanted
+    past = history(ward(), plans=(Planned("LAST", at(379), at(390), at(405), "V"),))
+    assert [plan.ended for plan in past.until(START + timedelta(hours=385)).plans] == [None]
+    assert past.until(START + timedelta(hours=300)).plans == ()
 
 
 def test_an_earlier_instant_knows_nothing_of_what_came_later() -> None:

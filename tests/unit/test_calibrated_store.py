@@ -28,6 +28,7 @@ from known_hospital import (
 
 from api.cli import main
 from twin_core import Twin
+from twin_core.errors import UsageError
 from twin_core.simulation import Run, flow_from, simulate
 from twin_core.simulation.backtest import MODEL as BY_MODEL
 from twin_core.simulation.backtest import Plan, Score, backtest, document, score
@@ -42,7 +43,7 @@ SEED = 1
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
-    """A closed store that heard six weeks of the known hospital."""
+    """A closed store that heard five weeks of the known hospital."""
     path = tmp_path_factory.mktemp("known") / "known.duckdb"
     twin = sent(path, SEED)
     twin.close()
@@ -53,7 +54,7 @@ def store(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def history(store):
-    """What the store tells of all six weeks."""
+    """What the store tells of all five weeks."""
     with Twin.open(store, settings=SETTINGS, clock=Watch(ENDS)) as twin:
         read = read_history(twin.query, end=ENDS)
         there = twin.query(
@@ -119,7 +120,7 @@ def test_what_is_alike_for_all_is_not_told_apart_and_what_is_not_there_is_not_fo
     assert {unit.code: unit.stay.family for unit in found.units} == {
         "ED": "lognormal", "MED": "lognormal", "ICU": "weibull"
     }  # fmt: skip
-    assert {unit.code: unit.beds for unit in found.units} == {"ED": 9, "MED": 36, "ICU": 5}
+    assert {unit.code: unit.beds for unit in found.units} == {"ED": 7, "MED": 30, "ICU": 4}
     assert [unit.code for unit in found.units if unit.leaving is not None] == ["MED"]
     assert not any(unit.routes for unit in found.units)
     assert all(stream.day_variation == 0 for stream in found.streams)
@@ -167,10 +168,10 @@ def test_a_forecast_begins_with_the_census_of_that_instant(history, found) -> No
 
 
 def test_a_forecast_on_the_past_beats_what_needs_no_model(history) -> None:
-    plan = Plan(horizons=(6, 24), apart_hours=65, learnt_days=20, replications=40, draws=4)
+    plan = Plan(horizons=(6, 24), apart_hours=110, learnt_days=20, replications=40, draws=4)
     tested = backtest(history[0], plan)
     said = document(tested)
-    assert len(tested.origins) == 8
+    assert len(tested.origins) == 4
     assert tested.skill(6, "persistence") > 0
     assert tested.skill(24, "hour of week") > 0
     assert 0.75 <= tested.mean("covered_90", BY_MODEL, 24) <= 1.0
@@ -242,6 +243,21 @@ def test_the_commands_calibrate_forecast_and_test(store: Path, tmp_path: Path) -
     page = report.read_text()
     assert page.index(tested["verdict"][0].replace("'", "&#x27;")) < page.index("<svg")
     assert json.loads(report.with_suffix(".json").read_text()) == tested
+
+
+def test_what_was_not_known_yet_is_not_in_a_history(store: Path) -> None:
+    with Twin.open(store, settings=SETTINGS, clock=Watch(ENDS)) as twin:
+        # Everything was received when the clock showed ENDS.
+        with pytest.raises(UsageError, match="nothing to calibrate from"):
+            twin.history(ENDS, known_at=ENDS - timedelta(days=1))
+        ahead = twin.forecast(6, at=ENDS - timedelta(days=3), replications=8)
+        there = twin.query(
+            "SELECT patient_id FROM twin.stay WHERE unit = 'ICU' AND from_at <= $at"
+            " AND coalesce(to_at > $at, true)",
+            {"at": ahead.at},
+        )
+    here = {p.patient for p in ahead.results[0].model.present if p.unit == "ICU"}
+    assert here == {row["patient_id"] for row in there} != set()
 
 
 def test_what_makes_no_sense_together_is_refused(store: Path) -> None:

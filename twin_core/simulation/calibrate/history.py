@@ -78,12 +78,13 @@ class BedPeriod(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A transfer or discharge that is to come."""
+    """A transfer that is to come: from when until when it was, for when, and where to."""
 
     encounter_id: str
-    kind: str
+    stated: float
+    ended: float | None
     at_hour: float | None
-    unit: str | None
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,12 @@ class History:
             for of in self.bed_periods
             if of.from_hour < end
         )
-        return replace(self, end=at, lays=lays, visits=visits, bed_periods=periods, plans=())
+        plans = tuple(
+            of if of.ended is None or of.ended <= end else of._replace(ended=None)
+            for of in self.plans
+            if of.stated <= end
+        )
+        return replace(self, end=at, lays=lays, visits=visits, bed_periods=periods, plans=plans)
 
 
 def hour_of(at: datetime) -> float:
@@ -177,13 +183,19 @@ def read_history(
         if (row["facility"] or "") == where
     )
     plans = tuple(
-        Planned(row["encounter_id"], row["kind"], _hour(row["expected_at"]), row["unit"])
-        for row in query(questions.PLANS, {"end": end, "known_at": known_at})
+        Planned(
+            row["encounter_id"],
+            hour_of(row["stated_at"]),
+            _hour(row["ended_at"]),
+            _hour(row["expected_at"]),
+            row["unit"],
+        )
+        for row in query(questions.PLANS, asked)
     )
     whole = History(
-        where, zone, begun, end, known_at, lays, visits, beds, periods, position=position
+        where, zone, begun, end, known_at, lays, visits, beds, periods, plans, position=position
     )
-    return replace(whole.until(end), plans=plans)
+    return whole.until(end)
 
 
 def _zone(query: Query) -> ZoneInfo:

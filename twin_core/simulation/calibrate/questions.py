@@ -69,10 +69,11 @@ WHERE name IN ('died', 'transferred_out', 'left_unseen', 'left_against_advice')
 
 ZONES = "SELECT DISTINCT time_zone FROM core.facility"
 
-# What is to come for those who are there at $end.
+# Transfers that were to come, from when until when they were.
 PLANS = """
-SELECT p.encounter_id, p.kind, p.expected_at, p.unit FROM history.encounter_plan($known_at) p
-WHERE p.kind IN ('transfer', 'discharge') AND p.stated_at <= $end
-  AND coalesce(p.ended_at > $end, true)
-ORDER BY coalesce(p.expected_at, p.stated_at), p.plan_id
+SELECT encounter_id, stated_at, ended_at, expected_at, unit
+FROM history.encounter_plan($known_at)
+WHERE kind = 'transfer' AND unit IS NOT NULL AND stated_at < $end
+  AND coalesce(ended_at > $start, true)
+ORDER BY stated_at, plan_id
 """

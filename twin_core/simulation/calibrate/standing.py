@@ -8,12 +8,11 @@ import numpy as np
 
 from twin_core.simulation.calibrate.courses import Leg
 from twin_core.simulation.calibrate.fitting import Calibration
-from twin_core.simulation.calibrate.history import Planned, at_hour
+from twin_core.simulation.calibrate.history import Planned
 from twin_core.simulation.calibrate.lengths import LengthFit
 from twin_core.simulation.calibrate.wards import UnitFit, bed_name
 from twin_core.simulation.flow.arrivals import Closure, Present
 from twin_core.simulation.flow.model import FlowModel
-from twin_core.simulation.model import HOME
 
 
 def standing(
@@ -22,7 +21,7 @@ def standing(
     """A model that starts as the hospital stands at the end of the calibration's history.
 
     Patients lie where they lie, as long as they have, and keep their bed on leave; those who wait
-    for a first bed wait; pending transfers and discharges are known; beds being cleaned and closed
+    for a first bed wait; pending transfers are known; beds being cleaned and closed
     ones are not free. How long closed beds stay closed is drawn where there is `chance`.
     """
     begun = {
@@ -35,7 +34,7 @@ def standing(
 
 def _present(calibration: Calibration, model: FlowModel) -> Iterator[Present]:
     known = {unit.code for unit in model.units}
-    plans = {plan.encounter_id: plan for plan in reversed(calibration.history.plans)}
+    plans = {plan.encounter_id: plan for plan in calibration.history.plans if plan.ended is None}
     for leg in calibration.courses.legs:
         if leg.ended is None and leg.unit in known:
             unit = calibration.unit(leg.unit)
@@ -59,21 +58,12 @@ def _here(
 
 
 def _to_come(calibration: Calibration, unit: UnitFit, plan: Planned, now: float) -> dict[str, Any]:
-    """What a pending transfer or discharge says of the rest of a stay."""
-    if plan.kind == "transfer":
-        if plan.unit == unit.code or plan.unit not in {of.code for of in calibration.units}:
-            return {}
-        if plan.at_hour is None or plan.at_hour <= now:
-            return {"stay_over": True, "next": plan.unit}
-        return {"next": plan.unit, "rest_hours": _hours(plan.at_hour - now)}
-    if plan.at_hour is None:
+    """What a pending transfer says of the rest of a stay."""
+    if plan.unit == unit.code or plan.unit not in {of.code for of in calibration.units}:
         return {}
-    if unit.leaving is None:
-        return {"next": HOME, "rest_hours": _hours(plan.at_hour - now)}
-    # The hour of leaving is drawn for the day: the stay is over when that day begins.
-    at = at_hour(plan.at_hour).astimezone(calibration.history.zone)
-    midnight = plan.at_hour - at.hour - at.minute / 60
-    return {"next": HOME, "rest_hours": _hours(midnight - now)}
+    if plan.at_hour is None or plan.at_hour <= now:
+        return {"stay_over": True, "next": plan.unit}
+    return {"next": plan.unit, "rest_hours": _hours(plan.at_hour - now)}
 
 
 def _hours(hours: float) -> float:
