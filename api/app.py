@@ -43,6 +43,7 @@ from api.routes import (
     lately,
     ledger_pages,
     messages,
+    next_pages,
     observations,
     outbound,
     pages,
@@ -195,6 +196,7 @@ def create_app(
         past,
         watch_pages,
         visits,
+        next_pages,
         workbench,
         ledger_pages,
     ):

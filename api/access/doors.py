@@ -61,6 +61,9 @@ _GET: tuple[Door, ...] = (
     Door("/v1/alerts/stream", "hospital:read"),
     # What would be: counts of simulated patients. The task names who was there by ids that lead
     # nowhere without the store.
+    Door("/next", "hospital:read"),
+    Door("/next/{simulation_id}", "hospital:read"),
+    Door("/next/{simulation_id}/{table}.csv", "hospital:read"),
     Door("/v1/simulations", "hospital:read"),
     Door("/v1/simulations/{simulation_id}", "hospital:read"),
     Door("/v1/simulations/{simulation_id}/progress", "hospital:read"),
@@ -114,6 +117,8 @@ _POST: tuple[Door, ...] = (
     Door("/v1/sql", "sql:research", "execute", identified=True),
     Door("/sql", "sql:research", "execute", identified=True),
     Door("/v1/census", "messages:write", "create"),
+    Door("/next", "simulations:run", "execute"),
+    Door("/next/{simulation_id}/cancel", "simulations:run", "execute"),
     Door("/v1/simulations", "simulations:run", "execute"),
     Door("/v1/simulations/{simulation_id}/cancel", "simulations:run", "execute"),
     Door("/audit/verify", "audit:read", "execute", administrative=True),

@@ -65,15 +65,23 @@ class SimulationDetail(msgspec.Struct, frozen=True, kw_only=True):
 )
 async def ask(request: Request) -> Response:
     """A hospital, and scenarios to compare with it; it runs in a process of its own."""
+    asked = await taken(request, _asked(await request.body()))
+    answer = reply(asked, status=202)
+    answer.headers["Location"] = f"/v1/simulations/{asked.id}"
+    return answer
+
+
+async def taken(request: Request, asked: SimulationAsked) -> Simulation:
+    """A simulation that was asked for, noted for the ledger of accesses.
+
+    Raises UsageError for what cannot be simulated, is more than is allowed, or has no room.
+    """
     desk: SimulationDesk = request.app.state.simulations
-    asked = _asked(await request.body())
     twin: Twin = request.app.state.twin
     task = await asyncio.to_thread(task_of, asked, desk.settings, lambda: _history(twin))
-    taken = await asyncio.to_thread(desk.ask, task, _title(asked, task), {}, _who(request))
-    note(request, objects=(f"simulation/{taken.id}",))
-    answer = reply(taken, status=202)
-    answer.headers["Location"] = f"/v1/simulations/{taken.id}"
-    return answer
+    found = await asyncio.to_thread(desk.ask, task, _title(asked, task), {}, _who(request))
+    note(request, objects=(f"simulation/{found.id}",))
+    return found
 
 
 @router.get(

@@ -33,6 +33,17 @@ class Band(NamedTuple):
     high: float
 
 
+class Spread(NamedTuple):
+    """What may be at an hour: nine in ten lie between low and high, half between the inner two."""
+
+    label: str
+    low: float
+    lower: float
+    middle: float
+    upper: float
+    high: float
+
+
 class Control(NamedTuple):
     """A control chart's lines: its centre, and per period the limits and the rules it broke."""
 
@@ -93,6 +104,62 @@ def line_chart(
         "</svg>",
     ]
     return Markup("".join(parts))  # noqa: S704 - every text in it is escaped
+
+
+def fan_chart(
+    hours: Sequence[Spread],
+    *,
+    title: str,
+    capacity: float | None = None,
+    other: Sequence[float] | None = None,
+) -> Markup:
+    """What may come, hour by hour: two bands and the middle as a line.
+
+    `other` is the middle of a changed hospital, dashed; `capacity` a line at the beds there are.
+    """
+    values = [value for hour in hours for value in (hour.low, hour.high)]
+    ends = scale([*values, *(other or ()), *([capacity] if capacity is not None else [])])
+    frame = Frame(*SMALL, len(hours), *ends)
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img">'
+        f"<title>{escape(title)}</title><desc>{escape(_fan_words(hours))}</desc>",
+        *_axes(frame, [Point(hour.label, None) for hour in hours]),
+        _ribbon("fan", frame, [(h.low, h.high) for h in hours]),
+        _ribbon("fan inner", frame, [(h.lower, h.upper) for h in hours]),
+        _polyline("line", frame, [h.middle for h in hours]),
+    ]
+    if other is not None:
+        parts.append(_polyline("line other", frame, other))
+    if capacity is not None:
+        y = frame.y(capacity)
+        parts.append(
+            f'<line class="limit" x1="{LEFT}" x2="{frame.width - RIGHT}" y1="{y}" y2="{y}"/>'
+        )
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - every text in it is escaped
+
+
+def _ribbon(kind: str, frame: Frame, edges: Sequence[tuple[float, float]]) -> str:
+    there = [f"{frame.x(at)},{frame.y(high)}" for at, (_, high) in enumerate(edges)]
+    back = [f"{frame.x(at)},{frame.y(low)}" for at, (low, _) in reversed([*enumerate(edges)])]
+    return f'<polygon class="{kind}" points="{" ".join([*there, *back])}"/>'
+
+
+def _polyline(kind: str, frame: Frame, values: Sequence[float]) -> str:
+    places = " ".join(f"{frame.x(at)},{frame.y(value)}" for at, value in enumerate(values))
+    return f'<polyline class="{kind}" points="{places}"/>'
+
+
+def _fan_words(hours: Sequence[Spread]) -> str:
+    first, last = hours[0], hours[-1]
+    return t(
+        "From {now} at {first} to {middle} at {last}, nine in ten between {low} and {high}.",
+        now=numeral(f"{first.middle:g}"),
+        first=first.label,
+        middle=numeral(f"{last.middle:g}"),
+        last=last.label,
+        low=numeral(f"{last.low:g}"),
+        high=numeral(f"{last.high:g}"),
+    )
 
 
 def bar_chart(points: Sequence[Point], *, title: str, unit: str = "") -> Markup:

@@ -24,7 +24,7 @@ from api.board import (
 )
 from api.explaining import together_words
 from api.problems import Problem
-from api.web.chart import line_chart
+from api.web.chart import fan_chart, line_chart
 from api.web.reader import LANGUAGES, READER, many, numeral, script_words, t
 from twin_core.state import BedCounts, Plan
 
@@ -56,6 +56,7 @@ ALERT_STATES = {"open": "open", "acknowledged": "acknowledged", "closed": "over"
 NAVIGATION = (
     ("board", "/", "Board", "hospital:read"),
     ("past", "/past", "Past", "hospital:read"),
+    ("next", "/next", "Forecast", "hospital:read"),
     ("kpis", "/kpis", "KPIs", "hospital:read"),
     ("alerts", "/alerts", "Alerts", "hospital:read"),
     ("feeds", "/feeds", "Feeds", "feeds:read"),
@@ -137,6 +138,7 @@ def environment() -> Environment:
         blank_unit=BLANK_UNIT,
         blank_patient=BLANK_PATIENT,
         blank_feed=BLANK_FEED,
+        fan_chart=fan_chart,
         line_chart=line_chart,
         csrf_field=csrf_field,
         navigation=navigation,

@@ -19,6 +19,7 @@ PAGES = (
     "/kpis/alos",
     "/messages",
     "/quarantine",
+    "/next",
     "/sql",
     "/audit",
     "/settings",

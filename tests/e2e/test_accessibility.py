@@ -24,6 +24,7 @@ PAGES = (
     "/messages",
     "/messages/1",
     "/quarantine",
+    "/next",
     "/sql",
     "/audit",
     "/settings",
