@@ -29,6 +29,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--weekday", metavar="N", type=int, default=1, choices=range(1, 8),
         help="the weekday on which runs begin at midnight, 1 for Monday (default)",
     )  # fmt: skip
+    parser.add_argument(
+        "--kpi", metavar="ID", action="append", default=[],
+        help="tell this KPI of the catalogue, counted in the simulated stays; repeatable",
+    )  # fmt: skip
     parser.add_argument("--stays", metavar="FILE", type=Path, help="write every stay as Parquet")
     parser.add_argument(
         "--scenario", metavar="FILE", action="append", default=[],
@@ -95,7 +99,7 @@ def _simulate(call: Call) -> int:
         seed=options.seed,
         hour_of_week=24.0 * (options.weekday - 1),
         warm_up_hours=24 * options.warm_up_days,
-        stays=options.stays is not None,
+        stays=options.stays is not None or bool(options.kpi),
     )
     if decisions.wanted(options):
         from api.simulations.deciding import decided
@@ -111,6 +115,8 @@ def _simulate(call: Call) -> int:
         from pyarrow import parquet
 
         parquet.write_table(results.stays(), options.stays)
+    if options.kpi:
+        return _tell_kpis(call, results)
     if terminal.as_json:
         terminal.json(
             {
@@ -127,6 +133,24 @@ def _simulate(call: Call) -> int:
     terminal.table(_SHOWN, [_row(results, unit.code) for unit in model.units])
     terminal.line(f"{results.events:,} events in {seconds:.1f} s.")
     return 0
+
+
+def _tell_kpis(call: Call, results: Any) -> int:
+    from twin_core.simulated_kpis import kpis_of
+
+    rows = kpis_of(results, call.options.kpi).to_pylist()
+    if call.terminal.as_json:
+        call.terminal.json(rows)
+        return 0
+    shown = ("kpi", "unit", "stratum", "statistic", "mean", "low", "high", "n")
+    call.terminal.table(shown, [_rounded(row) for row in rows if row["n"]])
+    return 0
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()
+    }
 
 
 def _compare(call: Call, model: Any, asked: Any) -> int:
@@ -229,6 +253,7 @@ COMMAND = Command(
     examples=(
         "wardtwin simulate riverside --warm-up-days 14 --days 42",
         "wardtwin simulate ward.toml --replications 1000 --seed 7 --days 28 --json",
+        "wardtwin simulate riverside --kpi occ_hourly --kpi boarding --replications 20",
         "wardtwin simulate riverside --scenario winter --scenario my-ward.toml",
         "wardtwin simulate riverside --scenario winter --half-width boarding=0.2",
         "wardtwin simulate --schema scenario",

@@ -22,8 +22,8 @@ def answered(
 ) -> int:
     """Compare as the command's options ask, and print it; `about` says what is compared."""
     options, terminal = call.options, call.terminal
-    if options.stays is not None:
-        raise UsageError("--stays writes one run.", do="Leave out --scenario.")
+    if options.stays is not None or options.kpi:
+        raise UsageError("--stays and --kpi are of one run.", do="Leave out --scenario.")
     total = run.replications * (1 + len(scenarios))
     with terminal.progress("simulating", total, "replications") as advance:
         comparison = compare(

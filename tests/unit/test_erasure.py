@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +41,9 @@ from api.holder import socket_path
 from api.operator import listen
 from api.outbound.dispatch import opened_ledger
 from api.outbound.ledger import Parked, Position
+from api.simulations.asked import Task
+from api.simulations.ledger import Ledger as SimulationsLedger
+from api.simulations.ledger import ledger_path as simulations_path
 from api.sources.ledger import Ledger as SourcesLedger
 from api.sources.ledger import ledger_path as sources_path
 from twin_core import Twin
@@ -98,6 +102,11 @@ def filled(folder: Path, settings: Settings) -> None:
             with_parked.park("x", parked, None, {})
         with_parked.close()
     AccessStore(access_path(path), SystemClock()).create("board", ("viewer",))
+    simulations = SimulationsLedger(simulations_path(path), store)
+    for id_, patient in (("hers", "MRQZXYW7741"), ("another", "1")):
+        task = Task(models=[{"present": [{"patient": patient}]}], scenarios=[], run={})
+        simulations.ask(id_, task, "a model", {}, "", datetime(2026, 3, 2, tzinfo=UTC))
+    simulations.close()
     sources = SourcesLedger(sources_path(path), store)
     sources.begin("main", "https://fhir.example", 1)
     keys = [("Patient/pat-qzxhers", "1", "2026"), ("Patient/pat-4", "1", "2026")]
@@ -430,6 +439,11 @@ def test_an_encrypted_store_stays_encrypted(
     with closing(connect(path, key=KEY.database)) as db:
         assert len(db.execute("FROM core.raw").fetchall()) == 1
         assert not [row for row in db.execute("FROM core.event").fetchall() if tells(repr(row))]
+
+
+def test_a_simulation_of_a_model_that_names_her_goes(without_her: Path) -> None:
+    with closing(sqlite3.connect(simulations_path(without_her / STORE))) as db:
+        assert db.execute("SELECT id FROM simulation").fetchall() == [("another",)]
 
 
 def test_every_table_beside_a_store_is_listed(without_her: Path) -> None:

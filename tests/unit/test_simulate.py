@@ -137,6 +137,19 @@ def test_fewer_come_and_those_who_do_are_the_same() -> None:
     assert 0.35 < len([h for h in after if h >= 50]) / len([h for h in before if h >= 50]) < 0.65
 
 
+def test_a_stay_tells_the_wait_for_its_own_bed() -> None:
+    model = hospital(
+        unit("ED", then={"W": 1}),
+        unit("W", stay={"exactly": 3}),
+        arrivals=at("a", "ED", 1, 1.5, 2.5),
+    )
+    rows = ran(model).stays().to_pylist()
+    # They come at 1:00, 1:30 and 2:30; W is free at 2:00, 5:00 and 8:00, and the ED with it.
+    assert [(r["unit"], round(r["wait_hours"], 6)) for r in rows] == [
+        ("ED", 0), ("W", 0), ("ED", 0.5), ("W", 2), ("ED", 2.5), ("W", 2),
+    ]  # fmt: skip
+
+
 def test_boarders_block_their_bed_until_the_next_is_free() -> None:
     model = hospital(
         unit("ED", then={"W": 1}),

@@ -66,6 +66,24 @@ is loaded from disk.
 of a cluster. A replication depends on the model, the seed and its number alone, so results are the
 same to the last bit on any of them.
 
+## KPIs of simulated stays
+
+Simulated stays have the shape of `twin.stay`, and the [KPI catalogue](kpis.md) runs on them
+unchanged: `wardtwin simulate riverside --kpi occ_hourly --kpi boarding`. Each replication has a
+figure of its own; what is shown is their mean and its 95% interval.
+
+```python
+from twin_core.simulated_kpis import kpis_of
+from twin_core.simulation import Run, load_flow, simulate
+
+results = simulate(load_flow("riverside"), Run(hours=14 * 24, replications=10, stays=True))
+kpis_of(results, ["occ_hourly", "alos", "boarding"], by="hospital")  # Arrow
+```
+
+Emergency patients count as inpatients from their first bed outside an emergency department on; the
+decision to admit falls at the end of the emergency stay, and whoever has a bay is being seen.
+Cleaning, plans and theatre times are not told, so KPIs of those have no figures.
+
 ## Scenarios
 
 A scenario is a TOML file of edits in the ward's words; `wardtwin simulate MODEL --scenario FILE`

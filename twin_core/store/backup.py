@@ -27,7 +27,9 @@ from twin_core.store.units import last_known_at
 MANIFEST = "backup.json"
 _FORMAT = 1
 _PIECE = 1 << 20
-_OF_A_STORE = ("", ".wal", ".inbox", ".outbound", ".sources", ".audit", ".access")
+_OF_A_STORE = (
+    "", ".wal", ".inbox", ".outbound", ".sources", ".simulations", ".audit", ".access",
+)  # fmt: skip
 """Endings of files that a store leaves, of which none may wait for the new one."""
 
 

@@ -56,7 +56,7 @@ def ask(m: Plan, w: Work, i: int, step: int, since: float) -> None:
     """A patient asks for a bed in the unit of a step, and has asked since an instant."""
     p = w.patients[i]
     p.step, p.unit, p.level = step, m.steps[step].unit, m.steps[step].level
-    p.asked, p.wait, p.fresh = since, 0.0, 1
+    p.asked, p.fresh = since, 1
     p.visit += 1
     p.stamp += 1
     p.away = m.units[p.unit].overs > 0 and m.units[p.unit].overflow_after <= 0.0
@@ -152,6 +152,10 @@ def start(m: Plan, w: Work, i: int, place: int) -> None:
         if before != place:
             free_bed(m, w, i, True)
     settle_in(m, w, i, place)
+    # The wait for this bed, which belongs to the stay that now begins; of a stay that was
+    # interrupted the waits add up.
+    hours = max(0.0, w.now[NOW] - p.asked)
+    p.wait = hours if p.fresh else p.wait + hours
     if p.fresh:
         draw_stay(m, w, i)
     run_stay(w, i)
@@ -182,7 +186,6 @@ def settle_in(m: Plan, w: Work, i: int, place: int) -> None:
 def _count_wait(m: Plan, w: Work, i: int, place: int) -> None:
     p = w.patients[i]
     hours = max(0.0, w.now[NOW] - p.asked)
-    p.wait += hours
     if p.fresh:
         waited(w, p.step, p.unit, hours)
         if place != p.unit:

@@ -6,6 +6,7 @@ may tell of a patient.
 
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -42,6 +43,17 @@ def _texts(db: sqlite3.Connection, erasure: Erasure) -> None:
     db.executemany("DELETE FROM texts WHERE seq = ?", gone)
 
 
+def _simulation(db: sqlite3.Connection, erasure: Erasure) -> None:
+    rows = db.execute("SELECT number, title, learned, task, answer FROM simulation").fetchall()
+    gone = [
+        (number,)
+        for number, title, learned, *packed in rows
+        if _tells(f"{title}\n{learned}".encode(), erasure)
+        or any(_tells(zlib.decompress(held), erasure) for held in packed if held is not None)
+    ]
+    db.executemany("DELETE FROM simulation WHERE number = ?", gone)
+
+
 BESIDE: dict[str, dict[str, Forgetting | None]] = {
     # Digests of messages go with the tombstones; entries are pruned whole.
     ".inbox": dict.fromkeys(("meta", "entry", "digest", "tally", "heard", "tombstone")),
@@ -55,6 +67,9 @@ BESIDE: dict[str, dict[str, Forgetting | None]] = {
         "seen": _seen,
         "tally": None,
     },
+    # Whoever is in a calibrated model is there by a number of its own; a model that was sent may
+    # name anybody.
+    ".simulations": {"meta": None, "simulation": _simulation},
     # Entries name patients by keyed pseudonyms; words of queries and reasons stand beside them.
     ".audit": {
         "meta": None,
