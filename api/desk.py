@@ -27,6 +27,8 @@ from twin_core.inbox import Answer
 from twin_core.settings import Settings
 from twin_core.store.staging import Staging
 
+LOADING_MEMORY = "128MB"
+"""DuckDB's memory where a command takes messages in and the site has set none."""
 PATIENCE_S = 10.0
 """How long a command waits for another short command, or for a server that is starting."""
 
@@ -62,7 +64,8 @@ class OwnDesk:
 
     def __init__(self, call: Call, *, create: bool) -> None:
         self._path, self._settings = call.path, call.settings
-        twin = Twin.open(call.path, settings=call.settings, create=create)
+        settings = _for_loading(call.settings) if create else call.settings
+        twin = Twin.open(call.path, settings=settings, create=create)
         self._twin: Twin | None = twin
         self._key = twin.key.database if twin.key else None
 
@@ -131,6 +134,14 @@ class OwnDesk:
         if self._twin is None:
             raise StoreBusy("The store was closed for a query.", do="Open it again.")
         return self._twin
+
+
+def _for_loading(settings: Settings) -> Settings:
+    """With a smaller cache than for questions, unless the site has set one."""
+    if "memory_limit" in settings.store.model_fields_set:
+        return settings
+    store = settings.store.model_copy(update={"memory_limit": LOADING_MEMORY})
+    return settings.model_copy(update={"store": store})
 
 
 def _nobody(sql: str) -> list[dict[str, object]]:

@@ -32,7 +32,7 @@ from twin_core.settings import Settings
 CHUNK_MESSAGES = 1_000
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNKS_UNDER_WAY = 3
-MOST_UNAPPLIED = 15_000
+MOST_UNAPPLIED = 6_000
 """Messages that may be taken in and not applied: they are held in memory until then."""
 _PAUSE_S = 0.02
 _NEXT = timedelta(microseconds=1)

@@ -5,17 +5,30 @@ applied, so that an export may be deleted where it came from. What a crash left 
 from where it was: a file is known by its digest, and its lines by their place in it.
 """
 
+import multiprocessing
+import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
 from adapters.files import Found, Source, read_messages
+from api.collector import calm_collector
 from api.ingesting import CHUNK_BYTES, CHUNK_MESSAGES, Chunk, digest_of
 from api.translating import Reader, encode_receipts
+from twin_core.errors import FeedError
 from twin_core.inbox import Receipt
 from twin_core.settings import Settings
 from twin_core.store.staging import StagedFile, Staging
 
 LINES_AT_ONCE = 20_000
+WORTH_PROCESSES = 10_000
+"""Lines from which on starting a process takes less time than it saves."""
+MOST_PROCESSES = 3
+"""Applying keeps one core busy, and cannot keep up with more."""
 _NEXT = timedelta(microseconds=1)
 
 
@@ -48,20 +61,75 @@ def stage(
     return new
 
 
-def staged_chunks(staging: Staging, settings: Settings) -> Generator[Chunk, None, None]:
-    """What is staged, translated chunk by chunk, file by file."""
+class Lines(NamedTuple):
+    """Some lines of a staged file, in order, and all that is needed to translate them."""
+
+    file: StagedFile
+    first: int
+    """Place of the first of them in the file."""
+    lines: list[tuple[int, bytes]]
+    settings: str
+
+
+def staged_chunks(
+    staging: Staging, settings: Settings, *, processes: int | None = None
+) -> Generator[Chunk, None, None]:
+    """What is staged, translated chunk by chunk, file by file, in the order of the files.
+
+    Translating takes as long as applying, so where there is much of it, other processes do it;
+    `processes` says how many, by default those that the machine has a core for.
+    """
+    several = _lines(staging, settings.model_dump_json(by_alias=True, exclude={"secrets"}))
+    if processes is None:
+        much = sum(file.staged for file in staging.files()) >= WORTH_PROCESSES
+        processes = min(max((os.cpu_count() or 1) - 1, 1), MOST_PROCESSES) if much else 0
+    if not processes:
+        yield from map(translated_lines, several)
+        return
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawning, calm_collector) as pool:
+        under_way: deque[Future[Chunk]] = deque()
+        try:
+            for lines in several:
+                under_way.append(pool.submit(translated_lines, lines))
+                if len(under_way) > 2 * processes:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        except BrokenProcessPool as error:
+            raise FeedError(
+                "A process that translates ended before it was done.",
+                why="It was killed, or the machine is out of memory.",
+                do="Run the command again: it goes on where it was.",
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _lines(staging: Staging, settings: str) -> Iterator[Lines]:
     for file in staging.files():
-        feed = file.feed or None
-        reader = Reader(settings, feed, file.received_at, document=file.document)
         for first in range(0, file.staged, CHUNK_MESSAGES):
-            receipts: list[Receipt] = []
-            at = 0
-            for place, (at, raw) in enumerate(staging.read(file, first, CHUNK_MESSAGES), first + 1):
-                # Statements without a version are ordered by receipt: one line after the other.
-                instant = file.received_at + place * _NEXT
-                found = Found(raw, at, "fhir")
-                receipts += reader._replace(received_at=instant).receipts(found, file.path)
-            yield Chunk(encode_receipts(receipts), at)
+            yield Lines(file, first, staging.read(file, first, CHUNK_MESSAGES), settings)
+
+
+def translated_lines(several: Lines) -> Chunk:
+    """Lines of a staged file as receipts."""
+    file = several.file
+    settings = _settings(several.settings)
+    reader = Reader(settings, file.feed or None, file.received_at, document=file.document)
+    receipts: list[Receipt] = []
+    at = 0
+    for place, (at, raw) in enumerate(several.lines, several.first + 1):
+        # Statements without a version are ordered by receipt: one line after the other.
+        instant = file.received_at + place * _NEXT
+        found = Found(raw, at, "fhir")
+        receipts += reader._replace(received_at=instant).receipts(found, file.path)
+    return Chunk(encode_receipts(receipts), at)
+
+
+@lru_cache(maxsize=1)
+def _settings(told: str) -> Settings:
+    return Settings.model_validate_json(told)
 
 
 def drop(staging: Staging, files: Iterable[StagedFile]) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from adapters.fhir import Release, Scope, take_body
 from adapters.fhir import retranslate as retranslate_fhir
+from adapters.fhir.client.statements import stated_by
 from adapters.files import BATCH, Found
 from adapters.hl7v2 import batch_header
 from adapters.hl7v2 import translate as translate_hl7
@@ -91,8 +92,8 @@ class Reader(NamedTuple):
         """How a FHIR body from a file is read."""
         fhir = self.settings.fhir
         source = self.settings.sources.get(self.feed or "")
-        if source is not None and source.facility:
-            fhir = fhir.model_copy(update={"facility": source.facility})
+        if source is not None:
+            fhir = stated_by(source, fhir)
         return Scope(
             source=self.feed or fhir.source,
             bases=frozenset({source.url} if source is not None else ()),

@@ -418,8 +418,22 @@ def test_what_cannot_be_read_is_kept(site, body):
     assert tuple(row.values()) == ("quarantined", "pas")
 
 
+def test_a_wrong_code_of_a_source_is_a_finding_and_no_reason_to_miss_a_visit(site):
+    visit = {
+        "resourceType": "Encounter",
+        "id": "e1",
+        "status": "nonsense",
+        "class": {"code": "IMP"},
+    }
+    visit["period"] = {"start": "2026-03-02T10:00:00Z", "end": "2026-03-01T10:00:00Z"}
+    site.send(visit)
+    assert len(site.twin.query("FROM twin.encounter")) == 1
+    found = {row["kind"] for row in site.twin.query("SELECT kind FROM twin.finding")}
+    assert {"unknown_code", "reversed_period"} <= found
+
+
 def test_an_invalid_resource_is_quarantined_and_not_sent_again_and_again(site):
-    site.send({"resourceType": "Encounter", "id": "e1", "status": "nonsense"})
+    site.send({"resourceType": "Encounter", "id": "e1", "status": ["nonsense"]})
     (row,) = site.twin.query("SELECT status FROM twin.message")
     assert row["status"] == "quarantined"
 

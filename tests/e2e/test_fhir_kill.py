@@ -65,7 +65,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_doubled(tmp_path, meth
         subject = {"reference": f"Patient/p{one}"}
         shape = {"status": "in-progress", "class": {"code": "IMP"}, "subject": subject}
         peer.put("Encounter", f"e{one}", **shape)
-    peer.put("Patient", "odd", gender="purple", birthDate="yesterday")
+    peer.put("Patient", "odd", gender="purple", birthDate=1944)
     peer.time.at += timedelta(seconds=1)
     if method == "bulk":
         PeerExport(peer).polls_until_ready = 0

@@ -100,7 +100,7 @@ def test_a_sync_brings_the_twin_in_step_and_another_changes_nothing(site, peer):
 
 
 def test_what_is_refused_is_quarantined_once(site, peer):
-    peer.put("Patient", "odd", gender="purple", birthDate="yesterday")
+    peer.put("Patient", "odd", gender="purple", birthDate=1944)
     status, summary, kinds = site.synced()
     assert (status, summary["state"], kinds["Patient"]) == (1, "in step", (10, 0, 1))
     assert site.synced()[2]["Patient"][2] == 0

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from twin_core.settings.outbound import ClientTlsSettings
-from twin_core.settings.section import Section
+from twin_core.settings.section import Section, Strictness
 from twin_core.settings.subscription import SubscriptionSettings
 
 SOURCE_TYPES = (
@@ -95,6 +95,9 @@ class SourceSettings(Section):
     """Type -> `_include` values of its search, such as `Encounter:subject`."""
     facility: str = ""
     """Facility of what names no organization; that of `[fhir]` where unset."""
+    strictness: Strictness = "lenient"
+    """How what it states is judged, as in `[fhir]`. Lenient, because nobody there is told of a
+    refusal: a wrong code becomes a finding, and the visit is known all the same."""
     method: Literal["search", "bulk", "bulk then search"] = "search"
     """How changes are found: by search; by a Bulk Data export each time; or by one export first."""
     export: str = "system"

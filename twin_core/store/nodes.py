@@ -17,7 +17,7 @@ Wanted = tuple[str, Identifier]
 """Kind of entity (the letters of `subjects`) and identifier."""
 Key = tuple[str, str, str]
 
-REMEMBERED = 100_000
+REMEMBERED = 60_000
 """Nodes kept in memory at most."""
 
 
@@ -45,7 +45,7 @@ class Nodes:
         """Drop everything remembered and not committed; the tables know."""
         row = self._connection.execute("SELECT coalesce(max(node), 0) FROM core.node").fetchone()
         self._next = (row[0] if row else 0) + 1
-        self._first_new = self._next
+        self.first_new = self._next
         self._node: dict[Key, int] = {}
         self._family: dict[int, int] = {}
         self._members: dict[int, list[int]] = {}
@@ -75,7 +75,7 @@ class Nodes:
             self._identifier.clear()
         self.created = []
         self.regrouped = set()
-        self._first_new = self._next
+        self.first_new = self._next
         return full
 
     def learn(self, wanted: Iterable[Wanted]) -> None:
@@ -86,7 +86,7 @@ class Nodes:
             if key not in self._node:
                 missing.setdefault(key, identifier)
         if missing:
-            if self._first_new > 1:
+            if self.first_new > 1:
                 self._look_up({_hash(key) for key in missing})
             for key, identifier in missing.items():
                 if key not in self._node:
@@ -114,7 +114,7 @@ class Nodes:
 
     def is_new(self, node: int) -> bool:
         """Whether the node was created in this batch."""
-        return node >= self._first_new
+        return node >= self.first_new
 
     def family(self, node: int) -> int:
         """The family that a node belongs to: the number of its first member."""

@@ -90,7 +90,7 @@ class Projection:
         ]
         writing.insert(connection, "event", writing.EVENT, events)
         writing.insert(connection, "node", writing.NODE, nodes.created)
-        writing.regroup(connection, nodes.regroupings())
+        writing.regroup(connection, nodes.regroupings(), nodes.first_new)
         closed = [(row[0], number) for row, number in changes.closed]
         writing.close_versions(connection, closed, known_at)
         writing.open_versions(connection, changes.opened, known_at)

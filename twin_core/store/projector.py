@@ -21,10 +21,13 @@ from twin_core.store.projection import BatchApplied, Projection
 
 GATHER_S = 0.05
 """Shortest pause between batches, so that a busy feed gives larger ones."""
+FEW_ENTRIES = 20
+"""After a batch of so few the pause is the shortest: nobody is busy, and somebody is waiting."""
 LONGEST_GATHER_S = 0.3
 """Longest pause: a batch that took long is followed by one as long, to leave room to those who
 acknowledge."""
-BATCH_ENTRIES = 10_000
+BATCH_ENTRIES = 4_000
+"""Entries of one batch at most: with their facts and rows they take some 10 kB each."""
 RETRY_S = 2.0
 _LOG = logging.getLogger("wardtwin.projector")
 
@@ -81,12 +84,18 @@ class Projector:
                         self._apply(entries)
                 self.failure = None
                 if len(entries) < BATCH_ENTRIES:
-                    self._stopping.wait(min(max(GATHER_S, self.batch_seconds), LONGEST_GATHER_S))
+                    self._stopping.wait(self._pause_after(len(entries)))
             except (duckdb.Error, StoreError, OSError, MemoryError) as error:
                 # The disk or the database: the entries are durable, so wait and try again.
                 self.failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
                 _LOG.error("Projection is waiting: %s", self.failure)
                 self._stopping.wait(RETRY_S)
+
+    def _pause_after(self, entries: int) -> float:
+        """How long to gather before the next batch, given how many entries the last one had."""
+        if entries <= FEW_ENTRIES:
+            return GATHER_S
+        return min(max(GATHER_S, self.batch_seconds), LONGEST_GATHER_S)
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         started = time.monotonic()

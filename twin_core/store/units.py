@@ -62,7 +62,8 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
 }
 """Which tables a fold unit of each kind writes."""
 
-REMEMBERED_FACTS = 25_000
+REMEMBERED_FACTS = 20_000
+"""How much of families is remembered, by `Unit.weight`; one takes some kilobytes."""
 _EVENT = msgspec.json.Decoder(AnyEvent)
 
 
@@ -102,8 +103,9 @@ class Unit:
             insort(self.facts, fact, key=lambda held: held.order)
 
     def weight(self) -> int:
-        """How much memory it takes, in facts; one fact of results may give a hundred rows."""
-        return len(self.facts) + (len(self.rows) if self.kind == "r" else 0)
+        """How much memory it takes, in facts; one fact of results may give a hundred rows, and
+        whom nobody has described takes some, too."""
+        return 1 + len(self.facts) + (len(self.rows) if self.kind == "r" else 0)
 
     def absorb(self, other: "Unit") -> None:
         """Take over the facts and rows of a family that turned out to be this one."""

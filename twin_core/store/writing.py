@@ -150,12 +150,15 @@ def close_versions(
         )
 
 
-def regroup(connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[int, int]]) -> None:
-    """Record which family nodes belong to now."""
+def regroup(
+    connection: duckdb.DuckDBPyConnection, rows: Sequence[tuple[int, int]], first_new: int
+) -> None:
+    """Record which family nodes belong to now; those from `first_new` on were in none before."""
     if not rows:
         return
-    nodes = ", ".join(str(node) for node, _ in rows)
-    connection.execute(f"DELETE FROM core.family WHERE node IN ({nodes})")
+    nodes = ", ".join(str(node) for node, _ in rows if node < first_new)
+    if nodes:
+        connection.execute(f"DELETE FROM core.family WHERE node IN ({nodes})")
     insert(connection, "family", FAMILY, rows)
 
 

@@ -19,7 +19,7 @@ from adapters.fhir.release import Release
 from twin_core.events import Rejection
 from twin_core.identifiers import REFERENCE, Identifier
 from twin_core.inbox import Receipt
-from twin_core.settings import LimitSettings, Settings, SourceSettings
+from twin_core.settings import FhirSettings, LimitSettings, Settings, SourceSettings
 
 _NEXT = timedelta(microseconds=1)
 _UNASKED = Request()
@@ -35,17 +35,22 @@ def source_scope(
     own: str = "",
 ) -> Scope:
     """How what a source states is read: its name, its addresses, its facility."""
-    fhir = settings.fhir
-    if source.facility:
-        fhir = fhir.model_copy(update={"facility": source.facility})
     return Scope(
         source=name,
         release=release,
-        settings=fhir,
+        settings=stated_by(source, settings.fhir),
         received_at=received_at,
         bases=frozenset(filter(None, (source.url, *bases))),
         own=own,
     )
+
+
+def stated_by(source: SourceSettings, fhir: FhirSettings) -> FhirSettings:
+    """How resources of a configured source are read: its own strictness, its own facility."""
+    own: dict[str, object] = {"strictness": source.strictness}
+    if source.facility:
+        own["facility"] = source.facility
+    return fhir.model_copy(update=own)
 
 
 def statements(

@@ -6,7 +6,6 @@ configured precedence decides which kind of source counts; a disagreement is a f
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from msgspec import UNSET
 
@@ -17,45 +16,23 @@ from twin_core.store.facts import Fact
 from twin_core.store.fold.belonging import belonging, is_known, last_named
 from twin_core.store.fold.course import HAS_COURSE, Course, follow, stated_classes
 from twin_core.store.fold.plans import milestones_of, plans_of
-from twin_core.store.fold.rows import (
-    EntityRow,
-    Note,
-    ResolvedPlace,
-    Resolver,
-    canonical,
-    finding_row,
-    text,
-    unresolved,
+from twin_core.store.fold.rows import EntityRow, Note, Resolver, finding_row, text
+from twin_core.store.fold.stated import latest_statements
+from twin_core.store.fold.telling import (
+    VOID_STATUSES,
+    Stay,
+    Telling,
+    began_at,
+    encounter_id_of,
+    fhir_telling,
+    left_open,
+    number_row,
+    part_of,
+    periods,
+    stay_rows,
 )
-from twin_core.store.fold.stated import changes_of, latest_statements, stated_stays
 from twin_core.store.fold.tracking import tracked
-
-VOID_STATUSES = frozenset({"cancelled", "entered-in-error", "planned"})
-"""Statuses without occupancy."""
-
-
-class Stay(NamedTuple):
-    """A stay of an encounter before it has an id."""
-
-    place: ResolvedPlace
-    from_at: datetime
-    to_at: datetime | None
-    inferred: bool
-
-
-class Telling(NamedTuple):
-    """What one kind of source tells of an encounter."""
-
-    kind: str
-    stays: Sequence[Stay]
-    statuses: Sequence[tuple[datetime, str]]
-    classes: Sequence[tuple[datetime, str]]
-    discharged_at: datetime | None
-
-    @property
-    def status(self) -> str:
-        """The latest status told."""
-        return self.statuses[-1][1] if self.statuses else ""
+from twin_core.store.fold.visit_stated import fold_stated_visit, is_stated_once
 
 
 def fold_encounter(
@@ -65,6 +42,18 @@ def fold_encounter(
     precedence: PrecedenceSettings,
 ) -> list[EntityRow]:
     """The rows of one encounter, given its facts in order and the identifiers it is known by."""
+    if is_stated_once(facts):
+        return fold_stated_visit(facts[0], identifiers, resolver)
+    return fold_all(facts, identifiers, resolver, precedence)
+
+
+def fold_all(
+    facts: Sequence[Fact],
+    identifiers: Sequence[Identifier],
+    resolver: Resolver,
+    precedence: PrecedenceSettings,
+) -> list[EntityRow]:
+    """The rows of an encounter by the rules for any facts; `fold_encounter` has shorter ways."""
     if not is_known(facts):
         return []
     encounter_id = encounter_id_of(identifiers)
@@ -78,7 +67,7 @@ def fold_encounter(
     notes = [
         *course.notes,
         *_disagreements(tellings, statements),
-        *_unresolved(statements, resolver),
+        *left_open(statements, resolver),
     ]
     visit = _visit(course.live or heard, statements)
     admitted_at = _admitted_at(visit, movement, status)
@@ -87,8 +76,8 @@ def fold_encounter(
     patient, account = belonging(facts, resolver.account)
     patient_id, _ = resolver.patient(patient)
     stays = () if status.status in VOID_STATUSES else movement.stays
-    rows = list(_periods(encounter_id, status, classes))
-    rows += _stay_rows(encounter_id, patient_id, stays)
+    rows = list(periods(encounter_id, status, classes))
+    rows += stay_rows(encounter_id, patient_id, stays)
     rows.append(
         (
             "encounter",
@@ -103,7 +92,7 @@ def fold_encounter(
                 text(visit["service"]),
                 text(visit["admit_source"]),
                 text(visit["disposition"]),
-                _part_of(statements, resolver),
+                part_of(statements, resolver),
                 text(visit["attending"]),
                 course.inferred,
                 account.account_id if account else None,
@@ -122,18 +111,6 @@ def fold_encounter(
         rows.append(number_row(encounter_id, i))
     rows += [finding_row(note, encounter_id, facts[-1].recorded_at) for note in notes]
     return list(dict.fromkeys(rows)) if statements or notes else rows
-
-
-def encounter_id_of(identifiers: Sequence[Identifier]) -> str:
-    """The stable id of an encounter known by these identifiers."""
-    named = canonical(identifiers)
-    return content_id("e", named.system, named.value)
-
-
-def number_row(encounter_id: str, number: Identifier) -> EntityRow:
-    """A number by which an encounter is known."""
-    cells = (encounter_id, number.system, number.value, text(number.type))
-    return ("encounter_identifier", cells)
 
 
 def asks_for(facts: Sequence[Fact]) -> tuple[set[Identifier], set[Identifier]]:
@@ -158,27 +135,10 @@ def _tellings(
         stays = [Stay(s.place, s.from_at, s.to_at, s.inferred) for s in course.stays]
         tellings.append(Telling("hl7v2", stays, course.statuses, classes, course.discharged_at))
     if statements:
-        tellings.append(_fhir_telling(statements[-1].event, resolver))
+        tellings.append(fhir_telling(statements[-1].event, resolver))
     moving = any(isinstance(fact.event, HAS_COURSE) for fact in heard)
     # Updates alone only infer; a FHIR server that reports the movements knows better.
     return tellings if moving or len(tellings) < 2 else tellings[::-1]
-
-
-def _fhir_telling(event: object, resolver: Resolver) -> Telling:
-    assert isinstance(event, EncounterStated)  # noqa: S101  (narrows the type)
-    start, end = _instant(event.visit.admitted_at), _instant(event.visit.discharged_at)
-    seen = start or event.occurred_at
-    stays = [Stay(*stay, False) for stay in stated_stays(event, resolver.place, start, end)]
-    stays.sort(key=lambda stay: (stay.from_at, stay.place))
-    class_ = event.visit.class_ if isinstance(event.visit.class_, str) else ""
-    statuses = changes_of(event.statuses, event.status, end if event.status == "finished" else seen)
-    return Telling(
-        "fhir",
-        stays,
-        statuses or [(seen, event.status)],
-        changes_of(event.classes, class_, seen),
-        end if event.status not in VOID_STATUSES else None,
-    )
 
 
 def _first(tellings: Sequence[Telling], precedence: Sequence[str]) -> Telling:
@@ -205,24 +165,6 @@ def _disagreements(tellings: Sequence[Telling], statements: Sequence[Fact]) -> I
         yield Note("source_disagreement", fact, "sources differ on the class")
     if one.stays and other.stays and not one.stays[-1].place.agrees_with(other.stays[-1].place):
         yield Note("source_disagreement", fact, "sources differ on the location")
-
-
-def _unresolved(statements: Sequence[Fact], resolver: Resolver) -> Iterator[Note]:
-    for fact in statements:
-        event = fact.event
-        if isinstance(event, EncounterStated):
-            for period in event.locations:
-                at = resolver.place(period.place)
-                if not at.known:
-                    yield unresolved(fact, "Location", at.location_id)
-            if event.part_of is not None:
-                encounter_id, known = resolver.encounter(event.part_of)
-                if not known:
-                    yield unresolved(fact, "Encounter", encounter_id)
-            if event.patient:
-                patient_id, described = resolver.patient(event.patient)
-                if not described:
-                    yield unresolved(fact, "Patient", patient_id)
 
 
 _VISIT_FIELDS = (
@@ -260,14 +202,7 @@ def _admitted_at(visit: dict[str, object], movement: Telling, status: Telling) -
     stated = visit["admitted_at"]
     if isinstance(stated, datetime):
         return stated
-    return _began_at(movement, status)
-
-
-def _began_at(movement: Telling, status: Telling) -> datetime | None:
-    if movement.stays:
-        return movement.stays[0].from_at
-    began = [at for at, code in status.statuses if code not in {*VOID_STATUSES, "unknown"}]
-    return began[0] if began else None
+    return began_at(movement, status)
 
 
 def _not_after_beginning(
@@ -275,52 +210,11 @@ def _not_after_beginning(
 ) -> datetime | None:
     # Of visits that were merged each goes on stating its own admission; the whole began with the
     # first of them.
-    began = _began_at(movement, status)
+    began = began_at(movement, status)
     if admitted_at is None or began is None or began >= admitted_at:
         return admitted_at
     merged = any(isinstance(fact.event, EncountersMerged) for fact in facts)
     return began if merged else admitted_at
-
-
-def _part_of(statements: Sequence[Fact], resolver: Resolver) -> str | None:
-    for fact in reversed(statements):
-        event = fact.event
-        if isinstance(event, EncounterStated) and event.part_of is not None:
-            return resolver.encounter(event.part_of)[0]
-    return None
-
-
-def _periods(
-    encounter_id: str, status: Telling, classes: Sequence[tuple[datetime, str]]
-) -> Iterator[EntityRow]:
-    for entity, told in (("encounter_status", status.statuses), ("encounter_class", classes)):
-        changes = _lasting(told)
-        ends = [at for at, _ in changes[1:]]
-        for (at, code), end in zip(changes, [*ends, None], strict=False):
-            if end is None or end > at:
-                yield (entity, (encounter_id, code, at, end))
-
-
-def _lasting(changes: Sequence[tuple[datetime, str]]) -> list[tuple[datetime, str]]:
-    # What is over at the instant it began was no period, and what it interrupted went on.
-    lasting: list[tuple[datetime, str]] = []
-    for at, code in changes:
-        if lasting and lasting[-1][0] == at:
-            lasting.pop()
-        if not lasting or lasting[-1][1] != code:
-            lasting.append((at, code))
-    return lasting
-
-
-def _stay_rows(
-    encounter_id: str, patient_id: str | None, stays: Sequence[Stay]
-) -> Iterator[EntityRow]:
-    for stay in stays:
-        place = stay.place
-        stay_id = content_id("s", encounter_id, place.location_id, stay.from_at.isoformat())
-        spot = (text(place.facility), text(place.unit), text(place.room), text(place.bed))
-        at = (place.location_id, stay.from_at, stay.to_at, stay.inferred)
-        yield ("stay", (stay_id, encounter_id, patient_id, *spot, *at))
 
 
 def _milestones(
@@ -357,7 +251,3 @@ def _spot(course: Course, place: Place) -> tuple[object, ...]:
         return (None,) * 5
     at = course.locate(place)
     return (text(at.facility), text(at.unit), text(at.room), text(at.bed), at.location_id)
-
-
-def _instant(value: object) -> datetime | None:
-    return value if isinstance(value, datetime) else None

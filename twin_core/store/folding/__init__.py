@@ -11,11 +11,12 @@ from itertools import chain
 from twin_core.identifiers import Identifier
 from twin_core.store.fold.belonging import is_known
 from twin_core.store.fold.device import device_id_of
-from twin_core.store.fold.encounter import encounter_id_of, fold_encounter, number_row
+from twin_core.store.fold.encounter import fold_encounter
 from twin_core.store.fold.locations import Path, path_identifier
 from twin_core.store.fold.records import Key
 from twin_core.store.fold.rows import EntityRow, Resolver, finding_row
 from twin_core.store.fold.series import MOST_FILLERS, names_too_many
+from twin_core.store.fold.telling import encounter_id_of, number_row
 from twin_core.store.folding.accounts import AccountFolding
 from twin_core.store.folding.batch import Changes
 from twin_core.store.folding.locations import LocationFolding

@@ -15,8 +15,9 @@ from twin_core.store.fold.belonging import accounts_named, belonging, prior_acco
 from twin_core.store.fold.billed import BilledVisit
 from twin_core.store.fold.by_account import NumberedVisit, is_of_account, share
 from twin_core.store.fold.cancels import OPENINGS
-from twin_core.store.fold.encounter import encounter_id_of, fold_encounter
+from twin_core.store.fold.encounter import fold_encounter
 from twin_core.store.fold.rows import Resolver, plain_account
+from twin_core.store.fold.telling import encounter_id_of
 from twin_core.store.folding.answers import ENCOUNTER_COLUMNS, Answers
 from twin_core.store.subjects import ACCOUNT, APPOINTMENT, ENCOUNTER, PATIENT
 from twin_core.store.units import Unit, billed_visits, owners_where, visits_of

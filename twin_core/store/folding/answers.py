@@ -16,10 +16,11 @@ from twin_core.store.fold.appointment import attending
 from twin_core.store.fold.belonging import accounts_named, is_known
 from twin_core.store.fold.billed import COLUMNS, BilledVisit, row_of, visit_meant
 from twin_core.store.fold.device import device_id_of
-from twin_core.store.fold.encounter import asks_for, encounter_id_of
+from twin_core.store.fold.encounter import asks_for
 from twin_core.store.fold.patient import FoldedPeople, fold_people, unnamed
 from twin_core.store.fold.records import Key
 from twin_core.store.fold.rows import Account, Resolver, VisitNamed, plain_account
+from twin_core.store.fold.telling import encounter_id_of
 from twin_core.store.folding.batch import Batch
 from twin_core.store.subjects import (
     ACCOUNT,
