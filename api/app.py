@@ -20,6 +20,7 @@ from api.audit.opening import open_ledger
 from api.audit.recording import Recorder
 from api.audit.verifying import Verification
 from api.board import Board, Composer, Delta
+from api.browsing import Shown
 from api.explaining import Explanation
 from api.feeds import FeedReport, Feeds
 from api.figures import PENDING, figures
@@ -48,6 +49,7 @@ from api.routes import (
     outbound,
     pages,
     past,
+    saved_queries,
     simulations,
     sql,
     state,
@@ -63,6 +65,7 @@ from api.web.reader import Reading
 from api.web.rendering import error_page
 from twin_core.audit import Ledger
 from twin_core.state import HospitalState
+from twin_core.store.saved import SavedQuery
 from twin_core.twin import Twin
 
 COMPRESSED_FROM_BYTES = 1024
@@ -79,7 +82,9 @@ MODELS = (
     encounters.EncounterPage,
     Explanation,
     sql.Release,
+    Shown,
     sql.SqlAnswer,
+    SavedQuery,
     FeedReport,
     appointments.AppointmentDetail,
     appointments.AppointmentPage,
@@ -184,6 +189,7 @@ def create_app(
         outbound,
         intake,
         sql,
+        saved_queries,
         simulations,
         deltas,
     ):

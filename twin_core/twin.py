@@ -45,6 +45,7 @@ from twin_core.store.rebuild import Retranslate, rebuild_store
 from twin_core.store.rekeying import rekey
 from twin_core.store.replica import copy_changes, copy_tables
 from twin_core.store.retention import Kept, RawKind, older, prune
+from twin_core.store.saved import SavedQuery, forget, save, saved_queries, saved_query
 from twin_core.store.staging import Staging
 from twin_core.store.sums import table_sums
 from twin_core.store.touched import Touched, touched
@@ -340,6 +341,26 @@ class Twin:
         buildings = self.settings.kpi.buildings
         live = self._live.setdefault(by, LiveKpis(self.kpis, by=by, buildings=buildings))
         return Lately(window, sequence, live.measure(self._database, window))
+
+    # --- saved queries -----------------------------------------------------------------------
+
+    def saved_queries(self, owner: str) -> list[SavedQuery]:
+        """Questions in SQL that somebody may ask by name, their own first."""
+        return saved_queries(self._database, owner)
+
+    def saved_query(self, owner: str, name: str) -> SavedQuery:
+        """Their own question of this name, or the shared one; UsageError where there is none."""
+        return saved_query(self._database, owner, name)
+
+    def save_query(self, query: SavedQuery) -> None:
+        """Keep a question; UsageError where somebody else shares one of its name."""
+        with self._projector.pause:
+            save(self._database, query)
+
+    def forget_query(self, owner: str, name: str) -> None:
+        """Remove one's own question; UsageError where there is none."""
+        with self._projector.pause:
+            forget(self._database, owner, name)
 
     # --- alerts ------------------------------------------------------------------------------
 

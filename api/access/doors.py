@@ -90,6 +90,9 @@ _GET: tuple[Door, ...] = (
     Door("/v1/outbound/{name}", "feeds:read"),
     # De-identified releases; their rows are about single persons all the same.
     Door("/v1/sql/releases", "sql:research"),
+    Door("/v1/sql/schema", "sql:research"),
+    Door("/v1/sql/queries", "sql:research"),
+    Door("/v1/sql/queries/{name}", "sql:research"),
     Door("/sql", "sql:research"),
     # The server itself.
     Door("/docs", "docs:read"),
@@ -115,6 +118,7 @@ _GET: tuple[Door, ...] = (
 _POST: tuple[Door, ...] = (
     Door("/v1/hl7v2", "messages:write", "create"),
     Door("/v1/sql", "sql:research", "execute", identified=True),
+    Door("/v1/sql/queries/{name}", "sql:research", "execute", identified=True),
     Door("/sql", "sql:research", "execute", identified=True),
     Door("/v1/census", "messages:write", "create"),
     Door("/next", "simulations:run", "execute"),
@@ -139,6 +143,7 @@ _POST: tuple[Door, ...] = (
 )
 
 _CHANGING: tuple[Door, ...] = (
+    Door("/v1/sql/queries/{name}", "sql:research", "update", administrative=True),
     Door("/hooks/{source}", OPEN, "update"),
     Door("/hooks/{source}/{kind}/{id_}", OPEN, "update"),
     Door("/fhir/{release}", "fhir:write", "update"),

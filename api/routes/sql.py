@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.access.principal import Principal
 from api.audit.recording import note
+from api.browsing import Shown, shown
 from api.exporting import MEDIA_TYPES, csv_of
 from api.openapi import answers, reply
 from api.problems import problem
@@ -71,6 +72,21 @@ async def releases(request: Request) -> Response:
             for name, told in described.items()
         ]
     )
+
+
+@router.get(
+    "/sql/schema",
+    summary="What can be asked for, with what each column means",
+    responses=answers(Shown, "Tables and KPIs of a release", problems="400 403 503"),
+)
+async def schema(request: Request, release: str | None = None) -> Response:
+    """The tables of a release or live profile, by default the one that `/v1/sql` would ask."""
+    desk: ResearchDesk = request.app.state.research
+    try:
+        chosen = await asyncio.to_thread(opened, desk, release, principal(request))
+    except Unopened as shut:
+        return problem(403, shut.what)
+    return reply(await asyncio.to_thread(shown, desk, chosen))
 
 
 @router.post(

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.access.gate import Shut, read_form
 from api.audit.recording import note
+from api.browsing import TableShown, shown
 from api.exporting import MEDIA_TYPES, csv_of
 from api.research import ResearchDesk, openable, opened
 from api.routes.asked import the_twin
@@ -27,30 +28,7 @@ router = APIRouter(include_in_schema=False)
 CHARTS = ("", "line", "bars")
 MOST_POINTS = 500
 LONGEST_SQL = 16_000
-# One row, because the cap on rows is for answers, not for the list of what can be asked.
-SCHEMA = """
-WITH told AS (
-    SELECT schema_name, table_name, comment FROM duckdb_tables()
-    UNION ALL SELECT schema_name, view_name, comment FROM duckdb_views()
-), described AS (
-    SELECT c.schema_name || '.' || c.table_name AS name, any_value(t.comment) AS meaning,
-           list({'name': c.column_name, 'type': c.data_type, 'meaning': c.comment}
-                ORDER BY c.column_index) AS columns
-    FROM duckdb_columns() c LEFT JOIN told t USING (schema_name, table_name)
-    WHERE c.schema_name IN ('twin', 'history', 'kpi', 'deid')
-    GROUP BY ALL
-)
-SELECT list(described ORDER BY name) AS tables FROM described
-"""
 FIRST = "SELECT unit, count(*) AS stays\nFROM twin.stay\nGROUP BY unit\nORDER BY stays DESC"
-
-
-class Table(NamedTuple):
-    """A table of a release: its columns as name, type and meaning."""
-
-    name: str
-    meaning: str | None
-    columns: list[dict[str, str | None]]
 
 
 class Question(NamedTuple):
@@ -128,15 +106,14 @@ async def _sheet(
     return answer
 
 
-def _tables(desk: ResearchDesk, release: str) -> list[Table]:
+def _tables(desk: ResearchDesk, release: str) -> list[TableShown]:
     """What can be asked; nothing where there is no release, or it cannot be read now."""
     if not release:
         return []
     try:
-        [row] = desk.query(release, SCHEMA).rows
+        return shown(desk, release).tables
     except TwinError:
         return []
-    return [Table(**told) for told in row["tables"] or ()]
 
 
 def drawn(rows: Rows, chart: str) -> Any:

@@ -17,7 +17,7 @@ from api.sidecar.words import Ask, Reply
 from twin_core.errors import QueryFailed, StoreBusy, StoreError, TwinError, UsageError
 from twin_core.settings import StoreSettings
 
-GRACE_S = 1.5
+GRACE_S = 1.2
 """What the child may take beyond the deadline before it is killed: to be interrupted, to encode."""
 OPENING_S = 120.0
 """How long the child may take to start and to open the file, which no query can prolong."""

@@ -53,6 +53,12 @@ class Caller:
     def post(self, path: str, **sent: object) -> httpx.Response:
         return self.request("POST", path, **sent)
 
+    def put(self, path: str, **sent: object) -> httpx.Response:
+        return self.request("PUT", path, **sent)
+
+    def delete(self, path: str, **sent: object) -> httpx.Response:
+        return self.request("DELETE", path, **sent)
+
     def close(self) -> None:
         self.runner.run(self._leave())
         self.runner.close()

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.ipc
 import pytest
 
@@ -12,7 +13,9 @@ from api.app import create_app
 from tests.contract.conftest import HEARD, NOON, SETTINGS, Caller, StoppedClock, adt
 from twin_core.audit import LedgerReader, ledger_path
 from twin_core.deid.releasing import publish
+from twin_core.errors import UsageError
 from twin_core.settings import DeidSettings, StoreSettings
+from twin_core.store.saved import SavedQuery
 from twin_core.twin import Twin
 
 ADVERSARIAL = Path(__file__).parents[3] / "shared/adversarial"
@@ -169,3 +172,70 @@ def test_without_a_release_there_is_nothing_to_ask(fresh: Any) -> None:
     assert answer.status_code == 400
     assert "wardtwin deid publish" in answer.text
     assert fresh.get("/v1/sql/releases").json() == []
+
+
+def test_a_query_is_kept_by_a_name_once_it_can_be_asked(asking: Any) -> None:
+    path = "/v1/sql/queries/stays by unit"
+    body = {"sql": "SELECT unit FROM twin.stay ORDER BY unit", "release": "march", "shared": True}
+    assert asking.put(path, json=body).status_code == 200
+    assert [one["name"] for one in asking.get("/v1/sql/queries").json()] == ["stays by unit"]
+    assert asking.get(path).json()["owner"] == "loopback"
+    rows = asking.post(path).json()["rows"]
+    assert rows[0] == {"unit": "ICU"}
+    assert asking.post(f"{path}?format=csv").text.startswith("unit\r\nICU")
+    reader = LedgerReader(ledger_path(asking.app.state.twin.path))
+    told = [entry.what for entry in reader.entries()]
+    reader.close()
+    assert {"PUT", "POST"} <= {what.split()[0] for what in told if "queries" in what}
+    assert asking.delete(path).status_code == 204
+    assert asking.get("/v1/sql/queries").json() == []
+    for method in ("get", "post", "delete"):
+        assert getattr(asking, method)(path).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"sql": "DROP TABLE twin.stay", "release": "march"},
+        {"sql": "SELECT nothing FROM twin.stay", "release": "march"},
+        {"sql": "SELECT 1", "release": "other"},
+        {"sql": "SELECT 1", "release": "march", "owner": "somebody"},
+        {"sql": 1},
+    ],
+)
+def test_what_cannot_be_asked_is_not_kept(asking: Any, body: Any) -> None:
+    assert asking.put("/v1/sql/queries/wrong", json=body).status_code == 400
+    assert asking.get("/v1/sql/queries").json() == []
+
+
+def test_a_shared_query_is_everybodys_and_one_of_ones_own_is_not(asking: Any) -> None:
+    twin = asking.app.state.twin
+    query = SavedQuery(
+        name="q", owner="a", shared=False, release=None, sql="1", about="", saved_at=NOON
+    )
+    twin.save_query(query)
+    assert twin.saved_queries("b") == []
+    twin.save_query(msgspec.structs.replace(query, shared=True, sql="2"))
+    assert [one.sql for one in twin.saved_queries("b")] == ["2"]
+    with pytest.raises(UsageError, match="Somebody else"):
+        twin.save_query(msgspec.structs.replace(query, owner="b", shared=True))
+    twin.save_query(msgspec.structs.replace(query, owner="b", sql="3"))
+    assert twin.saved_query("b", "q").sql == "3"
+    with pytest.raises(UsageError):
+        twin.forget_query("c", "q")
+    twin.forget_query("b", "q")
+    twin.forget_query("a", "q")
+    assert twin.saved_queries("a") == []
+
+
+@pytest.mark.parametrize("release", ["march", "limited"])
+def test_what_can_be_asked_is_listed_with_what_it_means(asking: Any, release: str) -> None:
+    told = asking.get(f"/v1/sql/schema?release={release}").json()
+    tables = {table["name"]: table for table in told["tables"]}
+    stay = {column["name"]: column for column in tables["twin.stay"]["columns"]}
+    assert stay["unit"]["type"] == "VARCHAR"
+    assert all(column["meaning"] for column in stay.values())
+    assert tables["twin.stay"]["meaning"]
+    assert "present.stay" not in tables
+    assert ("alos" in told["kpis"]) == (release == "limited")
+    assert asking.get("/v1/sql/schema?release=other").status_code == 400

@@ -51,6 +51,7 @@ REFUSED_SCALARS = frozenset(
         "json_serialize_plan",
         "nextval",
         "parse_duckdb_log_message",
+        "pg_sleep",
         "query",
         "query_table",
         "sleep_ms",
@@ -65,7 +66,9 @@ REFUSED_TABLES = frozenset({("core", "raw")})
 
 # Names that DuckDB could take for a file, an address or a variable of the host language.
 _PLAIN_NAME = re.compile(r"[^\W\d][\w $-]*\Z")
-_SYSTEM_TABLES = re.compile(r"(duckdb_(?!columns|constraints|schemas|tables|types|views)|pragma_)")
+_SYSTEM_TABLES = re.compile(
+    r"(duckdb_(?!columns|constraints|schemas|tables|types|views)|pragma_|pg_settings)"
+)
 
 
 _EXPLAIN = re.compile(
