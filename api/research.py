@@ -195,8 +195,12 @@ def opened(desk: ResearchDesk, name: str | None, who: Principal) -> str:
 
 
 def openable(desk: ResearchDesk, who: Principal) -> list[str]:
-    """The profiles that a caller may ask; a release whose file cannot be read is among them."""
-    return [name for name in desk.names if who.may(REAL_DATES) or not _has_dates(desk, name)]
+    """The profiles that a caller may ask, releases first.
+
+    A release whose file cannot be read is among them.
+    """
+    names = sorted(desk.names, key=lambda name: (desk.is_live(name), name))
+    return [name for name in names if who.may(REAL_DATES) or not _has_dates(desk, name)]
 
 
 def _has_dates(desk: ResearchDesk, name: str) -> bool:
