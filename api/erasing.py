@@ -8,7 +8,7 @@ from typing import NamedTuple
 from api.audit.operating import RECORDED, local_user
 from api.outbound import status
 from twin_core.audit import Access, Ledger, LedgerReader, Sought, ledger_path
-from twin_core.erased import words_in
+from twin_core.erased import telling, words_in
 from twin_core.errors import TwinError, UsageError
 from twin_core.settings import Settings
 from twin_core.store.erasing import Erasure
@@ -70,7 +70,8 @@ def erase(twin: Twin, ledger: Ledger, patient: str, reason: str) -> Report:
     reason that names one: the reason is kept.
     """
     erasure = twin.belongings(patient)
-    if not words_in(reason.encode()).isdisjoint({*erasure.words, *erasure.record_ids, patient}):
+    names = {*telling(erasure.words), *erasure.record_ids, patient}
+    if not words_in(reason.encode()).isdisjoint(names):
         raise UsageError(
             "The reason names the patient.",
             why="It is kept in the ledger of accesses, where the patient must not be named.",

@@ -14,7 +14,8 @@ from twin_core.settings import OutboundSettings
 
 EXCLUDED, ECHO, UNAPPLIED, OTHER_KIND = "excluded", "echo", "unapplied", "other_kind"
 """Why a message is passed over, and counted: feed or trigger not asked for; it came from the
-receiver or from this very sender; it is in quarantine (a replay brings it back); it is of a kind
+receiver or from this very sender; it is in quarantine (a replay brings it back), or was about an
+erased patient; it is of a kind
 that was not asked for, or that is never told: FHIR, and alarms where the bytes are not relayed."""
 ADT = "ADT"
 ALARMS = frozenset({"ORU^R40", "ORU^R41", "ORU^R42"})
@@ -34,7 +35,7 @@ def passed_over(message: Journalled, settings: OutboundSettings) -> str:
     """Why a destination is not sent a message; empty where it is."""
     if message.format != "hl7v2":
         return OTHER_KIND
-    if message.status == "quarantined":
+    if message.status in ("quarantined", "erased"):
         return UNAPPLIED
     if settings.feeds and message.feed not in settings.feeds:
         return EXCLUDED

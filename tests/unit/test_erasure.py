@@ -40,7 +40,9 @@ from api.cli import main
 from api.holder import socket_path
 from api.operator import listen
 from api.outbound.dispatch import opened_ledger
+from api.outbound.journal import following
 from api.outbound.ledger import Parked, Position
+from api.outbound.message import passed_over
 from api.simulations.asked import Task
 from api.simulations.ledger import Ledger as SimulationsLedger
 from api.simulations.ledger import ledger_path as simulations_path
@@ -54,9 +56,10 @@ from twin_core.errors import ConfigurationError, UsageError
 from twin_core.inbox.contents import copy_sealed
 from twin_core.settings import EncryptionSettings, OutboundSettings, Settings
 from twin_core.store.cipher import is_encrypted
-from twin_core.store.database import connect
+from twin_core.store.database import Database, connect
 from twin_core.store.erasing import carrying_out, rewriting
 from twin_core.store.erasing.beside import BESIDE
+from twin_core.store.erasing.scanning import bytes_with
 from twin_core.store.tables import ENTITIES
 
 SETTINGS = Settings(outbound={"x": OutboundSettings(host="127.0.0.1", port=1)})
@@ -295,6 +298,28 @@ def test_a_visit_that_is_somebody_elses_by_now_stays_theirs(tmp_path: Path) -> N
     with opened(tmp_path) as twin:
         assert visit in twin.query("FROM twin.encounter")
         assert len(twin.query("FROM twin.stay WHERE unit = 'W3'")) == 1
+        told_of = twin.query("SELECT kind FROM twin.event WHERE subject_value = 'V77' ORDER BY 1")
+        assert [row["kind"] for row in told_of] == ["Admitted", "EncounterUpdated"]
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16-le"])
+def test_numbers_are_found_in_bytes_however_short(tmp_path: Path, charset: str) -> None:
+    texts = (
+        "MSH|^~\\&|A\rPID|1||12^^^GEN^MR||X",
+        "MSH|^~\\&|A\rPID|1||3^^^GEN~12",
+        "MSH|^~\\&|A\rPID|1||123^^^GEN||12",
+        '{"identifier": [{"value": "12"}]}',
+        "NK1|1|it's M\\T\\R-\u00e9 12345",
+        "NK1|1|M\\T\\R-\u00e912345^x",
+    )
+    database = Database(tmp_path / STORE)
+    for number, text in enumerate(texts):
+        raw = text.encode(charset)
+        database.connection.execute("INSERT INTO core.raw VALUES (?, ?)", [number, raw])
+    words = ["12", "M&R-\u00e912345"]
+    found = {n for (n,) in bytes_with(database.connection, "raw", "message_id", words)}
+    database.close()
+    assert found == {0, 1, 3, 5}
 
 
 # --- what stays out -------------------------------------------------------------------------------
@@ -328,6 +353,12 @@ def test_she_stays_out_in_whatever_form_she_comes_again(erased: Path) -> None:
         shown = twin.query("FROM core.message WHERE status = 'erased' AND message_id > 26")
         assert shown
         assert {row["origin"] for row in shown} == {""}
+        relayed = OutboundSettings(host="127.0.0.1", port=1, form="raw")
+        erased_ones = [m for m in following(twin, Position(0, 0)) if m.status == "erased"]
+        assert {passed_over(message, relayed) for message in erased_ones} == {
+            "unapplied",
+            "other_kind",
+        }
 
         # What the same message says of somebody else is applied.
         swap = (HER, pv1("W4^1^A^GEN", HER_VISIT), HIM, pv1("W4^2^A^GEN", HIS_VISIT))

@@ -6,7 +6,7 @@ that comes again is known as one about an erased patient, and the marks tell nob
 
 from twin_core.erased.marks import Marks, made_key, read_mark_key
 from twin_core.erased.remains import about, without
-from twin_core.erased.words import LEAST_TELLING, words_in
+from twin_core.erased.words import LEAST_TELLING, telling, words_in
 
 __all__ = [
     "LEAST_TELLING",
@@ -14,6 +14,7 @@ __all__ = [
     "about",
     "made_key",
     "read_mark_key",
+    "telling",
     "without",
     "words_in",
 ]

@@ -6,14 +6,20 @@ a reference), in whatever charset.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 LEAST_TELLING = 5
 """Characters of a word that is taken to name somebody; shorter ones stand for too much else."""
+NUMBER = "="
+"""Before a word that stands where a person's number does, where it may be as short as it likes."""
 
 _CHARSETS = ("utf-8", "latin-1")
 _HL7 = re.compile(r"[\x00-\x1f|^~&]+")
 _FINER = re.compile(r"[\x00-\x20|^~&\"'<>,;={}()\[\]\\]+")
+_NUMBERS = re.compile(r"(?:^|[\r\n])\s*(PID|MRG)\|([^\r\n]*)")
+_OF_PEOPLE = {"PID": (2, 3, 4), "MRG": (1, 4)}
+"""Fields with numbers of people."""
+_VALUE = re.compile(r'"value"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _JSON = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
@@ -21,11 +27,25 @@ _SENT = {r"\F\ "[:3]: "|", r"\S\ "[:3]: "^", r"\R\ "[:3]: "~", r"\T\ "[:3]: "&",
 
 
 def words_in(raw: bytes) -> frozenset[str]:
-    """Every word of a message that is long enough to name somebody."""
+    """Every word of a message that may name somebody: long ones, and numbers of people."""
     found: set[str] = set()
+    numbers: set[str] = set()
     for text in dict.fromkeys(_texts(raw)):
         found.update(_words(text))
-    return frozenset(word for word in found if len(word) >= LEAST_TELLING)
+        numbers.update(_numbers(text))
+    long = {word for word in found if len(word) >= LEAST_TELLING}
+    return frozenset(long | {NUMBER + number for number in numbers if number})
+
+
+def telling(words: Iterable[str]) -> frozenset[str]:
+    """The words of `words_in` by which a message names a person of these numbers."""
+    return frozenset(
+        form
+        for word in words
+        if word
+        for form in (word, NUMBER + word)
+        if form is not word or len(word) >= LEAST_TELLING
+    )
 
 
 def _texts(raw: bytes) -> Iterator[str]:
@@ -46,6 +66,16 @@ def _words(text: str) -> Iterator[str]:
         yield from _FINER.split(said)
         parts = [part for part in said.split("/_history/")[0].split("/") if part]
         yield "/".join(parts[-2:])
+
+
+def _numbers(text: str) -> Iterator[str]:
+    for segment, rest in _NUMBERS.findall(text):
+        fields = rest.split("|")
+        for field in _OF_PEOPLE[segment]:
+            for repetition in fields[field - 1].split("~") if field <= len(fields) else ():
+                yield _sent(repetition.split("^")[0].split("&")[0]).strip()
+    for value in _VALUE.findall(text):
+        yield _ESCAPE.sub(_unescaped, value)
 
 
 def _unescaped(escape: re.Match[str]) -> str:

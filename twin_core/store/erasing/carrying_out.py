@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from twin_core.encryption import StoreKey, missing_key, new_sealing, sealing_of
-from twin_core.erased import Marks, made_key
+from twin_core.erased import Marks, made_key, telling
 from twin_core.errors import StoreBusy, StoreError
 from twin_core.identifiers import Identifier
 from twin_core.inbox.keeping_out import add_tombstones, mark_key_path
@@ -114,7 +114,7 @@ def _keep_out(path: Path, erasure: Erasure) -> None:
     inbox = path.with_name(path.name + ".inbox")
     marks = Marks(made_key(mark_key_path(inbox)))
     noted = {marks.mark(Identifier(system, value)) for _, system, value in erasure.identifiers}
-    noted |= {marks.mark_word(word) for word in erasure.words}
+    noted |= {marks.mark_word(word) for word in telling(erasure.words)}
     try:
         with closing(sqlite3.connect(inbox, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous = FULL")

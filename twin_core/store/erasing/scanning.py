@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from twin_core.erased import LEAST_TELLING, words_in
+from twin_core.erased import LEAST_TELLING, telling, words_in
 
 _AT_ONCE = 200
 _CHARSETS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
@@ -33,16 +33,18 @@ def bytes_with(
     connection: duckdb.DuckDBPyConnection, table: str, key: str, words: Collection[str]
 ) -> Iterator[tuple[Any, ...]]:
     """Rows of a table whose raw bytes hold one of the words: the columns of the key."""
-    telling = frozenset(word for word in words if len(word) >= LEAST_TELLING)
+    told = telling(words)
     seen: set[tuple[Any, ...]] = set()
-    for pattern in _patterns(form for word in telling for form in _as_bytes(word)):
+    long = {form for word in words if len(word) >= LEAST_TELLING for form in _as_bytes(word)}
+    short = {form for word in words if len(word) < LEAST_TELLING for form in _as_bytes(word)}
+    for pattern in (*_patterns(long), *_numbers(short)):
         rows = connection.execute(
             f"SELECT {key}, raw FROM core.{table} WHERE regexp_matches(raw::VARCHAR, ?)", [pattern]
         )
         while several := rows.fetchmany(1_000):
             for *named, raw in several:
                 found = tuple(named)
-                if found not in seen and not telling.isdisjoint(words_in(raw)):
+                if found not in seen and not told.isdisjoint(words_in(raw)):
                     seen.add(found)
                     yield found
 
@@ -51,6 +53,12 @@ def _patterns(texts: Iterable[str]) -> Iterator[str]:
     quoted = sorted({_quoted(text) for text in texts if text})
     for start in range(0, len(quoted), _AT_ONCE):
         yield "|".join(quoted[start : start + _AT_ONCE])
+
+
+def _numbers(texts: Collection[str]) -> Iterator[str]:
+    # A number of few characters is looked for only between what delimits numbers.
+    for pattern in _patterns(texts):
+        yield rf"(?:[|~]|\\x22)(?:\\x00)?(?:{pattern})(?:\\x00)?(?:[|~^&\\]|$)"
 
 
 def _quoted(text: str) -> str:
