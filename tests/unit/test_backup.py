@@ -36,15 +36,18 @@ from twin_core.store.sums import table_sums
 
 EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 PLANTED = "ZQXWVPLANTED"
+STAYS = "FROM core.stay_version WHERE known_to = 'infinity'"
 ROOT = Path(__file__).resolve().parents[2]
 KEY, OTHER = StoreKey(bytes(range(32))), StoreKey(bytes(range(1, 33)))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _without_kpis():
-    """Macros of figures are most of the work of making a store, and nothing of a patient."""
+def _without_views():
+    """Views and macros are most of the work of making a store, and hold nothing of a patient."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("twin_core.twin.known_kpis", lambda folder: {})
+        for module in ("twin_core.twin", "twin_core.store.opening"):
+            patch.setattr(f"{module}.install_views", lambda *words: None)
         yield
 
 
@@ -151,7 +154,7 @@ def test_a_restored_store_is_the_one_that_was_backed_up_and_goes_on(backed_up, t
         repeated, new = twin.receive([admission(3), admission(40)])
         assert (repeated.status, new.status, new.position) == ("duplicate", "accepted", 21)
         twin.wait_applied()
-        assert len(twin.query("FROM twin.stay")) == 21
+        assert len(twin.query(STAYS)) == 21
 
 
 def test_a_restore_replaces_nothing(backed_up, tmp_path):
@@ -246,7 +249,7 @@ def test_a_copy_that_differs_replaces_nothing(store, monkeypatch):
         twin.rekey(KEY)
     assert {file.name for file in store.parent.iterdir()} == {"x.duckdb", "x.duckdb.inbox"}
     with opened(store, None) as twin:
-        assert len(twin.query("FROM twin.stay")) == 21
+        assert len(twin.query(STAYS)) == 21
 
 
 def _half_copied(cursor, file, key):
@@ -353,7 +356,7 @@ def test_a_store_that_was_ready_under_another_key_is_there_at_the_next_start(sto
     with pytest.raises(ConfigurationError, match="no key is set"):
         opened(store, None)
     with opened(store, KEY) as twin:
-        assert len(twin.query("FROM twin.stay")) == 21
+        assert len(twin.query(STAYS)) == 21
     assert showing(store.parent) == set()
 
 

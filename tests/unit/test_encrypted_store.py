@@ -34,7 +34,7 @@ from twin_core.events import (
 )
 from twin_core.identifiers import Identifier, Place
 from twin_core.inbox import Inbox, Receipt
-from twin_core.settings import EncryptionSettings, Settings
+from twin_core.settings import EncryptionSettings, Settings, StoreSettings
 from twin_core.store.cipher import is_encrypted, load_cipher
 from twin_core.store.database import Database, connect
 from twin_core.store.mirror import Mirror
@@ -47,16 +47,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _without_kpis():
-    """Macros of figures are most of the work of making a store, and nothing of a patient."""
+def _without_views():
+    """Views and macros are most of the work of making a store, and hold nothing of a patient."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("twin_core.twin.known_kpis", lambda folder: {})
+        for module in ("twin_core.twin", "twin_core.store.opening"):
+            patch.setattr(f"{module}.install_views", lambda *words: None)
         yield
 
 
 def settings(key: StoreKey | None) -> Settings:
     told = SecretStr(key.written()) if key else None
-    return Settings(encryption=EncryptionSettings(key=told))
+    return Settings(
+        encryption=EncryptionSettings(key=told), store=StoreSettings(query_timeout_s=180)
+    )
 
 
 def opened(path: Path, key: StoreKey | None, *, create: bool = True) -> Twin:
@@ -103,8 +107,8 @@ def showing(folder: Path) -> set[str]:
 
 def stays(twin: Twin) -> list[dict[str, object]]:
     return twin.query(
-        "SELECT family_name, given_name, unit, bed, from_at FROM twin.stay"
-        " JOIN twin.patient USING (patient_id) ORDER BY ALL"
+        "SELECT family_name, given_name, unit, bed, from_at FROM core.stay_version"
+        " JOIN core.patient_version USING (patient_id) ORDER BY ALL"
     )
 
 
@@ -127,7 +131,7 @@ def lived(folder: Path, key: StoreKey | None, monkeypatch: pytest.MonkeyPatch) -
         staging.add(file, [0], [PLANTED.encode()])
         showed |= showing(folder)
         replica = Replica(twin)
-        answers.append(replica.query("SELECT family_name FROM twin.patient").rows)
+        answers.append(replica.query("SELECT family_name FROM core.patient_version").rows)
         showed |= showing(folder)
         answers.append(stays(twin))
         replica.close()
@@ -299,8 +303,10 @@ def test_encryption_needs_neither_a_home_folder_nor_a_network(tmp_path):
 )
 def test_a_command_explains_a_key_that_does_not_fit(stores, key, status, says):
     out, err = io.StringIO(), io.StringIO()
-    environ = {"WARDTWIN_ENCRYPTION__KEY": key} if key is not None else {}
-    words = ["sql", "SELECT count(*) AS n FROM twin.patient", "--json"]
+    environ = {"WARDTWIN_STORE__QUERY_TIMEOUT_S": "180"}
+    if key is not None:
+        environ["WARDTWIN_ENCRYPTION__KEY"] = key
+    words = ["sql", "SELECT count(*) AS n FROM core.patient_version", "--json"]
     store = ("--db", str(stores / "encrypted.duckdb"))
     assert main([*words, *store], environ=environ, out=out, err=err) == status, err.getvalue()
     assert out.getvalue() == "" or json.loads(out.getvalue()) == [{"n": 1}]
