@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from twin_core.errors import UsageError
 from twin_core.simulation.calibrate import calibrated, standing
 from twin_core.simulation.calibrate.courses import courses_of
 from twin_core.simulation.calibrate.durations import LOGNORMAL, WEIBULL, ended, fitted
@@ -266,6 +267,25 @@ def test_a_pending_transfer_is_known_to_a_forecast() -> None:
     past = history(ward(), plans=(Planned("LAST", at(379), at(390), at(405), "V"),))
     assert [plan.ended for plan in past.until(START + timedelta(hours=385)).plans] == [None]
     assert past.until(START + timedelta(hours=300)).plans == ()
+
+
+def test_a_unit_with_hardly_a_stay_is_out_of_the_model_and_no_way_out_is_refused() -> None:
+    odd = [(f"O{n}", "W/9-A", 5.0 * n, 5.0 * n + 4) for n in range(4)]
+    lent = [(f"O{n}", "X/1-A", 5.0 * n + 4, None if n else 200.0) for n in range(4)]
+    found = calibrated(history(sorted(ward() + odd + lent)))
+    assert [unit.code for unit in found.model.units] == ["W"]
+    assert found.model.units[0].then["transferred"] > 0
+    round_and_round = [
+        stay
+        for n in range(20)
+        for stay in (
+            (f"V{n}", "A/1-A", 9.0 * n, 9.0 * n + 5),
+            (f"V{n}", "B/1-A", 9.0 * n + 5, 9.0 * n + 8),
+            (f"V{n}", "A/1-B", 9.0 * n + 8, None),
+        )
+    ]
+    with pytest.raises(UsageError, match="no route out"):
+        _ = calibrated(history(round_and_round)).model
 
 
 def test_an_earlier_instant_knows_nothing_of_what_came_later() -> None:

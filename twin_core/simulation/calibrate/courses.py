@@ -167,7 +167,7 @@ class _Reading:
         if lays[-1].spot.unit in self._out:
             # On the way out: the bed was left when the patient came to the lounge.
             left_at = next(iter(self._last_run(lays))).from_hour
-        kept = [lay for lay in lays if lay.spot.unit not in self._back | self._out | self._rare]
+        kept = [lay for lay in lays if lay.spot.unit not in self._back | self._out]
         runs = list(_runs(kept))
         over = gone or left_at is not None
         for at, run in enumerate(runs):

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from twin_core.errors import UsageError
 from twin_core.simulation.calibrate.courses import Courses, Leg, courses_of
@@ -19,6 +20,7 @@ from twin_core.simulation.calibrate.lengths import LengthFit, length_fit
 from twin_core.simulation.calibrate.streams import Clock, StreamFit, stream_fit
 from twin_core.simulation.calibrate.wards import (
     RouteFit,
+    Stay,
     UnitFit,
     bed_name,
     cleaning_hours,
@@ -35,12 +37,14 @@ from twin_core.simulation.calibrate.wards import (
     walk_hours,
 )
 from twin_core.simulation.flow.model import FlowModel
-from twin_core.simulation.flow.parts import Discharge, PatientClass, Route, Unit
+from twin_core.simulation.flow.parts import EXITS, Discharge, PatientClass, Route, Unit
 from twin_core.simulation.flow.provenance import Provenance
 
 _URGENT, _LESS_URGENT = 2, 4
 _URGENCY = {PLANNED: _LESS_URGENT, "ambulatory": _LESS_URGENT}
 _ENCOUNTER = {"emergency": "EMER", "ambulatory": "AMB", "observation": "OBSENC"}
+_FEW = 5
+"""Stays that must have ended in a unit, for it to be one of the model."""
 _FEW_CLEANED = 20
 _FEW_CLOSED = 5
 
@@ -117,7 +121,7 @@ class Calibration:
         routes = tuple(
             _route(route, chance) for unit in self.units for route in unit.routes.values()
         )
-        return FlowModel(
+        return _possible(
             name=f"{self.history.facility}, calibrated",
             facility=self.history.facility,
             time_zone=str(self.history.zone),
@@ -148,7 +152,7 @@ class Calibration:
 def calibrated(history: History) -> Calibration:
     """What the history of a window says of a hospital.
 
-    Raises UsageError where it tells of no finished stay in any unit.
+    Raises UsageError where it tells of hardly any finished stay in any unit.
     """
     courses, clock = courses_of(history), Clock(history.zone, *history.window)
     by_unit = courses.by_unit()
@@ -160,10 +164,13 @@ def calibrated(history: History) -> Calibration:
     full = Fullness(beds, courses.legs, history.bed_periods, clock.end)
     walks = {code: walk_hours(legs, full) for code, legs in by_unit.items()}
     stays = {code: stays_of(legs, clock, walks[code], full) for code, legs in by_unit.items()}
+    usable = {code for code, of in stays.items() if sum(s.next is not None for s in of) >= _FEW}
+    stays = {code: _led(of, usable) for code, of in stays.items() if code in usable}
     everywhere = sum((hours_of_leaving(of) for of in stays.values()), np.zeros(24))
     cleaned = _cleaned(cleaning_hours(history.bed_periods, courses.legs, clock))
     units = []
-    for code, legs in by_unit.items():
+    for code in stays:
+        legs = by_unit[code]
         leaving = leaving_fit(stays[code], everywhere)
         seen = observed(stays[code], leaving, clock)
         stay, then = length_fit(seen), then_fit(stays[code])
@@ -190,11 +197,19 @@ def calibrated(history: History) -> Calibration:
     if not units:
         raise UsageError(
             "There is nothing to calibrate from.",
-            why="No stay was seen to end in the window.",
+            why=f"In no unit were {_FEW} stays seen to end in the window.",
             do="Give a longer window.",
         )
     return Calibration(
         history, history, courses, tuple(units), tuple(_streams(courses, units, clock))
+    )
+
+
+def _led(stays: Sequence[Stay], usable: set[str]) -> tuple[Stay, ...]:
+    """Stays of which those that led to a unit with hardly any stay led out of what is modelled."""
+    known = {None, *usable, *EXITS}
+    return tuple(
+        stay if stay.next in known else stay._replace(next="transferred") for stay in stays
     )
 
 
@@ -227,6 +242,18 @@ def _streams(courses: Courses, units: list[UnitFit], clock: Clock) -> Iterable[S
             came.setdefault((leg.class_, leg.unit), []).append(leg.asked)
     for (class_, unit), at in sorted(came.items()):
         yield stream_fit(class_, unit, at, clock)
+
+
+def _possible(**said: Any) -> FlowModel:
+    try:
+        return FlowModel(**said)
+    except ValidationError as error:
+        reasons = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
+        raise UsageError(
+            "What the history tells of is no hospital that can be simulated.",
+            why=f"{reasons}.",
+            do="Give a longer window, or one without gaps in the feed.",
+        ) from error
 
 
 def _class(code: str) -> PatientClass:

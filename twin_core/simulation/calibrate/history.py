@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from twin_core.errors import UsageError
 from twin_core.simulation.calibrate import questions
+from twin_core.simulation.flow.parts import EXITS
 
 Row = dict[str, Any]
 Query = Callable[[str, Mapping[str, object]], list[Row]]
@@ -188,7 +189,7 @@ def read_history(
             hour_of(row["stated_at"]),
             _hour(row["ended_at"]),
             _hour(row["expected_at"]),
-            row["unit"],
+            unit_code(row["unit"]),
         )
         for row in query(questions.PLANS, asked)
     )
@@ -222,8 +223,14 @@ def _most_frequent(rows: list[Row]) -> str:
     return max(sorted(counts), key=lambda name: counts[name]) if counts else ""
 
 
+def unit_code(name: str) -> str:
+    """A unit as models call it: without a slash, and unlike the ways out of the hospital."""
+    code = name.replace("/", "-")
+    return f"{code} (unit)" if code in EXITS else code
+
+
 def _spot(row: Row) -> Spot:
-    return Spot(row["unit"], row["room"] or "", row["bed"] or row.get("name") or "")
+    return Spot(unit_code(row["unit"]), row["room"] or "", row["bed"] or row.get("name") or "")
 
 
 def _hour(at: datetime | None) -> float | None:
@@ -231,7 +238,7 @@ def _hour(at: datetime | None) -> float | None:
 
 
 def _lay(row: Row) -> Lay:
-    spot = Spot(row["unit"], row["room"] or "", row["bed"] or "")
+    spot = _spot(row)._replace(bed=row["bed"] or "")
     ended = _hour(row["to_at"])
     return Lay(
         row["encounter_id"], spot, hour_of(row["from_at"]), ended, bool(row["start_inferred"])
@@ -262,5 +269,5 @@ def _beds(rows: list[Row], facility: str) -> dict[str, tuple[Spot, ...]]:
     found: dict[str, set[Spot]] = {}
     for row in rows:
         if (row["facility"] or "") == facility:
-            found.setdefault(row["unit"], set()).add(_spot(row))
+            found.setdefault(unit_code(row["unit"]), set()).add(_spot(row))
     return {unit: tuple(sorted(spots)) for unit, spots in sorted(found.items())}
