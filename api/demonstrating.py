@@ -30,10 +30,10 @@ FED = "listener"
 """The name of the destination that `--feed-to` makes."""
 STORE = Path("wardtwin-demo.duckdb")
 BACKFILL_DAYS, CHECK_DAYS = 30.0, 10.0
-_INBOX, _LEDGER = ".inbox", ".outbound"
+_INBOX, _LEDGER, _SIMULATIONS = ".inbox", ".outbound", ".simulations"
 _PARTS = (
     *("", ".wal"),
-    *(half + part for half in (_INBOX, _LEDGER) for part in ("", "-wal", "-shm")),
+    *(half + part for half in (_INBOX, _LEDGER, _SIMULATIONS) for part in ("", "-wal", "-shm")),
 )
 
 

@@ -131,6 +131,12 @@ class SimulationDesk:
             for client in clients:
                 client.end()
 
+    @property
+    def running(self) -> list[str]:
+        """The simulations whose processes run now."""
+        with self._lock:
+            return list(self._running)
+
     def progress(self, id_: str) -> Progress | None:
         """How far a simulation of this server is; None for one of an earlier one."""
         return self._progress.get(id_)

@@ -157,6 +157,10 @@ def test_others_wait_their_turn_too_many_are_refused_and_all_can_be_cancelled(ap
     assert app.post(f"/v1/simulations/{first['id']}/cancel").json()["state"] == "cancelled"
     told = events(app.get(f"/v1/simulations/{first['id']}/progress").text)
     assert told[-1]["state"] == "cancelled"
+    ends = monotonic() + 240
+    while app.app.state.simulations.running:
+        assert monotonic() < ends, "its process goes on"
+        sleep(0.05)
     assert app.post(f"/v1/simulations/{first['id']}/cancel").json()["state"] == "cancelled"
     assert app.get(f"/v1/simulations/{first['id']}").json()["answer"] is None
 
