@@ -13,7 +13,9 @@ import io
 import json
 import logging
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from api.app import create_app
 from api.cli import main
 from api.routes.fhir import fhir_router
 from tests.contract.conftest import Caller
+from twin_core.audit import ledger_path
+from twin_core.deid.live import Limited
 from twin_core.deid.rules import PROFILES
 from twin_core.settings import DeidSettings, FeedSettings, Settings
 from twin_core.twin import Twin
@@ -74,6 +78,8 @@ CLEAN = (
         "AIP|1||D1^HOUSE",
     ),
 )
+LIVE = "live"
+"""The file of the live profile, beside the releases."""
 FIELDS = 24
 """Fields of a segment that are planted; PV1 and PID to the last."""
 
@@ -186,6 +192,10 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Heard, Path, str]:
             "/v1/state?at=x",
         ):
             said.answers.append((path, caller.get(path).text))
+        # Asked for by name: the ledger hears of it.
+        caller.get(f"/fhir/R4/Patient?family={canary(1)}")
+        live = Limited(twin._database, twin.settings, twin.clock, ())
+        live.snapshot(folder / f"{LIVE}.duckdb")
         for profile in PROFILES:
             twin.publish(folder / f"{profile}.duckdb", profile, cut_off=datetime.now(UTC))
     finally:
@@ -206,7 +216,7 @@ def test_the_canaries_arrived(heard: tuple[Heard, Path, str]) -> None:
 
 def test_no_canary_in_any_release(heard: tuple[Heard, Path, str]) -> None:
     _, folder, _ = heard
-    for profile in PROFILES:
+    for profile in (*PROFILES, LIVE):
         path = folder / f"{profile}.duckdb"
         assert not CANARY.search(path.read_bytes().decode("latin-1")), profile
         with duckdb.connect(str(path), read_only=True) as connection:
@@ -220,6 +230,19 @@ def test_no_canary_in_any_release(heard: tuple[Heard, Path, str]) -> None:
                 assert not found, (profile, schema, table, found[:3])
     left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
     assert left == []
+
+
+def test_no_canary_in_the_chain_of_the_ledger(heard: tuple[Heard, Path, str]) -> None:
+    """What was asked for stands beside the chain, where it can be removed; never in it."""
+    _, folder, _ = heard
+    with closing(sqlite3.connect(ledger_path(folder / "hospital.duckdb"))) as ledger:
+        entries = ledger.execute("SELECT body FROM entry").fetchall()
+        pseudonyms = ledger.execute("SELECT * FROM patients").fetchall()
+        texts = ledger.execute("SELECT said FROM texts").fetchall()
+    assert entries
+    assert not CANARY.search(repr(entries))
+    assert not CANARY.search(repr(pseudonyms))
+    assert CANARY.search(repr(texts)), "the test would not notice"
 
 
 def test_no_canary_in_acknowledgements(heard: tuple[Heard, Path, str]) -> None:
