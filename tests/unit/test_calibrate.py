@@ -88,6 +88,15 @@ def test_without_a_family_the_estimate_is_that_of_kaplan_and_meier() -> None:
     )
 
 
+def test_without_a_family_late_comers_stand_for_those_who_had_gone() -> None:
+    begun, lasts, hours = lived(8)
+    until = np.minimum(lasts, hours - begun)
+    of = ended(until, np.where(begun + lasts < hours, until, np.inf), np.maximum(0, -begun))
+    assert float(self_consistent(of).surviving(80.0)) == pytest.approx(0.5, abs=0.04)
+    as_if_from_the_start = self_consistent(of._replace(entered=np.zeros(len(until))))
+    assert float(as_if_from_the_start.surviving(80.0)) > 0.55
+
+
 def test_shares_of_destinations_count_those_who_are_still_there() -> None:
     # Two of four go home at 1; the others stay long: of these one is lost, and one died.
     of = shares_fit(["home", "home", None, "died"], [1, 1, 2, 3], [0, 0, 0, 0])
@@ -139,6 +148,9 @@ def test_days_that_differ_more_than_chance_are_found() -> None:
     calm = stream_fit("walk-in", "ED", came(rates, 8, 6), clock(8))
     wild = stream_fit("walk-in", "ED", came(rates, 8, 7, cv=0.3), clock(8))
     assert calm.dispersion_p > 0.01
+    for seed in range(20, 26):
+        alike = stream_fit("walk-in", "ED", came(rates, 4, seed), clock(4))
+        assert alike.day_variation == 0 or alike.dispersion_p < 0.01
     assert calm.day_variation == 0
     assert wild.dispersion_p < 1e-6
     assert wild.day_variation == pytest.approx(0.3, rel=0.3)
