@@ -20,6 +20,8 @@ from twin_core.deid import has_keys
 from twin_core.errors import StoreError, UsageError
 from twin_core.settings import Settings, StoreSettings
 
+AGGREGATES = "aggregates"
+"""The live profile of published key figures, without any row of a person."""
 LIMITED = "limited"
 """The live profile, unless a release has this name."""
 REAL_DATES = "sql:limited"

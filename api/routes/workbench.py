@@ -14,7 +14,7 @@ from api.access.gate import Shut, read_form
 from api.audit.recording import note
 from api.browsing import TableShown, shown
 from api.exporting import MEDIA_TYPES, csv_of
-from api.research import ResearchDesk, openable, opened
+from api.research import AGGREGATES, ResearchDesk, openable, opened
 from api.routes.asked import the_twin
 from api.routes.pages import common
 from api.routes.sql import principal
@@ -87,7 +87,8 @@ async def _sheet(
 ) -> Response:
     desk: ResearchDesk = request.app.state.research
     names = await asyncio.to_thread(openable, desk, principal(request))
-    chosen = asked.release if asked.release in names else (names[0] if names else "")
+    usual = sorted(names, key=lambda name: name == AGGREGATES)
+    chosen = asked.release if asked.release in names else (usual[0] if usual else "")
     tables = await asyncio.to_thread(_tables, desk, chosen)
     answer = page(
         "sql.html",

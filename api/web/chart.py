@@ -62,10 +62,14 @@ class Frame:
     low: float
     high: float
     step: float
+    banded: bool = False
+    """Whether periods have a width, as bars need; else the first and the last are the edges."""
 
     def x(self, index: int) -> float:
         """The middle of a period."""
         room = self.width - LEFT - RIGHT
+        if self.banded:
+            return round(LEFT + room * (index + 0.5) / self.periods, 1)
         share = index / (self.periods - 1) if self.periods > 1 else 0.5
         return round(LEFT + room * share, 1)
 
@@ -167,7 +171,7 @@ def bar_chart(points: Sequence[Point], *, title: str, unit: str = "") -> Markup:
     values = [p.value for p in points if p.value is not None]
     if not values:
         return Markup("")
-    frame = Frame(*LARGE, len(points), *scale([0.0, *values]))
+    frame = Frame(*LARGE, len(points), *scale([0.0, *values]), banded=True)
     parts = [
         f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img">'
         f"<title>{escape(title)}</title><desc>{escape(_summary(points, unit))}</desc>",
@@ -179,8 +183,7 @@ def bar_chart(points: Sequence[Point], *, title: str, unit: str = "") -> Markup:
 
 
 def _bars(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
-    room = (frame.width - LEFT - RIGHT) / max(1, len(points) - 1)
-    width = round(min(48.0, 0.8 * room), 1)
+    width = round(min(48.0, 0.8 * (frame.width - LEFT - RIGHT) / len(points)), 1)
     zero = frame.y(0.0)
     for index, point in enumerate(points):
         if point.value is not None:
