@@ -43,7 +43,7 @@ def run(folder: Path, script: str) -> str:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=550,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
@@ -67,6 +67,7 @@ def test_the_commands_need_only_python_and_pip():
         assert part.split()[0].startswith((".venv/bin/", "python3")), part
 
 
+@pytest.mark.timeout(1800)
 def test_every_block_after_the_first_two_runs_in_order(folder):
     for kind, text in BLOCKS[2:]:
         if kind == "sh" and not SERVING.search(text):
@@ -86,6 +87,7 @@ def check_session(folder: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["serve", "demo"])
+@pytest.mark.timeout(1800)
 def test_the_servers_start_show_the_board_and_end_on_ctrl_c(folder, kind):
     command = {
         "serve": SERVING.search(README)[0].replace("2575", "0").replace("8080", "0"),
