@@ -39,8 +39,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watching(tmp_path: Any, clock: Clock, heard: tuple[bytes, ...], serve: Any) -> Any:
-    """A store with a patient in ICU and one in MED, watched, and its API."""
+def watching(
+    tmp_path: Any,
+    clock: Clock,
+    heard: tuple[bytes, ...],
+    serve: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """A store with a patient in ICU and one in MED, and its API; who looks is the test alone."""
+    monkeypatch.setattr(AlertDesk, "_looking", asleep)
     settings = Settings.model_validate(
         {"feeds": {"adt": FeedSettings(time_zone="UTC")}, "alerts": {"full": {**RULE, **HOOK}}}
     )
@@ -51,6 +58,10 @@ def watching(tmp_path: Any, clock: Clock, heard: tuple[bytes, ...], serve: Any) 
             caller.post("/v1/hl7v2", content=raw)
         twin.wait_applied()
         yield twin, caller
+
+
+async def asleep(desk: AlertDesk) -> None:
+    await asyncio.Event().wait()
 
 
 def states(twin: Twin) -> list[tuple[str | None, str]]:
