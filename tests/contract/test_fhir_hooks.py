@@ -350,10 +350,13 @@ def test_a_lost_event_is_asked_for_by_its_number(site, peer, dialect):
     site.send(peer.told([1], dialect=dialect))
     site.send(peer.told([4], dialect=dialect))
     site.until(lambda: len(site.statuses()) == 4)
-    asked = [path for _, path in peer.asked if "$events" in path]
-    assert asked == [
-        "/fhir/Subscription/s1/$events?eventsSinceNumber=2&eventsUntilNumber=3&content=full-resource"
-    ]
+    [asked] = [path for _, path in peer.asked if "$events" in path]
+    # Event 4 is asked for too where it has not been applied by then.
+    assert asked in {
+        f"/fhir/Subscription/s1/$events?eventsSinceNumber=2&eventsUntilNumber={last}"
+        "&content=full-resource"
+        for last in (3, 4)
+    }
     assert site.woken == 0
 
 

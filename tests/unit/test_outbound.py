@@ -48,7 +48,7 @@ QUICK = {
     "from": "start",
     "retry_first_s": 0.001,
     "retry_longest_s": 0.002,
-    "ack_timeout_s": 0.15,
+    "ack_timeout_s": 0.6,
 }
 
 
