@@ -406,7 +406,7 @@ def test_what_is_interrupted_goes_on_with_the_next_start(
         (carrying_out, "_keep_out"),
         (carrying_out, "rewrite"),
         (rewriting, "_put_in_place"),
-        (rewriting, "sync_folder"),
+        (rewriting, "to_disk"),
         (carrying_out, "forget_beside"),
         (carrying_out, "_remove_copies"),
     )

@@ -19,7 +19,7 @@ from twin_core.simulation.results import Estimate, Results, estimate
 from twin_core.simulation.statistics import Array, Values
 
 _APART = 1_000_003
-"""Seeds of draws are this far apart, as those of forecasts are."""
+"""Seeds of runs are this far apart, so that draws of neighbouring ones share none."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,11 @@ class Drawn:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
+def seed_of_draw(seed: int, number: int) -> int:
+    """The seed of a numbered draw, given that of the whole run."""
+    return (seed * _APART + number) % 2**63
+
+
 def run_drawn(
     models: Sequence[FlowModel],
     run: Run,
@@ -89,7 +94,7 @@ def run_drawn(
     each = replace(run, replications=-(-run.replications // len(models)))
     results: list[Results] = []
     for number, model in enumerate(models):
-        own = replace(each, seed=(run.seed * _APART + number) % 2**63)
+        own = replace(each, seed=seed_of_draw(run.seed, number))
         results.append(simulate(model, own, executor=executor))
         if advance is not None:
             advance(each.replications * len(results))

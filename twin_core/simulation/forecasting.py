@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from twin_core.simulation.calibrate import Calibration, standing
+from twin_core.simulation.drawn import seed_of_draw
 from twin_core.simulation.flow.model import FlowModel
 from twin_core.simulation.replicate import Advance, Run, simulate
 from twin_core.simulation.results import Results
@@ -22,8 +23,6 @@ Edit = Callable[[FlowModel], FlowModel]
 """A change of the model, such as a closed ward: the same in every draw."""
 USUAL_HOURS, USUAL_REPLICATIONS, USUAL_DRAWS = 72.0, 400, 20
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_APART = 1_000_003
-"""Seeds of draws are this far apart."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def forecast(
         run = Run(
             hours=hours,
             replications=each,
-            seed=(seed * _APART + number) % 2**63,
+            seed=seed_of_draw(seed, number),
             hour_of_week=hour_of_week(calibration),
             stays=stays,
         )

@@ -36,9 +36,9 @@ class Replacement:
         Those that they replace must be closed, too.
         """
         for file in self._files():
-            _to_disk(file)
+            to_disk(file)
         (self.folder / _READY).touch()
-        _to_disk(self.folder)
+        to_disk(self.folder)
         _finish(self.folder)
 
     def _files(self) -> list[Path]:
@@ -101,13 +101,14 @@ def _finish(folder: Path) -> None:
         for suffix in _COMPANIONS:
             Path(f"{target}{suffix}").unlink(missing_ok=True)
         os.replace(file, target)
-    _to_disk(folder.parent)
+    to_disk(folder.parent)
     (folder / _READY).unlink()
     shutil.rmtree(folder)
-    _to_disk(folder.parent)
+    to_disk(folder.parent)
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Make a file durable, or what was renamed or removed in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -18,7 +18,8 @@ from twin_core.identifiers import Identifier
 from twin_core.inbox.keeping_out import add_tombstones, mark_key_path
 from twin_core.store.erasing.beside import forget_beside, written_anew
 from twin_core.store.erasing.found import Erasure
-from twin_core.store.erasing.rewriting import fresh_path, remove_file, rewrite, sync_folder
+from twin_core.store.erasing.rewriting import fresh_path, remove_file, rewrite
+from twin_core.store.replacing import to_disk
 
 _PURPOSE, _NAME = b"erasure", "The order of an erasure"
 _LEFT_BEHIND = (".replica", ".limited", ".aggregates", ".rebuild")
@@ -48,7 +49,7 @@ def order(path: Path, erasure: Erasure, key: StoreKey | None) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, order_path(path))
-    sync_folder(path.parent)
+    to_disk(path.parent)
 
 
 def carry_out(path: Path, *, memory_limit: str, key: StoreKey | None) -> Erasure | None:
@@ -66,7 +67,7 @@ def carry_out(path: Path, *, memory_limit: str, key: StoreKey | None) -> Erasure
         forget_beside(path, erasure)
         _remove_copies(path)
         order_path(path).unlink()
-        sync_folder(path.parent)
+        to_disk(path.parent)
     return erasure
 
 

@@ -16,6 +16,7 @@ from twin_core.errors import StoreError
 from twin_core.store.cipher import attach
 from twin_core.store.database import CATALOG, Database, get_meta
 from twin_core.store.erasing.found import Erasure
+from twin_core.store.replacing import to_disk
 from twin_core.store.tables import ENTITIES, Entity
 
 DONE = "erasure"
@@ -97,16 +98,7 @@ def _put_in_place(fresh: Path, path: Path) -> None:
         os.fsync(file.fileno())
     _log(path).unlink(missing_ok=True)
     os.replace(fresh, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was renamed or removed in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    to_disk(path.parent)
 
 
 def _log(path: Path) -> Path:
