@@ -133,7 +133,7 @@ def test_a_body_of_100_mb_is_answered_and_never_held(twin, framing):
 
 
 def test_a_sender_that_waits_to_be_asked_is_told_no_at_once(twin):
-    with served(twin) as (host, port), socket.create_connection((host, port), timeout=5) as sender:
+    with served(twin) as (host, port), socket.create_connection((host, port), timeout=90) as sender:
         head = (
             f"POST /fhir/R4 HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\n"
             "Content-Type: application/fhir+json\r\nContent-Length: 104857600\r\n\r\n"
@@ -144,7 +144,7 @@ def test_a_sender_that_waits_to_be_asked_is_told_no_at_once(twin):
 
 def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_behind(twin):
     with served(twin) as (host, port):
-        with socket.create_connection((host, port), timeout=10) as sender:
+        with socket.create_connection((host, port), timeout=90) as sender:
             sender.sendall(
                 f"POST /fhir/R4/Patient HTTP/1.1\r\nHost: {host}\r\nContent-Type: "
                 'application/fhir+json\r\nContent-Length: 1000\r\n\r\n{"resource'.encode()

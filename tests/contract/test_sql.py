@@ -31,7 +31,7 @@ def asking(tmp_path_factory: Any) -> Any:
         known=("GEN", "MED", "ICU", "ED"),
         releases={"march": folder / "march.duckdb", "store": folder / "copy.duckdb"},
     )
-    limits = StoreSettings(query_timeout_s=2.0, query_rows=2)
+    limits = StoreSettings(query_timeout_s=20.0, query_rows=2)
     settings = SETTINGS.model_copy(update={"deid": deid, "store": limits})
     with Twin.open(folder / "api.duckdb", settings=settings, clock=StoppedClock()) as twin:
         caller = Caller(create_app(twin))

@@ -239,4 +239,4 @@ def test_the_server_ends_on_request_although_a_board_is_open(page: Any, own_serv
     page.goto(own_server.url)
     page.locator('#link[data-state="live"]').wait_for()
     os.kill(own_server.process.pid, signal.SIGTERM)
-    assert own_server.process.wait(timeout=20) == 0
+    assert own_server.process.wait(timeout=180) == 0

@@ -93,7 +93,7 @@ class Sender:
         return self._task.done()
 
 
-async def until(condition, timeout_s=3.0):
+async def until(condition, timeout_s=60.0):
     deadline = asyncio.get_running_loop().time() + timeout_s
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, "it never happened"

@@ -212,7 +212,7 @@ def test_acknowledgements_are_taken_and_never_answered(strictness):
             ours = sender.answers[0].split(b"|")[9].decode()
             sender.send(*[acknowledgement(ours)] * 2, *[acknowledgement("elsewhere")] * 600)
             sender.send(message("2"))
-            await until(lambda: len(sender.answers) == 2, 15)
+            await until(lambda: len(sender.answers) == 2)
             assert sender.codes()[1][1] == b"2"
             status = listener.status()
             assert (status.acknowledgements, status.stray_acknowledgements) == (2, 600)
@@ -256,7 +256,7 @@ def test_a_sender_may_not_be_owed_more_deferred_answers_than_are_bounded():
         async with connected(twin) as (listener, sender):
             total = DEFERRED + 1_000
             sender.send(*(message(n, "good", "AL", "AL") for n in range(total)))
-            await until(lambda: listener.status().outstanding >= DEFERRED, 10)
+            await until(lambda: listener.status().outstanding >= DEFERRED)
             await asyncio.sleep(0.2)
             assert len(twin.receipts) < total
             while len(sender.answers) < 2 * total:

@@ -311,7 +311,7 @@ def test_deadlines_and_limits_hold_within_tls_too(site):
                 writer.close()
             long = message("9", body="PID|1||" + "A" * 100_000)
             assert b"MSA|AR|9" in await heard(listener, site.client(), long)
-            await until(lambda: listener.status().connections == 0, 8)
+            await until(lambda: listener.status().connections == 0)
 
     run(scenario())
 
@@ -354,7 +354,7 @@ def test_a_client_that_never_reads_its_answers_is_disconnected(site, caplog, mon
             while listener.status().connections and size() <= 512 * 1024:
                 writer.write(framed(message("X" * 250)) * 100)
                 await asyncio.sleep(0.02)
-            await until(lambda: listener.status().connections == 0, 8)
+            await until(lambda: listener.status().connections == 0)
             writer.transport.abort()
 
     run(scenario())
