@@ -6,8 +6,11 @@ a store with a key, a site's own KPIs or an older schema is still made from noth
 store of a process that a test starts.
 
 No test fails for being slow: generated examples have no deadline, on however busy a machine.
+Tests over sockets and with servers wait for a third of their time, so one runs more than there are
+processors.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +26,12 @@ from twin_core.store.database import connect, install_views, migrate
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many run at once with `-n auto`."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)
