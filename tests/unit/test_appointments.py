@@ -346,3 +346,37 @@ def test_blocked_time_slots_are_of_a_schedule_until_they_are_opened(twin: Twin, 
     ]
     assert shown(twin, "count(*)") == [(0,)]
     assert shown(twin, "count(*)", "finding") == [(0,)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_what_opens_part_of_a_block_leaves_the_rest_blocked(twin: Twin, order) -> None:
+    room = "AIL|1||GYM^1^^HOSP"
+    said = [
+        message("S23", "0800", sch(f11="^^^20261102090000^20261102120000"), "RGS|1", room),
+        message("S24", "0801", sch(f11="^^^20261102100000^20261102110000"), "RGS|1", room),
+        message("S23", "0802", sch(f11="^^^20261102103000^20261102110000"), "RGS|1", room),
+    ]
+    for number in order:
+        hear(twin, said[number])
+    rows = twin.query("SELECT status, starts_at, ends_at FROM twin.slot ORDER BY starts_at")
+    assert [tuple(row.values()) for row in rows] == [
+        ("busy-unavailable", at(2, 9), at(2, 10)),
+        ("free", at(2, 10), at(2, 10, 30)),
+        ("busy-unavailable", at(2, 10, 30), at(2, 12)),
+    ]
+    assert len({row["slot_id"] for row in twin.query("SELECT slot_id FROM twin.slot")}) == 3
+    assert twin.query("SELECT count(*) AS n FROM twin.schedule") == [{"n": 1}]
+
+
+def test_numbers_of_a_block_are_known_once_after_a_restart(tmp_path: Path) -> None:
+    room, path = "AIL|1||GYM^1^^HOSP", tmp_path / "again.duckdb"
+    times = ("^^^20261102090000^20261102120000", "^^^20261102110000^20261102120000")
+    for sent, trigger, told in zip(("0800", "0900"), ("S23", "S24"), times, strict=True):
+        with Twin.open(path) as twin:
+            hear(twin, message(trigger, sent, sch(f11=told), "RGS|1", room))
+            known = twin.query(
+                "SELECT care_id, value, count(*) AS n FROM core.care_identifier_version"
+                " WHERE known_to = 'infinity' GROUP BY ALL"
+            )
+    assert {row["n"] for row in known} == {1}
+    assert len(known) == 3, "a schedule and two slots"

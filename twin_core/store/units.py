@@ -55,6 +55,7 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
         "schedule",
         "slot",
         "device_metric",
+        "care_identifier",
         "encounter_milestone",
         "fold_finding",
     ),

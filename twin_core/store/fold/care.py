@@ -4,14 +4,13 @@ A request or a task that the settings take for a milestone also gives one to its
 long as the resource stands.
 """
 
-from collections.abc import Callable, Sequence
-
-from msgspec.structs import replace
+from collections.abc import Callable, Iterable, Sequence
 
 from twin_core.events import CareStated
 from twin_core.identifiers import Identifier, content_id
 from twin_core.store.facts import Fact
 from twin_core.store.fold.rows import EntityRow, Note, Resolver, finding_row, text, unresolved
+from twin_core.store.fold.slots import Told, standing_slots, told_by_messages
 from twin_core.store.fold.stated import latest_statements
 
 LINKED = frozenset({"Schedule", "ServiceRequest", "Task", "Procedure"})
@@ -50,11 +49,7 @@ class _Ids:
 def fold_care(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
     """The rows of one resource, given its facts in order."""
     rows: list[EntityRow] = []
-    for fact in latest_statements(facts):
-        event = fact.event
-        if not isinstance(event, CareStated):
-            continue
-        event = _timed(event, facts)
+    for fact, event in _standing(facts):
         ids, id_ = _Ids(fact, event, resolver), care_id_of(event.subject)
         entity, columns = _TABLES[event.resource_type]
         rows.append((entity, (id_, *columns(event, ids))))
@@ -69,15 +64,12 @@ def fold_care(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
     return list(dict.fromkeys(rows))
 
 
-def _timed(event: CareStated, facts: Sequence[Fact]) -> CareStated:
-    """A slot that is opened again need not say when it is (S24): then it is when it was."""
-    if event.resource_type != "Slot" or event.starts_at is not None:
-        return event
-    told = [f.event for f in facts if isinstance(f.event, CareStated) and f.event.starts_at]
-    known = [earlier for earlier in told if earlier.subject == event.subject]
-    if not known:
-        return event
-    return replace(event, starts_at=known[-1].starts_at, ends_at=known[-1].ends_at)
+def _standing(facts: Sequence[Fact]) -> Iterable[Told]:
+    """What is stated now: what a source stated last, or what messages left of a block of time."""
+    if told_by_messages(facts):
+        return standing_slots(facts)
+    latest = latest_statements(facts)
+    return [(fact, fact.event) for fact in latest if isinstance(fact.event, CareStated)]
 
 
 def care_id_of(identifier: Identifier) -> str:
