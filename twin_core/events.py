@@ -580,6 +580,8 @@ class ObservationsReported(Event, frozen=True, kw_only=True, tag=True):
     effective_at: datetime
     panel: tuple[str, ...] = ()
     """Codes of the part of the order (OBR-4) that tell it from others; `#1`: only its place."""
+    ordered: tuple[tuple[str, str, str], ...] = ()
+    """What was ordered (OBR-4) as (system, code, text); two of them are two codes of one thing."""
     observations: tuple[Observation, ...]
 
 

@@ -67,6 +67,12 @@ class Coding(NamedTuple):
     also: tuple[tuple[str, str], ...] = ()
     """The (system, code) that the sender gave beside it, in another system."""
 
+    @property
+    def stated(self) -> tuple[tuple[str, str, str], ...]:
+        """Every (system, code, text) of it; the text of the second code is not kept."""
+        others = ((system, code, "") for system, code in self.also)
+        return ((self.system, self.code, self.display), *others)
+
 
 class UnitOfMeasure(NamedTuple):
     """A unit as kept, its system where it is known, and whether it is in none that is known."""

@@ -13,10 +13,38 @@ from adapters.hl7v2.timestamps import Calendar
 from twin_core.identifiers import NOWHERE, Place
 from twin_core.settings import FeedSettings, LimitSettings
 
+Key = TypeVar("Key")
 Meaning = TypeVar("Meaning")
 
 _REMEMBERED = 20_000
+_SENDERS = 64
 _OID_CHARACTERS = frozenset("0123456789.")
+
+
+class Sender:
+    """One sender of a feed (MSH-3 and MSH-4), and what fields that it repeats have meant.
+
+    What is remembered is as true of the sender's next message: it does not hang on escapes, on
+    delimiters or on anything else in the message.
+    """
+
+    __slots__ = ("entities", "facility", "name", "numbers", "patients", "resources", "results")
+
+    def __init__(self, name: str, facility: str) -> None:
+        self.name = name
+        """`MSH-3|MSH-4`, which gives control ids meaning."""
+        self.facility = facility
+        """The facility of whatever does not name one."""
+        self.patients: dict[str, tuple[str, str]] = {}
+        """System and type of a patient's identifiers, by what follows the number in a CX."""
+        self.numbers: dict[tuple[str, str], tuple[str, str]] = {}
+        """The same of numbers of accounts and visits (CX), by the usual type and the rest."""
+        self.entities: dict[tuple[str, str], str] = {}
+        """System of numbers of appointments (EI), by whose numbers they are and the rest."""
+        self.resources: dict[str, Any] = {}
+        """What appointments need, by group, trigger and the segment up to its times."""
+        self.results: dict[tuple[str, ...], Any] = {}
+        """What results are of, by the fields of an OBX but its value and its time."""
 
 
 class Conventions:
@@ -41,16 +69,29 @@ class Conventions:
         self._systems: dict[str, str] = {}
         self.meanings: dict[tuple[str, str], Any] = {}
         """What fields that recur meant before, by what they are and how they were sent."""
-        self.resources: dict[tuple[Any, ...], Any] = {}
         self.timings: dict[str, Any] = {}
-        """What the two halves of resource segments meant before: which resource, and when."""
+        """When resources are needed, by the segment from its times on."""
+        self.visits: dict[tuple[str, ...], Any] = {}
+        """What fields of PV1 that recur together said of a visit."""
+        self._senders: dict[tuple[str, str], Sender] = {}
+
+    def sender(self, message: Message) -> Sender:
+        """Who sent the message."""
+        header = message.header
+        key = (header[2], header[3])
+        known = self._senders.get(key) if message.is_standard else None
+        if known is not None:
+            return known
+        name = f"{message.text(key[0])}|{message.text(key[1])}"
+        sender = Sender(name, self.facility(message))
+        if message.is_standard and "\\" not in name and "\\" not in "".join(key):
+            remembered(self._senders, key, sender, _SENDERS)
+        return sender
 
     def remember(self, message: Message, of: str, field: str, meaning: Meaning) -> Meaning:
         """Remember what a field means, if it will mean the same in every message of the feed."""
         if message.is_standard and "\\" not in field:
-            if len(self.meanings) >= _REMEMBERED:
-                self.meanings.clear()
-            self.meanings[of, field] = meaning
+            remembered(self.meanings, (of, field), meaning, _REMEMBERED)
         return meaning
 
     def place(self, message: Message, location: str) -> Place:
@@ -137,6 +178,14 @@ class Conventions:
             return universal
         name = namespace or universal
         return f"urn:wardtwin:authority:{name}" if name else ""
+
+
+def remembered(known: dict[Key, Meaning], key: Key, meaning: Meaning, most: int = 5_000) -> Meaning:
+    """Remember what something means; a full memory begins anew."""
+    if len(known) >= most:
+        known.clear()
+    known[key] = meaning
+    return meaning
 
 
 def _padded(sent: str) -> list[str]:

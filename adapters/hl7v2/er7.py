@@ -36,7 +36,9 @@ _ORDINARY = frozenset(
     for name in "MSH EVN PID PD1 ARV ROL NK1 PV1 PV2 OBX AL1 DG1 GT1 IN1 MRG NPU "
     "ORC OBR NTE SPM TQ1 PRT SCH RGS AIS AIG AIL AIP".split()
 )
-_EMPTY = [""] * 64
+SPARE_FIELDS = 64
+"""How many empty fields every segment ends in, so that those it lacks can be asked for."""
+_EMPTY = [""] * SPARE_FIELDS
 _FEW_EMPTY = [""] * 8
 _LONGEST_HEADER = 64 * 1024
 _SHORTEST = len(b"MSH|^~")
@@ -60,6 +62,22 @@ class Delimiters(NamedTuple):
 
 
 _STANDARD = Delimiters(*STANDARD)
+_ORDINARY_START = b"MSH|^~\\&|"
+
+
+class Shape(NamedTuple):
+    """Which segments a message has, in order. Most messages of a feed have one of a few shapes."""
+
+    names: tuple[str, ...]
+    first: dict[str, int]
+    """Where the first segment of every name stands."""
+    repeated: frozenset[str]
+    """The names of which there are several."""
+
+
+_SHAPES: dict[tuple[str, ...], Shape] = {}
+"""Shapes of ordinary messages that were read lately, by the names of their segments with `|`."""
+_KNOWN_SHAPES, _LONGEST_SHAPE = 1_000, 64
 
 
 class Message:
@@ -69,26 +87,25 @@ class Message:
         "codec",
         "delimiters",
         "escapes",
-        "first",
         "guessed_codec",
         "header",
         "is_standard",
         "lines",
         "oddities",
+        "shape",
     )
 
     def __init__(
         self,
         lines: list[str],
-        first: dict[str, str],
+        shape: Shape,
         delimiters: Delimiters,
         codec: str,
         guessed: bool,
         oddities: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.lines = lines
-        self.first = first
-        """The first segment of every name."""
+        self.shape = shape
         self.delimiters = delimiters
         self.codec = codec
         self.guessed_codec = guessed
@@ -102,16 +119,20 @@ class Message:
 
     def segment(self, name: str) -> list[str] | None:
         """The fields of the first segment of that name."""
-        line = self.first.get(name)
-        return None if line is None else line.split(self.delimiters.field) + _EMPTY
+        at = self.shape.first.get(name)
+        return None if at is None else self.fields(self.lines[at])
 
     def fields(self, line: str) -> list[str]:
         """A segment split into fields, field n at index n; fields that are not there are empty."""
-        return line.split(self.delimiters.field) + _EMPTY
+        fields = line.split(self.delimiters.field)
+        fields += _EMPTY
+        return fields
 
     def components(self, field: str) -> list[str]:
         """A field, or one repetition of it, split into components, component n at n - 1."""
-        return field.split(self.delimiters.component) + _FEW_EMPTY
+        parts = field.split(self.delimiters.component)
+        parts += _FEW_EMPTY
+        return parts
 
     def first_repetition(self, field: str) -> str:
         """The field up to its first repetition separator."""
@@ -144,6 +165,18 @@ def read(raw: bytes, *, charset: str, limits: LimitSettings, lenient: bool = Fal
     if len(raw) > limits.frame_bytes:
         reason = f"The message is longer than {limits.frame_bytes} bytes."
         raise envelope_fault("MSH^1", TOO_LONG, reason)
+    if raw.startswith(_ORDINARY_START) and raw.isascii():
+        message = _read_ordinary(raw, charset, limits)
+        if message is not None:
+            return message
+    return read_any(raw, charset=charset, limits=limits, lenient=lenient)
+
+
+def read_any(raw: bytes, *, charset: str, limits: LimitSettings, lenient: bool = False) -> Message:
+    """As `read`, for bytes of at most the longest length: by the rules for any message.
+
+    `read` has a shorter way for messages about which there is nothing to settle or to refuse.
+    """
     if not raw.startswith(b"MSH"):
         raw = _without_lead(raw)
     oddities: tuple[tuple[str, str], ...] = ()
@@ -164,10 +197,40 @@ def read(raw: bytes, *, charset: str, limits: LimitSettings, lenient: bool = Fal
     lines = text.split("\r")
     if lenient and (kept := _segments_only(lines, delimiters)) is not None:
         lines, oddities = kept, (*oddities, _PASSED_OVER)
-    first = _first_segments(lines, delimiters)
+    shape = _shape_of(lines, delimiters)
     if text.find(delimiters.escape, _SHORTEST + 3) > 0 and hides_a_nul(text, delimiters.escape):
         raise content_fault("MSH^1", DATA_TYPE, "An escape sequence stands for a NUL byte.")
-    return Message(lines, first, delimiters, codec, guessed, oddities)
+    return Message(lines, shape, delimiters, codec, guessed, oddities)
+
+
+def _read_ordinary(raw: bytes, charset: str, limits: LimitSettings) -> Message | None:
+    """A message in ASCII with the usual delimiters and segments; None for any other.
+
+    Whatever would have to be refused, replaced or passed over is left to `read_any`.
+    """
+    text = raw.decode("ascii")
+    if "\x00" in text or "\x0b" in text or "\x1c" in text:
+        return None
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    lines = text.split("\r", limits.segments)
+    if len(lines) > limits.segments or len(raw) > min(limits.field_bytes, _LONGEST_HEADER):
+        return None
+    if not lines[-1]:
+        lines.pop()
+    shape = _shape_of_ordinary(lines)
+    if shape is None or text.count("~") > limits.repetitions:
+        return None
+    if text.count("|") > limits.fields and max([n.count("|") for n in lines]) > limits.fields:
+        return None
+    header = lines[0].split("|", 18)
+    declared = (header[17] if len(header) > 17 else "") or charset
+    codec = CODECS.get(declared) or CODECS.get(declared.strip().upper())
+    if codec is None or codec in SEVEN_BIT:
+        return None
+    if text.find("\\", _SHORTEST + 3) > 0 and hides_a_nul(text, "\\"):
+        return None
+    return Message(lines, shape, _STANDARD, codec, False)
 
 
 def _without_lead(raw: bytes) -> bytes:
@@ -265,19 +328,35 @@ def _check_each_field(line: str, where: str, delimiters: Delimiters, limits: Lim
             raise content_fault(f"{where}^{number}", TOO_LONG, reason)
 
 
-def _first_segments(lines: list[str], delimiters: Delimiters) -> dict[str, str]:
-    """The first segment of every name. Blank lines are dropped and indents removed in place.
+def _shape_of_ordinary(lines: list[str]) -> Shape | None:
+    """The shape of segments that the standard names; None where any line is something else."""
+    names = tuple([line[:4] for line in lines])
+    shape = _SHAPES.get(names)
+    if shape is None and _ORDINARY.issuperset(names) and names.count("MSH|") == 1:
+        shape = _shape(tuple([name[:3] for name in names]))
+        if len(names) <= _LONGEST_SHAPE:
+            if len(_SHAPES) >= _KNOWN_SHAPES:
+                _SHAPES.clear()
+            _SHAPES[names] = shape
+    return shape
+
+
+def _shape(names: tuple[str, ...]) -> Shape:
+    first = {name: at for at, name in reversed(tuple(enumerate(names)))}
+    repeated = frozenset(first) if len(first) < len(names) else frozenset()
+    return Shape(names, first, frozenset(name for name in repeated if names.count(name) > 1))
+
+
+def _shape_of(lines: list[str], delimiters: Delimiters) -> Shape:
+    """The shape of the segments. Blank lines are dropped and indents removed in place.
 
     A line that does not open with a segment name refuses the message, and so does a second MSH.
     """
     if not lines[-1]:
         lines.pop()
-    if delimiters is _STANDARD:
-        names = [line[:4] for line in lines]
-        if _ORDINARY.issuperset(names) and names.count("MSH|") == 1:
-            return {line[:3]: line for line in reversed(lines)}
+    if delimiters is _STANDARD and (shape := _shape_of_ordinary(lines)) is not None:
+        return shape
     lines[:] = [line.lstrip(" \t") for line in lines if line.strip(" \t")]
-    first: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         name = line[:3]
         if not _is_name(name) or line[3:4] not in ("", delimiters.field):
@@ -286,8 +365,7 @@ def _first_segments(lines: list[str], delimiters: Delimiters) -> dict[str, str]:
         if name == "MSH" and number > 1:
             reason = "The message holds a second MSH; send one message per frame."
             raise envelope_fault("MSH^2", SEGMENT_SEQUENCE, reason)
-        first.setdefault(name, line)
-    return first
+    return _shape(tuple([line[:3] for line in lines]))
 
 
 def _segments_only(lines: list[str], delimiters: Delimiters) -> list[str] | None:

@@ -4,13 +4,15 @@ Field names of the standard stand beside each position. A field that a message l
 UNSET; one that holds two double quotes is None (cleared).
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from adapters.hl7v2.codes import ACT_CODES, CLASSES, GENDERS, YES_NO
-from adapters.hl7v2.conventions import Conventions
+from adapters.hl7v2.conventions import Conventions, remembered
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, Refused, content_fault
 from adapters.hl7v2.timestamps import NO_TIME_ZONE, Moment, Notes, iso_date, within_unit
@@ -24,6 +26,7 @@ _YEARS_AHEAD = 10
 """How far ahead anything is planned."""
 
 Segment = list[str]
+Read = TypeVar("Read")
 
 
 class Person(NamedTuple):
@@ -46,12 +49,14 @@ class Reading:
         "movement",
         "notes",
         "recorded_at",
+        "sender",
         "sent_at",
     )
 
     def __init__(self, message: Message, conventions: Conventions, received_at: datetime) -> None:
         self.message = message
         self.conventions = conventions
+        self.sender = conventions.sender(message)
         self.notes: Notes = {}
         self.furthest_year = received_at.year + _YEARS_AHEAD
         sent = self.moment(message.header[6], "MSH^1^7")  # date and time of message
@@ -80,6 +85,18 @@ class Reading:
         """EVN-6 where the message has one; ZBE-2 where it states a movement."""
         self.movement: Movement | None = None
         """The movement that the message states by name, if it does."""
+
+    def is_remembered(self, part: str) -> bool:
+        """Whether a part of the message means the same in any other message of its sender."""
+        return self.message.is_standard and "\\" not in part
+
+    def unnoted(self, read: Callable[[], Read]) -> tuple[Read, bool]:
+        """What is read, and whether anything was odd about it, so that it must be read anew."""
+        before, self.notes = self.notes, {}
+        found = read()
+        is_odd = bool(self.notes)
+        self.notes = {**before, **self.notes}
+        return found, is_odd
 
     def note(self, kind: str, detail: str) -> None:
         """Note a finding once."""
@@ -136,9 +153,7 @@ class Reading:
         A second one is not read, with a finding: events of two patients have translators that ask
         for all of them.
         """
-        lines = self.message.lines
-        repeats = len(self.message.first) < len(lines)  # most messages have one of each segment
-        if repeats and [line[:3] for line in lines].count("PID") > 1:
+        if "PID" in self.message.shape.repeated:
             detail = "The event is about one patient; every PID after the first is left out."
             self.note("unexpected_repetition", detail)
         return self.segment("PID")
@@ -190,25 +205,35 @@ def patient_identifiers(
     """
     if not field or field == CLEARED:
         return (), ()
-    message, conventions = reading.message, reading.conventions
+    message, known = reading.message, reading.sender.patients
     component = message.delimiters.component
     connecting: list[Identifier] = []
     others: list[Identifier] = []
     for sent in field.split(message.delimiters.repetition):
-        parts = sent.split(component, 5)
-        if len(parts) < 5:
-            parts += ("", "", "", "")
-        value, kind = parts[0], parts[4]
-        if not (value.isalnum() and kind.isalnum()):
-            value, kind = message.text(value).strip(), message.text(kind).strip() or untyped
+        value, _, rest = sent.partition(component)
+        if not value.isalnum():
+            value = message.text(value).strip()
             if not value or value == CLEARED:
                 continue
-        identifier = Identifier(conventions.system(message, parts[3], kind), value, kind)
+        system, kind = known.get(rest) or _issued(reading, rest, untyped)
+        identifier = Identifier(system, value, kind)
         (others if kind in UNIDENTIFYING_TYPES else connecting).append(identifier)
     if len(connecting) > 1 and connecting[0].type != "MR":
         primary = _primary(connecting)
         connecting = [primary, *(i for i in connecting if i is not primary)]
     return tuple(connecting), tuple(others)
+
+
+def _issued(reading: Reading, rest: str, untyped: str) -> tuple[str, str]:
+    """System and type of an identifier, by what follows its number in a CX field."""
+    message = reading.message
+    _, _, authority, kind = [*rest.split(message.delimiters.component, 4), "", "", "", ""][:4]
+    stated = message.text(kind).strip()
+    kind = stated or untyped
+    issued = reading.conventions.system(message, authority, kind), kind
+    if stated and reading.is_remembered(rest):  # where none is stated it is the field that says
+        remembered(reading.sender.patients, rest, issued)
+    return issued
 
 
 def _primary(identifiers: list[Identifier]) -> Identifier:
@@ -269,12 +294,17 @@ def _name(reading: Reading, field: str) -> tuple[Text, Text]:
         return UNSET, UNSET
     if field == CLEARED:
         return None, None
-    message = reading.message
-    parts = message.components(message.first_repetition(field))
-    family = parts[0]
-    if message.delimiters.subcomponent in family:
-        family = family.partition(message.delimiters.subcomponent)[0]
-    return reading.stated(family), reading.stated(parts[1])
+    marks = reading.message.delimiters
+    if marks.repetition in field:
+        field = field.partition(marks.repetition)[0]
+    family, _, rest = field.partition(marks.component)
+    given = rest.partition(marks.component)[0]
+    if marks.subcomponent in family:
+        family = family.partition(marks.subcomponent)[0]
+    return (
+        family if family.isalnum() else reading.stated(family),
+        given if given.isalnum() else reading.stated(given),
+    )
 
 
 def _postal_code(reading: Reading, field: str) -> Text:
@@ -282,9 +312,11 @@ def _postal_code(reading: Reading, field: str) -> Text:
         return UNSET
     if field == CLEARED:
         return None
-    message = reading.message
-    parts = message.components(message.first_repetition(field))
-    return reading.stated(parts[4].strip())
+    marks = reading.message.delimiters
+    if marks.repetition in field:
+        field = field.partition(marks.repetition)[0]
+    parts = field.split(marks.component, 5)
+    return reading.stated(parts[4].strip()) if len(parts) > 4 else UNSET
 
 
 def _death(
@@ -344,6 +376,19 @@ def visit(
     sequence: int = 1,
 ) -> Visit:
     """What the PV1 says of the visit besides where the patient is."""
+    # The same few doctors, services and classes come together in most visits of a feed.
+    key = (pv1[2], pv1[7], pv1[9], pv1[10], pv1[14], pv1[36])
+    known: dict[tuple[str, ...], Visit] = reading.conventions.visits
+    said = known.get(key) if reading.message.is_standard else None
+    if said is None:
+        read, is_odd = reading.unnoted(lambda: _said_of_visit(reading, pv1, sequence))
+        if not is_odd and reading.is_remembered("".join(key)):
+            remembered(known, key, read)
+        said = read
+    return replace(said, admitted_at=admitted_at, discharged_at=discharged_at, facility=facility)
+
+
+def _said_of_visit(reading: Reading, pv1: Segment, sequence: int) -> Visit:
     service = reading.stated_code(pv1[10])  # hospital service
     if isinstance(service, str):
         service = reading.conventions.settings.services.get(service, service)
@@ -352,11 +397,8 @@ def visit(
         service=service,
         admit_source=reading.stated_code(pv1[14]),
         disposition=reading.stated_code(pv1[36]),  # discharge disposition
-        admitted_at=admitted_at,
-        discharged_at=discharged_at,
         attending=reading.stated_code(pv1[7]),  # attending doctor
         consulting=_doctors(reading, pv1[9]) if pv1[9] else UNSET,  # consulting doctors
-        facility=facility,
     )
 
 

@@ -1,11 +1,13 @@
 """What SCH, TQ1, RGS and the AIS, AIG, AIL and AIP segments say of an appointment."""
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from adapters.hl7v2.codes import APPOINTMENT_STATUSES, MINUTES, NO_VISIT, SEGMENT_ACTIONS
+from adapters.hl7v2.conventions import remembered
 from adapters.hl7v2.fields import CLEARED, Reading, Segment, encounter_class
 from adapters.hl7v2.refusal import REQUIRED_FIELD, content_fault
 from adapters.hl7v2.visits import numbered
@@ -18,7 +20,6 @@ PLACER, FILLER = "PLAC", "FILL"
 _NUMBER = re.compile(r"[+-]?\d{1,7}(\.\d{1,4})?", re.ASCII)
 _TQ_DURATION = re.compile(r"([SMHDW]?)(\d{1,7})", re.ASCII)
 _DISPLACED_TIMING = re.compile(r"[^0-9]*(?:\d{1,5}[^0-9])?[^0-9]*(?:19|20)\d{6}", re.ASCII)
-_REMEMBERED = 5_000
 _LONGEST_MINUTES = 366 * 24 * 60
 _SITS_IN_A_BED = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC", "EMER"})
 
@@ -90,15 +91,24 @@ def _entity(reading: Reading, field: str, kind: str, suffix: str) -> Identifier 
     message = reading.message
     if message.delimiters.repetition in field:
         field = message.first_repetition(field)
-    value, _, authority = field.partition(message.delimiters.component)
+    value, _, rest = field.partition(message.delimiters.component)
     if not value.isalnum():
         value = message.text(value).strip()
         if not value or value == CLEARED:
             return None
-    if not authority.isalnum():
-        parts = authority.split(message.delimiters.component, 3)[:3]
-        authority = message.delimiters.subcomponent.join(parts) if any(parts) else ""
-    return Identifier(reading.conventions.system(message, authority, kind), value + suffix, kind)
+    known = reading.sender.entities.get((kind, rest))
+    return Identifier(known or _issuer(reading, rest, kind), value + suffix, kind)
+
+
+def _issuer(reading: Reading, rest: str, kind: str) -> str:
+    """The system of an appointment's number, by what follows it in an EI."""
+    message = reading.message
+    parts = rest.split(message.delimiters.component, 3)[:3]
+    authority = message.delimiters.subcomponent.join(parts) if any(parts) else ""
+    system = reading.conventions.system(message, authority, kind)
+    if reading.is_remembered(rest):
+        remembered(reading.sender.entities, (kind, rest), system)
+    return system
 
 
 def booking(
@@ -124,7 +134,7 @@ def booking(
         urgency=urgency,
         reason=_worded(reading, sch[7]),
         event_reason=_worded(reading, sch[6]),
-        facility=reading.conventions.facility(reading.message) or UNSET,
+        facility=reading.sender.facility or UNSET,
         place=NOWHERE if located or pv1 is None else _visited(reading, pv1),
     )
 
@@ -182,86 +192,54 @@ def resource(
     `group` is the set id and the action of the RGS before it. Most segments of a feed name what
     others have named before, and those of one message have one time: both are read once.
     """
-    message, start = reading.message, layout.start
-    fields = line.split(message.delimiters.field, start)
-    if len(fields) <= start:
-        fields += [""] * (start + 1 - len(fields))
-    if message.is_standard and "\\" not in line:
-        wanted = _wanted_again(reading, fields, layout, group, change)
-        timing = _timed_again(reading, fields, layout)
+    start = layout.start
+    fields = line.split(reading.message.delimiters.field, start)
+    if len(fields) > start:
+        times = fields.pop()
+        head = line[: len(line) - len(times)]
     else:
-        wanted = _wanted(reading, fields, layout, group, change)
-        timing = _timed(reading, fields, layout)
+        fields += [""] * (start - len(fields))
+        times, head = "", line
+    known = reading.sender.resources
+    key = f"{group[0]}|{group[1]}|{change.action}|{change.status}|{head}"
+    wanted: ResourceBooked | None = known.get(key) if reading.message.is_standard else None
+    if wanted is None:
+        wanted, is_odd = reading.unnoted(lambda: _wanted(reading, fields, layout, group, change))
+        if wanted is not None and not is_odd and reading.is_remembered(key):
+            remembered(known, key, wanted)
+    timing: _Timed | None = reading.conventions.timings.get(times)
+    if timing is None or not reading.message.is_standard:
+        timing = _timed_anew(reading, fields, times, layout)
     if wanted is None:
         reading.note("missing_element", f"A segment {line[:3]} names no resource; it is left out.")
         return None
-    action, position, system, code, name, role, place = wanted
     starts_at, offset, duration, status = timing
-    if change.status and action != "X":
-        action, status = "U", change.status
-    return ResourceBooked(
-        kind=layout.kind,
-        action=action,
-        position=position,
-        system=system,
-        code=code,
-        name=name,
-        role=role,
-        place=place,
+    return replace(
+        wanted,
         starts_at=starts_at,
         offset_minutes=offset,
         duration_minutes=duration,
-        status=status,
+        status=status if wanted.status is UNSET else wanted.status,
     )
 
 
-_Wanted = tuple[str, str, str, str, Text, Text, Place]
-"""Action, position, system, code, name, role and place of a resource."""
 _Timed = tuple[Instant, Minutes, Minutes, Text]
 """Start, offset, duration and status of a resource."""
 
 
-def _wanted_again(
-    reading: Reading, fields: Segment, layout: Layout, group: tuple[str, str], change: Change
-) -> _Wanted | None:
-    """What the fields before the start say, from memory where they were read before."""
-    known = reading.conventions.resources
-    # The sender's facility is where a location is that names none.
-    sender = reading.message.header[3]
-    role = fields[layout.role] if layout.role else ""
-    key = (fields[0], fields[1], fields[2], fields[3], role, group, change.action, sender)
-    wanted: _Wanted | None = known.get(key)
-    if wanted is None:
-        before, reading.notes = reading.notes, {}
-        wanted = _wanted(reading, fields, layout, group, change)
-        if not reading.notes:  # what is odd is noted every time
-            _remembered(known, key, wanted)
-        reading.notes = {**before, **reading.notes}
-    return wanted
-
-
-def _timed_again(reading: Reading, fields: Segment, layout: Layout) -> _Timed:
-    """What the fields from the start on say, from memory where they were read before."""
-    known, tail = reading.conventions.timings, fields[layout.start]
-    timing: _Timed | None = known.get(tail)
-    if timing is None:
-        before, reading.notes = reading.notes, {}
-        timing = _timed(reading, fields, layout)
-        if not (reading.notes or reading.conventions.calendar.assumes_utc):
-            _remembered(known, tail, timing)
-        reading.notes = {**before, **reading.notes}
+def _timed_anew(reading: Reading, fields: Segment, times: str, layout: Layout) -> _Timed:
+    """What the fields from the start on say; remembered, if there is nothing odd about it."""
+    timing, is_odd = reading.unnoted(lambda: _timed(reading, fields, times, layout))
+    # Times are read as UTC with a finding, where the feed has no time zone: every time.
+    assumes_utc = reading.conventions.calendar.assumes_utc
+    if not (is_odd or assumes_utc) and reading.is_remembered(times):
+        remembered(reading.conventions.timings, times, timing)
     return timing
-
-
-def _remembered(known: dict[Any, Any], key: object, meaning: object) -> None:
-    if len(known) >= _REMEMBERED:
-        known.clear()
-    known[key] = meaning
 
 
 def _wanted(
     reading: Reading, fields: Segment, layout: Layout, group: tuple[str, str], change: Change
-) -> _Wanted | None:
+) -> ResourceBooked | None:
     """What the fields before the start say: which resource; None where they name none."""
     name, sent = fields[0][:3], fields[3]
     system, code, text, place = reading.conventions.meanings.get((name, sent)) or _NAMED[name](
@@ -270,16 +248,25 @@ def _wanted(
     if not (code or text):
         return None
     action = _action(reading, fields[2] or group[1], _where(fields)) or change.action
-    position = f"{group[0].lstrip('0')}.{fields[1].lstrip('0')}"
     role = fields[layout.role] if layout.role else ""
-    said = _worded(reading, role) if role else UNSET
-    return action, position, system, code, text or UNSET, said, place
+    changes = bool(change.status) and action != "X"
+    return ResourceBooked(
+        kind=layout.kind,
+        action="U" if changes else action,
+        position=f"{group[0].lstrip('0')}.{fields[1].lstrip('0')}",
+        system=system,
+        code=code,
+        name=text or UNSET,
+        role=_worded(reading, role) if role else UNSET,
+        place=place,
+        status=change.status if changes else UNSET,
+    )
 
 
-def _timed(reading: Reading, fields: Segment, layout: Layout) -> _Timed:
+def _timed(reading: Reading, fields: Segment, times: str, layout: Layout) -> _Timed:
     """What the fields from the start on say: when, for how long, and what became of it."""
     where, start = _where(fields), layout.start
-    tail = reading.message.fields(fields[start])
+    tail = reading.message.fields(times)
     return (
         instant(reading, tail[0], where, start),
         minutes(reading, tail[1], tail[2], where, start + 1, signed=True),

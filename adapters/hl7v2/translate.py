@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.hl7v2.codes import TRIGGER_EVENTS
 from adapters.hl7v2.conventions import Conventions
-from adapters.hl7v2.er7 import Message, read
+from adapters.hl7v2.er7 import SPARE_FIELDS, Message, read
 from adapters.hl7v2.fields import CLEARED, Reading, person
 from adapters.hl7v2.header import Header, peek
 from adapters.hl7v2.quirks import IGNORE, Sent, kept_fields, meant
@@ -107,7 +107,7 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
     rules = conventions.trigger_rules
     quirk = meant(message, sent, rules) if rules else None
     event = _event_taken(quirk or sent, conventions)
-    processing_id = message.code(header[10]) or "P"
+    processing_id = header[10] if header[10] == "P" else message.code(header[10]) or "P"
     if processing_id not in conventions.processing_ids:
         raise envelope_fault(
             "MSH^1^11",
@@ -123,12 +123,12 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
     if processing_id != "P":
         reading.note("test_message", "The message is not marked as production (MSH-11).")
     sequence = header[12]
-    has_movement = "ZBE" in message.first
+    has_movement = "ZBE" in message.shape.first
     paths = conventions.kept_of_movements if has_movement else conventions.kept_paths
     return Translation(
         envelope=Envelope(
             feed=conventions.feed,
-            sender=f"{message.text(header[2])}|{message.text(header[3])}",
+            sender=reading.sender.name,
             control_id=control_id,
             trigger_event=f"{sent.kind}^{sent.trigger}"[:_LONGEST_EVENT],
             sent_at=reading.sent_at,
@@ -151,7 +151,10 @@ def _note_future(reading: Reading, events: Sequence[Event]) -> None:
 
 def _control_id(message: Message, conventions: Conventions) -> str:
     """MSH-10. A lenient feed's message without one is named by its content."""
-    control_id = message.text(message.header[9]).strip()
+    control_id = message.header[9]
+    if control_id.isalnum() and len(control_id) <= _LONGEST_CONTROL_ID:
+        return control_id
+    control_id = message.text(control_id).strip()
     if not control_id or control_id == CLEARED:
         if conventions.lenient:
             return f"unnamed-{_digest(message).hex()}"
@@ -245,13 +248,16 @@ def _digest(message: Message) -> bytes:
 
     Of results without a time MSH-7 is the time: the same value at another one is another result.
     """
-    header = message.header.copy()
-    header[12] = ""  # MSH-13 and MSH-7 differ when a message is sent again
-    if not header[8].startswith("ORU") or _says_when(message):
+    separator, lines = message.delimiters.field, message.lines
+    header = lines[0].split(separator, 13)
+    if len(header) > 12:
+        header[12] = ""  # MSH-13 and MSH-7 differ when a message is sent again
+    if len(header) > 6 and not (message.header[8].startswith("ORU") and not _says_when(message)):
         header[6] = ""
-    separator = message.delimiters.field
-    body = "\r".join((separator.join(header), *message.lines[1:]))
-    return hashlib.sha256(body.encode()).digest()[:16]
+    # As many empty fields follow as `Message.fields` adds: digests of long ago must hold.
+    header[-1] += separator * SPARE_FIELDS
+    text = "\r".join([separator.join(header), *lines[1:]])
+    return hashlib.sha256(text.encode()).digest()[:16]
 
 
 def _says_when(message: Message) -> bool:

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 
 from msgspec import UNSET
 
+from adapters.hl7v2.conventions import remembered
 from adapters.hl7v2.fields import CLEARED, Reading, Segment, visit
 from adapters.hl7v2.timestamps import Moment, within_unit
 from twin_core.events import Instant, Movement, Visit
@@ -53,7 +54,7 @@ def visit_facts(
     admitted = reading.moment(pv1[ADMITTED], f"PV1^{sequence}^44")
     discharged = reading.moment(pv1[DISCHARGED], f"PV1^{sequence}^45")
     place = conventions.place(message, pv1[3])
-    facility = place.facility or conventions.facility(message)
+    facility = place.facility or reading.sender.facility
     account = numbered(reading, pid[18], "AN")  # patient account number
     encounter = encounter_identifiers(reading, account, pv1, patient[0], admitted, facility)
     if not encounter:
@@ -145,12 +146,27 @@ def numbered(reading: Reading, field: str, kind: str) -> Identifier | None:
     if not field:
         return None
     message = reading.message
-    parts = message.components(message.first_repetition(field))
-    value = parts[0] if parts[0].isalnum() else message.text(parts[0]).strip()
-    if not value or value == CLEARED:
-        return None
-    system = reading.conventions.system(message, parts[3], kind)
-    return Identifier(system, value, message.text(parts[4]).strip() or kind)
+    marks = message.delimiters
+    if marks.repetition in field:
+        field = field.partition(marks.repetition)[0]
+    value, _, rest = field.partition(marks.component)
+    if not value.isalnum():
+        value = message.text(value).strip()
+        if not value or value == CLEARED:
+            return None
+    system, stated = reading.sender.numbers.get((kind, rest)) or _issued(reading, rest, kind)
+    return Identifier(system, value, stated)
+
+
+def _issued(reading: Reading, rest: str, kind: str) -> tuple[str, str]:
+    """System and type of a number of that kind, by what follows it in a CX field."""
+    message = reading.message
+    _, _, authority, stated = [*rest.split(message.delimiters.component, 4), "", "", "", ""][:4]
+    system = reading.conventions.system(message, authority, kind)
+    issued = system, message.text(stated).strip() or kind
+    if reading.is_remembered(rest):
+        remembered(reading.sender.numbers, (kind, rest), issued)
+    return issued
 
 
 def without_place(facts: VisitFacts) -> VisitFacts:

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.hl7v2 import FrameDecoder, acknowledge, framed, translate
+from adapters.hl7v2.er7 import Message, read, read_any
+from adapters.hl7v2.refusal import Refused
 from twin_core.events import Rejection, Translation
 from twin_core.settings import FeedSettings, LimitSettings
 
@@ -57,10 +59,8 @@ def test_a_header_followed_by_random_bytes_never_raises(raw, header):
     assert [line[:4] for line in lines] == [b"MSH|", b"MSA|", b""]
 
 
-@settings(max_examples=300)
-@given(st.sampled_from(MESSAGES), st.integers(0, 2**32))
-def test_damaged_messages_never_raise_and_never_forge_an_answer(raw, seed):
-    draw = random.Random(seed)
+def damage(raw: bytes, draw: random.Random) -> bytes:
+    """A message with a few bytes of it lost, or others in their place."""
     damaged = bytearray(raw)
     for _ in range(draw.randrange(1, 6)):
         at = draw.randrange(len(damaged))
@@ -79,11 +79,52 @@ def test_damaged_messages_never_raise_and_never_forge_an_answer(raw, seed):
                 b"\x00",
                 b"9" * 9,
                 b"\x1c",
+                b"\\X00\\",
+                b"\rPID|1||42\r",
+                b"~~~~",
             ]
         )
-    result = outcome(bytes(damaged))
+    return bytes(damaged)
+
+
+def read_by(reader, raw, limits, *, lenient):
+    """What a reader makes of the bytes: all that a message has, or why it is refused."""
+    try:
+        found = reader(raw, charset="utf-8", limits=limits, lenient=lenient)
+    except Refused as refusal:
+        return refusal.answer, refusal.faults
+    return [getattr(found, name) for name in Message.__slots__]
+
+
+TIGHT = LimitSettings(segments=6, fields=40, repetitions=3, field_bytes=400)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(MESSAGES),
+    st.integers(0, 2**32),
+    ENDINGS,
+    st.sampled_from([LIMITS, TIGHT]),
+    st.booleans(),
+)
+def test_the_short_way_reads_what_the_rules_for_any_message_read(
+    raw, seed, ending, limits, lenient
+):
+    draw = random.Random(seed)
+    if draw.random() < 0.8:
+        raw = damage(raw, draw)
+    raw = raw.replace(b"\r", ending)
+    short, long = (read_by(one, raw, limits, lenient=lenient) for one in (read, read_any))
+    assert short == long
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(MESSAGES), st.integers(0, 2**32))
+def test_damaged_messages_never_raise_and_never_forge_an_answer(raw, seed):
+    damaged = damage(raw, random.Random(seed))
+    result = outcome(damaged)
     assert isinstance(result, Translation | Rejection)
-    answer = answered(bytes(damaged))
+    answer = answered(damaged)
     assert [line[:4] for line in answer.split(b"\r")] == [b"MSH|", b"MSA|", b""]
     assert not {0x0B, 0x1C} & set(answer)
 

@@ -238,6 +238,14 @@ def observations(draw: st.DrawFn) -> Observation:
     )
 
 
+panels = st.tuples(
+    st.sampled_from([LOINC, "http://snomed.info/sct", "urn:wardtwin:sender:GENERAL:code:L"]),
+    words.filter(lambda text: text[0] != "#" and "/" not in text),
+    st.one_of(st.just(""), words),
+)
+"""What was ordered: system, code and text."""
+
+
 @st.composite
 def reports(draw: st.DrawFn) -> Said:
     who = draw(st.one_of(st.none(), patients))
@@ -250,7 +258,8 @@ def reports(draw: st.DrawFn) -> Said:
             patient=(who,) if who else (),
             encounter=visit,
             effective_at=draw(instants),
-            panel=(draw(words.filter(lambda text: text[0] != "#" and "/" not in text)),),
+            panel=(ordered[1],),
+            ordered=(ordered,),
             observations=tuple(
                 draw(
                     st.lists(
@@ -262,7 +271,7 @@ def reports(draw: st.DrawFn) -> Said:
                 )
             ),
         )
-        for number in range(draw(st.integers(1, 3)))
+        for number, ordered in enumerate(draw(st.lists(panels, min_size=1, max_size=3)))
     ]
     told = [msgspec.structs.replace(one, observations=_by_report(one)) for one in found]
     named = [PatientDescribed(occurred_at=SENT_AT, patient=(who,))] if who else []
@@ -282,6 +291,14 @@ def _by_report(report: ObservationsReported) -> tuple[Observation, ...]:
         )
         for one in report.observations
     )
+
+
+def test_what_was_ordered_is_told_by_a_code_alone_where_nobody_kept_its_system() -> None:
+    heard = understood((FIXTURES / "hl7v2" / "r01_blood_count.hl7").read_bytes())
+    *people, report = heard.events
+    older = msgspec.structs.replace(report, ordered=())
+    raw = retell(msgspec.structs.replace(said(heard), events=(*people, older)), Dialect(), "7")
+    assert b"|F900^LAB|58410-2|" in raw
 
 
 @given(reports(), st.sampled_from(["2.3", "2.5.1", "2.8"]))

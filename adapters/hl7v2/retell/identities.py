@@ -87,13 +87,24 @@ def told(
 def refuse_another_reading(raw: bytes, said: Said) -> None:
     """Raise Untellable where the message, in no receiver's names, is read as anything else."""
     again = translate(raw, feed="", settings=_FEED, limits=_LIMITS, received_at=said.sent_at)
-    if not isinstance(again, Translation) or meanings(again.events) != meanings(said.events):
-        raise Untellable("No message of ours says this so that it is read in one way only.")
+    if isinstance(again, Translation):
+        told, read = meanings(said.events), meanings(again.events)
+        # OBR-4 is required: what nobody knows is said somehow, and read.
+        unknown = {n for n, e in enumerate(told) if getattr(e, "ordered", None) == ()}
+        if told == [_not_ordered(e) if n in unknown else e for n, e in enumerate(read)]:
+            return
+    raise Untellable("No message of ours says this so that it is read in one way only.")
 
 
 def meanings(events: Sequence[Event]) -> list[Event]:
     """The events, the device of a report given with each of its results: it means the same."""
     return [_by_result(e) if isinstance(e, ObservationsReported) else e for e in events]
+
+
+def _not_ordered(event: Event) -> Event:
+    if isinstance(event, ObservationsReported):
+        return msgspec.structs.replace(event, ordered=())
+    return event
 
 
 def _by_result(report: ObservationsReported) -> ObservationsReported:

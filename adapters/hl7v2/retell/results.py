@@ -96,14 +96,21 @@ class _Writer:
             if number is not None:
                 obr.put(2 if number.type == PLACER else 3, self._entity(number))
         if not report.panel:
-            # Required, and nobody reads it as a panel where results stand alone.
-            first = report.observations[0]
-            return obr.put(4, self._coded(first)) if report.standalone else obr.put(1, "")
+            return obr.put(4, self._ordered(report)) if report.standalone else obr.put(1, "")
         if report.panel[0].startswith("#"):
             return obr.put(1, escape(report.panel[0][1:]))
         codes, parent = _of_parent(report.panel)
-        obr.put(4, _panel(codes))
+        obr.put(4, self._ordered(report) if report.ordered else _panel(codes))
         return obr.put(26, parent)
+
+    def _ordered(self, report: ObservationsReported) -> str:
+        """OBR-4: what was ordered. It is required: where nobody said, the first result does."""
+        if not report.ordered:
+            return self._coded(report.observations[0])
+        parts = []
+        for system, code, text in report.ordered:
+            parts += [escape(code), escape(text), self._system(system)]
+        return "^".join(parts)
 
     def _result(self, number: int, one: Observation, report: ObservationsReported) -> Segment:
         kind, value = self._value(one)

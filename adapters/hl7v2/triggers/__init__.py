@@ -69,7 +69,7 @@ KEPT_BECAUSE: dict[str, str] = {
 
 def translator_of(trigger_event: str, reading: Reading) -> Translator | None:
     """What translates a message: what its ZBE says where it has one, else its trigger event."""
-    if "ZBE" in reading.message.first and trigger_event.startswith("ADT"):
+    if "ZBE" in reading.message.shape.first and trigger_event.startswith("ADT"):
         stated = zbe.stated_movement(reading, trigger_event)
         if stated is not None:
             return stated

@@ -1,6 +1,6 @@
 """What stands around results: their order (OBR, ORC) and whom they are of (PID, PV1)."""
 
-from adapters.hl7v2.codings import Vocabulary
+from adapters.hl7v2.codings import Coding, Vocabulary
 from adapters.hl7v2.fields import CLEARED, Reading, Segment, patient_identifiers
 from adapters.hl7v2.timestamps import within_unit
 from adapters.hl7v2.visits import numbered
@@ -19,6 +19,7 @@ class Order:
         "effective_at",
         "filler",
         "obr",
+        "ordered",
         "panel",
         "participations",
         "placer",
@@ -54,16 +55,17 @@ class Order:
             if observed is not None:
                 self.effective_at = within_unit(observed, recorded_at)
         self.default_status = obr[25]
-        self.panel = _panel(reading, vocabulary, obr) if self.filler or self.placer else ()
+        coding = vocabulary.coding(obr[4]) if obr[4] else None
+        self.ordered = coding.stated if coding else ()
+        self.panel = _panel(reading, coding, obr) if self.filler or self.placer else ()
         """What tells apart several OBRs of one order."""
         self.device: Identifier | None = None
         self.participations: list[Segment] = []
         """The PRT segments of the group."""
 
 
-def _panel(reading: Reading, vocabulary: Vocabulary, obr: Segment) -> tuple[str, ...]:
+def _panel(reading: Reading, coding: Coding | None, obr: Segment) -> tuple[str, ...]:
     """OBR-4 by its codes, each with the result it is about (OBR-26); else `#` and OBR-1."""
-    coding = vocabulary.coding(obr[4]) if obr[4] else None
     if coding is None:
         number = reading.message.code(obr[1]) if obr[1] else ""
         return (f"#{number}",) if number else ()

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from adapters.hl7v2.codes import RESULT_STATUSES, STATUS_ONLY
 from adapters.hl7v2.codings import MDC, Coding
+from adapters.hl7v2.conventions import remembered
 from adapters.hl7v2.fields import CLEARED, Reading, Segment
 from adapters.hl7v2.timestamps import within_unit
 from adapters.hl7v2.triggers.orders import Order, Subject
@@ -26,7 +27,9 @@ class Groups:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._vocabulary = reading.conventions.terms.of(reading.message)
-        self._codings, self._units = self._vocabulary.codings, self._vocabulary.units
+        self._known: dict[tuple[str, ...], Observation] = (
+            reading.sender.results if reading.message.is_standard else {}
+        )
         self.orc: str | None = None
         self.orders: list[tuple[Order, list[Observation]]] = []
         self._order: Order | None = None
@@ -71,61 +74,101 @@ class Groups:
             observations[-1] = replace(observations[-1], device=device)
 
     def result(self, obx: Segment) -> None:
-        """One OBX."""
+        """One OBX. What it says besides value and time, most say again and again."""
         self._number += 1
         if len(obx) < _FIELDS:
             obx += [""] * (_FIELDS - len(obx))
         order = self._order or self.order(_NO_OBR)
-        coding = self._codings.get(obx[3]) or self._vocabulary.coding(obx[3])
-        if coding is None:
+        if not (obx[2] or obx[5]) and self._is_container(obx):
+            return
+        key = (obx[3], obx[4], obx[6], obx[7], obx[8], obx[11] or order.default_status, obx[18])
+        said = self._known.get(key) or self._described(key)
+        if said is None:
             detail = "An OBX has no observation identifier (OBX-3) and is left out."
             self._reading.note("missing_identifier", detail)
             return
-        device = self._vocabulary.device(obx[18]) if obx[18] else None
-        if coding.system == MDC:
-            if not obx[2] and not obx[5]:
-                if device is not None:
-                    self._containers[obx[4]] = device
-                    self._holders.clear()
-                return
+        device = said.device
+        if said.system == MDC:
             device = device or self._container(obx[4])
             self._measured += 1
-        observation = self._observation(order, obx, coding, device)
+        observation = self._observation(order, obx, said, device)
         if obx[2] in TEXTS and self._continues(observation):
-            self._measured -= coding.system == MDC
+            self._measured -= said.system == MDC
             return
         self._observations.append(observation)
 
-    def _observation(
-        self, order: Order, obx: Segment, coding: Coding, device: Identifier | None
-    ) -> Observation:
-        # By index: unpacking with a star would cost twice as much, for every result of a feed.
-        kind, sent, unit, flags, status = obx[2], obx[5], obx[6], obx[8], obx[11]
-        measure = self._units.get(unit) or self._vocabulary.unit(unit)
+    def _is_container(self, obx: Segment) -> bool:
+        """Whether an OBX without type and value names a device, or a part, that holds metrics."""
+        coding = self._vocabulary.coding(obx[3])
+        if coding is None or coding.system != MDC:
+            return False
+        device = self._vocabulary.device(obx[18]) if obx[18] else None
+        if device is not None:
+            self._containers[obx[4]] = device
+            self._holders.clear()
+        return True
+
+    def _described(self, key: tuple[str, ...]) -> Observation | None:
+        """A result without value and time, remembered; None where nothing says of what it is."""
+        said, is_odd = self._reading.unnoted(lambda: self._read(*key))
+        if said is not None and not is_odd and self._reading.is_remembered("".join(key)):
+            remembered(self._known, key, said)
+        return said
+
+    def _read(
+        self, code: str, sub_id: str, unit: str, usual: str, flags: str, status: str, device: str
+    ) -> Observation | None:
+        """OBX-3, 4, 6, 7, 8, 11 (else OBR-25) and 18."""
+        coding = self._vocabulary.coding(code)
+        if coding is None:
+            return None
+        measure = self._vocabulary.unit(unit)
         if measure.unknown:
             detail = "OBX-6 holds a unit that is not UCUM; kept as sent."
             self._reading.note("unknown_unit", detail)
-        number = finite(sent) if kind == "NM" else None
-        value = None if number is not None else self._value(kind, sent)
-        observation = Observation(
+        return Observation(
             system=coding.system,
             code=coding.code,
             display=coding.display,
             also=coding.also,
-            sub_id=obx[4] and self._plain(obx[4]),
-            status=RESULT_STATUSES.get(status or order.default_status)
-            or self._status(status or order.default_status),
-            effective_at=self._effective_at(obx[14], order) if obx[14] else None,
-            value_type=QUANTITY if value is None else value.value_type,
-            value=sent if value is None else value.value,
-            value_number=number if value is None else value.value_number,
+            sub_id=self._plain(sub_id),
+            status=RESULT_STATUSES.get(status) or self._status(status),
             unit=measure.unit,
             unit_system=measure.system,
-            reference_range=obx[7] and self._plain(obx[7]),
-            interpretation=flags if flags.isalnum() else self._flags(flags),
+            reference_range=self._plain(usual),
+            interpretation=self._flags(flags),
+            device=self._vocabulary.device(device) if device else None,
+        )
+
+    def _observation(
+        self, order: Order, obx: Segment, said: Observation, device: Identifier | None
+    ) -> Observation:
+        """The result with its value (OBX-5, by OBX-2) and its time (OBX-14)."""
+        at = self._effective_at(obx[14], order) if obx[14] else None
+        number = finite(obx[5]) if obx[2] == "NM" else None
+        if number is not None:
+            return replace(
+                said,
+                effective_at=at,
+                value_type=QUANTITY,
+                value=obx[5],
+                value_number=number,
+                device=device,
+            )
+        value = self._value(obx[2], obx[5])
+        return replace(
+            said,
+            effective_at=at,
+            value_type=value.value_type,
+            value=value.value,
+            value_number=value.value_number,
+            comparator=value.comparator,
+            value_system=value.value_system,
+            value_code=value.value_code,
+            withheld=value.withheld,
+            status_only=not value.value_type and obx[11] in STATUS_ONLY,
             device=device,
         )
-        return observation if value is None else _with_rest(observation, value, status)
 
     def _value(self, kind: str, sent: str) -> Value:
         if not sent:
@@ -245,6 +288,7 @@ class Groups:
             device=order.device,
             effective_at=order.effective_at,
             panel=() if standalone else order.panel,
+            ordered=() if standalone and order.ordered == _stated(group[0]) else order.ordered,
             observations=tuple(self._numbered(order, group, None if standalone else number)),
         )
 
@@ -266,16 +310,6 @@ class Groups:
         return group
 
 
-def _with_rest(observation: Observation, value: Value, status: str) -> Observation:
-    """What only values that are no plain numbers have."""
-    if not value.value_type:
-        return replace(observation, status_only=status in STATUS_ONLY)
-    if not (value.comparator or value.value_code or value.withheld):
-        return observation
-    return replace(
-        observation,
-        comparator=value.comparator,
-        value_system=value.value_system,
-        value_code=value.value_code,
-        withheld=value.withheld,
-    )
+def _stated(one: Observation) -> tuple[tuple[str, str, str], ...]:
+    """What a result is of, as an order of it would say it: OBR-4 that repeats it says nothing."""
+    return Coding(one.system, one.code, one.display, one.also).stated

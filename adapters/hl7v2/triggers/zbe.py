@@ -36,7 +36,7 @@ _ACTIONS = {"": _INSERT, _INSERT: _INSERT, _UPDATE: _UPDATE, _CANCEL: _CANCEL, "
 
 def restated(reading: Reading) -> Events:
     """Z99: the movement ZBE-1, which had been ZBE-6, is inserted, updated or cancelled (ZBE-4)."""
-    if "ZBE" not in reading.message.first:
+    if "ZBE" not in reading.message.shape.first:
         # Without its movement it is some other site's Z99.
         reason = "Z99 is taken only as IHE PAM has it; send the movement in a ZBE segment."
         raise envelope_fault("MSH^1^9", UNSUPPORTED_EVENT, reason)
