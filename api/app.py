@@ -23,7 +23,7 @@ from api.board import Board, Composer, Delta
 from api.browsing import Shown
 from api.explaining import Explanation
 from api.feeds import FeedReport, Feeds
-from api.figures import PENDING, figures
+from api.figures import Strip
 from api.guard import Guard
 from api.lately import LatelyKept
 from api.live import LiveBoard
@@ -140,7 +140,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path)
-        live = LiveBoard(twin, composer, lambda: figures(twin), PENDING)
+        live = LiveBoard(twin, composer, Strip(twin))
         app.state.live = live
         app.state.verification = Verification(app.state.ledger, twin.settings.audit)
         app.state.alerts = AlertDesk(twin)

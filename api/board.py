@@ -105,6 +105,8 @@ class FeedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 Said = tuple[str, dict[str, str]]
 """English words with places in braces, and what stands in them: a page says it in its language."""
+Beside = dict[str, tuple[Said, ...]]
+"""What a figure of the hospital's state says further, by KPI."""
 
 
 class KpiCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,8 +204,8 @@ class Composer:
     ) -> None:
         self.twin, self.instance, self.version, self.listeners = twin, instance, version, listeners
 
-    def compose(self, kpis: tuple[KpiCard, ...] = ()) -> Board:
-        """The board now; `kpis` are the figures computed beside it, less often."""
+    def compose(self, kpis: tuple[KpiCard, ...] = (), beside: Beside | None = None) -> Board:
+        """The board now; `kpis` are the figures counted beside it, after the cards of its state."""
         state: HospitalState = self.twin.state()
         facilities: list[dict[str, Any]] = self.twin.query(FACILITIES)
         feeds = self._feeds(state.at)
@@ -225,7 +227,7 @@ class Composer:
                 rejected=sum(feed.rejected for feed in feeds),
                 lag_seconds=round(self.twin.lag_seconds(), 1),
             ),
-            kpis=(*now_cards(state), *kpis),
+            kpis=(*now_cards(state, beside or {}), *kpis),
             feeds=feeds,
             units=tuple(unit_tile(unit) for unit in state.units),
             ed=ed_rows(state),
@@ -289,8 +291,9 @@ def place_words(place: Plan | Away) -> str:
     return " ".join(part for part in (place.unit, bed_label(place)) if part)
 
 
-def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
+def now_cards(state: HospitalState, beside: Beside | None = None) -> tuple[KpiCard, ...]:
     """The figures that follow from the state itself, as of this instant."""
+    more = beside or {}
     # As in the occupancy KPIs, a unit counts only where some of its beds are known to be staffed:
     # patients of the others would be divided by beds that are not theirs.
     known = [unit.counts for unit in state.units if unit.counts.staffed is not None]
@@ -314,6 +317,7 @@ def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
             "%" if whole else "",
             (f"{{taken}} of {{whole}} {kind} beds", counted),
             *held,
+            *more.get("occ_hourly", ()),
         ),
         card(
             "ed_census",
@@ -321,6 +325,7 @@ def now_cards(state: HospitalState) -> tuple[KpiCard, ...]:
             f"{len(emergency):,}",
             "patients",
             ("{n} waiting for a place", {"n": f"{waiting:,}"}),
+            *more.get("ed_census", ()),
         ),
     )
 

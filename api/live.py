@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from api.board import Board, Composer, KpiCard, difference
+from api.board import Beside, Board, Composer, KpiCard, difference
+from api.figures import PENDING, Strip
 from twin_core.errors import TwinError
 from twin_core.twin import Twin
 
@@ -24,7 +25,8 @@ PACE_S, LONGEST_PACE_S = 0.25, 0.5
 """At most one delta in this time, however fast messages come; longer while composing is slow."""
 FIRST_KPIS_S = 2.0
 """A server that has just started again owes its watchers the present before the figures."""
-KPIS_S = 20.0
+OWN_KPIS_S = 20.0
+"""How often the KPIs that a site has written itself are measured, for as long as anyone watches."""
 QUEUE = 32
 CLIENTS = 256
 RETRY_MS = 500
@@ -72,15 +74,15 @@ class LiveBoard:
         self,
         twin: Twin,
         composer: Composer,
-        figures: Callable[[], tuple[KpiCard, ...]] = lambda: (),
-        pending: tuple[KpiCard, ...] = (),
+        strip: Strip,
     ) -> None:
-        self._twin, self._composer, self._figures = twin, composer, figures
+        self._twin, self._composer, self._strip = twin, composer, strip
         self._clients: set[Client] = set()
         self._board: Board | None = None
         self._composed_at = 0.0
         self._compose_s = 0.0
-        self._kpis = pending
+        self._kpis: tuple[tuple[KpiCard, ...], Beside] = (PENDING, {})
+        self._counting = False
         self._wanted = asyncio.Event()
         self._watched = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -167,7 +169,7 @@ class LiveBoard:
     async def _refresh(self) -> Board:
         self._stale = False
         began = monotonic()
-        new = await asyncio.to_thread(self._composer.compose, self._kpis)
+        new = await asyncio.to_thread(self._compose)
         self._composed_at = monotonic()
         self._compose_s = self._composed_at - began
         old, self._board = self._board, new
@@ -177,6 +179,14 @@ class LiveBoard:
                 client.offer(event)
             self._clients = {client for client in self._clients if not client.lagging}
         return new
+
+    def _compose(self) -> Board:
+        if self._counting:
+            try:
+                self._kpis = self._strip.cards()
+            except TwinError as error:
+                log.warning("the figures could not be counted: %s", error.what)
+        return self._composer.compose(*self._kpis)
 
     async def _try_refresh(self) -> None:
         try:
@@ -203,11 +213,12 @@ class LiveBoard:
         await asyncio.sleep(FIRST_KPIS_S)
         while True:
             try:
-                self._kpis = await asyncio.to_thread(self._figures)
-                self._batch_applied()
+                await asyncio.to_thread(self._strip.measure_own)
             except TwinError as error:
-                log.warning("the figures could not be computed: %s", error.what)
-            await asyncio.sleep(KPIS_S)
+                log.warning("the site's figures could not be measured: %s", error.what)
+            self._counting = True
+            self._batch_applied()
+            await asyncio.sleep(OWN_KPIS_S)
             await self._watched.wait()
 
 

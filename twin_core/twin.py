@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -26,6 +27,7 @@ from twin_core.kpi.changing import KpiChange, changes
 from twin_core.kpi.charting import Baseline, KpiChart, charts
 from twin_core.kpi.comparing import ComparedRow, compared
 from twin_core.kpi.disclosure import due, weekly
+from twin_core.kpi.kept import KeptKpis, Measured, Site
 from twin_core.kpi.live import Lately, LiveKpis
 from twin_core.kpi.measuring import Edge, KpiRow, Window, hospital_zone, measure, window_of
 from twin_core.kpi.site import judge, known_kpis
@@ -105,8 +107,9 @@ class Twin:
         set_rows(self._database.connection, "kpi_setting", settings.kpi.rows())
         self._demo = get_meta(self._database.connection, "demo") == "true"
         self._live: dict[str, LiveKpis] = {}
+        self._kept = KeptKpis(_site(settings))
         self._publishing = threading.Lock()
-        self._listeners: list[Callable[[BatchApplied], None]] = []
+        self._listeners: list[Callable[[BatchApplied], None]] = [self._kept.note]
         projection = Projection(self._database, settings.precedence)
         self._projector = Projector(self._inbox, projection, self._listeners)
         self._projector.catch_up()
@@ -341,6 +344,18 @@ class Twin:
         buildings = self.settings.kpi.buildings
         live = self._live.setdefault(by, LiveKpis(self.kpis, by=by, buildings=buildings))
         return Lately(window, sequence, live.measure(self._database, window))
+
+    def kpis_kept(self, windows: Mapping[str, Window]) -> Measured:
+        """KPIs of the board over a window each, counted anew at very little cost after a batch.
+
+        They are those of `twin_core.kpi.kept.COUNTED`. The headline of each is that of `kpi` for
+        the hospital with grain `all`; a KPI that the site has written itself is not counted here.
+        """
+        own = {kpi for kpi, known in self.kpis.items() if known.origin == "site"}
+        asked = {kpi: window for kpi, window in windows.items() if kpi not in own}
+        if not asked:
+            return Measured(self.sequence(), {})
+        return self._kept.measure(self._database, asked)
 
     # --- saved queries -----------------------------------------------------------------------
 
@@ -609,6 +624,7 @@ class Twin:
         """
         self.wait_applied()
         self._projector.stop()
+        self._kept.forget()
         self._database.close()
         limit = self.settings.store.memory_limit
         folded = rebuild_store(
@@ -770,3 +786,8 @@ class Twin:
 
 def _facility_rows(settings: Settings) -> list[tuple[str, str, str]]:
     return [(code, f.time_zone, f.name) for code, f in settings.facilities.items()]
+
+
+def _site(settings: Settings) -> Site:
+    zones = {code: ZoneInfo(facility.time_zone) for code, facility in settings.facilities.items()}
+    return Site(zones, frozenset(settings.kpi.psychiatric_services))

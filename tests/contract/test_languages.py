@@ -11,7 +11,7 @@ import pytest
 from jinja2 import nodes
 
 from api.feeds import FeedState
-from api.figures import FIGURES
+from api.figures import COUNTED_FROM, FIGURES
 from api.routes.next_pages import MEASURED_IN, MEASURES
 from api.routes.pages import STATUSES
 from api.routes.workbench import CHARTS
@@ -86,7 +86,8 @@ def texts_of_tables() -> Iterator[str]:
     yield from (*get_args(State), *MEASURES.values(), *MEASURED_IN)
     yield from (*get_args(FeedState), *get_args(Act), *get_args(Outcome), *get_args(Kind))
     yield from get_args(Actor.__annotations__["kind"])
-    yield from (word for figure in FIGURES for word in (figure.title, figure.window))
+    yield from (word for f in FIGURES for word in (f.title, f.window, f.unit) if word)
+    yield from (words for words, _ in COUNTED_FROM.values())
     yield from (word for kpi in kpi_catalogue().values() for word in (kpi.title, kpi.unit))
 
 

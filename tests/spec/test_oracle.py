@@ -88,9 +88,10 @@ def bed_histories(draw, origin: datetime) -> list[BedStatus]:
 
 
 @st.composite
-def hospitals(draw) -> Drawn:
-    zone = draw(st.sampled_from(sorted(DAYS)))
-    first_day = datetime.fromisoformat(draw(st.sampled_from(DAYS[zone])))
+def hospitals(draw, zone: str = "", day: str = "") -> Drawn:
+    """A hospital around a change of the clocks, or around a day of a zone that is given."""
+    zone = zone or draw(st.sampled_from(sorted(DAYS)))
+    first_day = datetime.fromisoformat(day or draw(st.sampled_from(DAYS[zone])))
     origin = first_day.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     start = origin + draw(st.sampled_from([0, 0, -5, 30])) * TICK
     end = start + draw(st.sampled_from([100, 192, 200])) * TICK

@@ -12,6 +12,7 @@ from twin_core.inbox import Entry
 from twin_core.settings import PrecedenceSettings
 from twin_core.store import writing
 from twin_core.store.database import Database
+from twin_core.store.fold.rows import EntityRow
 from twin_core.store.folding import Changes, Folding
 from twin_core.store.messages import (
     Filed,
@@ -39,6 +40,10 @@ class BatchApplied(NamedTuple):
     """Inbox position up to which messages have been applied."""
     not_applied: tuple[int, ...] = ()
     """Positions of messages that were acknowledged and then could not be applied."""
+    opened: tuple[EntityRow, ...] = ()
+    """Rows of `history` that hold from this batch on."""
+    closed: tuple[EntityRow, ...] = ()
+    """Rows that held until this batch."""
 
 
 class Projection:
@@ -143,4 +148,6 @@ def _applied(sequence: int, known_at: datetime, messages: int, changes: Changes)
             locations.add(str(values[0]))
             units.add((str(values[2] or ""), str(values[3] or "")))
     changed = (frozenset(units), frozenset(encounters), frozenset(locations))
-    return BatchApplied(sequence, known_at, messages, *changed)
+    applied = BatchApplied(sequence, known_at, messages, *changed)
+    opened = tuple(row for row, *_ in changes.opened)
+    return applied._replace(opened=opened, closed=tuple(row for row, _ in changes.closed))
