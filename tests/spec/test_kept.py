@@ -116,7 +116,7 @@ def further(
 
 
 @pytest.mark.slow
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_kept_figures_equal_the_macros_after_any_batch(database, data):
     kind = data.draw(st.sampled_from(["stays", "courses"]), "kind")
