@@ -139,7 +139,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path)
+        app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path, twin.key)
         live = LiveBoard(twin, composer, Strip(twin))
         app.state.live = live
         app.state.verification = Verification(app.state.ledger, twin.settings.audit)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from twin_core.encryption import StoreKey, opened_cells
 from twin_core.errors import StoreError, StoreMismatch
 
 _META = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
@@ -29,10 +30,21 @@ class Words(NamedTuple):
 
 
 class BesideStore:
-    """One such file; every method of a ledger on it is one transaction, on any thread."""
+    """One such file; every method of a ledger on it is one transaction, on any thread.
+
+    What in it may tell of a patient is sealed by the key of the store, where that has one.
+    """
 
     def __init__(
-        self, path: Path, store_id: str, *, schema: str, words: Words, busy_s: float
+        self,
+        path: Path,
+        store_id: str,
+        key: StoreKey | None,
+        *,
+        kind: str,
+        schema: str,
+        words: Words,
+        busy_s: float,
     ) -> None:
         self.path, self.store_id = path, store_id
         self._lock = threading.Lock()
@@ -51,6 +63,10 @@ class BesideStore:
         if made:
             path.chmod(0o600)
         self._claim(words)
+        try:
+            self._cells = opened_cells(self._db, kind, key, f"The file {path.name}")
+        except sqlite3.Error as error:
+            raise _failed(path, error) from error
 
     def close(self) -> None:
         """Let go of the file."""

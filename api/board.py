@@ -7,10 +7,11 @@ the server; later changes travel as the difference between two boards.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from api.access.reach import Reach
 from twin_core.clock import HospitalClock
 from twin_core.state import (
     Away,
@@ -20,6 +21,7 @@ from twin_core.state import (
     Occupant,
     Plan,
     UnitState,
+    narrowed,
     total,
 )
 from twin_core.twin import Twin
@@ -132,18 +134,22 @@ def card(kpi_id: str, title: str, value: str, unit: str, *said: Said) -> KpiCard
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """The hospital in numbers."""
 
-    census: int
-    beds: BedCounts
-    ed: int
-    ed_waiting: int
-    ed_boarding: int
+    census: int = 0
+    beds: BedCounts = BedCounts()
+    ed: int = 0
+    ed_waiting: int = 0
+    ed_boarding: int = 0
     quarantined: int
     rejected: int
     lag_seconds: float
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything on the board. `instance` names the running server, `sequence` the last batch."""
+    """Everything on the board. `instance` names the running server, `sequence` the last batch.
+
+    `of` are the facilities and units that it is narrowed to for whoever sees no others, in which
+    case `totals` counts beds and patients of these; it is empty where the hospital is whole.
+    """
 
     instance: str
     version: str
@@ -156,6 +162,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     feeds: tuple[FeedRow, ...]
     units: tuple[UnitTile, ...]
     ed: tuple[EdRow, ...]
+    of: tuple[str, ...] = ()
 
 
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -191,6 +198,28 @@ def difference(old: Board, new: Board) -> Delta:
     )
 
 
+class Composed(NamedTuple):
+    """The board of the whole hospital, and what it was composed from."""
+
+    board: Board
+    state: HospitalState
+    figures: tuple[KpiCard, ...]
+
+    def within(self, reach: Reach) -> Board:
+        """The board as somebody sees it whose rows reach so far; figures stay the hospital's."""
+        if reach.is_everywhere:
+            return self.board
+        state, whole = narrowed(self.state, reach.reaches), self.board
+        return msgspec.structs.replace(
+            whole,
+            totals=_totals(state, whole.totals),
+            kpis=(*now_cards(state), *self.figures),
+            units=tuple(unit_tile(unit) for unit in state.units),
+            ed=ed_rows(state),
+            of=(*reach.facilities, *reach.units),
+        )
+
+
 class Composer:
     """Composes the board from a twin, for one running server."""
 
@@ -204,34 +233,31 @@ class Composer:
     ) -> None:
         self.twin, self.instance, self.version, self.listeners = twin, instance, version, listeners
 
-    def compose(self, kpis: tuple[KpiCard, ...] = (), beside: Beside | None = None) -> Board:
+    def compose(self, kpis: tuple[KpiCard, ...] = (), beside: Beside | None = None) -> Composed:
         """The board now; `kpis` are the figures counted beside it, after the cards of its state."""
         state: HospitalState = self.twin.state()
         facilities: list[dict[str, Any]] = self.twin.query(FACILITIES)
         feeds = self._feeds(state.at)
         quarantined: list[dict[str, Any]] = self.twin.query(QUARANTINED)
-        return Board(
+        running = Totals(
+            quarantined=quarantined[0]["waiting"],
+            rejected=sum(feed.rejected for feed in feeds),
+            lag_seconds=round(self.twin.lag_seconds(), 1),
+        )
+        board = Board(
             instance=self.instance,
             version=self.version,
             sequence=state.sequence,
             demo=self.twin.is_demo(),
             hospital=_hospital_name(facilities, state),
             clock=self._clock(state.at, facilities),
-            totals=Totals(
-                census=state.census,
-                beds=state.counts,
-                ed=len(state.ed),
-                ed_waiting=sum(not patient.bay for patient in state.ed),
-                ed_boarding=sum(patient.boards_from is not None for patient in state.ed),
-                quarantined=quarantined[0]["waiting"],
-                rejected=sum(feed.rejected for feed in feeds),
-                lag_seconds=round(self.twin.lag_seconds(), 1),
-            ),
+            totals=_totals(state, running),
             kpis=(*now_cards(state, beside or {}), *kpis),
             feeds=feeds,
             units=tuple(unit_tile(unit) for unit in state.units),
             ed=ed_rows(state),
         )
+        return Composed(board, state, kpis)
 
     def _clock(self, at: datetime, facilities: list[dict[str, Any]]) -> HospitalTime:
         clock = self.twin.clock
@@ -253,6 +279,18 @@ class Composer:
             _feed_row(name, at, last.get(name, {}), tallies[name], listening.get(name, {}))
             for name in names
         )
+
+
+def _totals(state: HospitalState, running: Totals) -> Totals:
+    """Patients and beds of a state, beside how the server is running."""
+    return msgspec.structs.replace(
+        running,
+        census=state.census,
+        beds=state.counts,
+        ed=len(state.ed),
+        ed_waiting=sum(not patient.bay for patient in state.ed),
+        ed_boarding=sum(patient.boards_from is not None for patient in state.ed),
+    )
 
 
 def freshness(at: datetime, last_at: datetime | None, *, continuous: bool = True) -> str:

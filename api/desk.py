@@ -67,7 +67,7 @@ class OwnDesk:
         settings = _for_loading(call.settings) if create else call.settings
         twin = Twin.open(call.path, settings=settings, create=create)
         self._twin: Twin | None = twin
-        self._key = twin.key.database if twin.key else None
+        self._key = twin.key
 
     def ask(self, operation: str, **asked: Any) -> Any:
         """As `Desk.ask`; SQL runs after this process has let go of the store."""
@@ -75,7 +75,7 @@ class OwnDesk:
             answer = self._recorded(operation, asked, lambda: self._researched(**asked), _nobody)
         elif operation == "sql":
             self.close()
-            with Sidecar(self._settings.store, key=self._key) as sidecar:
+            with Sidecar(self._settings.store, key=self._key and self._key.database) as sidecar:
                 answer = self._recorded(
                     operation,
                     asked,
@@ -103,7 +103,7 @@ class OwnDesk:
     ) -> Any:
         if operation not in RECORDED:
             return answered()
-        with open_ledger(self._settings.audit, self._path) as ledger:
+        with open_ledger(self._settings.audit, self._path, self._key) as ledger:
             why = self._settings.audit.purpose
             return recorded(ledger, operation, asked, answered, query, via="cli", why=why)
 

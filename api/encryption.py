@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from twin_core.encryption import StoreKey, read_key
+from twin_core.encryption import StoreKey, read_key, unsealed
+from twin_core.errors import TwinError
 from twin_core.settings import EncryptionSettings, Settings
 from twin_core.store.cipher import check_cipher, is_encrypted
 
@@ -19,6 +20,8 @@ class Encryption(NamedTuple):
     """None where there is no store yet."""
     key: str | None
     """Fingerprint of the key that is set."""
+    open_files: tuple[str, ...] = ()
+    """Files beside an encrypted store that are not sealed yet."""
 
 
 def encryption_of(settings: Settings) -> Encryption:
@@ -31,7 +34,17 @@ def encryption_of(settings: Settings) -> Encryption:
     if key is not None:
         check_cipher()
     verdict, said = _judged(path, encrypted, key, settings.encryption)
-    return Encryption(verdict, said, encrypted, key.fingerprint if key else None)
+    open_files: tuple[str, ...] = ()
+    if key is not None and encrypted:
+        try:
+            open_files = tuple(unsealed(path, key))
+        except TwinError as error:
+            verdict, said = "fail", f"{error.what} {error.do}".strip()
+    if open_files and verdict != "fail":
+        listed = ", ".join(open_files)
+        said = f"{said}; not sealed yet, which the next start does: {listed}"
+        verdict = "warn"
+    return Encryption(verdict, said, encrypted, key.fingerprint if key else None, open_files)
 
 
 def _judged(

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from api.board import Beside, Board, Composer, KpiCard, difference
+from api.access.reach import EVERYWHERE, Reach
+from api.board import Beside, Board, Composed, Composer, KpiCard, difference
 from api.figures import PENDING, Strip
 from twin_core.errors import TwinError
 from twin_core.twin import Twin
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 class Client:
     """One open stream: what it has still to be sent, never more than `QUEUE` events."""
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Reach = EVERYWHERE) -> None:
+        self.reach = reach
         self._events: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE + 2)
         self.lagging = False
 
@@ -78,7 +80,7 @@ class LiveBoard:
     ) -> None:
         self._twin, self._composer, self._strip = twin, composer, strip
         self._clients: set[Client] = set()
-        self._board: Board | None = None
+        self._composed: Composed | None = None
         self._composed_at = 0.0
         self._compose_s = 0.0
         self._kpis: tuple[tuple[KpiCard, ...], Beside] = (PENDING, {})
@@ -131,17 +133,18 @@ class LiveBoard:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def board(self) -> Board:
-        """The board as it is now; composed again only where something may have changed."""
+    async def board(self, reach: Reach = EVERYWHERE) -> Board:
+        """The board as it is now, for somebody whose rows reach so far; composed again only where
+        something may have changed."""
         self._watched.set()
         async with self._turn:
-            return await self._current()
+            return (await self._current()).within(reach)
 
-    async def join(self) -> Client:
+    async def join(self, reach: Reach = EVERYWHERE) -> Client:
         """A new client with a snapshot in its queue; its deltas follow without a gap."""
-        client = Client()
+        client = Client(reach)
         async with self._turn:
-            board = await self._current()
+            board = (await self._current()).within(reach)
             client.offer(_event("snapshot", board.sequence, board))
             self._clients.add(client)
         self._watched.set()
@@ -160,27 +163,32 @@ class LiveBoard:
         self._stale = True
         self._wanted.set()
 
-    async def _current(self) -> Board:
+    async def _current(self) -> Composed:
         aged = monotonic() - self._composed_at > TICK_S
-        if self._board is None or self._stale or aged:
+        if self._composed is None or self._stale or aged:
             return await self._refresh()
-        return self._board
+        return self._composed
 
-    async def _refresh(self) -> Board:
+    async def _refresh(self) -> Composed:
         self._stale = False
         began = monotonic()
         new = await asyncio.to_thread(self._compose)
         self._composed_at = monotonic()
         self._compose_s = self._composed_at - began
-        old, self._board = self._board, new
+        old, self._composed = self._composed, new
         if old is not None and self._clients:
-            event = _event("delta", new.sequence, difference(old, new))
-            for client in self._clients:
-                client.offer(event)
+            for reach in {client.reach for client in self._clients}:
+                self._tell(reach, old.within(reach), new.within(reach))
             self._clients = {client for client in self._clients if not client.lagging}
         return new
 
-    def _compose(self) -> Board:
+    def _tell(self, reach: Reach, old: Board, new: Board) -> None:
+        event = _event("delta", new.sequence, difference(old, new))
+        for client in self._clients:
+            if client.reach == reach:
+                client.offer(event)
+
+    def _compose(self) -> Composed:
         if self._counting:
             try:
                 self._kpis = self._strip.cards()

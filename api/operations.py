@@ -19,6 +19,7 @@ from api.feeds import Feeds
 from api.outbound import status
 from api.retaining import due, run_due
 from api.sidecar.rows import plain
+from api.simulations.desk import copied_simulations
 from api.sources import status as source_status
 from api.sources.open_encounters import open_encounters
 from api.translating import Reader, retranslated
@@ -197,6 +198,7 @@ def backup(twin: Twin, asked: Parameters) -> Any:
     ledger = [
         *status.copied_ledger(twin, folder),
         *source_status.copied_ledger(twin, folder),
+        *copied_simulations(twin, folder),
         *copied_accesses(twin.path, folder),
     ]
     return plainly(twin.backup(folder, ledger))

@@ -19,10 +19,19 @@ machine is served, and whoever is on it may do everything.
 _ROWS = """## Row scope
 
 A key or a token may be held to facilities and units (`--facility`, `--unit`; the claims that
-`access.facilities_claim` and `access.units_claim` name). Its holder sees counts and figures of
-the whole hospital, and rows of these units only: unit pages, visits and appointments by id,
-lists that name the facility and unit, results of one visit, `Encounter` and `Patient` by id in
-FHIR. What cannot be narrowed is not shown.
+`access.facilities_claim` and `access.units_claim` name). Its holder sees figures of the whole
+hospital, and rows of these units only. A visit with a stay in one of them is theirs, whole; so are
+its patient, its results, requests, procedures and tasks, and appointments at one of them.
+
+The board, its stream, `/v1/state`, `/past`, and the lists of visits, appointments and results leave
+out the rest and count what they show. So does every answer of a FHIR base, whatever was asked: reads,
+versions, histories, searches with all they chain to and include, counts, exports; places,
+organizations, staff, calendars and devices are nobody's, but on whom a device is used is shown of
+their patients only. A message is shown to whom all visits and patients are theirs that it spoke of.
+
+What cannot be told apart by units is refused with a word on what to ask instead: lists of messages
+and quarantine, rows behind figures that were not counted by unit, SQL over rows without identities,
+exports of what changed since, and acts that concern the whole twin.
 
 ## FHIR scopes
 

@@ -192,7 +192,9 @@ class Server:
     async def _opened_ledger(self) -> Ledger:
         """The ledger of the store, which hears first that somebody began to serve it, and how."""
         settings = self.settings
-        ledger = await asyncio.to_thread(open_ledger, settings.audit, settings.store.path)
+        ledger = await asyncio.to_thread(
+            open_ledger, settings.audit, settings.store.path, self.twin.key
+        )
         self._stack.push_async_callback(asyncio.to_thread, ledger.close)
         await asyncio.to_thread(ledger.record, served(settings))
         return ledger

@@ -17,7 +17,7 @@ from twin_core.deid import Profile, rules
 from twin_core.deid.live import Aggregates, Limited
 from twin_core.deid.publish import Precision
 from twin_core.deid.releasing import Published, known_words, publish
-from twin_core.encryption import StoreKey, read_key
+from twin_core.encryption import StoreKey, hand_over, read_key, settle_beside
 from twin_core.errors import StoreError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
@@ -103,6 +103,13 @@ class Twin:
             create=create,
             key=self.key,
         )
+        try:
+            if self.key is not None:
+                settle_beside(path, self.key)
+        except BaseException:
+            self._inbox.close()
+            self._database.close()
+            raise
         set_rows(self._database.connection, "facility", _facility_rows(settings))
         set_rows(self._database.connection, "kpi_setting", settings.kpi.rows())
         self._demo = get_meta(self._database.connection, "demo") == "true"
@@ -740,7 +747,10 @@ class Twin:
         """
         self.wait_applied()
         self._projector.stop()
+        # Whatever ends this in between, the files beside the store open under the key it has then.
+        hand_over(self.path, self.key, new_key)
         sums = rekey(self._database, self.key, new_key, self._let_go)
+        settle_beside(self.path, new_key)
         return sum(table.rows for table in sums.values())
 
     def _let_go(self) -> None:

@@ -19,7 +19,7 @@ from adapters.fhir import encode
 from api.access.control import AccessControl
 from api.access.doors import KNOWN, OPEN, Door, found_door
 from api.access.principal import LOCAL, Principal
-from api.access.rows import within
+from api.access.rows import why_refused, within
 from api.access.scopes import allows, interaction_of
 from api.access.sessions import CSRF, MAY, PLAIN_COOKIE, SECURE_COOKIE, Session, is_csrf
 from api.access.tokens import Refused, Unreachable
@@ -266,8 +266,7 @@ class _Visit:
         if answer == "hidden":
             raise Shut(404, "There is nothing here.")
         if answer == "refused":
-            said = "Your rows are those of some units: ask for one of them by facility and unit."
-            raise Shut(403, said, error="insufficient_scope")
+            raise Shut(403, why_refused(door), error="insufficient_scope")
 
     async def _not_forged(self) -> None:
         """What a browser changes must come from a page of ours, which knows the session's token."""

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from api.access.reach import EVERYWHERE, Reach
 from api.access.roles import PERMISSIONS, permissions_of
 from api.access.scopes import Scope
 from twin_core.audit import Actor
@@ -41,11 +42,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         """Whether only rows of some facilities or units are theirs."""
         return bool(self.facilities or self.units) and "every:unit" not in self.granted
 
-    def reaches(self, facility: str, unit: str) -> bool:
-        """Whether a unit's rows are theirs."""
-        if not self.is_row_scoped():
-            return True
-        return facility in self.facilities or bool({f"{facility}/{unit}", unit} & set(self.units))
+    @property
+    def reach(self) -> Reach:
+        """Which rows are theirs."""
+        return Reach(self.facilities, self.units) if self.is_row_scoped() else EVERYWHERE
 
     def actor(self) -> Actor:
         """How the ledger names them."""

@@ -1,7 +1,8 @@
 """Row scope: somebody who answers for some units sees the rows of these units only.
 
-Every address that shows patients says here how it is held to a unit. One that is not here is closed
-to whoever has a row scope: what cannot be narrowed is not shown.
+Every address that shows patients says here how it is held to a unit: its route leaves out what is
+not theirs, or a judge says whether what is asked for is. One that is not here is closed to whoever
+has a row scope: what cannot be narrowed is not shown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,17 +11,34 @@ from urllib.parse import parse_qsl
 
 from api.access.doors import Door
 from api.access.principal import Principal
+from api.access.reach import Reach
 
 Query = Callable[[str, Mapping[str, object]], Sequence[Mapping[str, object]]]
 Answer = Literal["within", "hidden", "refused"]
 """hidden: as if it did not exist; refused: there is a narrower question that would be answered."""
 
-_STAYS = "SELECT DISTINCT facility, unit FROM twin.stay WHERE {} = $id"
 _APPOINTMENTS = "SELECT facility, unit FROM twin.appointment WHERE appointment_id = $id"
+_ALERTS = "SELECT facility, unit FROM twin.alert WHERE alert_id::VARCHAR = $id"
+_VISITS = "SELECT DISTINCT facility, unit FROM twin.stay WHERE encounter_id = $id"
+# Whom a message spoke of, one row for each visit and each patient.
+_SPOKEN_OF = """
+WITH said AS (
+    SELECT DISTINCT n.kind, n.system, n.value FROM core.event e
+    JOIN core.node n ON n.node = e.node WHERE e.message_id = TRY_CAST($id AS BIGINT)
+), visits AS (
+    SELECT v.encounter_id FROM said JOIN twin.encounter_identifier v USING (system, value)
+    WHERE said.kind = 'e'
+), patients AS (
+    SELECT p.patient_id FROM said JOIN twin.patient_identifier p USING (system, value)
+    WHERE said.kind = 'p'
+)
+SELECT 'visit' AS kind, encounter_id IN ({visits}) AS theirs FROM visits
+UNION ALL SELECT 'patient', patient_id IN ({patients}) FROM patients
+"""
 
 
 class _Asked(NamedTuple):
-    principal: Principal
+    reach: Reach
     params: Mapping[str, str]
     parameters: Mapping[str, list[str]]
     query: Query
@@ -28,8 +46,7 @@ class _Asked(NamedTuple):
     def reaches_any(self, sql: str, named: str) -> bool:
         rows = self.query(sql, {"id": named})
         return any(
-            self.principal.reaches(str(row["facility"] or ""), str(row["unit"] or ""))
-            for row in rows
+            self.reach.reaches(str(row["facility"] or ""), str(row["unit"] or "")) for row in rows
         )
 
 
@@ -39,33 +56,30 @@ def within(
     """Whether a request keeps to the rows of its principal; `query` asks the store."""
     if not principal.is_row_scoped() or not (door.identified or door.administrative):
         return "within"
+    if door.address in FILTERED:
+        return "within"
     parameters: dict[str, list[str]] = {}
     for name, told in parse_qsl(query_string, keep_blank_values=True):
         parameters.setdefault(name, []).append(told)
-    asked = _Asked(principal, params, parameters, query)
+    asked = _Asked(principal.reach, params, parameters, query)
     judge = _JUDGES.get(door.address)
     return judge(asked) if judge is not None else "refused"
 
 
+def why_refused(door: Door) -> str:
+    """What to ask instead, or why this cannot be held to units."""
+    return _WHY.get(door.address, _WHY_ACTS if door.administrative else _WHY_ELSE)
+
+
 def _unit(asked: _Asked) -> Answer:
     facility = asked.params["facility"]
-    reached = asked.principal.reaches("" if facility == "-" else facility, asked.params["unit"])
+    reached = asked.reach.reaches("" if facility == "-" else facility, asked.params["unit"])
     return "within" if reached else "hidden"
 
 
-def _list(asked: _Asked) -> Answer:
-    """A list names one facility and one unit of theirs, or a facility that is wholly theirs."""
-    facility, unit = asked.parameters.get("facility", []), asked.parameters.get("unit", [])
-    if len(facility) > 1 or len(unit) > 1 or not (facility or unit):
-        return "refused"
-    # Where no facility is named, only a unit that is theirs in every facility is narrow enough.
-    reached = asked.principal.reaches(facility[0] if facility else "", unit[0] if unit else "")
-    return "within" if reached and (facility or unit[0] in asked.principal.units) else "refused"
-
-
 def _visit(asked: _Asked) -> Answer:
-    sql = _STAYS.format("encounter_id")
-    return "within" if asked.reaches_any(sql, asked.params["encounter_id"]) else "hidden"
+    reached = asked.reaches_any(_VISITS, asked.params["encounter_id"])
+    return "within" if reached else "hidden"
 
 
 def _appointment(asked: _Asked) -> Answer:
@@ -73,32 +87,88 @@ def _appointment(asked: _Asked) -> Answer:
     return "within" if reached else "hidden"
 
 
-def _results(asked: _Asked) -> Answer:
-    visits = asked.parameters.get("encounter_id", [])
-    if len(visits) != 1:
+def _alert(asked: _Asked) -> Answer:
+    """An alert of one of their units; one of the whole hospital is for somebody else to know."""
+    reached = asked.reaches_any(_ALERTS, asked.params["alert_id"])
+    return "within" if reached else "refused"
+
+
+def _message(asked: _Asked) -> Answer:
+    """A message that was applied to visits of theirs, and spoke of nobody else."""
+    visits, patients = asked.reach.visits(), asked.reach.patients()
+    sql = _SPOKEN_OF.format(visits=visits, patients=patients)
+    rows = asked.query(sql, {"id": asked.params["message_id"]})
+    of_visits = any(row["kind"] == "visit" for row in rows)
+    return "within" if of_visits and all(row["theirs"] for row in rows) else "hidden"
+
+
+def _figure(asked: _Asked) -> Answer:
+    """The rows behind a figure that was counted by unit, of a unit or a facility of theirs."""
+    told = asked.parameters
+    facility, unit = told.get("facility", []), told.get("unit", [])
+    if told.get("by") != ["unit"] or len(facility) > 1 or len(unit) > 1:
         return "refused"
-    reached = asked.reaches_any(_STAYS.format("encounter_id"), visits[0])
-    return "within" if reached else "hidden"
+    # Where no facility is named, only a unit that is theirs in every facility is narrow enough.
+    reached = asked.reach.reaches(
+        *("" if one == ["-"] else "".join(one) for one in (facility, unit))
+    )
+    return "within" if reached else "refused"
 
 
-def _fhir(asked: _Asked) -> Answer:
-    """A visit or a patient by id; searches reach over every unit."""
-    kind, _, named = asked.params["path"].partition("/")
-    column = {"Encounter": "encounter_id", "Patient": "patient_id"}.get(kind)
-    if column is None or not named or asked.parameters:
-        return "refused"
-    reached = asked.reaches_any(_STAYS.format(column), named.partition("/")[0])
-    return "within" if reached else "hidden"
-
+FILTERED = frozenset(
+    {
+        "/",
+        "/past",
+        "/v1/board",
+        "/v1/deltas",
+        "/v1/state",
+        "/v1/encounters",
+        "/v1/appointments",
+        "/v1/observations",
+        "/fhir/{release}",
+        "/fhir/{release}/_search",
+        "/fhir/{release}/{kind}/_search",
+        "/fhir/{release}/{path:path}",
+    }
+)
+"""Addresses whose routes are told the reach of who asks and leave out everything else."""
 
 _JUDGES: Mapping[str, Callable[[_Asked], Answer]] = {
     "/units/{facility}/{unit:path}": _unit,
     "/v1/units/{facility}/{unit:path}": _unit,
-    "/v1/encounters": _list,
     "/v1/encounters/{encounter_id}": _visit,
     "/visits/{encounter_id}": _visit,
-    "/v1/appointments": _list,
     "/v1/appointments/{appointment_id}": _appointment,
-    "/v1/observations": _results,
-    "/fhir/{release}/{path:path}": _fhir,
+    "/messages/{message_id}": _message,
+    "/v1/messages/{message_id}": _message,
+    "/v1/messages/{message_id}/explain": _message,
+    "/kpis/{kpi_id}/rows": _figure,
+    "/v1/kpis/{kpi_id}/rows": _figure,
+    "/alerts/{alert_id}/acknowledge": _alert,
+    "/v1/alerts/{alert_id}/acknowledge": _alert,
+}
+
+_WHY_ELSE = "Your rows are those of some units, and this cannot be told apart by units."
+_WHY_ACTS = "This concerns the whole twin, and you answer for some of its units."
+_WHY_MESSAGES = (
+    "Lists of messages cannot be told apart by units, because what was not applied belongs to none:"
+    " ask for one message by its number, or for a visit of yours, which lists its messages."
+)
+_WHY_FIGURES = "Ask for the rows behind a figure of one of your units: by=unit, facility and unit."
+_WHY_SQL = "Rows without identities cannot be told apart by your units."
+_WHY_ALERTS = "This alert is about the whole hospital or another unit."
+_WHY: Mapping[str, str] = {
+    "/messages": _WHY_MESSAGES,
+    "/v1/messages": _WHY_MESSAGES,
+    "/quarantine": _WHY_MESSAGES,
+    "/quarantine/{message_id}": _WHY_MESSAGES,
+    "/v1/quarantine": _WHY_MESSAGES,
+    "/v1/findings": _WHY_MESSAGES,
+    "/kpis/{kpi_id}/rows": _WHY_FIGURES,
+    "/v1/kpis/{kpi_id}/rows": _WHY_FIGURES,
+    "/v1/sql": _WHY_SQL,
+    "/v1/sql/queries/{name}": _WHY_SQL,
+    "/sql": _WHY_SQL,
+    "/alerts/{alert_id}/acknowledge": _WHY_ALERTS,
+    "/v1/alerts/{alert_id}/acknowledge": _WHY_ALERTS,
 }

@@ -16,6 +16,7 @@ from twin_core.audit import (
     ledger_path,
 )
 from twin_core.clock import Clock, SystemClock
+from twin_core.encryption import StoreKey
 from twin_core.errors import ConfigurationError, StoreError
 from twin_core.settings import AuditSettings
 
@@ -80,16 +81,23 @@ def audit_keys(settings: AuditSettings, store: Path) -> AuditKeys:
 
 
 def open_ledger(
-    settings: AuditSettings, store: Path, *, clock: Clock | None = None, put: Put = put_by_http
+    settings: AuditSettings,
+    store: Path,
+    key: StoreKey | None,
+    *,
+    clock: Clock | None = None,
+    put: Put = put_by_http,
 ) -> Ledger:
     """The ledger of a store, for writing. Its clock is the machine's, whatever a demo's shows.
 
-    Raises ConfigurationError for unusable keys, AuditFailed for an unusable file.
+    `key` is that of the store, by which texts are sealed. Raises ConfigurationError for unusable
+    keys, AuditFailed for an unusable file, WrongKey for one that another key sealed.
     """
     return Ledger(
         ledger_path(store),
         audit_keys(settings, store),
         clock or SystemClock(),
+        key=key,
         keepers=keepers_of(settings, put),
         cadence=Cadence(settings.checkpoint_entries, settings.checkpoint_seconds),
     )

@@ -58,7 +58,8 @@ class Verification:
         try:
             folders = [Path(place) for place in self._settings.checkpoints if "://" not in place]
             notes = [note for folder in folders for note in notes_in(folder)]
-            verdict = verified(self._ledger.path, keys=self._ledger.keys, notes=notes)
+            ledger = self._ledger
+            verdict = verified(ledger.path, keys=ledger.keys, key=ledger.key, notes=notes)
             self._last = Verified(at, verdict, len(notes))
         except TwinError as error:
             self._last = Verified(at, None, fault=error.what)

@@ -19,6 +19,7 @@ from twin_core.audit import (
     verified,
     verifier_line,
 )
+from twin_core.encryption import read_key
 from twin_core.errors import UsageError
 
 _COLUMNS = ("seq", "at", "who", "act", "what", "outcome", "status", "why", "patients", "address")
@@ -107,7 +108,8 @@ def run_verify(call: Call) -> int:
         ledger_id, public = public_key(options.public_key)
     else:
         keys = _keys(call)
-    verdict = verified(path, public=public, keys=keys, notes=notes, ledger_id=ledger_id)
+    key = read_key(call.settings.encryption)
+    verdict = verified(path, public=public, keys=keys, key=key, notes=notes, ledger_id=ledger_id)
     told = {
         "entries": verdict.entries,
         "covered": verdict.covered,
@@ -150,7 +152,7 @@ def _folders(call: Call) -> list[Path]:
 
 
 def _reader(call: Call) -> LedgerReader:
-    return LedgerReader(ledger_path(call.path))
+    return LedgerReader(ledger_path(call.path), read_key(call.settings.encryption))
 
 
 def _keys(call: Call) -> Any:

@@ -269,13 +269,14 @@ def _ledger(call: Call) -> Iterator[Check]:
     """The ledger of accesses: whether it can go on, and what vouches for it elsewhere."""
     from api.audit.opening import audit_keys
     from twin_core.audit import LedgerReader, ledger_path
+    from twin_core.encryption import read_key
 
     path = ledger_path(call.path)
     if not path.exists():
         return
     try:
         audit_keys(call.settings.audit, call.path)
-        reader = LedgerReader(path)
+        reader = LedgerReader(path, read_key(call.settings.encryption))
         checkpoints = len(reader.notes())
         reader.close()
     except TwinError as error:

@@ -61,7 +61,7 @@ def _erased(call: Call) -> dict[str, Any]:
             do="Stop the server, erase, and start it again: what is sent meanwhile is sent again.",
         )
     with Twin.open(call.path, settings=call.settings, create=False) as twin:
-        with open_ledger(call.settings.audit, call.path) as ledger:
+        with open_ledger(call.settings.audit, call.path, twin.key) as ledger:
             report: dict[str, Any] = plainly(
                 erase(twin, ledger, call.options.patient, call.options.reason)
             )

@@ -23,6 +23,7 @@ from api.sources.syncing import Report, SourceSync, Summary
 from api.sources.taking import DeskTaking
 from api.sources.watch import kept_in_step
 from twin_core.clock import SystemClock
+from twin_core.encryption import read_key
 from twin_core.errors import FeedError, UsageError
 from twin_core.settings import Loaded, Settings, SourceSettings, load
 
@@ -186,7 +187,8 @@ def _merged(call: Call, answering: Desk) -> Settings:
 def _ledger(call: Call) -> Iterator[tuple[Ledger, Desk]]:
     _chosen(call)
     with desk(call, create=True) as answering:
-        ledger = Ledger(ledger_path(call.path), str(answering.ask("store_id")))
+        identity = str(answering.ask("store_id"))
+        ledger = Ledger(ledger_path(call.path), identity, read_key(call.settings.encryption))
         try:
             yield ledger, answering
         finally:

@@ -8,7 +8,9 @@ from api.access.store import AccessStore, access_path
 from api.audit.opening import open_ledger
 from api.audit.operating import act
 from api.commands import Call, Command
+from twin_core.audit import Ledger
 from twin_core.clock import SystemClock
+from twin_core.encryption import read_key
 from twin_core.errors import UsageError
 
 _COLUMNS = ("id", "name", "roles", "facilities", "units", "created_at", "expires_at", "revoked_at")
@@ -37,7 +39,7 @@ def run_create(call: Call) -> int:
     options, store = call.options, _store(call)
     now = SystemClock().now()
     expires_at = now + timedelta(days=options.days) if options.days is not None else None
-    with open_ledger(call.settings.audit, call.path) as ledger, act(ledger, "keys create"):
+    with _ledger(call) as ledger, act(ledger, "keys create"):
         key_id, key = store.create(
             options.name,
             tuple(options.role),
@@ -74,10 +76,14 @@ def _revoking(parser: argparse.ArgumentParser) -> None:
 
 def run_revoke(call: Call) -> int:
     """Let a key open nothing from now on, in a running server too."""
-    with open_ledger(call.settings.audit, call.path) as ledger, act(ledger, "keys revoke"):
+    with _ledger(call) as ledger, act(ledger, "keys revoke"):
         _store(call).revoke(call.options.key_id)
     call.terminal.note(f"Key {call.options.key_id} opens nothing any more.")
     return 0
+
+
+def _ledger(call: Call) -> Ledger:
+    return open_ledger(call.settings.audit, call.path, read_key(call.settings.encryption))
 
 
 def _store(call: Call) -> AccessStore:

@@ -22,7 +22,7 @@ def run(call: Call) -> int:
     with Twin.open(call.path, settings=call.settings, create=False) as twin:
         batches = twin.sequence()
         with (
-            open_ledger(call.settings.audit, call.path) as ledger,
+            open_ledger(call.settings.audit, call.path, twin.key) as ledger,
             act(ledger, "rebuild"),
             call.terminal.progress("Rebuilding", batches, "batches") as report,
         ):

@@ -21,7 +21,7 @@ def run(call: Call) -> int:
     key = read_key(call.settings.encryption)
     with call.terminal.progress("Restoring", 0, "bytes"):
         manifest = restore(folder, path, key)
-    with open_ledger(call.settings.audit, path) as ledger, act(ledger, "restore"):
+    with open_ledger(call.settings.audit, path, key) as ledger, act(ledger, "restore"):
         rows = sum(table.rows for table in manifest.tables.values())
     told = {
         "store": str(path),

@@ -167,9 +167,10 @@ def _again(call: Call, id_: str) -> int:
     """Whether a task gives the answer that is kept of it; 1 where it does not."""
     from api.simulations.answering import answer_to, digest_of
     from api.simulations.ledger import kept
+    from twin_core.encryption import read_key
     from twin_core.simulation.versions import versions
 
-    with kept(call.path) as ledger:
+    with kept(call.path, read_key(call.settings.encryption)) as ledger:
         before, task = ledger.simulation(id_), ledger.task(id_)
     if before is None or task is None or before.state != "done":
         raise UsageError(

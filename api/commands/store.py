@@ -34,6 +34,7 @@ def run_status(call: Call) -> int:
     found = encryption_of(call.settings)
     if call.terminal.as_json:
         told = {"store": str(call.path), "encrypted": found.encrypted, "key": found.key}
+        told["open_files"] = list(found.open_files)
         call.terminal.json({**told, "said": found.said})
     else:
         call.terminal.line(f"{found.said}.")
@@ -89,7 +90,7 @@ def _rekeyed(
     new = chosen()
     with (
         Twin.open(call.path, settings=_opened_by(call.settings, key), create=False) as twin,
-        open_ledger(call.settings.audit, call.path) as ledger,
+        open_ledger(call.settings.audit, call.path, key) as ledger,
         act(ledger, operation),
         call.terminal.progress("Encrypting" if new else "Decrypting", 0, "rows"),
     ):

@@ -62,6 +62,9 @@ def asked_export(reader: Reader, asked: Asked, level: str, *, strict: bool) -> E
     if wanted and strict and not set(wanted) <= set(offered):
         raise Unanswerable(f"What is exported is {listed(offered)}.", "not-supported")
     filters = tuple(_filters(asked, types))
+    if told.get("_since") and not reader.reach.is_everywhere:
+        reason = "What left your units since cannot be told: export without _since."
+        raise Unanswerable(reason, "not-supported")
     since = span(told["_since"], reader.zone, "_since")[0] if told.get("_since") else None
     export = Export(types, filters, since, reader.known_at(), level)
     for kind in types:

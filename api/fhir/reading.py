@@ -10,11 +10,12 @@ from adapters.fhir import encode
 from adapters.fhir.encode import Json
 from adapters.fhir.reading import ID
 from adapters.fhir.release import Release
+from api.access.reach import EVERYWHERE, Reach
 from api.fhir import origins
 from api.fhir.parameters import Asking, Bound, Unanswerable, listed, span
 from api.fhir.question import Asked, Question, parameters_of, question
 from api.fhir.searching import Found, Key, Page, closed, opened, search
-from api.fhir.served import SERVED_IN, Served
+from api.fhir.served import Served
 from api.fhir.versions import (
     EPOCH,
     Version,
@@ -26,6 +27,7 @@ from api.fhir.versions import (
     version_at,
     version_id,
 )
+from api.fhir.within import served_within
 from twin_core.kpi.measuring import Query
 
 SUBSETTED = {
@@ -58,11 +60,20 @@ class Given(NamedTuple):
 
 
 class Reader:
-    """One FHIR base as it is read: `base` is its address, `zone` the hospital's."""
+    """One FHIR base as it is read: `base` is its address, `zone` the hospital's, `reach` how far
+    the rows of whoever reads it go."""
 
-    def __init__(self, query: Query, base: str, zone: str, release: Release = Release.R4) -> None:
+    def __init__(
+        self,
+        query: Query,
+        base: str,
+        zone: str,
+        release: Release = Release.R4,
+        reach: Reach = EVERYWHERE,
+    ) -> None:
         self.query, self.base, self.zone = query, base, ZoneInfo(zone)
-        self.release, self.served = release, SERVED_IN[release]
+        self.release, self.reach = release, reach
+        self.served = served_within(release, reach)
 
     # --- one resource ------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ class Served(NamedTuple):
     parts: Mapping[str, str]
     parameters: Mapping[str, Parameter]
     release: Release = Release.R4
+    beside: "Mapping[str, Served] | None" = None
+    """The types beside this one, where they are not all there is."""
 
     @property
     def main(self) -> str:
@@ -31,7 +33,7 @@ class Served(NamedTuple):
     @property
     def others(self) -> "Mapping[str, Served]":
         """Every type that is given beside this one, as it is searched in the same edition."""
-        return SERVED_IN[self.release]
+        return SERVED_IN[self.release] if self.beside is None else self.beside
 
 
 def _tables(key: str, *names: str) -> dict[str, str]:

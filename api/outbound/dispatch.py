@@ -19,7 +19,7 @@ STORE_ID = "SELECT value FROM core.meta WHERE key = 'store_id'"
 def opened_ledger(twin: Twin) -> Ledger:
     """The ledger of a store, made where there is none. StoreMismatch for another store's."""
     [row] = twin.query(STORE_ID)
-    return Ledger(ledger_path(twin.path), str(row["value"]))
+    return Ledger(ledger_path(twin.path), str(row["value"]), twin.key)
 
 
 class Dispatch:

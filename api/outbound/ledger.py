@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.beside import BesideStore, Words, instant_text
+from twin_core.encryption import StoreKey
 
 BUSY_S = 5.0
 _SCHEMA = """
@@ -34,6 +35,7 @@ _PARKED = """
 SELECT message_id, trigger_event, control_id, code, reason, attempts, parked_at, again
 FROM parked WHERE name = ? ORDER BY message_id LIMIT ?
 """
+_SEALED = ("control_id", "reason")
 _ASKED_AGAIN = _PARKED.replace("name = ?", "name = ? AND again = 1")
 
 
@@ -80,8 +82,10 @@ def ledger_path(store: Path) -> Path:
 class Ledger(BesideStore):
     """The ledger of one store; every method is one transaction, on any thread."""
 
-    def __init__(self, path: Path, store_id: str) -> None:
-        super().__init__(path, store_id, schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S)
+    def __init__(self, path: Path, store_id: str, key: StoreKey | None) -> None:
+        super().__init__(
+            path, store_id, key, kind=".outbound", schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S
+        )
 
     def begin(self, name: str, position: Position) -> Position:
         """Where a destination goes on; `position` where it is a new one."""
@@ -116,10 +120,13 @@ class Ledger(BesideStore):
         self, name: str, parked: Parked, position: Position | None, tallies: Mapping[str, int]
     ) -> None:
         """Put a message aside, and go on behind it."""
+        row = (name, parked.message_id)
+        sealed = {
+            word: self._cells.kept("parked", word, row, getattr(parked, word)) for word in _SEALED
+        }
+        kept = (name, *(sealed.get(word, said) for word, said in parked._asdict().items()))
         with self._writing() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (name, *parked)
-            )
+            db.execute("INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", kept)
             if position is not None:
                 self._advanced(db, name, position, tallies)
 
@@ -199,8 +206,14 @@ class Ledger(BesideStore):
         return counted
 
     def _parked(self, sql: str, name: str, limit: int) -> list[Parked]:
-        rows = self._read(sql, (name, limit))
-        return [Parked(*row)._replace(again=bool(row[-1])) for row in rows]
+        return [self._opened(name, Parked(*row)) for row in self._read(sql, (name, limit))]
+
+    def _opened(self, name: str, kept: Parked) -> Parked:
+        row = (name, kept.message_id)
+        said = {
+            word: self._cells.said("parked", word, row, getattr(kept, word)) for word in _SEALED
+        }
+        return kept._replace(again=bool(kept.again), **said)
 
     def _advanced(
         self, db: sqlite3.Connection, name: str, position: Position, tallies: Mapping[str, int]

@@ -179,7 +179,7 @@ def audit(
 ) -> Response:
     """Entries of the ledger: patients by pseudonym, without queries and reasons."""
     ledger = request.app.state.ledger
-    reader = LedgerReader(ledger.path)
+    reader = LedgerReader(ledger.path, ledger.key)
     try:
         found = reader.sought(Sought(who=who, patient=patient, what=what), ledger.keys)
         return reply([_seen(reader, entry) for entry, _ in zip(found, range(limit), strict=False)])

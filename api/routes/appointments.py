@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.openapi import answers, reply
-from api.routes.asked import LATEST, AskedTwin, Instant, Limit
+from api.routes.asked import LATEST, AskedReach, AskedTwin, Instant, Limit
 from twin_core.settings import AppointmentStatus
 
 router = APIRouter(prefix="/v1", tags=["appointments"])
@@ -30,6 +30,7 @@ WITH listed AS (
       AND ($to_at::TIMESTAMPTZ IS NULL OR a.starts_at < $to_at)
       AND ($patient_id::VARCHAR IS NULL OR a.appointment_id IN (
           SELECT appointment_id FROM twin.appointment_patient WHERE patient_id = $patient_id))
+      AND {theirs}
 )
 SELECT * FROM listed
 WHERE $after_at::TIMESTAMPTZ IS NULL OR (sorted_at, appointment_id) > ($after_at, $after_id)
@@ -129,6 +130,7 @@ class AppointmentDetail(ListedAppointment, frozen=True, kw_only=True):
 )
 def appointments(
     twin: AskedTwin,
+    reach: AskedReach,
     from_: Annotated[
         Instant | None, Query(alias="from", description="Starting at this instant or later")
     ] = None,
@@ -147,7 +149,8 @@ def appointments(
     after_at, after_id = _opened(after) if after else (None, None)
     asked = {"from_at": from_, "to_at": to, "status": status, "facility": facility, "unit": unit}
     page = {"latest": LATEST, "after_at": after_at, "after_id": after_id, "rows": limit + 1}
-    rows = twin.query(APPOINTMENTS, {**asked, "patient_id": patient_id, **page})
+    sql = APPOINTMENTS.format(theirs=reach.of_places("a.facility", "a.unit"))
+    rows = twin.query(sql, {**asked, "patient_id": patient_id, **page})
     more = len(rows) > limit
     return reply(
         AppointmentPage(

@@ -9,6 +9,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
+from api.access.principal import Principal
+from api.access.reach import Reach
 from twin_core.errors import UsageError
 from twin_core.twin import Twin
 
@@ -74,6 +76,15 @@ def _query_parameters(dependant: Dependant) -> Iterator[str]:
 
 
 AskedTwin = Annotated[Twin, Depends(the_twin)]
+
+
+def the_reach(request: Request) -> Reach:
+    """How far the rows of whoever asks reach, as the gate let them in."""
+    principal: Principal = request.scope["wardtwin.principal"]
+    return principal.reach
+
+
+AskedReach = Annotated[Reach, Depends(the_reach)]
 
 
 def shows_phi(

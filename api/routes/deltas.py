@@ -7,6 +7,7 @@ from starlette.responses import Response, StreamingResponse
 from api.board import Board
 from api.live import CLIENTS, LiveBoard
 from api.openapi import answers, reply
+from api.routes.asked import AskedReach
 
 router = APIRouter(prefix="/v1", tags=["live"])
 
@@ -23,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["live"])
         503: {"description": "Too many watch already"},
     },
 )
-async def deltas(request: Request) -> Response:
+async def deltas(request: Request, reach: AskedReach) -> Response:
     """The first event is a `snapshot`. Each `delta` names the sequence it applies to in `previous`;
     where that is not the sequence you have, or on `refetch`, connect again for a new snapshot. A
     changed `instance` means that the server was started again.
@@ -31,7 +32,7 @@ async def deltas(request: Request) -> Response:
     live: LiveBoard = request.app.state.live
     if live.clients >= CLIENTS:
         raise HTTPException(503, "Too many clients watch already.")
-    client = await live.join()
+    client = await live.join(reach)
     return StreamingResponse(
         live.stream(client),
         media_type="text/event-stream",
@@ -44,7 +45,7 @@ async def deltas(request: Request) -> Response:
     summary="The board as one document",
     responses=answers(Board, "The board", problems="503"),
 )
-async def board(request: Request) -> Response:
+async def board(request: Request, reach: AskedReach) -> Response:
     """What `snapshot` holds, for a client that polls."""
     live: LiveBoard = request.app.state.live
-    return reply(await live.board())
+    return reply(await live.board(reach))

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.openapi import answers, reply
-from api.routes.asked import AskedTwin, Limit
+from api.routes.asked import AskedReach, AskedTwin, Limit
 from twin_core.twin import Twin
 
 router = APIRouter(prefix="/v1", tags=["encounters"])
@@ -34,6 +34,7 @@ WITH placed AS (
       AND ($class::VARCHAR IS NULL OR e.class = $class)
       AND ($unit::VARCHAR IS NULL OR p.unit = $unit)
       AND ($facility::VARCHAR IS NULL OR coalesce(p.facility, e.facility) = $facility)
+      AND {theirs}
 )
 SELECT * FROM listed
 WHERE $before_at::TIMESTAMPTZ IS NULL OR (sorted_at, encounter_id) < ($before_at, $before_id)
@@ -215,6 +216,7 @@ class EncounterDetail(msgspec.Struct, frozen=True, kw_only=True):
 )
 def encounters(
     twin: AskedTwin,
+    reach: AskedReach,
     status: Annotated[str | None, Query(description="FHIR R4 status, such as in-progress")] = None,
     class_: Annotated[str | None, Query(alias="class", description="v3 ActCode: EMER, IMP")] = None,
     facility: Annotated[str | None, Query(description="Facility code")] = None,
@@ -226,7 +228,8 @@ def encounters(
     before_at, before_id = _opened(after) if after else (None, None)
     asked = {"status": status, "class": class_, "facility": facility, "unit": unit}
     page = {"never": NEVER, "before_at": before_at, "before_id": before_id, "rows": limit + 1}
-    rows: list[dict[str, Any]] = twin.query(ENCOUNTERS, {**asked, **page})
+    sql = ENCOUNTERS.format(theirs=reach.of_visits("e.encounter_id"))
+    rows: list[dict[str, Any]] = twin.query(sql, {**asked, **page})
     more = len(rows) > limit
     return reply(
         EncounterPage(

@@ -32,6 +32,7 @@ from api.fhir.question import Asked
 from api.fhir.reading import Given, Reader, is_id, not_found
 from api.fhir.reports import REPORTED, Kpis, Reports
 from api.fhir.served import SERVED
+from api.routes.asked import the_reach
 from api.routes.fhir_requests import check_accept, check_media_type, read_body
 from twin_core.errors import QueryFailed, StoreError
 from twin_core.kpi.measuring import hospital_zone
@@ -270,7 +271,8 @@ class FhirReading:
     def _worked(self, request: Request, work: Callable[[Reader], _T]) -> _T:
         query = self.twin.query
         zone = str(hospital_zone(query))
-        return work(Reader(query, self._address(request), zone, self.release))
+        reach = the_reach(request)
+        return work(Reader(query, self._address(request), zone, self.release, reach))
 
     def _address(self, request: Request) -> str:
         return f"{str(request.base_url).rstrip('/')}/fhir/{self.release}"

@@ -114,7 +114,7 @@ def settings(request: Request, twin: AskedTwin) -> Response:
 def _found(
     ledger: Ledger, sought: Sought, outcome: str, before: int | None, rows: int
 ) -> list[Shown]:
-    reader = LedgerReader(ledger.path)
+    reader = LedgerReader(ledger.path, ledger.key)
     try:
         entries = _chosen(reader.sought(sought, ledger.keys), outcome, before)
         return [

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api.openapi import answers, reply
-from api.routes.asked import EARLIEST, LATEST, AskedTwin, Instant, Limit
+from api.routes.asked import EARLIEST, LATEST, AskedReach, AskedTwin, Instant, Limit
 
 router = APIRouter(prefix="/v1", tags=["observations"])
 
@@ -21,6 +21,7 @@ WHERE effective_at >= $from_at AND effective_at < $to_at
   AND ($patient_id::VARCHAR IS NULL OR patient_id = $patient_id)
   AND ($encounter_id::VARCHAR IS NULL OR encounter_id = $encounter_id)
   AND ($code::VARCHAR IS NULL OR code = $code)
+  AND {theirs}
 ORDER BY effective_at DESC, observation_id LIMIT $rows
 """
 
@@ -66,6 +67,7 @@ class ObservationPage(msgspec.Struct, frozen=True, kw_only=True):
 )
 def observations(
     twin: AskedTwin,
+    reach: AskedReach,
     patient_id: Annotated[str | None, Query(description="Of this patient")] = None,
     encounter_id: Annotated[str | None, Query(description="Of this visit")] = None,
     code: Annotated[str | None, Query(description="Such as 8867-4 (LOINC) or 147842")] = None,
@@ -78,7 +80,9 @@ def observations(
     """Observations by effective time, each as last reported."""
     asked = {"patient_id": patient_id, "encounter_id": encounter_id, "code": code}
     window = {"from_at": from_ or EARLIEST, "to_at": to or LATEST, "rows": limit + 1}
-    rows: list[dict[str, Any]] = twin.query(OBSERVATIONS, {**asked, **window})
+    rows: list[dict[str, Any]] = twin.query(
+        OBSERVATIONS.format(theirs=reach.of_visits()), {**asked, **window}
+    )
     return reply(
         ObservationPage(
             observations=msgspec.convert(rows[:limit], list[ListedObservation]),

@@ -20,7 +20,7 @@ from api.figures import figure_words, headline
 from api.lately import LatelyKept
 from api.operations import quarantine_replay
 from api.routes import kpis, messages
-from api.routes.asked import AskedTwin, At, Edge, KnownAt, ShowsPhi
+from api.routes.asked import AskedReach, AskedTwin, At, Edge, KnownAt, ShowsPhi
 from api.routes.state import find_unit
 from api.web.chart import Band, Control, Point
 from api.web.reader import t
@@ -41,9 +41,9 @@ PAGE_PARTS = 4_000
 
 
 @router.get("/")
-async def board(request: Request) -> Response:
+async def board(request: Request, reach: AskedReach) -> Response:
     """The board, complete before any script runs."""
-    return page("board.html", board=await request.app.state.live.board(), here="board")
+    return page("board.html", board=await request.app.state.live.board(reach), here="board")
 
 
 @router.get("/units/{facility}/{unit:path}")

@@ -6,16 +6,16 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from api.board import ed_rows, now_cards, unit_key, unit_tile
-from api.routes.asked import AskedTwin, Instant
+from api.routes.asked import AskedReach, AskedTwin, Instant
 from api.web.rendering import page
 from twin_core.errors import UsageError
 from twin_core.kpi import hospital_zone
-from twin_core.state import HospitalState, UnitState
+from twin_core.state import HospitalState, UnitState, narrowed
 from twin_core.twin import Twin
 
 router = APIRouter(include_in_schema=False)
@@ -40,14 +40,18 @@ class UnitChange(NamedTuple):
 
 @router.get("/past")
 def past(
-    request: Request, twin: AskedTwin, at: Moment = "", known_at: Moment = "", against: Moment = ""
+    twin: AskedTwin,
+    reach: AskedReach,
+    at: Moment = "",
+    known_at: Moment = "",
+    against: Moment = "",
 ) -> Response:
     """Every unit and the ED at an instant, with a slider over all history."""
     zone = hospital_zone(twin.query).key
     now = twin.clock.now()
     when, known = _moment(at, zone) or now, _moment(known_at, zone)
-    state = twin.state(when, known)
-    other = None if not against else twin.state(_moment(against, zone), known)
+    state = narrowed(twin.state(when, known), reach.reaches)
+    other = narrowed(twin.state(_moment(against, zone), known), reach.reaches) if against else None
     return page(
         "past.html",
         now=now,

@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.openapi import answers, reply
-from api.routes.asked import AskedTwin, At, KnownAt, facility_code
-from twin_core.state import BedCounts, HospitalState, UnitState
+from api.routes.asked import AskedReach, AskedTwin, At, KnownAt, facility_code
+from twin_core.state import BedCounts, HospitalState, UnitState, narrowed
 
 router = APIRouter(prefix="/v1", tags=["state"])
 
@@ -42,9 +42,10 @@ EXAMPLE = UnitSummary(
     summary="Every unit, bed and ED patient at an instant",
     responses=answers(HospitalState, "The hospital", problems="422 503"),
 )
-def state(twin: AskedTwin, at: At = None, known_at: KnownAt = None) -> Response:
-    """The whole hospital: beds with their status, patients without a bed, the ED list."""
-    return reply(twin.state(at, known_at))
+def state(twin: AskedTwin, reach: AskedReach, at: At = None, known_at: KnownAt = None) -> Response:
+    """The whole hospital: beds with their status, patients without a bed, the ED list. Whoever
+    answers for some units is shown these, counted by themselves."""
+    return reply(narrowed(twin.state(at, known_at), reach.reaches))
 
 
 @router.get(

@@ -5,6 +5,7 @@ without them.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -248,10 +249,19 @@ class SimulationDesk:
                 client.end()
 
 
+def copied_simulations(twin: Twin, folder: Path) -> list[Path]:
+    """Copy the file of simulations into a backup's folder, if there is one; the file written."""
+    path = ledger_path(twin.path)
+    if not path.exists():
+        return []
+    with contextlib.closing(Ledger(path, store_id(twin), twin.key)) as ledger:
+        return [ledger.copied_into(folder, path.name)]
+
+
 def opened_desk(twin: Twin) -> SimulationDesk:
     """The desk of a store that is open."""
     return SimulationDesk(
-        lambda: Ledger(ledger_path(twin.path), store_id(twin)),
+        lambda: Ledger(ledger_path(twin.path), store_id(twin), twin.key),
         twin.settings.simulation,
         twin.clock.now,
     )

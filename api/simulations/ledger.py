@@ -17,6 +17,7 @@ import msgspec
 from api.beside import BesideStore, Words, instant_text
 from api.simulations.answering import digest_of
 from api.simulations.asked import Task
+from twin_core.encryption import StoreKey
 from twin_core.errors import UsageError
 
 BUSY_S = 10.0
@@ -72,16 +73,34 @@ def ledger_path(store: Path) -> Path:
 class Ledger(BesideStore):
     """The simulations of one store; every method is one transaction, on any thread."""
 
-    def __init__(self, path: Path, store_id: str) -> None:
-        super().__init__(path, store_id, schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S)
+    def __init__(self, path: Path, store_id: str, key: StoreKey | None) -> None:
+        super().__init__(
+            path, store_id, key, kind=".simulations", schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S
+        )
+
+    def _kept(self, id_: str, column: str, said: object) -> object:
+        return self._cells.kept("simulation", column, (id_,), said)
+
+    def _said(self, id_: str, column: str, kept: object) -> Any:
+        return self._cells.said("simulation", column, (id_,), kept)
 
     def ask(self, id_: str, task: Task, title: str, learned: Any, by: str, at: datetime) -> None:
         """A simulation waits for its turn."""
+        told = {"asked_by": by, "title": title, "learned": _json(learned), "task": _packed(task)}
+        kept = {column: self._kept(id_, column, said) for column, said in told.items()}
         with self._writing() as db:
             db.execute(
                 "INSERT INTO simulation (id, asked_at, asked_by, title, learned, run, task, state)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting')",
-                (id_, instant_text(at), by, title, _json(learned), _json(task.run), _packed(task)),
+                (
+                    id_,
+                    instant_text(at),
+                    kept["asked_by"],
+                    kept["title"],
+                    kept["learned"],
+                    _json(task.run),
+                    kept["task"],
+                ),
             )
 
     def begin(self, id_: str, at: datetime) -> bool:
@@ -99,10 +118,12 @@ class Ledger(BesideStore):
 
         Asked for again, it is the same.
         """
+        packed = self._kept(id_, "task", _packed(task))
+        source = self._kept(id_, "learned", _json(learned))
         with self._writing() as db:
             db.execute(
                 "UPDATE simulation SET task = ?, run = ?, learned = ? WHERE id = ?",
-                (_packed(task), _json(task.run), _json(learned), id_),
+                (packed, _json(task.run), source, id_),
             )
 
     def answered(self, id_: str, answer: Any, versions: dict[str, str], at: datetime) -> None:
@@ -117,22 +138,20 @@ class Ledger(BesideStore):
         self, id_: str, state: State, reason: str, at: datetime, versions: dict[str, str],
         digest: str, answer: bytes | None,
     ) -> bool:  # fmt: skip
+        why, found = self._kept(id_, "reason", reason), self._kept(id_, "answer", answer)
         with self._writing() as db:
             changed = db.execute(
                 "UPDATE simulation SET state = ?, reason = ?, ended_at = ?, versions = ?,"
                 " digest = ?, answer = ? WHERE id = ? AND state IN ('waiting', 'running')",
-                (state, reason, instant_text(at), _json(versions), digest, answer, id_),
+                (state, why, instant_text(at), _json(versions), digest, found, id_),
             )
             return changed.rowcount == 1
 
     def end_all(self, reason: str, at: datetime) -> None:
         """Whatever was not over when the server ended can never be."""
-        with self._writing() as db:
-            db.execute(
-                "UPDATE simulation SET state = 'failed', reason = ?, ended_at = ?"
-                " WHERE state IN ('waiting', 'running')",
-                (reason, instant_text(at)),
-            )
+        rows = self._read("SELECT id FROM simulation WHERE state IN ('waiting', 'running')")
+        for (id_,) in rows:
+            self.end(id_, "failed", reason, at)
 
     def forget(self, keep: int) -> None:
         """Keep the newest ones that are over, and all that are not."""
@@ -151,29 +170,36 @@ class Ledger(BesideStore):
     def simulations(self, limit: int) -> list[Simulation]:
         """The latest, the newest first."""
         rows = self._read(f"{_SELECT} ORDER BY number DESC LIMIT ?", (limit,))
-        return [_simulation(row) for row in rows]
+        return [self._simulation(row) for row in rows]
 
     def simulation(self, id_: str) -> Simulation | None:
         """One of them."""
         rows = self._read(f"{_SELECT} WHERE id = ?", (id_,))
-        return _simulation(rows[0]) if rows else None
+        return self._simulation(rows[0]) if rows else None
+
+    def _simulation(self, row: tuple[Any, ...]) -> Simulation:
+        of = dict(zip(_COLUMNS, row, strict=True))
+        for column in ("asked_by", "title", "learned", "reason"):
+            of[column] = self._said(of["id"], column, of[column])
+        return _simulation(of)
 
     def task(self, id_: str) -> Task | None:
         """What one of them is asked to do."""
         rows = self._read("SELECT task FROM simulation WHERE id = ?", (id_,))
-        return _task(rows[0][0]) if rows else None
+        return _task(self._said(id_, "task", rows[0][0])) if rows else None
 
     def answer(self, id_: str) -> dict[str, Any] | None:
         """What one of them found; None while it has no answer."""
         rows = self._read("SELECT answer FROM simulation WHERE id = ?", (id_,))
         if not rows or rows[0][0] is None:
             return None
-        answer: dict[str, Any] = msgspec.json.decode(zlib.decompress(rows[0][0]))
+        packed = self._said(id_, "answer", rows[0][0])
+        answer: dict[str, Any] = msgspec.json.decode(zlib.decompress(packed))
         return answer
 
 
 @contextmanager
-def kept(store: Path) -> Iterator[Ledger]:
+def kept(store: Path, key: StoreKey | None) -> Iterator[Ledger]:
     """The simulations of a store for reading, whether or not a server has it open.
 
     Raises UsageError where none was ever asked for.
@@ -186,12 +212,11 @@ def kept(store: Path) -> Iterator[Ledger]:
         )
     with closing(sqlite3.connect(path, timeout=BUSY_S)) as db:
         [(store_id,)] = db.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchall()
-    with closing(Ledger(path, store_id)) as ledger:
+    with closing(Ledger(path, store_id, key)) as ledger:
         yield ledger
 
 
-def _simulation(row: tuple[Any, ...]) -> Simulation:
-    of = dict(zip(_COLUMNS, row, strict=True))
+def _simulation(of: dict[str, Any]) -> Simulation:
     run = msgspec.json.decode(of["run"])
     return Simulation(
         id=of["id"],

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from api.beside import BesideStore, Words, instant_text
+from twin_core.encryption import StoreKey
 
 BUSY_S = 10.0
 _SCHEMA = """
@@ -61,8 +62,10 @@ def ledger_path(store: Path) -> Path:
 class Ledger(BesideStore):
     """The ledger of one store; every method is one transaction, on any thread."""
 
-    def __init__(self, path: Path, store_id: str) -> None:
-        super().__init__(path, store_id, schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S)
+    def __init__(self, path: Path, store_id: str, key: StoreKey | None) -> None:
+        super().__init__(
+            path, store_id, key, kind=".sources", schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S
+        )
 
     def begin(self, name: str, base: str, high: int) -> None:
         """A source is about to be read, at a store that holds messages up to `high`.
@@ -89,17 +92,24 @@ class Ledger(BesideStore):
     def checkpoint(self, name: str, what: str) -> bytes | None:
         """What was kept last."""
         rows = self._read("SELECT held FROM checkpoint WHERE source = ? AND what = ?", (name, what))
-        return rows[0][0] if rows else None
+        if not rows:
+            return None
+        held = self._cells.said("checkpoint", "held", (name, what), rows[0][0])
+        return held if isinstance(held, bytes) else None
 
     def unseen(self, name: str, what: str, keys: Sequence[Key]) -> set[Key]:
         """Which of these versions were not taken before, as far as that is remembered."""
-        marks = ", ".join("?" * len(keys))
+        kept = {self._seen(name, what, resource): resource for resource, _ in keys}
+        marks = ", ".join("?" * len(kept))
         rows = self._read(
             "SELECT resource, version FROM seen WHERE source = ? AND what = ?"  # noqa: S608
             f" AND resource IN ({marks})",
-            (name, what, *(resource for resource, _ in keys)),
+            (name, what, *kept),
         )
-        return set(keys) - {(resource, version) for resource, version in rows}
+        return set(keys) - {(kept[resource], version) for resource, version in rows}
+
+    def _seen(self, name: str, what: str, resource: str) -> object:
+        return self._cells.kept("seen", "resource", (name, what), resource)
 
     def keep(
         self,
@@ -116,14 +126,18 @@ class Ledger(BesideStore):
         `position` is the last inbox position of it, `seen` what it held as (resource, version,
         update), `forget_before` the update before which nothing needs to be remembered.
         """
+        kept = self._cells.kept("checkpoint", "held", (name, what), held)
         with self._writing() as db:
-            db.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)", (name, what, held))
+            db.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)", (name, what, kept))
             db.execute(
                 "UPDATE source SET position = max(position, ?) WHERE name = ?", (position, name)
             )
             db.executemany(
                 "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)",
-                [(name, what, *one) for one in seen],
+                [
+                    (name, what, self._seen(name, what, resource), version, updated)
+                    for resource, version, updated in seen
+                ],
             )
             if forget_before:
                 db.execute(

@@ -99,7 +99,7 @@ def _ledger(twin: Twin) -> Iterator[Ledger | None]:
     if not ledger_path(twin.path).exists():
         yield None
         return
-    ledger = Ledger(ledger_path(twin.path), store_id(twin))
+    ledger = Ledger(ledger_path(twin.path), store_id(twin), twin.key)
     try:
         yield ledger
     finally:

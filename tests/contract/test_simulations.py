@@ -336,9 +336,9 @@ def test_a_file_of_simulations_belongs_to_its_owner_and_its_store(
     assert not ledger_path(twin.path).exists(), "made when it is first needed"
     assert desk.ledger.simulations(1) == []
     assert ledger_path(twin.path).stat().st_mode & 0o777 == 0o600
-    Ledger(tmp_path / "other", "another store").close()
+    Ledger(tmp_path / "other", "another store", None).close()
     with pytest.raises(Exception, match="different store"):
-        Ledger(tmp_path / "other", "this store")
+        Ledger(tmp_path / "other", "this store", None)
 
 
 def test_nothing_is_taken_by_a_desk_that_is_closed(twin: Twin, serve: Callable[..., Any]) -> None:

@@ -314,7 +314,7 @@ def test_keys_are_their_owners_only(tmp_path):
 
 def test_a_ledger_is_not_continued_by_other_keys(tmp_path):
     store = tmp_path / "w.duckdb"
-    with open_ledger(AuditSettings(), store) as book:
+    with open_ledger(AuditSettings(), store, None) as book:
         book.record(access())
     with pytest.raises(AuditFailed, match="not those of this ledger"):
         Ledger(ledger_path(store), KEYS, Ticking())

@@ -85,7 +85,7 @@ def filled(folder: Path, settings: Settings) -> None:
         (encounter,) = twin.query(
             f"SELECT min(encounter_id) AS id FROM twin.encounter WHERE patient_id = '{her['id']}'"
         )
-        with open_ledger(twin.settings.audit, path) as ledger:
+        with open_ledger(twin.settings.audit, path, twin.key) as ledger:
             for text in ("SELECT 'MRQZXYW7741'", f"GET /v1/encounters/{encounter['id']}", "FROM x"):
                 ledger.record(
                     Access(
@@ -105,12 +105,12 @@ def filled(folder: Path, settings: Settings) -> None:
             with_parked.park("x", parked, None, {})
         with_parked.close()
     AccessStore(access_path(path), SystemClock()).create("board", ("viewer",))
-    simulations = SimulationsLedger(simulations_path(path), store)
+    simulations = SimulationsLedger(simulations_path(path), store, twin.key)
     for id_, patient in (("hers", "MRQZXYW7741"), ("another", "1")):
         task = Task(models=[{"present": [{"patient": patient}]}], scenarios=[], run={})
         simulations.ask(id_, task, "a model", {}, "", datetime(2026, 3, 2, tzinfo=UTC))
     simulations.close()
-    sources = SourcesLedger(sources_path(path), store)
+    sources = SourcesLedger(sources_path(path), store, twin.key)
     sources.begin("main", "https://fhir.example", 1)
     keys = [("Patient/pat-qzxhers", "1", "2026"), ("Patient/pat-4", "1", "2026")]
     sources.keep("main", "Patient", b'{"next": "Patient/pat-qzxhers"}', seen=keys)
@@ -190,7 +190,7 @@ def test_no_file_holds_anything_of_her(folder: Path) -> None:
     assert report["files"] == ["/in/feed.hl7"]
     assert (report["messages"], report["messages_of_others"]) == (14, 6)
     assert len(report["patient_ids"]) == 2
-    with open_ledger(SETTINGS.audit, folder / STORE) as ledger:
+    with open_ledger(SETTINGS.audit, folder / STORE, None) as ledger:
         keys, pseudonyms = ledger.keys, {ledger.keys.pseudonym(p) for p in report["patient_ids"]}
     verdict = verified(ledger_path(folder / STORE), keys=keys)
     assert verdict.findings == ()

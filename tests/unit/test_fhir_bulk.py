@@ -78,7 +78,7 @@ def exported(peer, tmp_path, shelf, kinds=("Patient",), said=None, **changed):
     source = settings(url=peer.base, types=kinds, **changed)
 
     async def run():
-        ledger = Ledger(tmp_path / "store.duckdb.sources", "one")
+        ledger = Ledger(tmp_path / "store.duckdb.sources", "one", None)
         async with httpx.AsyncClient() as http:
             world = peer.time.world()
             server = FhirServer("pas", source, LimitSettings(), http, world)

@@ -172,13 +172,13 @@ def test_a_store_that_lost_what_was_read_reads_it_again(site, tmp_path):
     site.synced()
     with Twin.open(site.store) as twin:
         identity = twin.query("SELECT value FROM core.meta WHERE key = 'store_id'")[0]["value"]
-    ledger = Ledger(ledger_path(site.store), identity)
+    ledger = Ledger(ledger_path(site.store), identity, None)
     ledger.keep("pas", "x", b"{}", position=10_000)
     ledger.begin("pas", site.base, high=16)
     assert ledger.checkpoint("pas", "search/Patient") is None
     ledger.close()
     with pytest.raises(StoreMismatch):
-        Ledger(ledger_path(site.store), "another")
+        Ledger(ledger_path(site.store), "another", None)
 
 
 def test_a_backup_holds_how_far_sources_are_read(site, tmp_path):

@@ -540,7 +540,7 @@ def test_a_ledger_belongs_to_one_store(tmp_path):
         ledger.close()
         assert ledger.path.stat().st_mode & 0o777 == 0o600
         with pytest.raises(StoreMismatch):
-            Ledger(ledger.path, "another")
+            Ledger(ledger.path, "another", None)
 
 
 def test_a_destination_is_never_ahead_of_its_store(tmp_path):
@@ -554,12 +554,12 @@ def test_a_destination_is_never_ahead_of_its_store(tmp_path):
 
 
 def test_a_position_counts_only_what_it_settles(tmp_path):
-    ledger = Ledger(tmp_path / "x.outbound", "store")
+    ledger = Ledger(tmp_path / "x.outbound", "store", None)
     assert ledger.begin("a", Position(3, 4)) == Position(3, 4)
     ledger.advance("a", Position(5, 6), {"delivered": 2}, START)
     ledger.advance("a", Position(5, 7), {"delivered": 1}, None)
     ledger.close()
-    again = Ledger(tmp_path / "x.outbound", "store")
+    again = Ledger(tmp_path / "x.outbound", "store", None)
     assert again.begin("a", Position(0, 0)) == Position(5, 7)
     assert again.tallies() == {"a": {"delivered": 3}}
     [progress] = again.progress()

@@ -152,7 +152,7 @@ def test_a_server_removes_what_is_due_by_its_own_clock(twin: Twin, clock: Hands)
     told(twin, admission(1))
 
     async def served() -> None:
-        with open_ledger(twin.settings.audit, twin.path) as ledger:
+        with open_ledger(twin.settings.audit, twin.path, None) as ledger:
             retaining = Retaining(twin, ledger)
             assert retaining.run_if_due() == []
             clock.move(31)
@@ -176,7 +176,7 @@ def test_parked_messages_and_texts_beside_the_ledger_go_too(tmp_path, clock: Han
         for n, days in ((1, 0), (2, 3)):
             at = (START + timedelta(days=days)).isoformat()
             ledger.park("x", Parked(n, "ADT^A01", f"C{n}", "AE", "101", 1, at), None, {})
-        with open_ledger(twin.settings.audit, path, clock=clock) as accesses:
+        with open_ledger(twin.settings.audit, path, None, clock=clock) as accesses:
             accesses.record(asked)
             clock.move(7.5)
             accesses.record(asked)

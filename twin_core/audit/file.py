@@ -18,8 +18,10 @@ import msgspec
 
 from twin_core.audit.access import Access, Entry, Texts
 from twin_core.audit.keys import AuditKeys
+from twin_core.encryption import Cells, StoreKey, opened_cells
 from twin_core.errors import AuditFailed, StoreError, UsageError
 
+KIND = ".audit"
 BUSY_S = 5.0
 FEW_PATIENTS = 8
 """Up to so many pseudonyms stand in the entry itself."""
@@ -94,8 +96,18 @@ def tip(db: sqlite3.Connection, ledger_id: str) -> Tip:
     return Tip(*rows[0]) if rows else Tip(0, first_link(ledger_id))
 
 
+def sealed(db: sqlite3.Connection, path: Path, key: StoreKey | None) -> Cells:
+    """How the texts of an open ledger are kept. Raises AuditFailed, or WrongKey."""
+    with failing():
+        return opened_cells(db, KIND, key, f"The file {path.name}")
+
+
 def append(
-    db: sqlite3.Connection, ledger_id: str, keys: AuditKeys, said: Sequence[tuple[datetime, Access]]
+    db: sqlite3.Connection,
+    ledger_id: str,
+    keys: AuditKeys,
+    cells: Cells,
+    said: Sequence[tuple[datetime, Access]],
 ) -> list[int]:
     """Write accesses in one fsynced transaction; their numbers. Raises AuditFailed."""
     with failing():
@@ -105,7 +117,7 @@ def append(
             numbers = []
             for at, access in said:
                 seq += 1
-                body = _put(db, keys, seq, at, access)
+                body = _put(db, keys, cells, seq, at, access)
                 link = next_link(link, body)
                 db.execute(
                     "INSERT INTO entry VALUES (?, ?, ?, ?)", (seq, body, link, keys.sign(link))
@@ -119,7 +131,14 @@ def append(
     return numbers
 
 
-def _put(db: sqlite3.Connection, keys: AuditKeys, seq: int, at: datetime, access: Access) -> bytes:
+def _put(
+    db: sqlite3.Connection,
+    keys: AuditKeys,
+    cells: Cells,
+    seq: int,
+    at: datetime,
+    access: Access,
+) -> bytes:
     pseudonyms = tuple(sorted({keys.pseudonym(patient) for patient in access.patients}))
     few, digest = pseudonyms, ""
     if len(pseudonyms) > FEW_PATIENTS:
@@ -130,7 +149,8 @@ def _put(db: sqlite3.Connection, keys: AuditKeys, seq: int, at: datetime, access
     if access.text or access.reason:
         said = msgspec.json.encode(Texts(access.text, access.reason))
         texts = keys.text_digest(said)
-        db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (seq, said))
+        kept = cells.kept("texts", "said", (seq,), said)
+        db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (seq, kept))
     return msgspec.json.encode(
         Entry(
             seq=seq,

@@ -23,6 +23,7 @@ from twin_core.audit.keeping import Keeper
 from twin_core.audit.keys import AuditKeys
 from twin_core.audit.merkle import Frontier
 from twin_core.clock import Clock
+from twin_core.encryption import StoreKey
 from twin_core.errors import AuditFailed, TwinError
 
 GROUP = 512
@@ -53,7 +54,10 @@ class _Waiting(NamedTuple):
 
 
 class Ledger:
-    """An open ledger: `ledger.record(access)` returns when the entry is on disk."""
+    """An open ledger: `ledger.record(access)` returns when the entry is on disk.
+
+    Its texts are sealed by the `key` of the store, where that has one.
+    """
 
     def __init__(
         self,
@@ -61,14 +65,16 @@ class Ledger:
         keys: AuditKeys,
         clock: Clock,
         *,
+        key: StoreKey | None = None,
         keepers: Sequence[Keeper] = (),
         cadence: Cadence = Cadence(),  # noqa: B008  (an immutable tuple)
     ) -> None:
-        self.path, self.keys = path, keys
+        self.path, self.keys, self.key = path, keys, key
         self._clock, self._keepers, self._cadence = clock, tuple(keepers), cadence
         self._db = file.connected(path, create=True)
         try:
             self.ledger_id = file.claimed(self._db, keys)
+            self._cells = file.sealed(self._db, path, key)
         except BaseException:
             self._db.close()
             raise
@@ -159,7 +165,7 @@ class Ledger:
     def _commit(self, waiting: list[_Waiting]) -> None:
         try:
             said = [(one.at, one.access) for one in waiting]
-            numbers = file.append(self._db, self.ledger_id, self.keys, said)
+            numbers = file.append(self._db, self.ledger_id, self.keys, self._cells, said)
         except AuditFailed as error:
             self.failure = str(error)
             for one in waiting:

@@ -12,6 +12,7 @@ import msgspec
 from twin_core.audit import file
 from twin_core.audit.access import Entry, Texts
 from twin_core.audit.keys import AuditKeys
+from twin_core.encryption import StoreKey, read_cells
 from twin_core.errors import StoreError
 
 
@@ -29,9 +30,22 @@ class Sought(NamedTuple):
 class LedgerReader:
     """A ledger for reading, which also works while a server writes it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: StoreKey | None = None) -> None:
         self.path = path
         self._db = file.readable(path)
+        try:
+            self._cells = read_cells(self._db, file.KIND, key, f"The file {path.name}")
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StoreError(f"{path} cannot be read as a ledger.", why=f"{error}.") from error
+        except BaseException:
+            self._db.close()
+            raise
+
+    @property
+    def has_closed_texts(self) -> bool:
+        """Whether the texts are sealed and no key is at hand."""
+        return self._cells.is_locked
 
     def close(self) -> None:
         """Let go of the file."""
@@ -73,9 +87,15 @@ class LedgerReader:
         return tuple(str(rows[0][0]).split()) if rows else ()
 
     def texts(self, entry: Entry) -> Texts | None:
-        """The query and the reason, where they are kept."""
+        """The query and the reason, where they are kept.
+
+        Raises ConfigurationError where they are sealed and no key is at hand.
+        """
         rows = self._all("SELECT said FROM texts WHERE seq = ?", entry.seq)
-        return msgspec.json.decode(rows[0][0], type=Texts) if rows else None
+        if not rows:
+            return None
+        said = self._cells.said("texts", "said", (entry.seq,), rows[0][0])
+        return msgspec.json.decode(_bytes(said), type=Texts)
 
     def notes(self) -> list[str]:
         """The ledger's own copies of its checkpoints."""
@@ -93,8 +113,15 @@ class LedgerReader:
         yield from self._rows("SELECT digest, pseudonyms FROM patients")
 
     def all_texts(self) -> dict[int, bytes]:
-        """The texts beside the ledger, by the number of their entry."""
-        return {int(seq): _bytes(said) for seq, said in self._rows("SELECT seq, said FROM texts")}
+        """The texts beside the ledger, by the number of their entry; a changed one is empty."""
+        rows = self._rows("SELECT seq, said FROM texts")
+        return {int(seq): self._text(int(seq), kept) for seq, kept in rows}
+
+    def _text(self, seq: int, kept: object) -> bytes:
+        try:
+            return _bytes(self._cells.said("texts", "said", (seq,), kept))
+        except StoreError:
+            return b""
 
     def _all(self, sql: str, *asked: object) -> list[tuple[Any, ...]]:
         return list(self._rows(sql, *asked))

@@ -19,6 +19,7 @@ from twin_core.audit.file import first_link, next_link
 from twin_core.audit.keys import AuditKeys, is_signed
 from twin_core.audit.merkle import Frontier
 from twin_core.audit.reading import LedgerReader
+from twin_core.encryption import StoreKey
 
 Kind = Literal[
     "modification",
@@ -207,17 +208,18 @@ def verified(
     *,
     public: bytes | None = None,
     keys: AuditKeys | None = None,
+    key: StoreKey | None = None,
     notes: Sequence[str] = (),
     ledger_id: str = "",
 ) -> Verdict:
     """A ledger's file held against itself and against checkpoints kept elsewhere.
 
-    `public` or `keys` says whom to believe; with the keys, texts are verified too. `ledger_id` is
-    that of the checkpoints kept elsewhere, where the file may claim to be another ledger. Raises
-    StoreError where the file cannot be read.
+    `public` or `keys` says whom to believe; with the keys, texts are verified too, sealed ones with
+    the `key` that they are sealed by. `ledger_id` is that of the checkpoints kept elsewhere, where
+    the file may claim to be another ledger. Raises StoreError where the file cannot be read.
     """
     trusted = keys.public() if keys is not None else public or b""
-    reader = LedgerReader(path)
+    reader = LedgerReader(path, key)
     try:
         kept = Kept(ledger_id or reader.ledger_id(), trusted, (*notes, *reader.notes()))
         verdict = judged((Row(*row) for row in reader.raw()), kept)
@@ -233,7 +235,7 @@ def _beside(reader: LedgerReader, verdict: Verdict, keys: AuditKeys | None) -> I
         listed = lists.get(digest)
         if listed is None or hashlib.sha256(listed.encode()).hexdigest() != digest:
             yield Finding("patients", seq, seq, "the list of its patients is not what it was")
-    if keys is None:
+    if keys is None or reader.has_closed_texts:
         return
     texts = reader.all_texts()
     for seq, digest in verdict.text_digests.items():

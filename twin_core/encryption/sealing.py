@@ -7,6 +7,7 @@ was restored from a backup or is written by another process at the same time. Wh
     version (1 byte) | session (16) | count (8) | ciphertext and tag (16 more than the plain text)
 
 and bound by its place in the file, so that a value moved to another row or column does not open.
+What is looked for by its value is sealed alike each time (AES-256-SIV, RFC 5297), bound as well.
 """
 
 import os
@@ -15,17 +16,18 @@ from itertools import count
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 from twin_core.encryption.keys import StoreKey, derived
 from twin_core.errors import StoreError, WrongKey
 
-VERSION = b"\x01"
+VERSION, ALIKE = b"\x01", b"\x02"
+"""What a sealed value begins with, as no text does: sealed by number, or alike each time."""
 SALT_BYTES = 16
 _HEAD = len(VERSION) + SALT_BYTES + 8
 _KEPT_SESSIONS = 1_000
 """Keys of sessions that are kept at hand: one for each opening that wrote what is read."""
-_CHECKED = b"wardtwin"
+_CHECKED, _HANDED = b"wardtwin", b"handed over "
 _COUNT = struct.Struct(">Q")
 
 
@@ -67,6 +69,7 @@ class Seal:
         # next() of it is one step of the interpreter: no two threads are given one number.
         self._count = count()
         self._sessions = {session: self._own}
+        self._alike: AESSIV | None = None
 
     def seal(self, plain: bytes, position: int, column: bytes) -> bytes:
         """As `Sealing.seal`."""
@@ -84,6 +87,33 @@ class Seal:
             return cipher.decrypt(b"\0\0\0\0" + number, kept[_HEAD:], _place(position, column))
         except (InvalidTag, ValueError):
             raise self._changed() from None
+
+    def seal_alike(self, plain: bytes, column: bytes) -> bytes:
+        """A value that is looked for: sealed at one place, the same value is always the same."""
+        return ALIKE + self._siv().encrypt(plain, [column])
+
+    def unseal_alike(self, kept: bytes, column: bytes) -> bytes:
+        """What `seal_alike` sealed there. Raises StoreError where it is not that."""
+        try:
+            return self._siv().decrypt(kept.removeprefix(ALIKE), [column])
+        except (InvalidTag, ValueError):
+            raise self._changed() from None
+
+    def _siv(self) -> AESSIV:
+        if self._alike is None:
+            halves = (derived(self._file_key, purpose, None) for purpose in (b"alike", b"alike 2"))
+            self._alike = AESSIV(b"".join(halves))
+        return self._alike
+
+    def handed_over(self, key: StoreKey, purpose: bytes) -> str:
+        """A note by which another key opens what this seal sealed."""
+        salt = os.urandom(SALT_BYTES)
+        sealed = Seal(key.derived(_HANDED + purpose, salt), "").seal(self._file_key, 0, _HANDED)
+        return f"{salt.hex()}:{sealed.hex()}"
+
+    def given_up(self) -> str:
+        """A note by which anybody opens what this seal sealed."""
+        return self._file_key.hex()
 
     def _met(self, session: bytes) -> AESGCM:
         if len(self._sessions) > _KEPT_SESSIONS:
@@ -122,6 +152,18 @@ def sealing_of(noted: str, key: StoreKey, purpose: bytes, name: str) -> Seal:
             do="Set the key that it was encrypted by; see [encryption].",
         ) from None
     return seal
+
+
+def seal_handed_over(noted: str, key: StoreKey | None, purpose: bytes, name: str) -> Seal | None:
+    """The seal that a note hands over to this key, or to everybody; None where it does not."""
+    salt, colon, sealed = noted.partition(":")
+    try:
+        if key is None:
+            return None if colon else Seal(bytes.fromhex(salt), name)
+        by = Seal(key.derived(_HANDED + purpose, bytes.fromhex(salt)), name)
+        return Seal(by.unseal(bytes.fromhex(sealed), 0, _HANDED), name)
+    except (StoreError, ValueError):
+        return None
 
 
 def _place(position: int, column: bytes) -> bytes:

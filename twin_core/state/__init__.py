@@ -11,6 +11,7 @@ from datetime import datetime
 from twin_core.state import questions
 from twin_core.state.beds import bed_status, natural_key, placed_beds, total
 from twin_core.state.emergency import ed_patients
+from twin_core.state.narrowing import narrowed
 from twin_core.state.plans import ahead
 from twin_core.state.units import placed_units
 from twin_core.state.words import (
@@ -39,6 +40,7 @@ __all__ = [
     "UnitState",
     "bed_status",
     "hospital_state",
+    "narrowed",
     "natural_key",
     "total",
 ]

@@ -14,44 +14,61 @@ from urllib.parse import quote
 
 import msgspec
 
+from twin_core.encryption import BESIDE as SEALED_BESIDE
+from twin_core.encryption import Cells, StoreKey, opened_cells
 from twin_core.erased import LEAST_TELLING
 from twin_core.errors import StoreError
 from twin_core.store.erasing.found import Erasure
 
-Forgetting = Callable[[sqlite3.Connection, Erasure], None]
+Forgetting = Callable[[sqlite3.Connection, Erasure, Cells], None]
 
 
-def _parked(db: sqlite3.Connection, erasure: Erasure) -> None:
+def _parked(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
     gone = [(one,) for one in (*erasure.messages, *erasure.touched)]
     db.executemany("DELETE FROM parked WHERE message_id = ?", gone)
 
 
-def _seen(db: sqlite3.Connection, erasure: Erasure) -> None:
-    gone = [(value,) for _, _, value in erasure.identifiers]
-    db.executemany("DELETE FROM seen WHERE resource = ?", gone)
+def _seen(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
+    gone = [value for _, _, value in erasure.identifiers]
+    for place in db.execute("SELECT DISTINCT source, what FROM seen").fetchall():
+        # As it was written down, sealed or not.
+        rows = [(*place, cells.kept("seen", "resource", place, value)) for value in gone]
+        db.executemany("DELETE FROM seen WHERE source = ? AND what = ? AND resource = ?", rows)
 
 
-def _checkpoint(db: sqlite3.Connection, erasure: Erasure) -> None:
+def _checkpoint(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
     rows = db.execute("SELECT source, what, held FROM checkpoint").fetchall()
-    gone = [(source, what) for source, what, held in rows if _tells(bytes(held), erasure)]
+    gone = [
+        place
+        for *place, held in rows
+        if _tells(_bytes(cells.said("checkpoint", "held", place, held)), erasure)
+    ]
     db.executemany("DELETE FROM checkpoint WHERE source = ? AND what = ?", gone)
 
 
-def _texts(db: sqlite3.Connection, erasure: Erasure) -> None:
+def _texts(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
     rows = db.execute("SELECT seq, said FROM texts").fetchall()
-    gone = [(seq,) for seq, said in rows if _tells(bytes(said), erasure)]
+    gone = [
+        (seq,)
+        for seq, kept in rows
+        if _tells(_bytes(cells.said("texts", "said", (seq,), kept)), erasure)
+    ]
     db.executemany("DELETE FROM texts WHERE seq = ?", gone)
 
 
-def _simulation(db: sqlite3.Connection, erasure: Erasure) -> None:
-    rows = db.execute("SELECT number, title, learned, task, answer FROM simulation").fetchall()
-    gone = [
-        (number,)
-        for number, title, learned, *packed in rows
-        if _tells(f"{title}\n{learned}".encode(), erasure)
-        or any(_tells(zlib.decompress(held), erasure) for held in packed if held is not None)
-    ]
-    db.executemany("DELETE FROM simulation WHERE number = ?", gone)
+def _simulation(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
+    columns = ("title", "learned", "task", "answer")
+    rows = db.execute(f"SELECT id, {', '.join(columns)} FROM simulation").fetchall()
+    gone = []
+    for id_, *kept in rows:
+        title, learned, *packed = (
+            _bytes(cells.said("simulation", column, (id_,), held))
+            for column, held in zip(columns, kept, strict=True)
+        )
+        opened = [title, learned, *(zlib.decompress(held) for held in packed if held)]
+        if any(_tells(held, erasure) for held in opened):
+            gone.append((id_,))
+    db.executemany("DELETE FROM simulation WHERE id = ?", gone)
 
 
 BESIDE: dict[str, dict[str, Forgetting | None]] = {
@@ -83,11 +100,12 @@ BESIDE: dict[str, dict[str, Forgetting | None]] = {
     ".access": {"api_key": None, "broken_glass": None},
 }
 """By the ending of a file's name: its tables, and how each forgets a patient."""
+_OPEN = Cells("", None, "")
 _FOLDERS = (".sources.files",)
 """Exports on their way in: lines of whoever the server told of."""
 
 
-def forget_beside(path: Path, erasure: Erasure) -> None:
+def forget_beside(path: Path, erasure: Erasure, key: StoreKey | None) -> None:
     """Take a patient out of the files beside a store. Raises StoreError where one refuses."""
     for suffix, tables in BESIDE.items():
         file = path.with_name(path.name + suffix)
@@ -95,7 +113,9 @@ def forget_beside(path: Path, erasure: Erasure) -> None:
             continue
         try:
             with closing(sqlite3.connect(file, isolation_level=None)) as db:
-                _forget(db, tables, erasure)
+                name = f"The file {file.name}"
+                cells = opened_cells(db, suffix, key, name) if suffix in SEALED_BESIDE else _OPEN
+                _forget(db, tables, erasure, cells)
         except sqlite3.Error as error:
             raise StoreError(
                 f"{file.name} could not be written anew.",
@@ -114,16 +134,24 @@ def written_anew(db: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("another program is reading it")
 
 
-def _forget(db: sqlite3.Connection, tables: dict[str, Forgetting | None], erasure: Erasure) -> None:
+def _forget(
+    db: sqlite3.Connection, tables: dict[str, Forgetting | None], erasure: Erasure, cells: Cells
+) -> None:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA secure_delete = ON")
     there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     db.execute("BEGIN IMMEDIATE")
     for table, forgetting in tables.items():
         if forgetting is not None and table in there:
-            forgetting(db, erasure)
+            forgetting(db, erasure, cells)
     db.execute("COMMIT")
     written_anew(db)
+
+
+def _bytes(said: object) -> bytes:
+    if isinstance(said, str):
+        return said.encode("utf-8", "surrogatepass")
+    return said if isinstance(said, bytes) else b""
 
 
 def _tells(held: bytes, erasure: Erasure) -> bool:

@@ -64,7 +64,7 @@ def carry_out(path: Path, *, memory_limit: str, key: StoreKey | None) -> Erasure
         erasure = _read(written, key)
         _keep_out(path, erasure)
         rewrite(path, erasure, memory_limit=memory_limit, key=key.database if key else None)
-        forget_beside(path, erasure)
+        forget_beside(path, erasure, key)
         _remove_copies(path)
         order_path(path).unlink()
         to_disk(path.parent)
