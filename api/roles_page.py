@@ -23,11 +23,12 @@ A key or a token may be held to facilities and units (`--facility`, `--unit`; th
 hospital, and rows of these units only. A visit with a stay in one of them is theirs, whole; so are
 its patient, its results, requests, procedures and tasks, and appointments at one of them.
 
-The board, its stream, `/v1/state`, `/past`, and the lists of visits, appointments and results leave
-out the rest and count what they show. So does every answer of a FHIR base, whatever was asked: reads,
-versions, histories, searches with all they chain to and include, counts, exports; places,
-organizations, staff, calendars and devices are nobody's, but on whom a device is used is shown of
-their patients only. A message is shown to whom all visits and patients are theirs that it spoke of.
+The board, its stream, `/v1/state`, `/past`, and the lists of visits, appointments and results
+leave out the rest and count what they show. So does every answer of a FHIR base, whatever was
+asked: reads, versions, histories, searches with all they chain to and include, counts, exports.
+Places, organizations, staff, calendars and devices are nobody's, but on whom a device is used is
+shown of their patients only. A message is shown to them if all visits and patients that it spoke of
+are theirs.
 
 What cannot be told apart by units is refused with a word on what to ask instead: lists of messages
 and quarantine, rows behind figures that were not counted by unit, SQL over rows without identities,
@@ -82,7 +83,8 @@ def _doors() -> Iterator[str]:
             words = {OPEN: "none", KNOWN: "any role"}
             needed = words.get(door.permission, f"`{door.permission}`")
             shown = "PUT, PATCH, DELETE" if method == "PUT" else method
-            yield f"| {shown} `{door.address}` | {needed} | {'yes' if door.recorded else ''} |"
+            heard = "yes" if door.recorded else "known senders" if door.takes else ""
+            yield f"| {shown} `{door.address}` | {needed} | {heard} |"
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ class Door(NamedTuple):
     """Whether its answer is about single patients."""
     administrative: bool = False
     """Whether it changes what the twin holds or does."""
+    takes: bool = False
+    """Whether it takes in what a sender says, who is recorded where senders are known."""
 
     @property
     def recorded(self) -> bool:
@@ -116,11 +118,11 @@ _GET: tuple[Door, ...] = (
 )
 
 _POST: tuple[Door, ...] = (
-    Door("/v1/hl7v2", "messages:write", "create"),
+    Door("/v1/hl7v2", "messages:write", "create", takes=True),
     Door("/v1/sql", "sql:research", "execute", identified=True),
     Door("/v1/sql/queries/{name}", "sql:research", "execute", identified=True),
     Door("/sql", "sql:research", "execute", identified=True),
-    Door("/v1/census", "messages:write", "create"),
+    Door("/v1/census", "messages:write", "create", takes=True),
     Door("/next", "simulations:run", "execute"),
     Door("/next/{simulation_id}/cancel", "simulations:run", "execute"),
     Door("/v1/simulations", "simulations:run", "execute"),
@@ -138,16 +140,16 @@ _POST: tuple[Door, ...] = (
     Door("/hooks/{source}/{kind}/{id_}", OPEN, "create"),
     Door("/fhir/{release}/_search", "fhir:read", "search", identified=True),
     Door("/fhir/{release}/{kind}/_search", "fhir:read", "search", identified=True),
-    Door("/fhir/{release}", "fhir:write", "create"),
-    Door("/fhir/{release}/{path:path}", "fhir:write", "create"),
+    Door("/fhir/{release}", "fhir:write", "create", takes=True),
+    Door("/fhir/{release}/{path:path}", "fhir:write", "create", takes=True),
 )
 
 _CHANGING: tuple[Door, ...] = (
     Door("/v1/sql/queries/{name}", "sql:research", "update", administrative=True),
     Door("/hooks/{source}", OPEN, "update"),
     Door("/hooks/{source}/{kind}/{id_}", OPEN, "update"),
-    Door("/fhir/{release}", "fhir:write", "update"),
-    Door("/fhir/{release}/{path:path}", "fhir:write", "update"),
+    Door("/fhir/{release}", "fhir:write", "update", takes=True),
+    Door("/fhir/{release}/{path:path}", "fhir:write", "update", takes=True),
 )
 
 DOORS: dict[str, tuple[Door, ...]] = {

@@ -2,14 +2,17 @@
 
 It stands inside compression and sees answers as the routes make them. An answer that is whole is
 held until its entry is on disk. A stream is recorded when it begins, and again before any part of
-it shows a patient whom it has not shown yet.
+it shows a patient whom it has not shown yet. What a known sender sends in is recorded once it is
+durable and before it is acknowledged.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +27,9 @@ from twin_core.twin import Twin
 UNLISTED = Door("an unlisted address", "", "read", identified=True)
 _BOARDS = frozenset({"/", "/past", "/v1/board", "/v1/deltas", "/units/{facility}/{unit:path}"})
 _SAID = "wardtwin.audit"
+_TAKEN: ContextVar[list[int] | None] = ContextVar("taken", default=None)
+FEW_MESSAGES = 8
+"""Up to so many messages of a request are named one by one."""
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +40,13 @@ def note(request: Request, **said: Any) -> None:
     `patients` stands in the place of those whose ids are in the answer.
     """
     request.scope.setdefault(_SAID, {}).update(said)
+
+
+def took(positions: Iterable[int | None]) -> None:
+    """What a route tells of messages that it made durable, by their numbers."""
+    taken = _TAKEN.get()
+    if taken is not None:
+        taken.extend(number for number in positions if number)
 
 
 def nobody() -> Actor:
@@ -50,11 +63,14 @@ class Recorder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and hold its answer until it is recorded."""
         door = door_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
-        if scope["type"] != "http" or (door is not None and not door.recorded):
+        if scope["type"] != "http" or (door is not None and not (door.recorded or door.takes)):
             await self.app(scope, receive, send)
             return
         door = door or UNLISTED
         state = scope["app"].state
+        if door.takes:
+            await self._taking(scope, receive, send, door)
+            return
         held = _Held(scope, door, send, state.twin, state.ledger)
         if door.administrative:
             try:
@@ -63,6 +79,21 @@ class Recorder:
                 await _withheld(error)(scope, receive, send)
                 return
         await self.app(scope, receive, held)
+
+    async def _taking(self, scope: Scope, receive: Receive, send: Send, door: Door) -> None:
+        state = scope["app"].state
+        if state.access is None:
+            # Whoever is on this machine is nobody in particular; the journal has what was sent.
+            await self.app(scope, receive, send)
+            return
+        taken: list[int] = []
+        token = _TAKEN.set(taken)
+        try:
+            await self.app(
+                scope, receive, _Taken(scope, door, send, state.twin, state.ledger, taken)
+            )
+        finally:
+            _TAKEN.reset(token)
 
 
 class _Held:
@@ -161,6 +192,43 @@ class _Held:
         if str(params.get("message_id", "")).isdigit():
             patients |= set(patients_of_message(int(params["message_id"]), self.twin.query))
         return tuple(sorted(patients))
+
+
+class _Taken(_Held):
+    """An answer to a sender, who is in the ledger before it leaves.
+
+    What was taken is durable by then, so that a ledger that cannot be written holds up no sender:
+    it is said in the log, and the message itself is kept with its origin.
+    """
+
+    def __init__(
+        self, scope: Scope, door: Door, send: Send, twin: Twin, ledger: Ledger, taken: list[int]
+    ) -> None:
+        super().__init__(scope, door, send, twin, ledger)
+        self.taken = taken
+
+    async def _record(self, shown: bytes) -> bool:
+        try:
+            await asyncio.wrap_future(self.ledger.append(self._access(b"")))
+        except TwinError as error:
+            log.error("a sender was not recorded: %s", error)
+        return True
+
+    def _access(self, shown: bytes) -> Access:
+        note = self.scope.setdefault(_SAID, {})
+        note.update(patients=(), objects=_messages(self.taken), rows=len(self.taken))
+        access = super()._access(shown)
+        # Whose message it is, its number leads to once it is applied.
+        deleted = self.scope["method"] == "DELETE"
+        return msgspec.structs.replace(access, act="delete") if deleted else access
+
+
+def _messages(numbers: list[int]) -> tuple[str, ...]:
+    """Messages by their numbers: each, or where they are many, from the first to the last."""
+    told = sorted(set(numbers))
+    if len(told) > FEW_MESSAGES:
+        return (f"messages/{told[0]}-{told[-1]}",)
+    return tuple(f"message/{number}" for number in told)
 
 
 def caller(scope: Scope) -> str:

@@ -32,6 +32,7 @@ from adapters.fhir.faults import DATA_TYPE, DUPLICATE_KEY, UNSUPPORTED, Refused,
 from adapters.fhir.read import Resource, read_resource
 from adapters.fhir.reading import Scope
 from adapters.fhir.release import Release
+from api.audit.recording import took
 from api.fhir.origins import own_source
 from api.routes.fhir_requests import Condition, condition_of, source_of
 from twin_core.clock import Clock
@@ -342,7 +343,9 @@ class FhirIntake:
         return Receipt(format="fhir", feed=source, raw=raw, outcome=outcome, origin=origin)
 
     async def _submitted(self, receipts: Sequence[Receipt]) -> list[Answer]:
-        return await asyncio.wrap_future(self.twin.submit(receipts)) if receipts else []
+        answers = await asyncio.wrap_future(self.twin.submit(receipts)) if receipts else []
+        took(answer.position for answer in answers)
+        return answers
 
 
 async def _read_nothing(_: Request) -> EntryAnswer:

@@ -20,6 +20,7 @@ from adapters.hl7v2 import (
     is_acknowledgement,
     is_batch,
 )
+from api.audit.recording import took
 from api.batches import read_batch, summary, take_batch
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin
@@ -226,6 +227,7 @@ async def submitted(twin: Twin, receipts: list[Receipt]) -> list[Answer]:
     if not receipts:
         return []
     answered: list[Answer] = await asyncio.wrap_future(twin.submit(receipts))
+    took(answer.position for answer in answered)
     return answered
 
 

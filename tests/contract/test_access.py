@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from api.roles_page import page
 from tests.contract import issuer as issuing
 from tests.contract.conftest import HEARD, Caller, StoppedClock, adt
 from twin_core.audit import LedgerReader, ledger_path
+from twin_core.errors import AuditFailed
 from twin_core.settings import AccessSettings, FeedSettings, Settings
 from twin_core.twin import Twin
 
@@ -449,6 +451,49 @@ def test_a_batch_reads_what_its_sender_may_read_and_every_read_is_recorded(site)
     assert [one.outcome for one in reads].count("refused") == 2
     assert len(reads) == 6
     assert any(one.patients for one in reads)
+
+
+def test_what_a_known_sender_sends_in_is_recorded_before_it_is_acknowledged(site, monkeypatch):
+    key = site.key("interface")
+    raw = adt("A08", "71", "11:55", "V2", "ICU^1^1^GEN")
+    sent = {"Content-Type": "application/fhir+json"}
+    patient = b'{"resourceType": "Patient", "id": "zq7", "gender": "male"}'
+    for method, path, body, headers in (
+        ("POST", "/v1/hl7v2", raw, {}),
+        ("POST", "/v1/hl7v2", raw.replace(b"PID|", b"PXX|").replace(b"|71|", b"|72|"), {}),
+        ("POST", "/v1/hl7v2", b"BHS|^~\\&\r" + raw.replace(b"|71|", b"|73|") + b"\rBTS|1", {}),
+        ("PUT", f"{FHIR}/Patient/zq7", patient, sent),
+        ("DELETE", f"{FHIR}/Patient/zq7", b"", {}),
+    ):
+        site.ask(method, path, key, content=body, headers=headers)
+    found = site.entries()[4::-1]
+    assert [(one.act, one.outcome, one.rows) for one in found] == [
+        ("create", "success", 1),
+        ("create", "refused", 1),
+        ("create", "success", 1),
+        ("update", "success", 1),
+        ("delete", "success", 1),
+    ]
+    assert {(one.who.kind, one.who.roles) for one in found} == {("key", ("interface",))}
+    numbers = [int(one.objects[0].removeprefix("message/")) for one in found]
+    assert numbers == list(range(numbers[0], numbers[0] + 5))
+    site.twin.wait_applied()
+    [row] = site.twin.query(
+        f"SELECT trigger_event FROM twin.message WHERE message_id = {numbers[0]}"
+    )
+    assert row["trigger_event"] == "ADT^A08"
+    refused(site.ask("POST", "/v1/hl7v2", site.key("viewer"), content=raw), 403)
+    assert site.entries()[0].outcome == "refused"
+
+    def full(access):
+        failed = Future()
+        failed.set_exception(AuditFailed("The disk is full."))
+        return failed
+
+    # What is durable is acknowledged: a sender is not held up, and the server's log says it.
+    monkeypatch.setattr(site.caller.app.state.ledger, "append", full)
+    assert site.ask("POST", "/v1/hl7v2", key, content=raw).status_code == 200
+    assert site.get("/v1/encounters", site.key("operations")).status_code == 503
 
 
 def test_a_scope_of_fhir_does_not_open_anything_else(site):
