@@ -5,6 +5,7 @@ calls the very same functions: that is why both print the same.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from api.audit.opening import copied_accesses
+from api.audit.operating import local_user
 from api.erasing import reported
 from api.explaining import explain_message, find_message
 from api.feeds import Feeds
@@ -32,6 +34,7 @@ from twin_core.kpi.control import BASELINE
 from twin_core.kpi.measuring import explained
 from twin_core.kpi.tracing import PAGE
 from twin_core.settings import AlertSettings
+from twin_core.store.saved import QUERY_NAME, SavedQuery
 
 Parameters = Mapping[str, Any]
 
@@ -219,6 +222,45 @@ def store_id(twin: Twin, asked: Parameters) -> Any:
     return source_status.store_id(twin)
 
 
+def query_list(twin: Twin, asked: Parameters) -> Any:
+    """Queries that whoever runs this program may ask by name."""
+    return [plainly(one) for one in twin.saved_queries(_owner())]
+
+
+def query_show(twin: Twin, asked: Parameters) -> Any:
+    """A saved query."""
+    return plainly(twin.saved_query(_owner(), str(asked["query"])))
+
+
+def query_keep(twin: Twin, asked: Parameters) -> Any:
+    """Keep a query by a name; whoever asks has tried it."""
+    name = str(asked["query"])
+    if not re.fullmatch(QUERY_NAME, name):
+        raise UsageError("A name has letters, digits, . _ - and spaces, 80 at most.")
+    query = SavedQuery(
+        name=name,
+        owner=_owner(),
+        shared=bool(asked["shared"]),
+        release=str(asked["release"]),
+        sql=str(asked["sql"]),
+        about=str(asked["about"]),
+        saved_at=twin.clock.now(),
+    )
+    twin.save_query(query)
+    return plainly(query)
+
+
+def query_forget(twin: Twin, asked: Parameters) -> Any:
+    """Forget one's own query."""
+    twin.forget_query(_owner(), str(asked["query"]))
+    return None
+
+
+def _owner() -> str:
+    """Whose queries a program of this machine's user keeps; nobody over HTTP is called so."""
+    return f"local {local_user().id}"
+
+
 def outbound_list(twin: Twin, asked: Parameters) -> Any:
     """The destinations that are fed, and how each is doing."""
     return plainly(status.destinations(twin))
@@ -309,6 +351,10 @@ OPERATIONS: dict[str, Callable[[Twin, Parameters], Any]] = {
     "sources_list": sources_list,
     "source_open_encounters": source_open_encounters,
     "store_id": store_id,
+    "query_list": query_list,
+    "query_show": query_show,
+    "query_keep": query_keep,
+    "query_forget": query_forget,
     "outbound_list": outbound_list,
     "outbound_show": outbound_show,
     "outbound_retry": outbound_retry,

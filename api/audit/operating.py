@@ -36,6 +36,8 @@ RECORDED: dict[str, Operation] = {
     "alerts_ack": Operation("update", administrative=True),
     "source_open_encounters": Operation("search"),
     "deid_publish": Operation("execute", administrative=True),
+    "query_keep": Operation("update", administrative=True),
+    "query_forget": Operation("delete", administrative=True),
     "alerts_replay": Operation("update", administrative=True),
     "backup": Operation("execute", administrative=True),
     "restore": Operation("execute", administrative=True),
@@ -62,7 +64,7 @@ def local_user() -> Actor:
     return Actor(id=name or f"uid {os.getuid()}", kind="local")
 
 
-_OBJECTS = ("kpi", "destination", "path")
+_OBJECTS = ("kpi", "destination", "path", "query")
 """What was asked for besides patients; a path is that of a release."""
 Via = Literal["socket", "cli"]
 Answered = Callable[[], Any]

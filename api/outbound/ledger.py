@@ -213,7 +213,8 @@ class Ledger(BesideStore):
         said = {
             word: self._cells.said("parked", word, row, getattr(kept, word)) for word in _SEALED
         }
-        return kept._replace(again=bool(kept.again), **said)
+        reason, control_id = str(said["reason"]), str(said["control_id"])
+        return kept._replace(again=bool(kept.again), reason=reason, control_id=control_id)
 
     def _advanced(
         self, db: sqlite3.Connection, name: str, position: Position, tallies: Mapping[str, int]

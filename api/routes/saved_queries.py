@@ -15,14 +15,14 @@ from api.routes.asked import the_twin
 from api.routes.sql import STOPPED, Question, SqlAnswer, SqlFormat, answered, principal
 from twin_core.errors import QueryFailed, UsageError
 from twin_core.store.permit import explained
-from twin_core.store.saved import SavedQuery
+from twin_core.store.saved import QUERY_NAME, SavedQuery
 
 router = APIRouter(prefix="/v1/sql/queries", tags=["sql"])
 
 LONGEST_BODY = 100_000
 Name = Annotated[
     str,
-    Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,79}$", description="Letters, digits, . _ - space"),
+    Path(pattern=f"^{QUERY_NAME}$", description="Letters, digits, . _ - space"),
 ]
 
 

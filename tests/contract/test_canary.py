@@ -31,6 +31,7 @@ from twin_core.audit import ledger_path
 from twin_core.deid.live import Limited
 from twin_core.deid.rules import PROFILES
 from twin_core.settings import DeidSettings, FeedSettings, Settings
+from twin_core.store.saved import SavedQuery
 from twin_core.twin import Twin
 
 ROOT = Path(__file__).parents[2]
@@ -78,8 +79,11 @@ CLEAN = (
         "AIP|1||D1^HOUSE",
     ),
 )
-LIVE = "live"
-"""The file of the live profile, beside the releases."""
+LIVE, FIGURES = "live", "aggregates"
+"""The files of the live profiles, beside the releases."""
+MAY = datetime(2026, 5, 4, 12, tzinfo=UTC)
+PLACES = "SELECT DISTINCT facility, unit, room, bed, name FROM twin.location"
+"""Where somebody may put a word that everybody reads: a place is nobody's name."""
 FIELDS = 24
 """Fields of a segment that are planted; PV1 and PID to the last."""
 
@@ -152,10 +156,19 @@ def put(value: Any, path: tuple[Any, ...], word: str) -> None:
     value[path[-1]] = word
 
 
+class Spring:
+    """A clock that stands some weeks after what is told, so that it can be published."""
+
+    def now(self) -> datetime:
+        return MAY
+
+
 class Heard:
     """Everything that was answered and said while the canaries were sent."""
 
     def __init__(self) -> None:
+        self.places: set[str] = set()
+        self.figures = 0
         self.acks: list[tuple[str, str]] = []
         self.answers: list[tuple[str, str]] = []
 
@@ -170,7 +183,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Heard, Path, str]:
     logging.getLogger().addHandler(handler)
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.DEBUG)
-    twin = Twin.open(folder / "hospital.duckdb", settings=SETTINGS)
+    twin = Twin.open(folder / "hospital.duckdb", settings=SETTINGS, clock=Spring())
     caller = Caller(create_app(twin, fhir_router=fhir_router(twin)))
     try:
         for segment, raw in list(planted_messages())[::2]:
@@ -192,14 +205,36 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Heard, Path, str]:
             "/v1/kpis",
             f"/no/such/{'page'}",
             "/v1/state?at=x",
+            "/v1/simulations",
+            "/v1/sql/releases",
+            "/v1/sql/schema?release=limited",
+            "/next",
+            "/kpis",
+            "/alerts",
         ):
             said.answers.append((path, caller.get(path).text))
         # Asked for by name: the ledger hears of it.
         caller.get(f"/fhir/R4/Patient?family={canary(1)}")
+        twin.save_query(
+            SavedQuery(
+                name="mine",
+                owner="somebody",
+                shared=True,
+                release=None,
+                sql=f"SELECT '{canary(1)}'",
+                about=canary(2),
+                saved_at=MAY,
+            )
+        )
         live = Limited(twin._database, twin.settings, twin.clock, ())
         live.snapshot(folder / f"{LIVE}.duckdb")
+        twin.aggregates().snapshot(folder / f"{FIGURES}.duckdb")
+        said.figures = len(twin.query("FROM core.published_figure"))
         for profile in PROFILES:
-            twin.publish(folder / f"{profile}.duckdb", profile, cut_off=datetime.now(UTC))
+            twin.publish(folder / f"{profile}.duckdb", profile, cut_off=MAY)
+        said.places = {
+            word for row in twin.query(PLACES) for word in CANARY.findall(str(row.values()))
+        }
     finally:
         caller.close()
         twin.close()
@@ -217,8 +252,9 @@ def test_the_canaries_arrived(heard: tuple[Heard, Path, str]) -> None:
 
 
 def test_no_canary_in_any_release(heard: tuple[Heard, Path, str]) -> None:
-    _, folder, _ = heard
-    for profile in (*PROFILES, LIVE):
+    said, folder, _ = heard
+    assert said.figures > 0, "nothing was published"
+    for profile in (*PROFILES, LIVE, FIGURES):
         path = folder / f"{profile}.duckdb"
         assert not CANARY.search(path.read_bytes().decode("latin-1")), profile
         with duckdb.connect(str(path), read_only=True) as connection:
@@ -256,8 +292,8 @@ def test_no_canary_in_acknowledgements(heard: tuple[Heard, Path, str]) -> None:
 def test_no_canary_in_answers_and_logs(heard: tuple[Heard, Path, str]) -> None:
     said, _, logged = heard
     answers = [(path, LOCATION.sub("", text)) for path, text in said.answers]
-    hits = [(path, text) for path, text in answers if CANARY.search(text)]
-    assert hits == []
+    hits = [(path, word) for path, text in answers for word in CANARY.findall(text)]
+    assert [hit for hit in hits if hit[0] != "/next" or hit[1] not in said.places] == []
     assert not CANARY.search(logged)
 
 

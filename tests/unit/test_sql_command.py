@@ -6,8 +6,12 @@ import json
 import pytest
 
 from api.access.principal import LOCAL, Principal
-from api.cli import main
+from api.cli import main, parsed
+from api.commands import Call
+from api.commands.sql import _save
+from api.operations import OPERATIONS
 from api.research import LIMITED, ResearchDesk, Unopened, openable, opened
+from api.terminal import Terminal
 from tests.contract.conftest import HEARD, SETTINGS, StoppedClock
 from tests.unit.simulated_store import KEYS, hear
 from twin_core import Twin
@@ -54,6 +58,45 @@ def test_operators_ask_the_identified_store_and_are_recorded(store):
     before = len(entries(store))
     assert run(store, "DROP TABLE twin.patient")[0] == 2
     assert [entry.outcome for entry, *_ in entries(store)[before:]] == ["failed"]
+
+
+def test_a_query_of_a_profile_is_kept_by_a_name_asked_by_it_and_forgotten(store):
+    sql = "SELECT count(*) AS n FROM twin.stay"
+    words = ("--save", "Stays", "--profile", "limited", "--about", "all", "--shared")
+    assert run(store, *words, sql)[0] == 0
+    recorded = [(one.what, one.outcome, one.objects) for one, *_ in entries(store)[-2:]]
+    assert [what for what, *_ in recorded] == ["sql", "query_keep"]
+    assert recorded[1][1:] == ("success", ("query/Stays",))
+    assert json.loads(run(store, "--ask", "Stays")[1]) == [{"n": 4}]
+    with Twin.open(store, settings=SETTINGS, clock=StoppedClock()) as twin:
+        (kept,) = OPERATIONS["query_list"](twin, {})
+        assert (kept["name"], kept["shared"], kept["release"]) == ("Stays", True, "limited")
+        assert (kept["sql"], kept["owner"].partition(" ")[0]) == (sql, "local")
+        for name in ("a/b", "", "x" * 81):
+            with pytest.raises(UsageError, match="A name has"):
+                OPERATIONS["query_keep"](twin, {**kept, "query": name})
+        OPERATIONS["query_forget"](twin, {"query": "Stays"})
+        for operation in ("query_show", "query_forget"):
+            with pytest.raises(UsageError, match="no saved query"):
+                OPERATIONS[operation](twin, {"query": "Stays"})
+
+
+def test_what_cannot_be_asked_is_not_kept(store):
+    """It is planned first, and nothing is kept of it; the store is not even asked for its name."""
+
+    class Refusing:
+        def ask(self, operation, **asked):
+            assert (operation, asked["sql"]) == ("sql", "EXPLAIN FROM core.event")
+            raise UsageError("There is no such table.")
+
+    def call(*words):
+        terminal = Terminal(io.StringIO(), io.StringIO(), environ={})
+        return Call(parsed(["sql", "--save", "Bad", *words]), terminal, {})
+
+    with pytest.raises(UsageError, match="no such table"):
+        _save(call("--profile", "limited", "FROM core.event"), Refusing())
+    with pytest.raises(UsageError, match="without identities"):
+        _save(call("FROM twin.stay"), Refusing())
 
 
 def test_a_profile_shows_nobody_and_is_recorded_as_such(store):

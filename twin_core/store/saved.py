@@ -8,6 +8,7 @@ import msgspec
 from twin_core.errors import UsageError
 from twin_core.store.database import Database
 
+QUERY_NAME = r"[A-Za-z0-9][A-Za-z0-9._ -]{0,79}"
 _COLUMNS = "name, owner, shared, release, sql, about, saved_at"
 
 
