@@ -75,7 +75,9 @@ class OwnDesk:
             answer = self._recorded(operation, asked, lambda: self._researched(**asked), _nobody)
         elif operation == "sql":
             self.close()
-            with Sidecar(self._settings.store, key=self._key and self._key.database) as sidecar:
+            with Sidecar(
+                self._settings.store, key=self._key.database if self._key else None
+            ) as sidecar:
                 answer = self._recorded(
                     operation,
                     asked,

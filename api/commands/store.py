@@ -34,8 +34,7 @@ def run_status(call: Call) -> int:
     found = encryption_of(call.settings)
     if call.terminal.as_json:
         told = {"store": str(call.path), "encrypted": found.encrypted, "key": found.key}
-        told["open_files"] = list(found.open_files)
-        call.terminal.json({**told, "said": found.said})
+        call.terminal.json({**told, "open_files": found.open_files, "said": found.said})
     else:
         call.terminal.line(f"{found.said}.")
     return 1 if found.verdict == "fail" else 0

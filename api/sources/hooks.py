@@ -281,7 +281,8 @@ class Hooks:
         if not names:
             return
         identity = own_source(self._twin.query).rpartition(":")[2]
-        ledger = await asyncio.to_thread(Ledger, ledger_path(self._twin.path), identity)
+        path, key = ledger_path(self._twin.path), self._twin.key
+        ledger = await asyncio.to_thread(Ledger, path, identity, key)
         self._ledger = ledger
         for name in names:
             hook = Hook(name, self._twin, ledger, self._world, partial(self._wake, name))

@@ -43,7 +43,8 @@ class Sources:
         for name in kept:
             usable(name, settings.sources[name])
         identity = await asyncio.to_thread(store_id, self._twin)
-        self._ledger = await asyncio.to_thread(Ledger, ledger_path(self._twin.path), identity)
+        path, key = ledger_path(self._twin.path), self._twin.key
+        ledger = self._ledger = await asyncio.to_thread(Ledger, path, identity, key)
         for name in kept:
             wake = asyncio.Event()
             if self._hooks is not None:
@@ -51,7 +52,7 @@ class Sources:
             watching = kept_in_step(
                 name,
                 settings,
-                self._ledger,
+                ledger,
                 TwinTaking(self._twin),
                 self._twin.clock,
                 self._world,
