@@ -1,6 +1,7 @@
 """The twin's one front door: open a store, put messages in, ask what is and what was."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,7 +19,7 @@ from twin_core.deid.live import Aggregates, Limited
 from twin_core.deid.publish import Precision
 from twin_core.deid.releasing import Published, known_words, publish
 from twin_core.encryption import StoreKey, hand_over, read_key, settle_beside
-from twin_core.errors import StoreError, UsageError
+from twin_core.errors import StoreError, TwinError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
 from twin_core.kpi import alerting, catalogue
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from twin_core.simulation.forecasting import Forecast
 
 __all__ = ["BatchApplied", "QuarantinedMessage", "Twin"]
+
+log = logging.getLogger(__name__)
 
 
 class QuarantinedMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,10 +109,9 @@ class Twin:
         try:
             if self.key is not None:
                 settle_beside(path, self.key)
-        except BaseException:
-            self._inbox.close()
-            self._database.close()
-            raise
+        except TwinError as error:
+            # Whoever needs that file refuses it; messages go on being taken meanwhile.
+            log.warning("a file beside the store is not sealed: %s", error)
         set_rows(self._database.connection, "facility", _facility_rows(settings))
         set_rows(self._database.connection, "kpi_setting", settings.kpi.rows())
         self._demo = get_meta(self._database.connection, "demo") == "true"

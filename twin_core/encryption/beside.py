@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from twin_core.encryption.keys import StoreKey, missing_key
 from twin_core.encryption.sealing import Seal, new_sealing, seal_handed_over, sealing_of
-from twin_core.errors import StoreError, WrongKey
+from twin_core.errors import StoreError, TwinError, WrongKey
 
 BUSY_S = 10.0
 _SEALING, _HANDOVER = "sealing", "handover"
@@ -152,11 +152,18 @@ def hand_over(path: Path, key: StoreKey | None, new_key: StoreKey | None) -> Non
 def settle_beside(path: Path, key: StoreKey | None) -> None:
     """Seal the files beside a store as the store is, whatever they were.
 
-    Raises StoreError where one of them cannot be written, WrongKey for one that another key sealed.
+    Raises StoreError where one of them cannot be written, WrongKey for one that another key sealed,
+    once the others are settled.
     """
+    failures = []
     for suffix, file, name in _files(path):
-        with _opened(file) as db:
-            opened_cells(db, suffix, key, name)
+        try:
+            with _opened(file) as db:
+                opened_cells(db, suffix, key, name)
+        except TwinError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def unsealed(path: Path, key: StoreKey | None) -> list[str]:
