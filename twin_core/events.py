@@ -561,6 +561,14 @@ class Observation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True,
     """What measured it, where that is not `device` of the report."""
 
 
+class OrderedService(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """A service that was ordered, by one code and its text."""
+
+    system: str
+    code: str
+    display: str = ""
+
+
 class ObservationsReported(Event, frozen=True, kw_only=True, tag=True):
     """Results were reported; `occurred_at` is when, and orders corrections (OBR-22, else MSH-7).
 
@@ -580,8 +588,8 @@ class ObservationsReported(Event, frozen=True, kw_only=True, tag=True):
     effective_at: datetime
     panel: tuple[str, ...] = ()
     """Codes of the part of the order (OBR-4) that tell it from others; `#1`: only its place."""
-    ordered: tuple[tuple[str, str, str], ...] = ()
-    """What was ordered (OBR-4) as (system, code, text); two of them are two codes of one thing."""
+    ordered: tuple[OrderedService, ...] = ()
+    """What was ordered (OBR-4); two of them are two codes of one service."""
     observations: tuple[Observation, ...]
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.unit_codes import UCUM, ucum_of_mdc, valid_ucum
+from twin_core.events import OrderedService
 from twin_core.identifiers import Identifier
 
 LOINC = "http://loinc.org"
@@ -68,10 +69,11 @@ class Coding(NamedTuple):
     """The (system, code) that the sender gave beside it, in another system."""
 
     @property
-    def stated(self) -> tuple[tuple[str, str, str], ...]:
-        """Every (system, code, text) of it; the text of the second code is not kept."""
-        others = ((system, code, "") for system, code in self.also)
-        return ((self.system, self.code, self.display), *others)
+    def ordered(self) -> tuple[OrderedService, ...]:
+        """The same of an order, by each of its codes; the text of the second one is not kept."""
+        first = OrderedService(system=self.system, code=self.code, display=self.display)
+        others = [OrderedService(system=system, code=code) for system, code in self.also]
+        return (first, *others)
 
 
 class UnitOfMeasure(NamedTuple):
@@ -162,6 +164,10 @@ class Vocabulary:
         self._terms, self._message = terms, message
         self.codings, self.units, self.devices = codings, units, devices
 
+    def of(self, message: Message) -> "Vocabulary":
+        """The same terms, as another message of the sender uses them."""
+        return Vocabulary(self._terms, message, self.codings, self.units, self.devices)
+
     def coding(self, field: str) -> Coding | None:
         """What a coded field means; of two codes the one in LOINC or MDC; None where it is empty.
 
@@ -192,9 +198,10 @@ class Vocabulary:
         if not field or field == _CLEARED:
             return None
         message = self._message
-        value, _, authority = message.first_repetition(field).partition(
-            message.delimiters.component
-        )
+        marks = message.delimiters
+        if marks.repetition in field:
+            field = field.partition(marks.repetition)[0]
+        value, _, authority = field.partition(marks.component)
         if not value.isalnum():
             value = message.text(value).strip()
             if not value or value == _CLEARED:

@@ -6,7 +6,7 @@ for is remembered here.
 
 from typing import Any, TypeVar
 
-from adapters.hl7v2.codings import Terms
+from adapters.hl7v2.codings import Terms, Vocabulary
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.quirks import OF_A_MOVEMENT, Sent
 from adapters.hl7v2.timestamps import Calendar
@@ -28,7 +28,16 @@ class Sender:
     delimiters or on anything else in the message.
     """
 
-    __slots__ = ("entities", "facility", "name", "numbers", "patients", "resources", "results")
+    __slots__ = (
+        "entities",
+        "facility",
+        "name",
+        "numbers",
+        "patients",
+        "resources",
+        "results",
+        "vocabulary",
+    )
 
     def __init__(self, name: str, facility: str) -> None:
         self.name = name
@@ -45,6 +54,8 @@ class Sender:
         """What appointments need, by group, trigger and the segment up to its times."""
         self.results: dict[tuple[str, ...], Any] = {}
         """What results are of, by the fields of an OBX but its value and its time."""
+        self.vocabulary: Vocabulary | None = None
+        """The terms of its results, once there were any."""
 
 
 class Conventions:
@@ -71,6 +82,12 @@ class Conventions:
         """What fields that recur meant before, by what they are and how they were sent."""
         self.timings: dict[str, Any] = {}
         """When resources are needed, by the segment from its times on."""
+        self.appointments: dict[tuple[str, ...], Any] = {}
+        """What fields of SCH and TQ1 that recur together said of an appointment."""
+        self.births: dict[str, str] = {}
+        """Dates of birth as ISO text, by how they were sent."""
+        self.groups: dict[Any, Any] = {}
+        """Groups of services and resources, by their RGS as sent and what the event does."""
         self.visits: dict[tuple[str, ...], Any] = {}
         """What fields of PV1 that recur together said of a visit."""
         self._senders: dict[tuple[str, str], Sender] = {}

@@ -84,6 +84,7 @@ class Message:
     """One message, cut into segments; fields are split when they are asked for."""
 
     __slots__ = (
+        "_tail",
         "codec",
         "delimiters",
         "escapes",
@@ -103,6 +104,8 @@ class Message:
         codec: str,
         guessed: bool,
         oddities: tuple[tuple[str, str], ...] = (),
+        header: list[str] | None = None,
+        tail: str | None = None,
     ) -> None:
         self.lines = lines
         self.shape = shape
@@ -114,8 +117,15 @@ class Message:
         self.is_standard = delimiters is _STANDARD
         """Whether the delimiters are the usual ones, so that texts compare across messages."""
         self.escapes: Escapes | None = None
-        self.header = self.fields(lines[0])
+        self.header = self.fields(lines[0]) if header is None else header
         """MSH split into fields; `header[n - 1]` is MSH-n."""
+        self._tail = tail
+
+    def after_header(self) -> str:
+        """All that follows MSH, every segment after the end of the one before it."""
+        if self._tail is not None:
+            return self._tail
+        return "".join([f"\r{line}" for line in self.lines[1:]])
 
     def segment(self, name: str) -> list[str] | None:
         """The fields of the first segment of that name."""
@@ -214,23 +224,27 @@ def _read_ordinary(raw: bytes, charset: str, limits: LimitSettings) -> Message |
     if "\n" in text:
         text = text.replace("\r\n", "\r").replace("\n", "\r")
     lines = text.split("\r", limits.segments)
-    if len(lines) > limits.segments or len(raw) > min(limits.field_bytes, _LONGEST_HEADER):
+    size, most = len(text), limits.fields
+    if len(lines) > limits.segments or size > limits.field_bytes or size > _LONGEST_HEADER:
         return None
     if not lines[-1]:
         lines.pop()
     shape = _shape_of_ordinary(lines)
     if shape is None or text.count("~") > limits.repetitions:
         return None
-    if text.count("|") > limits.fields and max([n.count("|") for n in lines]) > limits.fields:
+    # A line of a thousand characters has no more than a thousand fields.
+    if size > most and max(map(len, lines)) > most and max([n.count("|") for n in lines]) > most:
         return None
-    header = lines[0].split("|", 18)
-    declared = (header[17] if len(header) > 17 else "") or charset
-    codec = CODECS.get(declared) or CODECS.get(declared.strip().upper())
+    header = lines[0].split("|")
+    header += _EMPTY
+    codec = CODECS.get(header[17] or charset)
     if codec is None or codec in SEVEN_BIT:
         return None
     if text.find("\\", _SHORTEST + 3) > 0 and hides_a_nul(text, "\\"):
         return None
-    return Message(lines, shape, _STANDARD, codec, False)
+    ends = size - 1 if text[-1] == "\r" else size
+    tail = text[len(lines[0]) : ends]
+    return Message(lines, shape, _STANDARD, codec, False, (), header, tail)
 
 
 def _without_lead(raw: bytes) -> bytes:

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from adapters.hl7v2.codes import ACT_CODES, CLASSES, GENDERS, YES_NO
+from adapters.hl7v2.codings import Vocabulary
 from adapters.hl7v2.conventions import Conventions, remembered
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, Refused, content_fault
@@ -24,6 +25,8 @@ SKEW = timedelta(minutes=5)
 """By how much a sender's clock may be ahead."""
 _YEARS_AHEAD = 10
 """How far ahead anything is planned."""
+_BIRTHS = 40_000
+"""How many dates of birth are remembered: about as many as there are."""
 
 Segment = list[str]
 Read = TypeVar("Read")
@@ -41,6 +44,7 @@ class Reading:
     """One message in the middle of being translated, with what was noted on the way."""
 
     __slots__ = (
+        "_pv1",
         "conventions",
         "event_at",
         "furthest_year",
@@ -57,6 +61,7 @@ class Reading:
         self.message = message
         self.conventions = conventions
         self.sender = conventions.sender(message)
+        self._pv1: Segment | None = None
         self.notes: Notes = {}
         self.furthest_year = received_at.year + _YEARS_AHEAD
         sent = self.moment(message.header[6], "MSH^1^7")  # date and time of message
@@ -85,6 +90,14 @@ class Reading:
         """EVN-6 where the message has one; ZBE-2 where it states a movement."""
         self.movement: Movement | None = None
         """The movement that the message states by name, if it does."""
+
+    def vocabulary(self) -> Vocabulary:
+        """The codes, units and devices of who sent the message."""
+        known = self.sender.vocabulary
+        if known is not None:
+            return known.of(self.message)
+        found = self.sender.vocabulary = self.conventions.terms.of(self.message)
+        return found
 
     def is_remembered(self, part: str) -> bool:
         """Whether a part of the message means the same in any other message of its sender."""
@@ -159,8 +172,10 @@ class Reading:
         return self.segment("PID")
 
     def pv1(self) -> Segment | None:
-        """The first PV1, if there is one."""
-        return self.message.segment("PV1")
+        """The first PV1, if there is one; what asks for it leaves it as it is."""
+        if self._pv1 is None:
+            self._pv1 = self.message.segment("PV1")
+        return self._pv1
 
     def split(self, line: str) -> Segment:
         """Any segment of the message, split into fields."""
@@ -276,7 +291,8 @@ def demographics(reading: Reading, pid: Segment, sequence: int) -> Demographics:
 
 def _birth_date(reading: Reading, text: str, where: str) -> Text:
     try:
-        date = iso_date(text, where)
+        births = reading.conventions.births
+        date = births.get(text) or remembered(births, text, iso_date(text, where), _BIRTHS)
         # Hardly anybody was born this year: the rest of the day is compared only then.
         if date[:4] >= str(reading.latest.year):
             if date > reading.latest.date().isoformat()[: len(date)]:

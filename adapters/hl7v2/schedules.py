@@ -66,15 +66,18 @@ def aligned(reading: Reading, sch: Segment) -> Segment:
 
 def appointment_identifiers(reading: Reading, sch: Segment) -> tuple[Identifier, ...]:
     """SCH-1 and SCH-2, of a series with the occurrence (SCH-3); refused where there is neither."""
-    occurrence = _occurrence(reading, sch)
-    suffix = f"#{occurrence}" if occurrence else ""
+    suffix = ""
+    if sch[3] and (occurrence := _occurrence(reading, sch)):
+        suffix = f"#{occurrence}"
     placer = _entity(reading, sch[1], PLACER, suffix)
     filler = _entity(reading, sch[2], FILLER, suffix)
-    identifiers = tuple(named for named in (placer, filler) if named is not None)
-    if not identifiers:
+    if placer is not None and filler is not None:
+        return placer, filler
+    found = placer or filler
+    if found is None:
         reason = "The appointment is not named; send its placer or filler id in SCH-1 or SCH-2."
         raise content_fault("SCH^1^1", REQUIRED_FIELD, reason)
-    return identifiers
+    return (found,)
 
 
 def _occurrence(reading: Reading, sch: Segment) -> str:
@@ -111,46 +114,83 @@ def _issuer(reading: Reading, rest: str, kind: str) -> str:
     return system
 
 
+class Said(NamedTuple):
+    """What codes and texts say of an appointment as a whole."""
+
+    status: Text
+    kind: Text
+    urgency: Text
+    reason: Text
+    event_reason: Text
+    duration: Minutes
+
+
 def booking(
     reading: Reading, sch: Segment, resources: tuple[ResourceBooked, ...], pv1: Segment | None
 ) -> Booking:
     """What SCH and TQ1 say of the appointment as a whole."""
-    starts_at, ends_at, duration, urgency = _timing(reading, sch)
+    tq1 = reading.message.segment("TQ1")
+    said = _said_again(reading, sch, tq1)
+    starts_at, ends_at, duration, urgency = _timing(reading, sch, tq1, said)
     if starts_at and ends_at and ends_at < starts_at:
         detail = "The appointment ends before it starts; its end is ignored."
         reading.note("reversed_period", detail)
         ends_at = UNSET
-    located = any(resource.place for resource in resources)
-    status, kind = _status(reading, sch[25], "SCH^1", 25), _worded(reading, sch[8])
-    if status is UNSET and isinstance(kind, str) and kind.upper() == "TENTATIVE":  # table 0277
-        status = "pending"
+    place = NOWHERE
+    if pv1 is not None and not [one for one in resources if one.place is not NOWHERE]:
+        place = _visited(reading, pv1)
     return Booking(
-        status=status,
+        status=said.status,
         starts_at=starts_at,
         ends_at=ends_at,
         duration_minutes=duration,
-        occurrence=_occurrence(reading, sch) or UNSET,
-        kind=kind,
+        occurrence=_occurrence(reading, sch) or UNSET if sch[3] else UNSET,
+        kind=said.kind,
         urgency=urgency,
-        reason=_worded(reading, sch[7]),
-        event_reason=_worded(reading, sch[6]),
+        reason=said.reason,
+        event_reason=said.event_reason,
         facility=reading.sender.facility or UNSET,
-        place=NOWHERE if located or pv1 is None else _visited(reading, pv1),
+        place=place,
     )
 
 
-def _timing(reading: Reading, sch: Segment) -> tuple[Instant, Instant, Minutes, Text]:
+def _said_again(reading: Reading, sch: Segment, tq1: Segment | None) -> Said:
+    """What is said of an appointment: the same few codes come together in most of a feed."""
+    key = (sch[6], sch[7], sch[8], sch[9], sch[10], sch[25], tq1[9] if tq1 else "")
+    known: Said | None = reading.conventions.appointments.get(key)
+    if known is not None and reading.message.is_standard:
+        return known
+    said, is_odd = reading.unnoted(lambda: _said_of_it(reading, sch, tq1))
+    if not is_odd and reading.is_remembered("".join(key)):
+        remembered(reading.conventions.appointments, key, said)
+    return said
+
+
+def _said_of_it(reading: Reading, sch: Segment, tq1: Segment | None) -> Said:
+    status, kind = _status(reading, sch[25], "SCH^1", 25), _worded(reading, sch[8])
+    if status is UNSET and isinstance(kind, str) and kind.upper() == "TENTATIVE":  # table 0277
+        status = "pending"
+    return Said(
+        status=status,
+        kind=kind,
+        urgency=reading.stated_code(tq1[9]) if tq1 else UNSET,
+        reason=_worded(reading, sch[7]),
+        event_reason=_worded(reading, sch[6]),
+        duration=minutes(reading, sch[9], sch[10], "SCH^1", 9),
+    )
+
+
+def _timing(
+    reading: Reading, sch: Segment, tq1: Segment | None, said: Said
+) -> tuple[Instant, Instant, Minutes, Text]:
     """Start, end, duration and priority: TQ1 (from v2.5 on) before SCH-11 (TQ, up to v2.4)."""
     message = reading.message
-    duration = minutes(reading, sch[9], sch[10], "SCH^1", 9)
-    tq1 = message.segment("TQ1")
+    duration, urgency = said.duration, said.urgency
     starts_at: Instant = UNSET
     ends_at: Instant = UNSET
-    urgency: Text = UNSET
     if tq1 is not None:
         starts_at = instant(reading, tq1[7], "TQ1^1", 7)
         ends_at = instant(reading, tq1[8], "TQ1^1", 8)
-        urgency = reading.stated_code(tq1[9])
         if duration is UNSET and tq1[6]:
             amount, units = message.components(message.first_repetition(tq1[6]))[:2]
             duration = minutes(reading, amount, units, "TQ1^1", 6)
@@ -184,29 +224,37 @@ def visit_named(reading: Reading, pid: Segment, pv1: Segment | None) -> Identifi
     return numbered(reading, pv1[19], "VN") or numbered(reading, pid[18], "AN")
 
 
+class Group(NamedTuple):
+    """What stands before the segments of services and resources: an RGS, and the trigger event."""
+
+    change: Change
+    number: str = "1"
+    action: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the meaning of a segment depends on besides the segment itself."""
+        return f"{self.number}|{self.action}|{self.change.action}|{self.change.status}|"
+
+
 def resource(
-    reading: Reading, line: str, layout: Layout, group: tuple[str, str], change: Change
+    reading: Reading, line: str, layout: Layout, group: Group, key: str
 ) -> ResourceBooked | None:
     """One AIS, AIG, AIL or AIP; None, with a finding, where it names nothing.
 
-    `group` is the set id and the action of the RGS before it. Most segments of a feed name what
-    others have named before, and those of one message have one time: both are read once.
+    `key` is the key of the group. Most segments of a feed name what others have named before, and
+    those of one message have one time: both are read once.
     """
     start = layout.start
     fields = line.split(reading.message.delimiters.field, start)
-    if len(fields) > start:
-        times = fields.pop()
-        head = line[: len(line) - len(times)]
-    else:
-        fields += [""] * (start - len(fields))
-        times, head = "", line
-    known = reading.sender.resources
-    key = f"{group[0]}|{group[1]}|{change.action}|{change.status}|{head}"
-    wanted: ResourceBooked | None = known.get(key) if reading.message.is_standard else None
+    times = fields.pop() if len(fields) > start else ""
+    key += line.removesuffix(times)
+    wanted: ResourceBooked | None = reading.sender.resources.get(key)
     if wanted is None:
-        wanted, is_odd = reading.unnoted(lambda: _wanted(reading, fields, layout, group, change))
+        fields += [""] * (start - len(fields))
+        wanted, is_odd = reading.unnoted(lambda: _wanted(reading, fields, layout, group))
         if wanted is not None and not is_odd and reading.is_remembered(key):
-            remembered(known, key, wanted)
+            remembered(reading.sender.resources, key, wanted)
     timing: _Timed | None = reading.conventions.timings.get(times)
     if timing is None or not reading.message.is_standard:
         timing = _timed_anew(reading, fields, times, layout)
@@ -238,7 +286,7 @@ def _timed_anew(reading: Reading, fields: Segment, times: str, layout: Layout) -
 
 
 def _wanted(
-    reading: Reading, fields: Segment, layout: Layout, group: tuple[str, str], change: Change
+    reading: Reading, fields: Segment, layout: Layout, group: Group
 ) -> ResourceBooked | None:
     """What the fields before the start say: which resource; None where they name none."""
     name, sent = fields[0][:3], fields[3]
@@ -247,13 +295,14 @@ def _wanted(
     )
     if not (code or text):
         return None
-    action = _action(reading, fields[2] or group[1], _where(fields)) or change.action
+    change = group.change
+    action = _action(reading, fields[2] or group.action, _where(fields)) or change.action
     role = fields[layout.role] if layout.role else ""
     changes = bool(change.status) and action != "X"
     return ResourceBooked(
         kind=layout.kind,
         action="U" if changes else action,
-        position=f"{group[0].lstrip('0')}.{fields[1].lstrip('0')}",
+        position=f"{group.number.lstrip('0')}.{fields[1].lstrip('0')}",
         system=system,
         code=code,
         name=text or UNSET,

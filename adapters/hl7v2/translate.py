@@ -189,9 +189,9 @@ def _event_sent(message: Message, conventions: Conventions) -> Sent:
 
 def _event_taken(event: Sent, conventions: Conventions) -> str | None:
     """The event as `ADT^A01`; None for one that is kept and not applied."""
-    if event.trigger == IGNORE:
-        return None
     kind, trigger = event
+    if trigger == IGNORE:
+        return None
     known = TRIGGER_EVENTS.get(kind)
     if known is not None and trigger in known:
         return f"{kind}^{trigger}"
@@ -248,15 +248,14 @@ def _digest(message: Message) -> bytes:
 
     Of results without a time MSH-7 is the time: the same value at another one is another result.
     """
-    separator, lines = message.delimiters.field, message.lines
-    header = lines[0].split(separator, 13)
+    separator = message.delimiters.field
+    header = message.lines[0].split(separator, 13)
     if len(header) > 12:
         header[12] = ""  # MSH-13 and MSH-7 differ when a message is sent again
     if len(header) > 6 and not (message.header[8].startswith("ORU") and not _says_when(message)):
         header[6] = ""
     # As many empty fields follow as `Message.fields` adds: digests of long ago must hold.
-    header[-1] += separator * SPARE_FIELDS
-    text = "\r".join([separator.join(header), *lines[1:]])
+    text = separator.join(header) + separator * SPARE_FIELDS + message.after_header()
     return hashlib.sha256(text.encode()).digest()[:16]
 
 
@@ -264,11 +263,12 @@ def _says_when(message: Message) -> bool:
     """Whether results have a time of their own (OBR-7, OBR-22 or OBX-14)."""
     separator = message.delimiters.field
     for name, last, fields in (("OBR", 22, (7, 22)), ("OBX", 14, (14,))):
-        for line in message.lines:
-            if line.startswith(name):
+        for of, line in zip(message.shape.names, message.lines, strict=True):
+            if of == name:
                 sent = line.split(separator, last + 1)
-                if any(sent[at].strip(' "') for at in fields if at < len(sent)):
-                    return True
+                for at in fields:
+                    if at < len(sent) and sent[at].strip(' "'):
+                        return True
     return False
 
 

@@ -93,7 +93,8 @@ def read_by(reader, raw, limits, *, lenient):
         found = reader(raw, charset="utf-8", limits=limits, lenient=lenient)
     except Refused as refusal:
         return refusal.answer, refusal.faults
-    return [getattr(found, name) for name in Message.__slots__]
+    known = [getattr(found, name) for name in Message.__slots__ if name != "_tail"]
+    return [*known, found.after_header()]
 
 
 TIGHT = LimitSettings(segments=6, fields=40, repetitions=3, field_bytes=400)

@@ -64,6 +64,11 @@ def test_what_a_feed_remembers_of_other_messages_changes_no_meaning(zone: str | 
         ail = b"AIL|1||GYM^1||||20261102|||30|min"
         lines = [*booked.split(b"\r")[:2], b"RGS|" + group, ail]
         raws.append(b"\r".join(lines).replace(b"|HOSP|TWIN", b"|" + sender + b"|TWIN"))
+    # The same fields from another sender, and what looks the same in other delimiters.
+    raws += [
+        b"|".join([*(parts := raw.split(b"|", 4))[:3], b"ELSE", parts[4]]) for raw in raws[::2]
+    ]
+    raws += [raw.replace(b"^", b"!").replace(b"~", b"^") for raw in raws[::5]]
     forgetful = [FeedTranslator("main", feed, limits).translate(raw, RECEIVED_AT) for raw in raws]
     remembering = FeedTranslator("main", feed, limits)
     for _ in range(2):

@@ -19,6 +19,7 @@ from twin_core.events import (
     Demographics,
     Observation,
     ObservationsReported,
+    OrderedService,
     PatientDescribed,
     ResourceBooked,
     Translation,
@@ -238,12 +239,12 @@ def observations(draw: st.DrawFn) -> Observation:
     )
 
 
-panels = st.tuples(
-    st.sampled_from([LOINC, "http://snomed.info/sct", "urn:wardtwin:sender:GENERAL:code:L"]),
-    words.filter(lambda text: text[0] != "#" and "/" not in text),
-    st.one_of(st.just(""), words),
+panels = st.builds(
+    OrderedService,
+    system=st.sampled_from([LOINC, "http://snomed.info/sct", "urn:wardtwin:sender:GENERAL:code:L"]),
+    code=words.filter(lambda text: text[0] != "#" and "/" not in text),
+    display=st.one_of(st.just(""), words),
 )
-"""What was ordered: system, code and text."""
 
 
 @st.composite
@@ -258,7 +259,7 @@ def reports(draw: st.DrawFn) -> Said:
             patient=(who,) if who else (),
             encounter=visit,
             effective_at=draw(instants),
-            panel=(ordered[1],),
+            panel=(ordered.code,),
             ordered=(ordered,),
             observations=tuple(
                 draw(

@@ -108,8 +108,8 @@ class _Writer:
         if not report.ordered:
             return self._coded(report.observations[0])
         parts = []
-        for system, code, text in report.ordered:
-            parts += [escape(code), escape(text), self._system(system)]
+        for one in report.ordered:
+            parts += [escape(one.code), escape(one.display), self._system(one.system)]
         return "^".join(parts)
 
     def _result(self, number: int, one: Observation, report: ObservationsReported) -> Segment:

@@ -137,7 +137,7 @@ def _event_code(reading: Reading, order: Order, said: Observation | None) -> Cod
         ):
             return Coding(said.value_system, said.value_code, said.value)
         return Coding(said.system, said.code, said.display)
-    found = reading.conventions.terms.of(reading.message).coding(order.obr[4])
+    found = reading.vocabulary().coding(order.obr[4])
     return found or Coding("", "", "")
 
 
@@ -151,7 +151,7 @@ def _numbers(
     message = reading.message
     own = order.filler or order.placer
     _, parent = message.components(order.obr[29])[:2]
-    first = reading.conventions.terms.of(message).number(
+    first = reading.vocabulary().number(
         parent.replace(message.delimiters.subcomponent, message.delimiters.component), FILLER
     )
     if own is None:

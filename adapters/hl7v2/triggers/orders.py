@@ -56,7 +56,7 @@ class Order:
                 self.effective_at = within_unit(observed, recorded_at)
         self.default_status = obr[25]
         coding = vocabulary.coding(obr[4]) if obr[4] else None
-        self.ordered = coding.stated if coding else ()
+        self.ordered = coding.ordered if coding else ()
         self.panel = _panel(reading, coding, obr) if self.filler or self.placer else ()
         """What tells apart several OBRs of one order."""
         self.device: Identifier | None = None
@@ -69,13 +69,14 @@ def _panel(reading: Reading, coding: Coding | None, obr: Segment) -> tuple[str, 
     if coding is None:
         number = reading.message.code(obr[1]) if obr[1] else ""
         return (f"#{number}",) if number else ()
-    parent = ""
-    if obr[26] and obr[26] != CLEARED:
-        message = reading.message
-        code, sub_id = message.components(message.first_repetition(obr[26]))[:2]
-        code = code.partition(message.delimiters.subcomponent)[0]
-        parent = f"/{message.text(code).strip()}.{message.text(sub_id).strip()}"
-    return tuple(f"{code}{parent}" for code in (coding.code, *(code for _, code in coding.also)))
+    codes = (coding.code, *[code for _, code in coding.also])
+    if not obr[26] or obr[26] == CLEARED:
+        return codes
+    message = reading.message
+    code, sub_id = message.components(message.first_repetition(obr[26]))[:2]
+    code = code.partition(message.delimiters.subcomponent)[0]
+    parent = f"{message.text(code).strip()}.{message.text(sub_id).strip()}"
+    return tuple([f"{code}/{parent}" for code in codes])
 
 
 class Subject:
@@ -88,8 +89,7 @@ class Subject:
         self.encounter: Identifier | None = None
         self.identification: PatientDescribed | None = None
         """Which identifiers are one person."""
-        message = reading.message
-        self.source = f"{message.text(message.header[2])}|{message.text(message.header[3])}"
+        self.source = reading.sender.name
         if pid is not None:
             self._identify(reading, pid)
         if pv1 is not None and pv1[19]:

@@ -12,7 +12,7 @@ from adapters.hl7v2.fields import CLEARED, Reading, Segment
 from adapters.hl7v2.timestamps import within_unit
 from adapters.hl7v2.triggers.orders import Order, Subject
 from adapters.hl7v2.triggers.values import NO_VALUE, QUANTITY, TEXTS, Value, finite, read_value
-from twin_core.events import Observation, ObservationsReported
+from twin_core.events import Observation, ObservationsReported, OrderedService
 from twin_core.identifiers import Identifier
 
 _AHEAD = timedelta(minutes=5)
@@ -26,7 +26,7 @@ class Groups:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._vocabulary = reading.conventions.terms.of(reading.message)
+        self._vocabulary = reading.vocabulary()
         self._known: dict[tuple[str, ...], Observation] = (
             reading.sender.results if reading.message.is_standard else {}
         )
@@ -288,7 +288,7 @@ class Groups:
             device=order.device,
             effective_at=order.effective_at,
             panel=() if standalone else order.panel,
-            ordered=() if standalone and order.ordered == _stated(group[0]) else order.ordered,
+            ordered=() if standalone and order.ordered == _ordered(group[0]) else order.ordered,
             observations=tuple(self._numbered(order, group, None if standalone else number)),
         )
 
@@ -310,6 +310,6 @@ class Groups:
         return group
 
 
-def _stated(one: Observation) -> tuple[tuple[str, str, str], ...]:
-    """What a result is of, as an order of it would say it: OBR-4 that repeats it says nothing."""
-    return Coding(one.system, one.code, one.display, one.also).stated
+def _ordered(one: Observation) -> tuple[OrderedService, ...]:
+    """What a result is of, as its order would say it: an OBR-4 that repeats it says nothing."""
+    return Coding(one.system, one.code, one.display, one.also).ordered

@@ -32,8 +32,7 @@ def patients_with_results(reading: Reading) -> Iterator[tuple[Subject, Groups]]:
     pid: Segment | None = None
     pv1: Segment | None = None
     groups = Groups(reading)
-    for line in message.lines:
-        name = line[:3]
+    for name, line in zip(message.shape.names, message.lines, strict=True):
         if name == "OBX":
             groups.result(line.split(separator))
         elif name == "OBR":

@@ -1,9 +1,11 @@
 """Appointments: booked, moved, changed, cancelled, missed, deleted; and their resources."""
 
+from adapters.hl7v2.conventions import remembered
 from adapters.hl7v2.fields import Person, Reading, Segment, person
 from adapters.hl7v2.schedules import (
     LAYOUTS,
     Change,
+    Group,
     aligned,
     appointment_identifiers,
     booking,
@@ -106,6 +108,19 @@ def resources_named(reading: Reading) -> tuple[ResourceBooked, ...]:
     return _groups(reading, _LISTED)[1]
 
 
+def _group(reading: Reading, line: str, change: Change) -> tuple[Group, str]:
+    """The group that an RGS opens, and its key; hardly any two of a feed are told apart."""
+    known: dict[tuple[str, Change], tuple[Group, str]] = reading.conventions.groups
+    found = known.get((line, change))
+    if found is None or not reading.message.is_standard:
+        _, number, action = [*line.split(reading.message.delimiters.field, 3), "", ""][:3]
+        group = Group(change, number, action)
+        found = group, group.key
+        if reading.is_remembered(line):
+            remembered(known, (line, change), found)
+    return found
+
+
 _Patients = list[tuple[Person, Segment, Segment | None]]
 
 
@@ -113,21 +128,20 @@ def _groups(reading: Reading, change: Change) -> tuple[_Patients, tuple[Resource
     """Every patient with the PV1 that follows, and every resource within its group (RGS)."""
     pids: list[tuple[Segment, Segment | None]] = []
     resources: list[ResourceBooked] = []
-    group = ("1", "")
-    for line in reading.message.lines:
-        name = line[:3]
-        layout = LAYOUTS.get(name)
-        if layout is not None:
-            found = resource(reading, line, layout, group, change)
+    group = Group(change)
+    key = group.key
+    message = reading.message
+    for name, line in zip(message.shape.names, message.lines, strict=True):
+        if name in LAYOUTS:
+            found = resource(reading, line, LAYOUTS[name], group, key)
             if found is not None:
                 resources.append(found)
         elif name == "RGS":
-            rgs = reading.split(line)
-            group = (rgs[1], rgs[2])
+            group, key = _group(reading, line, change)
         elif name == "PID":
-            pids.append((reading.split(line), None))
+            pids.append((message.fields(line), None))
         elif name == "PV1" and pids and pids[-1][1] is None:
-            pids[-1] = (pids[-1][0], reading.split(line))
+            pids[-1] = (pids[-1][0], message.fields(line))
     people = [(person(reading, pid, n), pid, pv1) for n, (pid, pv1) in enumerate(pids, start=1)]
     return people, tuple(resources)
 
