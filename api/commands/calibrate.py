@@ -44,6 +44,7 @@ def run(call: Call) -> int:
                     "on_the_way_out": calibration.courses.on_the_way_out,
                     "rare": calibration.courses.rare,
                 },
+                "overflowed": [one._asdict() for one in calibration.diverted],
                 "parameters": [one._asdict() for one in found],
                 "fits": fits(calibration),
             }
@@ -61,6 +62,11 @@ def run(call: Call) -> int:
         if (not one.name[0].isdigit() and not one.name.endswith("day")) or one.name == "per_day"
     ]
     terminal.table(_SHOWN, rows)
+    for way in calibration.diverted:
+        terminal.line(
+            f"Of {way.of} whose bed was asked for in {way.wanted}, {way.patients} were given one "
+            f"in {way.given}, after {way.after_hours:.1f} h."
+        )
     if options.out is None:
         terminal.line("Write the model with --out MODEL.toml.")
     return 0

@@ -88,10 +88,10 @@ def run(call: Call) -> int:
 
 def _simulate(call: Call) -> int:
     options, terminal = call.options, call.terminal
-    _note_compiling(call)
     from twin_core.simulation import Run, load_flow, simulate
 
     model = load_flow(options.model)
+    _note_compiling(call)
     options.days = _USUAL_DAYS if options.days is None else options.days
     asked = Run(
         hours=24 * options.days,
@@ -198,17 +198,12 @@ def _compared(same: bool, changed: dict[str, Any]) -> str:
 
 
 def _note_compiling(call: Call) -> None:
-    if not _is_compiled():
+    from twin_core.simulation.kernel.entry import is_compiled
+
+    if not is_compiled():
         call.terminal.note(
             "The kernel is compiled for this machine, once; it takes about a minute."
         )
-
-
-def _is_compiled() -> bool:
-    """Whether a compiled kernel is kept beside its sources, as numba keeps it."""
-    from twin_core.simulation import kernel
-
-    return any((Path(kernel.__path__[0]) / "__pycache__").glob("*.nbi"))
 
 
 def _row(results: Any, unit: str) -> dict[str, Any]:

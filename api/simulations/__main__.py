@@ -1,7 +1,8 @@
 """One simulation in a process of its own: a task on standard input, lines of JSON on standard out.
 
-Lines are `{"task": ..., "learned": ...}` once every model is known, `{"done": 40}` while it runs,
-and at last `{"answer": ...}` or `{"fault": "..."}`.
+Lines are `{"doing": "learning"}`, `"compiling"` or `"simulating"` for what it is at,
+`{"task": ..., "learned": ...}` once every model is known, `{"done": 40}` while it runs, and at last
+`{"answer": ...}` or `{"fault": "..."}`.
 """
 
 import os
@@ -26,14 +27,27 @@ def main() -> int:
 
     _tell({"done": 0})
     try:
+        if task.learning is not None:
+            _tell({"doing": "learning"})
         task, source = learned(task)
         _tell({"task": task, "learned": source})
+        _load_kernel()
         answer = answer_to(task, lambda done: _tell({"done": done}))
     except TwinError as error:
         _tell({"fault": str(error)})
         return error.exit_code
     _tell({"answer": answer, "versions": versions()})
     return 0
+
+
+def _load_kernel() -> None:
+    """Load the kernel, or compile it where this machine has not yet, which takes a minute."""
+    from twin_core.simulation.kernel.entry import is_compiled, ready
+
+    if not is_compiled():
+        _tell({"doing": "compiling"})
+    ready()
+    _tell({"doing": "simulating"})
 
 
 def _tell(line: dict[str, Any]) -> None:

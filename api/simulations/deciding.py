@@ -6,6 +6,7 @@ from api.commands import Call
 from twin_core.errors import UsageError
 from twin_core.simulation import FlowModel, Run, load_scenario
 from twin_core.simulation.scenario.choosing import Target, best_of, fewest_beds
+from twin_core.simulation.scenario.screening import runs_of, screening
 from twin_core.simulation.scenario.sensitivity import sensitivity
 
 
@@ -19,6 +20,8 @@ def decided(call: Call, model: FlowModel, run: Run) -> int:
 
 def _mattering(call: Call, model: FlowModel, run: Run) -> int:
     unit, measure = _named(call.options.sensitivity)
+    if call.options.ways is not None:
+        return _screened(call, model, run)
     effects = sensitivity(model, run, measure=measure, unit=unit, percent=call.options.percent)
     rows = [one.row() for one in effects]
     if call.terminal.as_json:
@@ -27,6 +30,33 @@ def _mattering(call: Call, model: FlowModel, run: Run) -> int:
     columns = ("input", "change", "effect", "low", "high", "clear")
     call.terminal.table(columns, [_rounded(row) for row in rows])
     call.terminal.line(f"What more of each does to {measure}, with 95% intervals.")
+    return 0
+
+
+def _screened(call: Call, model: FlowModel, run: Run) -> int:
+    options = call.options
+    unit, measure = _named(options.sensitivity)
+    total = runs_of(model, options.percent, options.ways) * run.replications
+    with call.terminal.progress("screening", total, "replications") as advance:
+        found = screening(
+            model,
+            run,
+            measure=measure,
+            unit=unit,
+            percent=options.percent,
+            ways=options.ways,
+            advance=lambda done: advance(done, ""),
+        )
+    rows = [one.row() for one in found]
+    if call.terminal.as_json:
+        call.terminal.json({"measure": measure, "unit": unit, "screened": rows})
+        return 0
+    columns = ("input", "change", "importance", "effect", "spread", "by_chance")
+    call.terminal.table(columns, [_rounded(row) for row in rows])
+    call.terminal.line(
+        f"What each does to {measure} amid changes of all others: importance is the mean size, "
+        "spread how much it depends on the others."
+    )
     return 0
 
 

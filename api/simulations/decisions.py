@@ -16,6 +16,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--percent", metavar="P", type=float, default=10.0, help="by so much (default 10)"
     )
     group.add_argument(
+        "--ways", metavar="N", type=int,
+        help="with --sensitivity: turn all inputs one after another along N random ways, which "
+        "tells inputs that act together (Morris screening); 10 or so",
+    )  # fmt: skip
+    group.add_argument(
         "--best", metavar="MEASURE=D",
         help="with scenarios: the best of them and of the hospital as it is, right with 95%% "
         "confidence where it is better than the second by D or more",
@@ -36,6 +41,8 @@ def wanted(options: argparse.Namespace) -> bool:
     asked = [options.sensitivity, options.best, options.fewest_beds]
     if sum(one is not None for one in asked) > 1:
         raise UsageError("--sensitivity, --best and --fewest-beds are three answers.")
+    if options.ways is not None and options.sensitivity is None:
+        raise UsageError("--ways belongs to --sensitivity.")
     if (options.under is None) != (options.fewest_beds is None):
         raise UsageError("--fewest-beds and --under belong together.")
     return any(one is not None for one in asked)

@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,9 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "SYSTEMROOT", "LD_LIBR
               "NUMBA_CACHE_DIR")  # fmt: skip
 
 
+Doing = Literal["", "learning", "compiling", "simulating"]
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a simulation is: replications done, of so many at least."""
 
@@ -41,6 +44,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     done: int
     of: int
+    doing: Doing = ""
+    """While it runs: what its process is at. The kernel is compiled once for a machine, in about a
+    minute."""
 
 
 class _Running(NamedTuple):
@@ -216,7 +222,9 @@ class SimulationDesk:
 
     def _note(self, id_: str, line: dict[str, Any]) -> None:
         """What a process says before its answer."""
-        if "done" in line:
+        if "doing" in line:
+            self._tell(id_, doing=line["doing"])
+        elif "done" in line:
             self._tell(id_, done=line["done"])
         elif "task" in line:
             ready = msgspec.convert(line["task"], Task)
@@ -237,6 +245,8 @@ class SimulationDesk:
         before = self._progress.get(id_)
         if before is None or before.state in OVER:
             return
+        if changed.get("state") in OVER:
+            changed["doing"] = ""
         now = msgspec.structs.replace(before, **changed)
         self._progress[id_] = msgspec.structs.replace(now, of=max(now.of, now.done))
         if self._loop is not None and not self._loop.is_closed():

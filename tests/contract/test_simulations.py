@@ -1,6 +1,7 @@
 """Simulations over HTTP: asked, followed, cancelled, answered, and worked out again."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,9 @@ def test_a_question_is_followed_answered_and_answered_again(
     assert told[-1]["state"] == "done"
     assert told[-1]["done"] == told[-1]["of"] == 24
     assert [one["done"] for one in told] == sorted(one["done"] for one in told)
+    assert [one["doing"] for one in told if one["done"] and one["state"] == "running"] != []
+    assert {one["doing"] for one in told} <= {"", "compiling", "simulating"}
+    assert told[-1]["doing"] == ""
 
     found = until(app, taken["id"], "done")
     simulation, answer = found["simulation"], found["answer"]
@@ -163,6 +167,37 @@ def test_others_wait_their_turn_too_many_are_refused_and_all_can_be_cancelled(ap
         sleep(0.05)
     assert app.post(f"/v1/simulations/{first['id']}/cancel").json()["state"] == "cancelled"
     assert app.get(f"/v1/simulations/{first['id']}").json()["answer"] is None
+
+
+def test_who_waits_for_the_kernel_to_be_compiled_is_told_so_and_can_cancel(
+    twin: Twin, tmp_path: Path
+) -> None:
+    # On a machine that has never run a simulation.
+    desk = SimulationDesk(
+        lambda: Ledger(ledger_path(twin.path), "this store"),
+        twin.settings.simulation,
+        twin.clock.now,
+        {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+    )
+    task = task_of(SimulationAsked(**ASKED), SimulationSettings())
+    taken = desk.ask(task, "t", {}, "")
+    ends = monotonic() + 240
+    while (said := desk.progress(taken.id)) is None or said.doing != "compiling":
+        assert monotonic() < ends, said
+        assert said is None or said.state in ("waiting", "running"), said
+        sleep(0.05)
+    assert (said.state, said.done) == ("running", 0)
+    assert desk.cancel(taken.id)
+    while desk.running:
+        assert monotonic() < ends, "its process goes on"
+        sleep(0.05)
+    said = desk.progress(taken.id)
+    assert said is not None
+    assert (said.state, said.doing) == ("cancelled", "")
+    found = desk.ledger.simulation(taken.id)
+    assert found is not None
+    assert found.state == "cancelled"
+    desk.close()
 
 
 @pytest.mark.parametrize(

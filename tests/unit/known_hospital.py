@@ -24,6 +24,8 @@ STARTS = datetime(2026, 1, 4, 23, tzinfo=UTC)
 DAYS, WARM_UP_DAYS = 35, 14
 CLEANED = 1.0
 """Hours."""
+AFTER_ALL = 0.5
+"""Patients leave so many hours after the time that was announced when their stay was over."""
 LEAVING = [0.0] * 9 + [2, 6, 8, 6, 4, 4, 3, 2, 1] + [0.0] * 6
 BY_HOUR = [1.0] * 7 + [4.0] * 12 + [1.0] * 5
 MODEL = {
@@ -117,6 +119,9 @@ def _told(number: int, stays: list[dict]) -> list[f.Fact]:
         if stay["to_hours"] is None:
             return told
         ended = _at(stay["to_hours"])
+        over = _at(stay["to_hours"] - stay["blocked_hours"])
+        if stay["next"] in ("home", "care_home") and over < ended and place.unit == "MED":
+            say(f.DischargeExpected, over, place, expected_at=ended - timedelta(hours=AFTER_ALL))
         if stay["unit"] != "ED":
             for status, hours in (("H", 0.0), ("U", CLEANED)):
                 at_ = ended + timedelta(hours=hours)

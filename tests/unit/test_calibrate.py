@@ -23,6 +23,7 @@ from twin_core.simulation.calibrate.history import (
 from twin_core.simulation.calibrate.lengths import exact, length_fit
 from twin_core.simulation.calibrate.shares import shares_fit
 from twin_core.simulation.calibrate.streams import Clock, drawn_together, stream_fit
+from twin_core.simulation.calibrate.writing import toml_of
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 """A Monday."""
@@ -279,6 +280,27 @@ def test_a_pending_transfer_is_known_to_a_forecast() -> None:
     past = history(ward(), plans=(Planned("LAST", at(379), at(390), at(405), "V"),))
     assert [plan.ended for plan in past.until(START + timedelta(hours=385)).plans] == [None]
     assert past.until(START + timedelta(hours=300)).plans == ()
+
+
+def test_who_was_given_a_bed_of_another_unit_is_shown_beside_the_one_that_was_asked_for() -> None:
+    stays, plans = [], []
+    for n in range(30):
+        t, to = 9.0 * n, "V" if n % 3 else "X"
+        stays += [(f"V{n}", f"E/1-{n}", t, t + 10), (f"V{n}", f"{to}/1-{n}", t + 10, t + 40)]
+        if n < 24:
+            plans.append(Planned(f"V{n}", at(t + 4), at(t + 9), None, "V"))
+            plans.append(Planned(f"V{n}", at(t + 9), at(t + 10), None, to))
+    found = calibrated(history(stays, plans=tuple(plans)))
+    assert found.diverted == (("V", "X", 8, 24, pytest.approx(6.0)),)
+    written = toml_of(found)
+    assert (
+        "# Of 24 whose bed was asked for here, others were given one: 8 in X after 6.0 h."
+        in written
+    )
+    # No rule is made of it: routes lead where patients went.
+    assert all(unit.overflow == () for unit in found.model.units)
+    leads = next(unit.then for unit in found.model.units if unit.code == "E")
+    assert leads["X"] == pytest.approx(1 / 3, abs=0.01)
 
 
 def test_a_unit_with_hardly_a_stay_is_out_of_the_model_and_no_way_out_is_refused() -> None:

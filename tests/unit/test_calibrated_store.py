@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from known_hospital import (
+    AFTER_ALL,
     BY_HOUR,
     CLEANED,
     CODE,
@@ -33,6 +34,7 @@ from twin_core.simulation import Run, flow_from, simulate
 from twin_core.simulation.backtest import MODEL as BY_MODEL
 from twin_core.simulation.backtest import Plan, Score, backtest, document, score
 from twin_core.simulation.calibrate import calibrated, read_history, standing
+from twin_core.simulation.calibrate.history import hour_of
 from twin_core.simulation.calibrate.parameters import Parameter, parameters
 from twin_core.simulation.calibrate.passing import history_from, plain
 from twin_core.simulation.calibrate.writing import toml_of
@@ -167,6 +169,23 @@ def test_a_forecast_begins_with_the_census_of_that_instant(history, found) -> No
     assert (again.census() == ahead.census()).all()
 
 
+def test_announced_discharges_are_read_and_what_they_are_worth_is_learned(history, found) -> None:
+    announced = found.announced
+    assert announced.near is not None
+    assert announced.near.hours == pytest.approx(AFTER_ALL, abs=1 / 3600)
+    assert announced.share["MED"] > 0.95
+    assert announced.share["ED"] == 0
+    at = ENDS - timedelta(days=10)
+    here = found.at(at, history[0])
+    due = [plan.at_hour for plan in here.history.plans if plan.ended is None]
+    ready = [p for p in standing(here, found.model).present if p.stay_over]
+    assert len(due) > 0
+    assert {(p.unit, p.next) for p in ready} == {("MED", "home")}
+    assert sorted(p.rest_hours for p in ready) == pytest.approx(
+        sorted(hour + AFTER_ALL - hour_of(at) for hour in due), abs=1e-3
+    )
+
+
 def test_a_forecast_on_the_past_beats_what_needs_no_model(history) -> None:
     plan = Plan(horizons=(6, 24), apart_hours=110, learnt_days=20, replications=40, draws=4)
     tested = backtest(history[0], plan)
@@ -233,6 +252,25 @@ def test_the_commands_calibrate_forecast_and_test(store: Path, tmp_path: Path) -
     assert ahead["draws"] == 1
     assert {row["unit"] for row in ahead["census"]} == {"ED", "MED", "ICU"}
     assert len(ahead["census"]) == 3 * 25
+    fewer = tmp_path / "fewer.toml"
+    fewer.write_text('[[close_beds]]\nunit = "MED"\nbeds = 20\n')
+    asked = (
+        "simulate", "--from-now", "--scenario", str(fewer), "--at", ENDS.isoformat(), "--days", "2",
+        "--replications", "8", "--draws", "2",
+    )  # fmt: skip
+    status, said = command(store, *asked, "--json")
+    assert status == 0
+    compared = json.loads(said)
+    assert (compared["scenarios"], compared["draws"], compared["facility"]) == (["fewer"], 2, CODE)
+    occupied = {(d["measure"], d["unit"]): d["difference"] for d in compared["differences"]}
+    assert occupied["occupancy", "MED"] > 0
+    assert occupied["boarding", "ED"] > 0
+    status, said = command(store, *asked)
+    assert status == 0
+    assert said.splitlines()[0] == "fewer"
+    unknown = tmp_path / "unknown.toml"
+    unknown.write_text('[[close_beds]]\nunit = "X"\nbeds = 2\n')
+    assert command(store, *asked, "--scenario", str(unknown))[0] == 3
     report = tmp_path / "backtest.html"
     status, said = command(
         store, "simulate", "--backtest", *window, "--every-hours", "480", "--replications", "8",

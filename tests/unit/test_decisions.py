@@ -17,9 +17,11 @@ from twin_core.simulation import (
     fewest_beds,
     flow_from,
     scenario_from,
+    screening,
     sensitivity,
 )
 from twin_core.simulation.scenario.choosing import AS_IT_IS, Race
+from twin_core.simulation.scenario.sensitivity import inputs
 
 PER_HOUR, HOURS = 2.0, 3.0
 
@@ -159,6 +161,27 @@ def test_what_matters_is_what_littles_law_says() -> None:
     assert {one.input for one in effects[:2]} == {"arrivals of b", "stays in X"}
 
 
+def test_inputs_that_act_together_are_told_from_those_that_do_not() -> None:
+    run = Run(hours=24 * 30, warm_up_hours=24, replications=6, seed=4)
+    model = flow_from(lossy(), "lossy")
+    found = screening(model, run, measure="census", unit="X", percent=20, ways=4)
+    by_name = {one.input: one for one in found}
+    assert set(by_name) == {one.name for one in inputs(model, 20)}
+    assert {one.input for one in found[:2]} == {"arrivals of b", "stays in X"}
+    # By Little's law 5 patients are there on average; a fifth more arrivals make 0.8 to 1.2 more,
+    # as stays are short or long just then: 1 on average of many ways.
+    for name in ("arrivals of b", "stays in X"):
+        one = by_name[name]
+        assert set(np.round(one.effects, 1)) <= {0.7, 0.8, 0.9, 1.1, 1.2, 1.3}
+        assert one.spread > 3 * by_name["beds in W"].spread
+        assert one.importance == pytest.approx(np.abs(one.effects).mean())
+        assert one.effect.n == 4
+    for name in ("arrivals of a", "stays in W", "beds in W"):
+        assert by_name[name].importance == 0
+    with pytest.raises(UsageError, match="two ways"):
+        screening(model, run, measure="census", ways=1)
+
+
 def test_the_command_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, more = tmp_path / "lossy.json.toml", tmp_path / "more.toml"
     model.write_text(
@@ -180,7 +203,12 @@ def test_the_command_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main([*words, "--sensitivity", "W:cancelled", "--json"]) == 0
     [first, *_] = json.loads(capsys.readouterr().out)["effects"]
     assert first["input"] in ("stays in W", "arrivals of a", "beds in W")
+    assert main([*words, "--sensitivity", "W:cancelled", "--ways", "2", "--json"]) == 0
+    screened = json.loads(capsys.readouterr().out)["screened"]
+    assert {one["ways"] for one in screened} == {2}
+    assert screened[0]["importance"] >= screened[-1]["importance"] > 0
     for wrong in (
+        ["--ways", "2"],
         ["--fewest-beds", "W=4-16"],
         ["--fewest-beds", "W", "--under", "W:cancelled=4"],
         ["--fewest-beds", "W=4-16", "--under", "cancelled"],

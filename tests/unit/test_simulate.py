@@ -315,6 +315,82 @@ def test_a_stay_that_was_over_in_the_night_ends_at_the_hour_of_leaving() -> None
     assert 0.4 < (left < 24).mean() < 0.6
 
 
+def test_who_is_announced_to_leave_leaves_then_and_others_no_sooner() -> None:
+    at_two = [float(hour == 14) for hour in range(24)]
+    ward = unit("W", beds=9, stay={"observed": [20, 60]}, discharge={"by_hour": at_two})
+    leaving = {"class": "a", "unit": "W", "for_hours": 90, "stay_over": True, "next": "home"}
+    model = hospital(
+        ward,
+        present=[
+            leaving | {"rest_hours": 5.5, "patient": "announced"},
+            leaving | {"patient": "ready"},
+            {"class": "a", "unit": "W", "for_hours": 30, "goes_on": True, "patient": "goes on"},
+        ],
+    )
+    # It is Monday, 13:00: whose stay was over in the night leaves within the next two hours.
+    for earlier, left in ((0, {"announced": 5.5, "ready": 1}), (2, {"announced": 3.5, "ready": 0})):
+        ward["discharge"] = {"by_hour": at_two, "earlier_hours": earlier}
+        rows = ran(model, hours=100, replications=40, hour_of_week=13).stays().to_pylist()
+        ends = {(r["patient_id"], int(2 * r["to_hours"]) / 2) for r in rows}
+        assert {(who, hour) for who, hour in ends if who != "goes on"} == {
+            (who, hour) for who, hour in ends if who in left and int(hour) == int(left[who])
+        }
+        # A stay of 60 hours of which 30 have passed is over at 30, and its patient gone at 49.
+        assert {int(hour) for who, hour in ends if who == "goes on"} == {49 - earlier}
+
+
+def test_who_dies_or_goes_against_advice_leaves_at_any_hour() -> None:
+    at_two = [float(hour == 14) for hour in range(24)]
+    for exit_, left in (("died", 4), ("left", 4), ("home", 14), ("transferred", 14)):
+        ward = unit("W", discharge={"by_hour": at_two}, then={exit_: 1.0})
+        [row] = stays(ran(hospital(ward, arrivals=at("a", "W", 3)), hours=72))
+        assert int(row[3]) == left
+
+
+def test_what_is_added_to_a_duration_is_added_to_each() -> None:
+    for said in (
+        {"exactly": 1}, {"family": "exponential", "mean": 2}, {"median": 2, "p90": 5},
+        {"family": "gamma", "mean": 2, "cv": 0.5}, {"family": "weibull", "shape": 1, "scale": 2},
+        {"between": [1, 2]}, {"between": [1, 2], "mode": 1.5}, {"observed": [1, 3]},
+        {"quantiles": [1, 3]}, {"mix": [{"share": 1, "exactly": 1, "plus": 3}]},
+    ):  # fmt: skip
+        plain = [row[3] - 1 for row in stays(ran(hospital(unit("W", stay=said),
+                 arrivals=at("a", "W", 1)), hours=200))]  # fmt: skip
+        more = said if "mix" in said else said | {"plus": 3}
+        ward = unit("W", stay=more)
+        later = [
+            row[3] - 1 for row in stays(ran(hospital(ward, arrivals=at("a", "W", 1)), hours=200))
+        ]
+        assert later == pytest.approx(
+            [hours + (0 if "mix" in said else 3) for hours in plain], abs=1e-5
+        )
+        # Of one that has begun an hour ago nothing is known yet, so that the same is left of it.
+        here = {"class": "a", "unit": "W", "for_hours": 1}
+        rest = [row[3] for row in stays(ran(hospital(ward, present=[here]), hours=200))]
+        assert min(rest) >= 2
+
+
+def test_a_stay_of_several_steps_in_one_bed_is_one_stay_of_the_unit() -> None:
+    model = hospital(
+        unit("W", beds=2, then={"W/b": 1}),
+        unit("V", beds=2),
+        arrivals=at("a", "W", 1, 1.1, 1.2),
+        routes=[{"class": "b", "unit": "W", "stay": {"exactly": 2}, "then": {"home": 1},
+                 "needs": {"OR": 1}}],
+        theatres=[{"code": "OR", "theatres": 1}],
+    )  # fmt: skip
+    results = ran(model)
+    means = {
+        name: results.unit("W", name).mean
+        for name in ("asked", "started", "stays", "stay_mean", "boarding_mean", "wait_p50")
+    }
+    # Two lie in bed at once; one of them waits an hour in it for the theatre, which is no boarding.
+    assert means == {"asked": 3, "started": 3, "stays": 3, "stay_mean": pytest.approx(3),
+                     "boarding_mean": 0, "wait_p50": 0}  # fmt: skip
+    assert results.step("b", "W", "wait_share").mean == pytest.approx(2 / 3)
+    assert results.unit("W", "wait_share").mean == pytest.approx(1 / 3)
+
+
 BUSY = hospital(
     unit("ED", beds=6, stay={"family": "gamma", "mean": 3, "cv": 0.8}, then={"home": 0.6, "W": 0.4},
          patience={"family": "exponential", "mean": 4}),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from twin_core.simulation.scenario.comparing import Comparison, Precision, compare
     from twin_core.simulation.scenario.edits import Scenario
     from twin_core.simulation.scenario.loading import load_scenario, scenario_from
+    from twin_core.simulation.scenario.screening import screening
     from twin_core.simulation.scenario.sensitivity import sensitivity
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "load_scenario",
     "read_history",
     "scenario_from",
+    "screening",
     "sensitivity",
     "simulate",
     "standing",
@@ -79,6 +81,7 @@ _HOMES = {
     "best_of": "scenario.choosing",
     "fewest_beds": "scenario.choosing",
     "Target": "scenario.choosing",
+    "screening": "scenario.screening",
     "sensitivity": "scenario.sensitivity",
     "load_scenario": "scenario.loading",
     "scenario_from": "scenario.loading",

@@ -84,6 +84,15 @@ Emergency patients count as inpatients from their first bed outside an emergency
 decision to admit falls at the end of the emergency stay, and whoever has a bay is being seen.
 Cleaning, plans and theatre times are not told, so KPIs of those have no figures.
 
+## The demonstration hospital
+
+`riverside` is the hospital that the demonstration lives through, second by second, in plain Python.
+The kernel runs the same file; the demonstration is its oracle: census, lengths of stay and boarding
+of every unit agree in both. Operations are steps of a stay in the bed that is kept (`planned`,
+`in_theatre`, `operated`); walks between units, and leave that outlasts a stay, lengthen stays by
+their mean. A flow has no word for closures of single free beds at random, and none for outliers who
+become patients of the unit that took them in: in the kernel they stay patients of their own.
+
 ## Scenarios
 
 A scenario is a TOML file of edits in the ward's words; `wardtwin simulate MODEL --scenario FILE`
@@ -156,13 +165,17 @@ the larger the first batch.
 
 ```sh
 wardtwin simulate riverside --days 14 --sensitivity boarding
+wardtwin simulate riverside --days 14 --sensitivity boarding --ways 10 --replications 10
 wardtwin simulate riverside --days 14 --scenario surge-ward --scenario winter --best boarding=0.5
 wardtwin simulate riverside --days 14 --fewest-beds MED=50-70 --under ED:boarding=2
 ```
 
 - **What matters most** (`sensitivity`): arrivals of every class, stays and beds of every unit are
   raised and lowered by themselves; the effect is half of what lies between, with the 95% interval
-  of paired differences. Inputs that act together are not seen.
+  of paired differences. Inputs that act together are not seen by it; `--ways 10` (`screening`)
+  sees them: all inputs are turned one after the other along ten random ways, each amid whatever
+  the others happen to be (Morris 1991). `importance` is the mean size of an input's effects,
+  `spread` how much they differ from way to way, `by_chance` what chance alone may make of one.
 - **The best** of some scenarios and of the hospital as it is (`best_of`): the fully sequential
   procedure of Kim and Nelson (2001), which may use the same patients in all. It is right with 95%
   confidence where the best is better than the second by the difference that matters, for normally
@@ -186,6 +199,9 @@ priority, `simulation.at_once` at a time, so that messages are not kept waiting:
 | `GET /v1/simulations/ID` | how it stands; its task, versions and answer |
 | `GET /v1/simulations/ID/progress` | server-sent events `progress` until it is over |
 | `POST /v1/simulations/ID/cancel` | ends it |
+
+While it runs, `progress.doing` says what it is at: `learning` the model, `compiling` the kernel
+(once for a machine, about a minute), or `simulating`; it can be cancelled at any time.
 
 A model and a scenario is named, where it is of the package, or sent as a document. The model
 `calibrated` is learned from the hospital's own history, in `draws` models as uncertain as what was
@@ -222,10 +238,14 @@ same versions it is the same to the last bit.
 - **Balking and full waiting rooms** concern those who come from outside; patience is drawn anew
   for every wait.
 - **The bed is free** after `cleaning`. Patients leave when the stay is over and `discharge` lets
-  them.
+  them; who dies or `left` (against advice) does so at once.
+- **Steps in one bed** (`then = { "SURG/in_theatre" = 0.9, ... }`): who goes on in the same unit as
+  another class keeps the bed. For the unit that is one stay; who waits in bed for a theatre is no
+  boarder.
 - **At the start** those `present` have the rest of their stay drawn from stays that last longer
   than theirs has; where patients leave by the hour of the day, from stays that may be over and
-  whose hour has not come. One who has stayed longer than any observed has an exponential rest, a
+  whose hour has not come, unless it is known that the stay `goes_on`. Who is to leave in
+  `rest_hours` leaves then. One who has stayed longer than any observed has an exponential rest, a
   tenth of the stay so far on average.
 - **At the horizon** every statistic is brought up to date; stays that go on are rows without an
   end.

@@ -144,8 +144,9 @@ def run_chunk(plan: Plan, run: Run, first: int, last: int) -> Chunk:
     A replication that finds no room for its patients or stays is run again with twice as much.
     """
     # Only here is the compiler needed: whoever only describes models does not wait for it.
-    from twin_core.simulation.kernel.entry import books_for, simulate, work_for
+    from twin_core.simulation.kernel.entry import books_for, ready, simulate, work_for
 
+    ready()
     plan = Plan(*(_writable(table) for table in plan))
     books = books_for(plan, last - first, run.samples)
     asked = np.zeros(1, lay.RUN)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from twin_core.simulation.flow.model import FlowModel
 from twin_core.simulation.flow.parts import EXITS
-from twin_core.simulation.flow.steps import steps_of
+from twin_core.simulation.flow.steps import inner_steps, steps_of
 from twin_core.simulation.kernel import layout as lay
 from twin_core.simulation.kernel.layout import Books, Plan, Records
 from twin_core.simulation.statistics import CLASS, STEP, UNIT, Values
@@ -20,6 +20,10 @@ from twin_core.simulation.statistics import CLASS, STEP, UNIT, Values
 if TYPE_CHECKING:
     from twin_core.simulation.replicate import Run
 
+_OF_WHOLE_STAYS = frozenset(
+    {"asked", "started", "waited", "wait_hours", "wait_squares", "outliers"}
+)
+"""What is counted where a stay in a unit begins, not at its later steps."""
 ENDS = ("moved", "discharged", "preempted", "left_unseen", "turned_away", "repatriated", "open")
 
 
@@ -98,16 +102,26 @@ class Results:
 
     @cached_property
     def unit_counts(self) -> Values:
-        """What was counted by unit, before any ratio: hours and patients, not means."""
+        """What was counted by unit, before any ratio: hours and patients, not means.
+
+        Steps that follow each other in one bed, such as before, in and after theatre, are one stay
+        of the unit.
+        """
         raw = dict(zip(lay.UNIT_STATISTICS, np.moveaxis(self.books.units, 2, 0), strict=True))
         endless = [unit.beds == "unlimited" for unit in self.model.units]
         raw["bed_hours"] = np.where(endless, np.nan, raw["bed_hours"])
         of_unit, by_step = self.plan.steps["unit"], self.books.steps
+        inner = inner_steps(self.model)
+        outer = np.array([key not in inner for key in self.steps])
         for at, name in enumerate(lay.STEP_STATISTICS):
             total = np.zeros(self.books.units.shape[:2])
             for unit in range(len(self.units)):
-                total[:, unit] = by_step[:, of_unit == unit, at].sum(axis=1)
+                whose = (of_unit == unit) & (outer if name in _OF_WHOLE_STAYS else True)
+                total[:, unit] = by_step[:, whose, at].sum(axis=1)
             raw[name] = total
+        went_on = by_step[:, :, lay.STEP_STATISTICS.index("asked")] * ~outer
+        for unit in range(len(self.units)):
+            raw["stays"][:, unit] -= went_on[:, of_unit == unit].sum(axis=1)
         return raw
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -12,7 +12,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from twin_core.errors import UsageError
+from twin_core.simulation.calibrate.announced import Announced, announced_fit
 from twin_core.simulation.calibrate.courses import Courses, Leg, courses_of
+from twin_core.simulation.calibrate.diverted import Diverted, diverted
 from twin_core.simulation.calibrate.durations import Ended, ended
 from twin_core.simulation.calibrate.fullness import Fullness
 from twin_core.simulation.calibrate.history import PLANNED, BedPeriod, History
@@ -63,6 +65,8 @@ class Calibration:
     courses: Courses
     units: tuple[UnitFit, ...]
     streams: tuple[StreamFit, ...]
+    announced: Announced = field(default_factory=Announced)
+    """What announced discharges are worth."""
 
     @cached_property
     def model(self) -> FlowModel:
@@ -77,6 +81,11 @@ class Calibration:
     def closed(self) -> tuple[BedPeriod, ...]:
         """When beds were closed."""
         return tuple(period for period in self.history.bed_periods if period.status == "C")
+
+    @cached_property
+    def diverted(self) -> tuple[Diverted, ...]:
+        """Who was given a bed of another unit than was asked for, in the history learnt from."""
+        return diverted(self.learnt.plans, self.courses.legs)
 
     @cached_property
     def closing(self) -> LengthFit | None:
@@ -201,8 +210,9 @@ def calibrated(history: History) -> Calibration:
             do="Give a longer window.",
         )
     return Calibration(
-        history, history, courses, tuple(units), tuple(_streams(courses, units, clock))
-    )
+        history, history, courses, tuple(units), tuple(_streams(courses, units, clock)),
+        announced_fit(history.plans, courses.legs, clock.end),
+    )  # fmt: skip
 
 
 def _led(stays: Sequence[Stay], usable: set[str]) -> tuple[Stay, ...]:

@@ -26,6 +26,8 @@ EMERGENCY = "emergency"
 CLASSES = {"EMER": EMERGENCY, "AMB": "ambulatory", "OBSENC": "observation"}
 """Patient classes by the class of the encounter as it began; others are planned or direct."""
 PLANNED, DIRECT = "planned", "direct"
+TRANSFER, DISCHARGE = "transfer", "discharge"
+"""What may be planned for a patient who is there."""
 _CARE_HOMES = frozenset({"03", "04", "06", "61", "63", "64", "long", "snf", "rehab"})
 _EXIT_OF_SETTING = {
     "died": "died",
@@ -79,13 +81,15 @@ class BedPeriod(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A transfer that is to come: from when until when it was, for when, and where to."""
+    """A transfer or discharge to come: from when until when it was, for when, and where to."""
 
     encounter_id: str
     stated: float
     ended: float | None
     at_hour: float | None
     unit: str
+    """Where to; empty for a discharge."""
+    kind: str = "transfer"
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,8 @@ def read_history(
             hour_of(row["stated_at"]),
             _hour(row["ended_at"]),
             _hour(row["expected_at"]),
-            unit_code(row["unit"]),
+            unit_code(row["unit"] or ""),
+            row["kind"],
         )
         for row in query(questions.PLANS, asked)
     )

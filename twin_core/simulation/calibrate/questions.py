@@ -69,11 +69,11 @@ WHERE name IN ('died', 'transferred_out', 'left_unseen', 'left_against_advice')
 
 ZONES = "SELECT DISTINCT time_zone FROM core.facility"
 
-# Transfers that were to come, from when until when they were.
+# Transfers and discharges that were to come, from when until when they were.
 PLANS = """
-SELECT encounter_id, stated_at, ended_at, expected_at, unit
+SELECT encounter_id, stated_at, ended_at, expected_at, unit, kind
 FROM history.encounter_plan($known_at)
-WHERE kind = 'transfer' AND unit IS NOT NULL AND stated_at < $end
+WHERE (kind = 'discharge' OR (kind = 'transfer' AND unit IS NOT NULL)) AND stated_at < $end
   AND coalesce(ended_at > $start, true)
 ORDER BY stated_at, plan_id
 """

@@ -1,18 +1,19 @@
 """Who and what is there at the end of a history: the start of a forecast from that instant."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from twin_core.simulation.calibrate.courses import Leg
 from twin_core.simulation.calibrate.fitting import Calibration
-from twin_core.simulation.calibrate.history import Planned
+from twin_core.simulation.calibrate.history import DISCHARGE, TRANSFER, Planned
 from twin_core.simulation.calibrate.lengths import LengthFit
 from twin_core.simulation.calibrate.wards import UnitFit, bed_name
 from twin_core.simulation.flow.arrivals import Closure, Present
 from twin_core.simulation.flow.model import FlowModel
+from twin_core.simulation.model import HOME
 
 
 def standing(
@@ -22,27 +23,38 @@ def standing(
 
     Patients lie where they lie, as long as they have, and keep their bed on leave; those who wait
     for a first bed wait; pending transfers are known; beds being cleaned and closed
-    ones are not free. How long closed beds stay closed is drawn where there is `chance`.
+    ones are not free. Who is announced to leave leaves as late after that time as others did. How
+    late, and how long closed beds stay closed, is drawn where there is `chance`.
     """
     begun = {
-        "present": tuple(_present(calibration, model)),
+        "present": tuple(_present(calibration, model, chance)),
         "being_cleaned": _being_cleaned(calibration, model),
         "closures": (*model.closures, *_closures(calibration, model, chance)),
     }
     return FlowModel(**{**{name: getattr(model, name) for name in FlowModel.model_fields}, **begun})
 
 
-def _present(calibration: Calibration, model: FlowModel) -> Iterator[Present]:
+def _present(
+    calibration: Calibration, model: FlowModel, chance: np.random.Generator | None
+) -> Iterator[Present]:
     known = {unit.code for unit in model.units}
-    plans = {plan.encounter_id: plan for plan in calibration.history.plans if plan.ended is None}
+    pending: dict[str, dict[str, Planned]] = defaultdict(dict)
+    for plan in calibration.history.plans:
+        if plan.ended is None:
+            pending[plan.encounter_id][plan.kind] = plan
     for leg in calibration.courses.legs:
         if leg.ended is None and leg.unit in known:
             unit = calibration.unit(leg.unit)
-            yield Present.model_validate(_here(calibration, unit, leg, plans.get(leg.encounter_id)))
+            here = _here(calibration, unit, leg, pending.get(leg.encounter_id, {}), chance)
+            yield Present.model_validate(here)
 
 
 def _here(
-    calibration: Calibration, unit: UnitFit, leg: Leg, plan: Planned | None
+    calibration: Calibration,
+    unit: UnitFit,
+    leg: Leg,
+    pending: Mapping[str, Planned],
+    chance: np.random.Generator | None,
 ) -> dict[str, Any]:
     now = calibration.history.window[1]
     here: dict[str, Any] = {"class": leg.class_, "unit": leg.unit, "patient": leg.patient}
@@ -52,9 +64,24 @@ def _here(
     here |= {"for_hours": _hours(now - begun)}
     if unit.beds is not None and leg.spot.bed:
         here["bed"] = bed_name(leg.spot)
-    if plan is not None:
-        here |= _to_come(calibration, unit, plan, now)
-    return here
+    if TRANSFER in pending:
+        return here | _to_come(calibration, unit, pending[TRANSFER], now)
+    return here | _to_leave(calibration, unit, pending.get(DISCHARGE), now, chance)
+
+
+def _to_leave(
+    calibration: Calibration,
+    unit: UnitFit,
+    plan: Planned | None,
+    now: float,
+    chance: np.random.Generator | None,
+) -> dict[str, Any]:
+    """When a patient leaves of whom it is announced; of others, whether that says anything."""
+    announced = calibration.announced
+    if plan is None:
+        return {"goes_on": True} if announced.tells(unit.code, chance) else {}
+    rest = announced.rest(plan, now, chance)
+    return {} if rest is None else {"stay_over": True, "next": HOME, "rest_hours": _hours(rest)}
 
 
 def _to_come(calibration: Calibration, unit: UnitFit, plan: Planned, now: float) -> dict[str, Any]:

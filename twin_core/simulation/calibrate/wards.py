@@ -24,7 +24,6 @@ from twin_core.simulation.calibrate.history import BedPeriod, Spot
 from twin_core.simulation.calibrate.lengths import LengthFit, length_fit
 from twin_core.simulation.calibrate.shares import SharesFit, differ, shares_fit
 from twin_core.simulation.calibrate.streams import Clock
-from twin_core.simulation.flow.parts import EXITS
 
 _RARE = 0.001
 """A difference this improbable by chance is taken as one."""
@@ -33,6 +32,8 @@ _ENOUGH = 60
 _PRIOR_LEAVING = 48.0
 """Patients that the hospital's hours of leaving are worth in a unit."""
 _DAY = 24.0
+_LET_GO = frozenset({"home", "care_home", "transferred"})
+"""Exits that wait for the hour of leaving: who dies or leaves against advice does not."""
 _SOON_HOURS = 1.0
 """A bed reported as dirty this soon after its patient left was dirty from then on."""
 
@@ -154,7 +155,7 @@ def patience_fit(waits: Waits) -> LengthFit | None:
 
 def hours_of_leaving(stays: Iterable[Stay]) -> Array:
     """Patients who left the hospital, by the hour of the day."""
-    left = [int(stay.hour) % 24 for stay in stays if stay.next in EXITS]
+    left = [int(stay.hour) % 24 for stay in stays if stay.next in _LET_GO]
     return np.bincount(left, minlength=24).astype(float)
 
 
@@ -169,7 +170,7 @@ def leaving_fit(stays: Sequence[Stay], everywhere: Array) -> SharesFit | None:
         return None
     prior = (everywhere + 0.5) / (everywhere + 0.5).sum()
     shares = (counts + _PRIOR_LEAVING * prior) / (counts.sum() + _PRIOR_LEAVING)
-    out = [stay for stay in stays if stay.next in EXITS]
+    out = [stay for stay in stays if stay.next in _LET_GO]
     lasted, entered = (np.array([getattr(s, n) for s in out]) for n in ("lasted", "entered"))
     by_length = fitted(LOGNORMAL, ended(lasted, lasted, entered))
     by_hour = fitted(LOGNORMAL, ended(lasted - _DAY, lasted, entered - _DAY / 2))
@@ -194,7 +195,7 @@ def observed(stays: Sequence[Stay], leaving: SharesFit | None, clock: Clock) -> 
     if leaving is None:
         low = np.where(goes_on, lasted, ready)
         return ended(low, np.where(goes_on, np.inf, lasted), np.minimum(entered, low))
-    out = np.array([stay.next in EXITS for stay in stays])
+    out = np.array([stay.next in _LET_GO for stay in stays])
     leaves = float(out.sum()) / max(1, int((~goes_on).sum()))
     since = _since_leaving(leaving.shares)
     now = since[np.array([int(stay.hour) % 24 for stay in stays])] * leaves

@@ -26,7 +26,8 @@ def toml_of(calibration: Calibration) -> str:
     for stream, arrivals in zip(calibration.streams, model.arrivals, strict=True):
         lines += ["", *_of_stream(stream, found), "[[arrivals]]", *_fields(arrivals)]
     for of, unit in zip(calibration.units, model.units, strict=True):
-        lines += ["", *_of_unit(of, found), "[[units]]", *_fields(unit)]
+        lines += ["", *_of_unit(of, found), *_diverted(of.code, calibration)]
+        lines += ["[[units]]", *_fields(unit)]
     for part in model.classes:
         lines += ["", "[[classes]]", *_fields(part)]
     for route in model.routes:
@@ -70,6 +71,15 @@ def _of_unit(of: UnitFit, found: Sequence[Parameter]) -> Iterator[str]:
     for name, length in (("cleaning", of.cleaning), ("patience", of.patience)):
         if length is not None:
             yield from _of_length(name, f"{of.code} {name}", length, found)
+
+
+def _diverted(unit: str, calibration: Calibration) -> Iterator[str]:
+    """Who overflowed: shown beside the unit, and in the routes as it happened."""
+    ways = [one for one in calibration.diverted if one.wanted == unit]
+    if ways:
+        said = ", ".join(f"{w.patients} in {w.given} after {w.after_hours:.1f} h" for w in ways)
+        yield f"# Of {ways[0].of} whose bed was asked for here, others were given one: {said}."
+        yield "# Routes have them where they went; a rule would be `overflow`, for you to say."
 
 
 def _of_route(of: UnitFit, class_: str, found: Sequence[Parameter]) -> Iterator[str]:

@@ -40,7 +40,7 @@ class Admissions:
     def _daily(self) -> None:
         house = self._house
         for stream in house.model.planned:
-            self._book_day(stream, stream.booked_days_ahead)
+            self._book_day(stream, stream.booked_days_ahead - 1)
         house.agenda.at(house.agenda.midnight(1), self._daily)
 
     def _book_day(self, stream: PlannedStream, days_ahead: int) -> None:

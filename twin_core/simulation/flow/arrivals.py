@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from twin_core.simulation.flow.durations import Duration
-from twin_core.simulation.flow.parts import EVERY_DAY, Weekday, hour_of_day
+from twin_core.simulation.flow.parts import EVERY_DAY, EXITS, Weekday, hour_of_day
 from twin_core.simulation.model import WEEKDAYS, Part, Share
 
 _FORMS = ("per_day", "per_hour", "rates", "interarrival", "slots", "saturated")
@@ -132,7 +132,7 @@ class Present(Part):
 
     `for_hours` is how long they have been as they are: in the bed, so that the rest of the stay is
     drawn given that; or waiting. `stay_over` patients have ended their stay in `unit` and wait for
-    `next`, or to be let go. `in_unit` is where an outlier lies.
+    `next`, or to be let go; with `rest_hours` they leave then. `in_unit` is where an outlier lies.
     """
 
     class_: str = Field(alias="class")
@@ -146,7 +146,9 @@ class Present(Part):
     next: str | None = None
     """Where the stay leads, where that is known."""
     rest_hours: float | None = Field(None, ge=0)
-    """The rest of the stay, where it is known."""
+    """The rest of the stay, where it is known; of a stay that is over, until the patient leaves."""
+    goes_on: bool = False
+    """Known not to be over, where a stay may be over hours before its patient leaves."""
     patient: str = ""
     """The patient's identifier, passed through to the stays."""
 
@@ -154,6 +156,10 @@ class Present(Part):
     def _one_state(self) -> Self:
         if self.waiting and (self.stay_over or self.in_unit or self.bed or self.rest_hours):
             raise ValueError("who waits for a first bed is in none")
-        if self.stay_over and (self.next is None or self.rest_hours is not None):
-            raise ValueError("a stay that is over has a `next` and no rest")
+        if self.goes_on and (self.waiting or self.stay_over):
+            raise ValueError("a stay that goes on has begun and is not over")
+        if self.stay_over and self.next is None:
+            raise ValueError("a stay that is over has a `next`")
+        if self.stay_over and self.rest_hours is not None and self.next not in EXITS:
+            raise ValueError("only of who leaves the hospital is more known than that it is over")
         return self

@@ -31,6 +31,7 @@ def lockable(model: "FlowModel", steps: dict[tuple[str, str], Step]) -> list[str
 
 def _waits(model: "FlowModel", steps: dict[tuple[str, str], Step]) -> Waits:
     leaving = {pool.code for pool in model.staff if not pool.stays_with_boarders}
+    leaving |= {theatre.code for theatre in model.theatres}
     endless = {unit.code for unit in model.units if unit.beds == "unlimited"}
     waits: Waits = {}
     for step in steps.values():

@@ -14,7 +14,7 @@ HOURS_PER = {"minutes": 1 / 60, "hours": 1.0, "days": 24.0}
 FAMILIES = ("exponential", "lognormal", "gamma", "weibull", "normal")
 Family = Literal["exponential", "lognormal", "gamma", "weibull", "normal"]
 _FORMS = ("exactly", "mean", "median", "scale", "between", "observed", "quantiles", "mix")
-_IN_UNITS = ("exactly", "mean", "sd", "median", "p90", "scale", "mode", "tail_mean")
+_IN_UNITS = ("exactly", "mean", "sd", "median", "p90", "scale", "mode", "tail_mean", "plus")
 _LISTS_IN_UNITS = ("between", "observed", "quantiles")
 
 
@@ -30,6 +30,8 @@ class Duration(Part):
     - `quantiles = [0, 2, 9]` at the probabilities `at = [0, 0.5, 1]`, evenly spaced without;
       straight lines between; `tail_mean` adds an exponential tail beyond the last
     - `mix = [{ share = 0.3, mean = 2, family = "exponential" }, ...]`
+
+    `plus` is added to each: what is never shorter, such as ten minutes at the desk.
     """
 
     unit: Literal["minutes", "hours", "days"] = "hours"
@@ -51,6 +53,7 @@ class Duration(Part):
     at: tuple[float, ...] | None = None
     tail_mean: float | None = Field(None, gt=0)
     mix: tuple["Ingredient", ...] | None = None
+    plus: float = Field(0.0, ge=0)
 
     @property
     def hours(self) -> float:
@@ -72,7 +75,7 @@ class Duration(Part):
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(_FORMS)}; here: {given or 'none'}")
         numbers = (self.exactly, self.mean, self.sd, self.cv, self.median, self.p90, self.sigma)
-        more = (self.shape, self.scale, self.mode, self.tail_mean, *(self.between or ()))
+        more = (self.shape, self.scale, self.mode, self.tail_mean, self.plus, *(self.between or ()))
         if not all(math.isfinite(n) for n in (*numbers, *more) if n is not None):
             raise ValueError("every number is finite")
         getattr(self, f"_check_{given[0]}", lambda: None)()
@@ -136,6 +139,8 @@ class Duration(Part):
             raise ValueError("the shares of a mix add up to 1")
         if any(part.mix for part in self.mix or ()):
             raise ValueError("a mix is not made of mixes")
+        if self.plus:
+            raise ValueError("`plus` belongs to what is mixed")
 
 
 class Ingredient(Duration):

@@ -103,6 +103,17 @@ def steps_of(model: "FlowModel") -> dict[tuple[str, str], Step]:
     return found
 
 
+def inner_steps(model: "FlowModel") -> set[tuple[str, str]]:
+    """Steps that are only ever reached from a step of the same unit, in the same bed."""
+    steps = steps_of(model)
+    outer = set(_entries(model))
+    for (_, unit), step in steps.items():
+        if not step.unit.boards:
+            unit = ""
+        outer |= {(to.class_, to.unit) for to in step.then if to.unit not in (None, unit)}
+    return set(steps) - outer
+
+
 def _entries(model: "FlowModel") -> Iterator[tuple[str, str]]:
     for stream in model.arrivals:
         yield stream.class_, stream.unit

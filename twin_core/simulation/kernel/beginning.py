@@ -22,13 +22,14 @@ from twin_core.simulation.kernel.layout import (
     COUNTERS,
     FREE,
     FULL,
+    GOES_ON,
     STAY_OVER,
     STAYS,
     WAITS,
     Plan,
     Work,
 )
-from twin_core.simulation.kernel.leaving import go_on, let_go_at
+from twin_core.simulation.kernel.leaving import go_on, leave_later, let_go_at, waits_to_leave
 from twin_core.simulation.kernel.ledger import touch
 from twin_core.simulation.kernel.lengths import length, rest, surviving
 from twin_core.simulation.kernel.moves import ask, run_stay
@@ -112,8 +113,11 @@ def fill(m: Plan, w: Work, key: int) -> None:
             ask(m, w, i, here.step, -here.for_hours)
         elif here.state == STAY_OVER and here.next >= 0:
             ask(m, w, i, here.next, -here.for_hours)
-        elif here.state == STAY_OVER:
+        elif here.state == STAY_OVER and math.isnan(here.rest):
             go_on(m, w, i, -1, here.exit)
+        elif here.state == STAY_OVER:
+            w.patients[i].over = 0.0
+            leave_later(w, i, here.exit, max(0.0, here.rest - m.units[here.in_unit].leave_earlier))
     settle(m, w)
 
 
@@ -136,7 +140,7 @@ def _lie(m: Plan, w: Work, i: int) -> None:
     if not math.isnan(here.rest):
         p.edge = _edge_given(m, w, i, here.for_hours)
         p.rest = here.rest
-    elif m.units[p.unit].leave_rule == BY_HOUR:
+    elif m.units[p.unit].leave_rule == BY_HOUR and here.state != GOES_ON:
         _draw_not_gone(m, w, i, here.for_hours)
         if p.rest < 0.0:
             p.over = p.rest
@@ -169,8 +173,11 @@ def _draw_not_gone(m: Plan, w: Work, i: int, for_hours: float) -> None:
     for attempt in range(_TRIES):
         p.key = mixed(key, attempt)
         _draw_rest(m, w, i, max(0.0, for_hours - _DAY), for_hours)
-        leads_out = p.exit >= 0 or (p.next < 0 and m.edges[p.edge].step < 0)
-        if p.rest >= 0.0 or (leads_out and let_go_at(m, w, i, p.unit, p.rest) > 0.0):
+        exit_ = p.exit
+        if exit_ < 0 and p.next < 0:
+            exit_ = m.edges[p.edge].exit
+        waits = exit_ >= 0 and waits_to_leave(exit_)
+        if p.rest >= 0.0 or (waits and let_go_at(m, w, i, p.unit, p.rest) > 0.0):
             return
     p.rest = 0.0
 

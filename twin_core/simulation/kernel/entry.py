@@ -1,5 +1,6 @@
 """The way into the kernel: compiled once for one signature, and loaded from disk ever after."""
 
+import threading
 from hashlib import blake2b
 from importlib import resources
 from typing import Any
@@ -129,9 +130,30 @@ def _build(sources: int) -> Any:
                 return n - first
         return last - first
 
-    signature = numba.int64(*_types())
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-    return numba.njit(signature, cache=True, **options)(simulate)
+    return numba.njit(cache=True, **options)(simulate)
 
 
 simulate = _build(_sources())
+"""The kernel; it is loaded from disk, or compiled, by `ready`, or when it is first called."""
+_loading = threading.Lock()
+
+
+def is_compiled() -> bool:
+    """Whether the disk has the kernel compiled for this machine, from these very sources."""
+    # Numba has no public word for this; a release without these names fails its test.
+    cache = simulate._cache
+    key = cache._index_key(_signature(), simulate.targetctx.codegen())
+    return key in cache._cache_file._load_index()
+
+
+def ready() -> None:
+    """Load the kernel from disk, or compile it there, for its one signature."""
+    with _loading:
+        if not simulate.signatures:
+            simulate.compile(_signature())
+            simulate.disable_compile()
+
+
+def _signature() -> Any:
+    return numba.int64(*_types())

@@ -18,8 +18,9 @@ def _record(**fields: str) -> np.dtype[Any]:
 # ---- lengths of time
 FIXED, EXPONENTIAL, LOGNORMAL, GAMMA, WEIBULL, NORMAL, UNIFORM, TRIANGLE = range(8)
 OBSERVED, QUANTILES, MIX = range(8, 11)
-LENGTH = _record(kind="i4", first="i4", count="i4", a="f8", b="f8", c="f8")
-"""`first` and `count` name a stretch of `points` (value, cumulative probability)."""
+LENGTH = _record(kind="i4", first="i4", count="i4", a="f8", b="f8", c="f8", plus="f8")
+"""`first` and `count` name a stretch of `points` (value, cumulative probability); `plus` is added
+to every draw."""
 POINT = _record(value="f8", upto="f8")
 
 # ---- the hospital
@@ -49,7 +50,7 @@ STREAM = _record(
 THIN = _record(begins="f8", ends="f8", kept="f8")
 SLOT = _record(at="f8", due="f8", stream="i4", number="i8")
 CHANGE = _record(at="f8", resource="i4", capacity="i8")
-IN_BED, WAITS, STAY_OVER = range(3)
+IN_BED, WAITS, STAY_OVER, GOES_ON = range(4)
 PRESENT = _record(
     state="i4", step="i4", in_unit="i4", bed="i4", next="i4", exit="i4", for_hours="f8", rest="f8",
     key="u8", row="i4",

@@ -21,6 +21,8 @@ from twin_core.simulation.kernel.moves import ask, end_stay, leave
 from twin_core.simulation.kernel.serving import settle
 
 WEEK_HOURS = 168.0
+_DIED, _LEFT = 2, 4
+"""Exits for which nobody waits until the hour of discharge."""
 
 
 @compiled
@@ -45,11 +47,9 @@ def go_on(m: Plan, w: Work, i: int, step: int, exit_: int) -> None:
     p, now = w.patients[i], w.now[NOW]
     unit = m.steps[p.held].unit
     if step < 0:
-        at = leaving_at(m, w, i, unit, now)
+        at = leaving_at(m, w, i, unit, now) if waits_to_leave(exit_) else now
         if at > now:
-            p.state, p.exit = LEAVING, exit_
-            p.stamp += 1
-            plan(w, at, LEAVE, i, p.stamp)
+            leave_later(w, i, exit_, at)
         else:
             leave(m, w, i, WENT, exit_)
     elif m.units[unit].boards:
@@ -62,6 +62,21 @@ def go_on(m: Plan, w: Work, i: int, step: int, exit_: int) -> None:
         # Those who wait for this bed come before one who leaves it and might ask for it again.
         settle(m, w)
         ask(m, w, i, step, now)
+
+
+@compiled
+def waits_to_leave(exit_: int) -> bool:
+    """Whether patients leave by an exit only when they are let go."""
+    return exit_ != _DIED and exit_ != _LEFT
+
+
+@compiled
+def leave_later(w: Work, i: int, exit_: int, at: float) -> None:
+    """Lie on until the hour at which a patient leaves by an exit."""
+    p = w.patients[i]
+    p.state, p.exit = LEAVING, exit_
+    p.stamp += 1
+    plan(w, at, LEAVE, i, p.stamp)
 
 
 @compiled

@@ -37,7 +37,7 @@ def touch(w: Work, unit: int) -> None:
 
 @compiled
 def waited(w: Work, step: int, unit: int, hours: float) -> None:
-    """Somebody has a bed after waiting so many hours."""
+    """Somebody has a bed after waiting so many hours; of no unit (-1) where it is the same bed."""
     of = w.steps[step]
     of.started += 1
     if hours > 0.0:
@@ -48,7 +48,8 @@ def waited(w: Work, step: int, unit: int, hours: float) -> None:
         at = min(max(at, 1), BINS - 1)
     else:
         at = 0
-    w.bins[unit * BINS + at] += 1
+    if unit >= 0:
+        w.bins[unit * BINS + at] += 1
 
 
 @compiled

@@ -32,20 +32,10 @@ def length(m: Plan, which: int, key: int, number: int) -> float:
         which = _ingredient(m, which, uniform(key, number))
         key = mixed(key, number)
         number = SUB
-    kind = m.lengths[which].kind
-    a, b = m.lengths[which].a, m.lengths[which].b
-    if kind == FIXED:
-        return a
-    u = uniform(key, number)
-    if kind == EXPONENTIAL:
-        return -a * math.log(u)
-    if kind == LOGNORMAL:
-        return math.exp(a - b * normal_quantile(u))
-    if kind == WEIBULL:
-        return b * (-math.log(u)) ** (1.0 / a)
-    if kind == GAMMA:
-        return b * gamma(a, mixed(key, number))
-    return beyond(m, which, u)
+    if m.lengths[which].kind == GAMMA:
+        of = m.lengths[which]
+        return of.plus + of.b * gamma(of.a, mixed(key, number))
+    return beyond(m, which, uniform(key, number))
 
 
 @compiled
@@ -79,6 +69,11 @@ def gamma(shape: float, key: int) -> float:
 @compiled
 def beyond(m: Plan, which: int, s: float) -> float:
     """The duration that a share `s` exceeds (the inverse of `surviving`)."""
+    return m.lengths[which].plus + _plain_beyond(m, which, s)
+
+
+@compiled
+def _plain_beyond(m: Plan, which: int, s: float) -> float:
     of = m.lengths[which]
     kind, a, b, c = of.kind, of.a, of.b, of.c
     if kind == FIXED:
@@ -141,6 +136,7 @@ def _plain_surviving(m: Plan, which: int, x: float) -> float:
     """The share of durations of one family that exceed `x`."""
     of = m.lengths[which]
     kind, a, b, c = of.kind, of.a, of.b, of.c
+    x -= of.plus
     if kind == NORMAL:
         return 0.5 * math.erfc((x - a) / (b * _SQRT2))
     if x <= 0.0:

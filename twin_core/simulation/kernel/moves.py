@@ -74,11 +74,20 @@ def ask(m: Plan, w: Work, i: int, step: int, since: float) -> None:
 
 
 @compiled
+def stays_in_care(m: Plan, w: Work, i: int) -> bool:
+    """Whether one in bed asks for a next step of the same unit: it needs no other bed."""
+    p = w.patients[i]
+    return p.at >= 0 and m.steps[p.held].unit == p.unit
+
+
+@compiled
 def find_place(m: Plan, w: Work, i: int) -> int:
     """The unit where a patient may have a bed and all else now; -1 for none."""
     p = w.patients[i]
     if m.units[p.unit].needy and not has_staff(m, w, i, -1):
         return -1
+    if stays_in_care(m, w, i):
+        return p.at
     if has_bed(m, w, i, p.unit):
         return p.unit
     if p.away:
@@ -117,7 +126,7 @@ def _wait(m: Plan, w: Work, i: int) -> None:
         plan(w, now + hours, RENEGE, i, p.stamp)
     if of.overs > 0 and of.overflow_after > 0.0:
         plan(w, max(now, p.asked + of.overflow_after), OVERFLOW, i, p.stamp)
-    if p.at >= 0:
+    if p.at >= 0 and not stays_in_care(m, w, i):
         touch(w, p.at)
         w.wards[p.at].boarding += 1
         w.waits[p.at * m.whole[0].units + p.unit] += 1
@@ -132,7 +141,7 @@ def stop_waiting(m: Plan, w: Work, i: int) -> None:
     p = w.patients[i]
     touch(w, p.unit)
     quit_queue(m, w, i)
-    if p.at >= 0:
+    if p.at >= 0 and not stays_in_care(m, w, i):
         touch(w, p.at)
         w.wards[p.at].boarding -= 1
         w.waits[p.at * m.whole[0].units + p.unit] -= 1
@@ -187,7 +196,7 @@ def _count_wait(m: Plan, w: Work, i: int, place: int) -> None:
     p = w.patients[i]
     hours = max(0.0, w.now[NOW] - p.asked)
     if p.fresh:
-        waited(w, p.step, p.unit, hours)
+        waited(w, p.step, -1 if stays_in_care(m, w, i) else p.unit, hours)
         if place != p.unit:
             w.steps[p.step].outliers += 1
     else:

@@ -298,4 +298,6 @@ class Planner:
 def _state(here: Present) -> int:
     if here.waiting:
         return lay.WAITS
+    if here.goes_on:
+        return lay.GOES_ON
     return lay.STAY_OVER if here.stay_over else lay.IN_BED

@@ -1,6 +1,6 @@
 """Growing tables of records: rows appended one by one, taken as one array at the end."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import lgamma
 from typing import Any
 
@@ -18,7 +18,7 @@ class Table:
 
     def __init__(self, kind: np.dtype[Any]) -> None:
         self._kind = kind
-        self._rows: list[Mapping[str, Any]] = []
+        self._rows: list[dict[str, Any]] = []
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -27,6 +27,10 @@ class Table:
         """Append a row; its index."""
         self._rows.append(row)
         return len(self._rows) - 1
+
+    def also(self, at: int, **fields: Any) -> None:
+        """More fields of a row."""
+        self._rows[at].update(fields)
 
     def array(self) -> Records:
         """The rows as one array, with a row of zeros where there are none: nothing is empty."""
@@ -70,6 +74,11 @@ class Lengths:
         return self._known[duration]
 
     def _write(self, d: Duration) -> int:
+        at = self._written(d)
+        self.table.also(at, plus=d.plus * d.hours)
+        return at
+
+    def _written(self, d: Duration) -> int:
         hours = d.hours
         if d.exactly is not None:
             return self.table.add(kind=lay.FIXED, a=d.exactly * hours)

@@ -73,8 +73,8 @@ def sensitivity(
     """The effect of every input on a measure, the largest first.
 
     Arrivals by class, lengths of stay and beds by unit are raised and lowered by `percent` (beds by
-    one at least), staff pools by one. Inputs that act together are not seen: each is changed by
-    itself.
+    one at least), staff pools by one. Each is changed by itself; `screening` sees inputs that act
+    together.
     """
     known(measure)
     if not 0 < percent < 100:
@@ -82,7 +82,7 @@ def sensitivity(
     effects = []
     for done, one in enumerate(inputs(model, percent), 1):
         more, less = (
-            _measured(applied(edits, model), run, measure, unit, executor)
+            measured(applied(edits, model), run, measure, unit, executor)
             for edits in (one.more, one.less)
         )
         effects.append(Effect(one.name, one.change, estimate((more - less) / 2)))
@@ -124,9 +124,13 @@ def _input(name: str, change: str, more: dict[str, Any], less: dict[str, Any]) -
     return Input(name, change, *made)
 
 
-def _measured(
+def measured(
     model: FlowModel, run: Run, measure: str, unit: str | None, executor: Executor | None
 ) -> Array:
+    """A measure of a model, replication by replication.
+
+    Raises UsageError where it is not counted there.
+    """
     found = values(simulate(model, run, executor=executor)).get((measure, unit))
     if found is None:
         raise UsageError(f"{measure} is not counted in {unit or 'the hospital as a whole'}.")
