@@ -81,7 +81,7 @@ def test_any_batches_of_any_messages_are_counted(
 
 
 def test_a_demonstration_hospital_is_counted(tmp_path) -> None:
-    plan = plan_check(days=1.2, seed=7)
+    plan = plan_check(days=1.5, seed=7)
     midnight = last_midnight(plan.ends - timedelta(hours=2), ZoneInfo(plan.model.time_zone))
     window = Window(midnight, plan.ends)
     sent = [
