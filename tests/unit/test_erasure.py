@@ -302,6 +302,48 @@ def test_a_visit_that_is_somebody_elses_by_now_stays_theirs(tmp_path: Path) -> N
         assert [row["kind"] for row in told_of] == ["Admitted", "EncounterUpdated"]
 
 
+def test_a_resource_that_its_server_deleted_goes_with_whom_it_was_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing is asked of views here, which are most of the work of making a store.
+    monkeypatch.setattr("twin_core.twin.known_kpis", lambda folder: {})
+    for module in ("twin_core.twin", "twin_core.store.opening"):
+        monkeypatch.setattr(f"{module}.install_views", lambda *words: None)
+    system, _, hers = HERS.rpartition("|")
+
+    def stated(id_: str, number: str, version: str = "1") -> dict[str, object]:
+        return {
+            "resourceType": "Patient",
+            "id": id_,
+            "meta": {"versionId": version, "lastUpdated": f"2026-03-02T0{version}:00:00Z"},
+            "identifier": [{"system": system, "value": number}],
+        }
+
+    def deleted(id_: str) -> dict[str, object]:
+        entry = {"request": {"method": "DELETE", "url": f"Patient/{id_}"}}
+        return {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
+
+    with opened(tmp_path) as twin:
+        told(twin, ADMITTED, "hl7v2")
+        for resource in (
+            stated("gone", hers),
+            stated("kept", hers),
+            stated("his", "HIS1"),
+            stated("renamed", hers),
+            deleted("gone"),
+            deleted("his"),
+            deleted("renamed"),
+            # The server gives the same address to somebody else.
+            stated("renamed", "HIS2", "3"),
+            stated("too", "HIS2"),
+            deleted("too"),
+        ):
+            told(twin, json.dumps(resource).encode(), "fhir")
+        found = twin.belongings(HERS)
+    resources = {value for _, _, value in found.identifiers if value.startswith("Patient/")}
+    assert resources == {"Patient/gone", "Patient/kept"}
+
+
 @pytest.mark.parametrize("charset", ["utf-8", "utf-16-le"])
 def test_numbers_are_found_in_bytes_however_short(tmp_path: Path, charset: str) -> None:
     texts = (
