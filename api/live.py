@@ -28,6 +28,10 @@ FIRST_KPIS_S = 2.0
 """A server that has just started again owes its watchers the present before the figures."""
 OWN_KPIS_S = 20.0
 """How often the KPIs that a site has written itself are measured, for as long as anyone watches."""
+LONGEST_S = 900.0
+"""How long a stream lasts before its client is told to ask again: a key that was revoked since, a
+token that is out of date and an emergency that is over see no more than this."""
+REFETCH = b"event: refetch\ndata: {}\n\n"
 QUEUE = 32
 CLIENTS = 256
 RETRY_MS = 500
@@ -51,7 +55,7 @@ class Client:
             self.lagging = True
             while not self._events.empty():
                 self._events.get_nowait()
-            self._events.put_nowait(b"event: refetch\ndata: {}\n\n")
+            self._events.put_nowait(REFETCH)
             self.end()
             return
         self._events.put_nowait(event)
@@ -151,11 +155,15 @@ class LiveBoard:
         return client
 
     async def stream(self, client: Client) -> AsyncIterator[bytes]:
-        """A client's server-sent events, until it or the server goes."""
+        """A client's server-sent events, until it or the server goes, or it has to ask again."""
+        ends = monotonic() + LONGEST_S
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
             while not self._ended and (event := await client.next()) is not None:
                 yield event
+                if monotonic() > ends:
+                    yield REFETCH
+                    return
         finally:
             self._clients.discard(client)
 

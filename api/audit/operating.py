@@ -35,6 +35,8 @@ RECORDED: dict[str, Operation] = {
     "outbound_retry": Operation("update", administrative=True),
     "alerts_ack": Operation("update", administrative=True),
     "source_open_encounters": Operation("search"),
+    # Stays one by one, from which a model is calibrated; the patients have numbers of its own.
+    "history": Operation("search"),
     "deid_publish": Operation("execute", administrative=True),
     "query_keep": Operation("update", administrative=True),
     "query_forget": Operation("delete", administrative=True),

@@ -297,6 +297,21 @@ def test_a_stream_tells_each_watcher_of_their_units(ward: Ward) -> None:
         live._clients -= {whole, icu}
 
 
+def test_a_stream_ends_so_that_its_watcher_is_asked_again_who_they_are(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, run = ward.caller.app.state.live, ward.caller.runner.run
+
+    async def told() -> list[bytes]:
+        return [event async for event in live.stream(await live.join(ICU))]
+
+    monkeypatch.setattr("api.live.LONGEST_S", -1.0)
+    begin, snapshot, last = run(told())
+    assert (begin[:6], snapshot[:15]) == (b"retry:", b"event: snapshot")
+    assert last.startswith(b"event: refetch")
+    assert live.clients == 0
+
+
 def test_lists_visits_and_messages_are_those_of_the_unit(ward: Ward) -> None:
     visits = ward.visits()
     whole, icu = ward.both("/v1/encounters?limit=100")

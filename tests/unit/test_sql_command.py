@@ -6,6 +6,7 @@ import json
 import pytest
 
 from api.access.principal import LOCAL, Principal
+from api.audit.operating import RECORDED
 from api.cli import main, parsed
 from api.commands import Call
 from api.commands.sql import _save
@@ -80,6 +81,17 @@ def test_a_query_of_a_profile_is_kept_by_a_name_asked_by_it_and_forgotten(store)
         for operation in ("query_show", "query_forget"):
             with pytest.raises(UsageError, match="no saved query"):
                 OPERATIONS[operation](twin, {"query": "Stays"})
+
+
+NO_ROWS = {
+    *("kpi", "kpi_changes", "kpi_chart", "kpis", "message_find", "retention_show", "feeds"),
+    *("sources_list", "store_id", "outbound_list", "alerts_list", "query_list", "query_show"),
+}
+"""Operations that show figures, names of feeds and numbers of messages only."""
+
+
+def test_whatever_shows_rows_or_changes_anything_is_recorded():
+    assert OPERATIONS.keys() - RECORDED.keys() == NO_ROWS
 
 
 def test_what_cannot_be_asked_is_not_kept(store):
