@@ -1,12 +1,11 @@
 """What a bed is to the KPIs: where it stands, when it was open and staffed, what is planned."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import NamedTuple
 
 from twin_core.kpi.kept.course import Interval, united
 from twin_core.kpi.kept.emergency import Unit
-from twin_core.kpi.kept.records import FOREVER, LONG_AGO, Columns
+from twin_core.kpi.kept.records import LONG_AGO, Columns, Instant, since, until
 
 CLOSED = frozenset({"C", "K"})
 """Bed statuses (HL7 table 0116) of beds that nobody can be put into: closed, contaminated."""
@@ -18,15 +17,15 @@ class BedStatus(NamedTuple):
 
     status: str
     staffed: bool | None
-    from_at: datetime
-    to_at: datetime
+    from_at: Instant
+    to_at: Instant
 
 
 class Capacity(NamedTuple):
     """A period in which somebody said whether a bed is staffed, and whether it was to be had."""
 
-    from_at: datetime
-    to_at: datetime
+    from_at: Instant
+    to_at: Instant
     available: bool
 
 
@@ -46,16 +45,16 @@ def bed_of(rows: Mapping[str, Iterable[Columns]]) -> Bed | None:
     if found is None or found[1] != "bd":
         return None
     statuses = tuple(
-        BedStatus(str(word or ""), staffed, start or LONG_AGO, end or FOREVER)  # type: ignore[arg-type]
+        BedStatus(str(word or ""), staffed, since(start), until(end))  # type: ignore[arg-type]
         for _, word, staffed, start, end in rows.get("location_status", ())
     )
     plans = [
-        (stated, ended or FOREVER)
+        (since(stated), until(ended))
         for _, kind, stated, ended in rows.get("encounter_plan", ())
         if kind in ("admission", "transfer") and stated is not None
     ]
     unit = (str(found[2] or ""), str(found[3] or ""))
-    return Bed(unit, statuses, tuple(plans), capacity(statuses))  # type: ignore[arg-type]
+    return Bed(unit, statuses, tuple(plans), capacity(statuses))
 
 
 def capacity(statuses: Iterable[BedStatus]) -> tuple[Capacity, ...]:

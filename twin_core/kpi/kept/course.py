@@ -1,21 +1,20 @@
 """The course of a visit: unbroken periods of one class and status (as `kpi_part.course`)."""
 
 from collections import defaultdict
-from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from twin_core.kpi.kept.records import FOREVER, LONG_AGO, Visit
+from twin_core.kpi.kept.records import FOREVER, LONG_AGO, Instant, Visit
 
-Interval = tuple[datetime, datetime]
+Interval = tuple[Instant, Instant]
 """A half-open period."""
 
 
 class Piece(NamedTuple):
     """A period of a visit in one class and status."""
 
-    from_at: datetime
-    to_at: datetime
+    from_at: Instant
+    to_at: Instant
     class_: str | None
     status: str
 
@@ -26,10 +25,10 @@ def course(visit: Visit) -> list[Piece]:
     A period that ends without a successor leaves the status 'unknown'; a class holds until the next
     one; before its first class a visit has that class.
     """
-    classes: dict[datetime, list[str]] = defaultdict(list)
+    classes: dict[Instant, list[str]] = defaultdict(list)
     for began_at, began in visit.classes:
         classes[began_at].append(began)
-    status: dict[datetime, str] = {s.to_at: "unknown" for s in visit.statuses if s.to_at < FOREVER}
+    status: dict[Instant, str] = {s.to_at: "unknown" for s in visit.statuses if s.to_at < FOREVER}
     status |= {s.from_at: s.status for s in visit.statuses}
     changes = sorted({LONG_AGO, *classes, *status})
     code: str | None = max(classes[min(classes)]) if classes else visit.class_

@@ -1,17 +1,25 @@
 """What a visit to an emergency department is to the KPIs (as `kpi_part.ed_visits`)."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from twin_core.kpi.kept.course import Interval, Piece
-from twin_core.kpi.kept.records import FOREVER, INPATIENT, LONG_AGO, VOID, Visit
+from twin_core.kpi.kept.records import (
+    FOREVER,
+    HOUR_US,
+    INPATIENT,
+    LONG_AGO,
+    VOID,
+    Instant,
+    Visit,
+    first_known,
+)
 
 EMERGENCY = frozenset({"EMER"})
 PRESENT = frozenset({"arrived", "triaged", "in-progress"})
-LINKED_WITHIN = timedelta(hours=1)
+LINKED_WITHIN = HOUR_US
 """An admission of the patient this long after the departure belongs to the visit (CMS55)."""
-LONGEST_SPELL = timedelta(days=120)
+LONGEST_SPELL = 120 * 24 * HOUR_US
 """Longer inpatient spells are no admissions from an ED (CMS55, CMS111)."""
 
 Unit = tuple[str, str]
@@ -21,12 +29,12 @@ Unit = tuple[str, str]
 class EdVisit(NamedTuple):
     """One visit to an ED. departed_at is when the patient physically left it."""
 
-    arrived_at: datetime
-    departed_at: datetime | None
-    discharged_at: datetime | None
-    boards_at: datetime | None
+    arrived_at: Instant
+    departed_at: Instant | None
+    discharged_at: Instant | None
+    boards_at: Instant | None
     """From when the patient waits for a bed; None for who is observed or not to be admitted."""
-    decided_at: datetime | None
+    decided_at: Instant | None
     admitted: bool
     """Left the ED for a bed, in a spell of at most 120 days."""
     psychiatric: bool
@@ -40,15 +48,20 @@ def ed_visit(
     `related` are the other visits of the patient, and those that one is part of.
     """
     emergency_at = visit.began(EMERGENCY)
-    arrived_at = emergency_at or visit.admitted_at
+    arrived_at = first_known(emergency_at, visit.admitted_at)
     is_one = emergency_at is not None or visit.class_ == "EMER"
     if not is_one or arrived_at is None or visit.status in VOID:
         return None
     own = visit.began(INPATIENT)
-    own = own if own and emergency_at and own >= emergency_at else None
+    if own is None or emergency_at is None or own < emergency_at:
+        own = None
     departed_at = _departed(visit, arrived_at, own, ed_units)
-    inpatient_at = own or _followed(visit, related, arrived_at, departed_at)
-    decided_at = visit.first_mark("decision_to_admit") or visit.first_mark("bed_requested")
+    inpatient_at = own
+    if inpatient_at is None:
+        inpatient_at = _followed(visit, related, arrived_at, departed_at)
+    decided_at = first_known(
+        visit.first_mark("decision_to_admit"), visit.first_mark("bed_requested")
+    )
     return EdVisit(
         arrived_at,
         departed_at,
@@ -77,8 +90,8 @@ def began_as_emergency(visit: Visit) -> list[tuple[Unit, bool]]:
 
 
 def _departed(
-    visit: Visit, arrived_at: datetime, inpatient_at: datetime | None, eds: frozenset[Unit]
-) -> datetime | None:
+    visit: Visit, arrived_at: Instant, inpatient_at: Instant | None, eds: frozenset[Unit]
+) -> Instant | None:
     since = [s for s in visit.stays if s.lasted and s.from_at >= arrived_at]
     onward = [s.from_at for s in since if s.unit is not None and (s.facility, s.unit) not in eds]
     if onward:
@@ -88,11 +101,11 @@ def _departed(
 
 
 def _followed(
-    visit: Visit, related: Iterable[Visit], arrived_at: datetime, departed_at: datetime | None
-) -> datetime | None:
+    visit: Visit, related: Iterable[Visit], arrived_at: Instant, departed_at: Instant | None
+) -> Instant | None:
     found = []
     for other in related:
-        at = other.began(INPATIENT) or other.admitted_at
+        at = first_known(other.began(INPATIENT), other.admitted_at)
         if other.class_ not in INPATIENT or other.status in VOID or at is None or at < arrived_at:
             continue
         linked = visit.encounter_id == other.part_of or other.encounter_id == visit.part_of
@@ -103,12 +116,12 @@ def _followed(
 
 
 def _boards(
-    visit: Visit, arrived_at: datetime, decided_at: datetime | None, inpatient_at: datetime | None
-) -> datetime | None:
+    visit: Visit, arrived_at: Instant, decided_at: Instant | None, inpatient_at: Instant | None
+) -> Instant | None:
     observed = visit.class_ == "OBSENC" or any(code == "OBSENC" for _, code in visit.classes)
-    waits_from = min(decided_at or FOREVER, inpatient_at or FOREVER)
+    waits_from = min((at for at in (decided_at, inpatient_at) if at is not None), default=FOREVER)
     return None if observed or waits_from == FOREVER else max(arrived_at, waits_from)
 
 
-def _too_long(visit: Visit, inpatient_at: datetime) -> bool:
+def _too_long(visit: Visit, inpatient_at: Instant) -> bool:
     return visit.discharged_at is not None and visit.discharged_at > inpatient_at + LONGEST_SPELL

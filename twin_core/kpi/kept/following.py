@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from twin_core.kpi.kept.ledger import Change, Ledger, Site
-from twin_core.kpi.kept.records import Row, chosen
+from twin_core.kpi.kept.records import EPOCH, Row, chosen, instant
 from twin_core.kpi.kept.sums import Counted, counted
 from twin_core.kpi.measuring import Window
 from twin_core.store.database import Database
@@ -39,6 +39,7 @@ class KeptKpis:
         self._noting = False
         self._ledger: Ledger | None = None
         self._latest = Latest(0, None)
+        self._since = EPOCH
 
     def note(self, batch: BatchApplied) -> None:
         """Remember a batch until somebody asks; while nobody has, there is nothing to do."""
@@ -64,7 +65,7 @@ class KeptKpis:
         latest = max(window.end for window in windows.values())
         with self._turn:
             ledger = self._caught_up(database)
-            if ledger is None or not MARGIN <= first - ledger.since <= READ_AGAIN:
+            if ledger is None or not MARGIN <= first - self._since <= READ_AGAIN:
                 ledger = self._read(database, first)
             as_of = self._latest.known_at or latest
             figures = {
@@ -92,9 +93,9 @@ class KeptKpis:
     def _read(self, database: Database, first: datetime) -> Ledger:
         # Batches are noted already; those that the reading holds are passed over when their turn
         # comes.
-        since = first - MARGIN
-        found = recent(database, since)
-        ledger = Ledger(since, self._site)
+        self._since = first - MARGIN
+        found = recent(database, self._since)
+        ledger = Ledger(instant(self._since), self._site)
         ledger.begin(_rows(found.rows), found.stays, found.emergencies)
         self._ledger, self._latest = ledger, found.latest
         return ledger

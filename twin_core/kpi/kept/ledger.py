@@ -6,7 +6,6 @@ patients' other visits, and the beds they lie in are worked out again.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -19,7 +18,7 @@ from twin_core.kpi.kept.emergency import (
     ed_visit,
     in_emergency,
 )
-from twin_core.kpi.kept.records import OF_VISITS, Columns, Row, Visit, visit_of
+from twin_core.kpi.kept.records import OF_VISITS, Columns, Instant, Row, Visit, visit_of
 from twin_core.kpi.kept.spells import Lying, Spell, in_bed, lasts, lying, presences, spell
 
 Key = TypeVar("Key")
@@ -45,7 +44,7 @@ class Site(NamedTuple):
 class Ledger:
     """What every visit, patient, bed and unit contributes, as far as it matters."""
 
-    def __init__(self, since: datetime, site: Site) -> None:
+    def __init__(self, since: Instant, site: Site) -> None:
         self.since, self._site = since, site
         self._rows: dict[str, dict[str, Rows]] = {"visit": {}, "bed": {}}
         self.visits: dict[str, Visit] = {}
@@ -258,7 +257,7 @@ class Ledger:
         else:
             self.spells[key] = left
 
-    def _over(self, *ends: datetime | None) -> bool:
+    def _over(self, *ends: Instant | None) -> bool:
         return all(end is not None and end < self.since for end in ends)
 
     def _ed_visit(self, visit: Visit) -> EdVisit | None:

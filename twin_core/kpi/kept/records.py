@@ -1,14 +1,20 @@
 """The rows that the board's KPIs are made of, as records: visits with their history, and beds."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from twin_core.store.tables import BY_NAME
 
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
+Instant = int
+"""Microseconds since 1970 in UTC: thousands of instants are compared after every batch, and numbers
+are compared ten times faster than instants with a time zone."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+HOUR_US = timedelta(hours=1) // MICROSECOND
+LONG_AGO: Instant = -(1 << 62)
 """Before everything: where a period that has always been so begins."""
-FOREVER = datetime.max.replace(tzinfo=UTC)
+FOREVER: Instant = 1 << 62
 """After everything: where a period that lasts ends."""
 INPATIENT = frozenset({"IMP", "ACUTE", "NONAC"})
 VOID = frozenset({"planned", "cancelled", "entered-in-error"})
@@ -56,8 +62,8 @@ class Stay(NamedTuple):
     unit: str | None
     bed_key: str | None
     location_id: str | None
-    from_at: datetime
-    to_at: datetime
+    from_at: Instant
+    to_at: Instant
 
     @property
     def places(self) -> set[str]:
@@ -74,8 +80,8 @@ class Status(NamedTuple):
     """A period of a visit in one status."""
 
     status: str
-    from_at: datetime
-    to_at: datetime
+    from_at: Instant
+    to_at: Instant
 
 
 class Visit(NamedTuple):
@@ -86,23 +92,23 @@ class Visit(NamedTuple):
     facility: str
     class_: str | None
     status: str
-    admitted_at: datetime | None
-    discharged_at: datetime | None
+    admitted_at: Instant | None
+    discharged_at: Instant | None
     service: str | None
     part_of: str | None
     stays: tuple[Stay, ...]
-    classes: tuple[tuple[datetime, str], ...]
+    classes: tuple[tuple[Instant, str], ...]
     """Each class with the instant it began."""
     statuses: tuple[Status, ...]
-    marks: tuple[tuple[str, datetime], ...]
+    marks: tuple[tuple[str, Instant], ...]
 
-    def began(self, codes: frozenset[str]) -> datetime | None:
+    def began(self, codes: frozenset[str]) -> Instant | None:
         """When the first class among these began; None where none did, or nobody knows when."""
         return min(
             (at for at, code in self.classes if code in codes and at > LONG_AGO), default=None
         )
 
-    def first_mark(self, kind: str) -> datetime | None:
+    def first_mark(self, kind: str) -> Instant | None:
         """When a milestone was first reached."""
         return min((at for name, at in self.marks if name == kind), default=None)
 
@@ -110,7 +116,22 @@ class Visit(NamedTuple):
 def chosen(name: str, values: Sequence[object]) -> Columns | None:
     """The columns that count of a row of the store; None of a table that does not."""
     places = _AT.get(name)
-    return None if places is None else tuple(values[at] for at in places)
+    return None if places is None else tuple(_plain(values[at]) for at in places)
+
+
+def instant(at: datetime) -> Instant:
+    """An aware instant as a number."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def first_known(*instants: Instant | None) -> Instant | None:
+    """The first of these that is known."""
+    return next((at for at in instants if at is not None), None)
+
+
+def moment(at: Instant) -> datetime:
+    """A number as an aware instant."""
+    return EPOCH + at * MICROSECOND
 
 
 def visit_of(rows: Mapping[str, Iterable[Columns]]) -> Visit | None:
@@ -130,11 +151,9 @@ def visit_of(rows: Mapping[str, Iterable[Columns]]) -> Visit | None:
         None if service is None else str(service),
         None if part_of is None else str(part_of),
         tuple(_stay(row) for row in rows.get("stay", ())),
+        tuple((since(at), str(code)) for _, code, at in rows.get("encounter_class", ())),
         tuple(
-            (_instant(at) or LONG_AGO, str(code)) for _, code, at in rows.get("encounter_class", ())
-        ),
-        tuple(
-            Status(str(word), _instant(start) or LONG_AGO, _instant(end) or FOREVER)
+            Status(str(word), since(start), until(end))
             for _, word, start, end in rows.get("encounter_status", ())
         ),
         tuple(
@@ -155,8 +174,8 @@ def _stay(row: Columns) -> Stay:
         None if unit is None else str(unit),
         None if bed is None else named if location is None else str(location),
         None if location is None else str(location),
-        _instant(start) or LONG_AGO,
-        _instant(end) or FOREVER,
+        since(start),
+        until(end),
     )
 
 
@@ -164,6 +183,22 @@ def _word(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _instant(value: object) -> datetime | None:
-    assert value is None or isinstance(value, datetime)  # noqa: S101  (a column of instants)
+def _plain(value: object) -> object:
+    return instant(value) if isinstance(value, datetime) else value
+
+
+def _instant(value: object) -> Instant | None:
+    assert value is None or isinstance(value, int)  # noqa: S101  (a column of instants)
     return value
+
+
+def since(value: object) -> Instant:
+    """Where a period begins; without an instant it has always been so."""
+    at = _instant(value)
+    return LONG_AGO if at is None else at
+
+
+def until(value: object) -> Instant:
+    """Where a period ends; without an instant it lasts."""
+    at = _instant(value)
+    return FOREVER if at is None else at

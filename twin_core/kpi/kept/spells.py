@@ -2,30 +2,39 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from twin_core.kpi.kept.course import Interval, Piece, united
-from twin_core.kpi.kept.records import FOREVER, INPATIENT, VOID, Stay, Visit
+from twin_core.kpi.kept.records import (
+    FOREVER,
+    HOUR_US,
+    INPATIENT,
+    VOID,
+    Instant,
+    Stay,
+    Visit,
+    first_known,
+    moment,
+)
 
 UTC = ZoneInfo("UTC")
-DAY = timedelta(days=1)
+DAY_US = 24 * HOUR_US
 
 
 class Spell(NamedTuple):
     """An inpatient's discharge; days is None where the spell has no known start before it."""
 
-    discharged_at: datetime
+    discharged_at: Instant
     days: float | None
 
 
 class Lying(NamedTuple):
     """An inpatient's time at one place; began_at: the spell's start, None where unknown."""
 
-    from_at: datetime
-    to_at: datetime
-    began_at: datetime | None
+    from_at: Instant
+    to_at: Instant
+    began_at: Instant | None
 
 
 def spell(visit: Visit, whole: Visit | None, zones: Mapping[str, ZoneInfo]) -> Spell | None:
@@ -38,14 +47,15 @@ def spell(visit: Visit, whole: Visit | None, zones: Mapping[str, ZoneInfo]) -> S
         return None
     if visit.class_ not in INPATIENT:
         return None
-    begun = visit.began(INPATIENT) or visit.admitted_at
+    begun = first_known(visit.began(INPATIENT), visit.admitted_at)
     if begun is None:
         return Spell(visit.discharged_at, None)
     zone = zones.get(_left_from(visit), UTC)
-    if begun.astimezone(zone).date() == visit.discharged_at.astimezone(zone).date():
+    days = [moment(at).astimezone(zone).date() for at in (begun, visit.discharged_at)]
+    if days[0] == days[1]:
         return None
     timed = begun <= visit.discharged_at
-    return Spell(visit.discharged_at, (visit.discharged_at - begun) / DAY if timed else None)
+    return Spell(visit.discharged_at, (visit.discharged_at - begun) / DAY_US if timed else None)
 
 
 def lying(visit: Visit, pieces: Sequence[Piece]) -> list[Lying]:
@@ -94,6 +104,6 @@ def _left_from(visit: Visit) -> str:
     return max(real, key=lambda stay: (stay.from_at, stay.stay_id)).facility or visit.facility
 
 
-def lasts(interval: Interval, since: datetime) -> bool:
+def lasts(interval: Interval, since: Instant) -> bool:
     """Whether something ends after an instant, or lasts."""
     return interval[1] == FOREVER or interval[1] >= since

@@ -5,7 +5,7 @@ Each function counts the headline row of one KPI for the whole hospital as one p
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 from typing import NamedTuple
 
@@ -13,13 +13,10 @@ from twin_core.kpi.kept.beds import NOT_CLEAN
 from twin_core.kpi.kept.course import Interval
 from twin_core.kpi.kept.emergency import EdVisit
 from twin_core.kpi.kept.ledger import Ledger
-from twin_core.kpi.kept.records import FOREVER
+from twin_core.kpi.kept.records import FOREVER, HOUR_US, Instant, instant
 from twin_core.kpi.measuring import Window
 
-FOUR_HOURS = timedelta(hours=4)
-LONG_STAY = timedelta(days=7)
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-NONE = timedelta(0)
+FOUR_HOURS, LONG_STAY, MINUTE_US = 4 * HOUR_US, 7 * 24 * HOUR_US, HOUR_US / 60
 
 
 class Counted(NamedTuple):
@@ -37,23 +34,21 @@ class Counted(NamedTuple):
 class Asked(NamedTuple):
     """A window, as far as it is known; seen_to is None where it lies beyond all that is."""
 
-    start: datetime
-    end: datetime
-    as_of: datetime
+    start: Instant
+    end: Instant
+    as_of: Instant
     """The latest known instant."""
-
-    @property
-    def seen_to(self) -> datetime | None:
-        return min(self.end, self.as_of) if self.as_of > self.start else None
-
-    @property
-    def scope_end(self) -> datetime:
-        return min(self.end, self.as_of)
+    scope_end: Instant
+    """The window's end, or the latest known instant where that is earlier."""
+    seen_to: Instant | None
 
 
-def counted(ledger: Ledger, kpi_id: str, window: Window, as_of: datetime) -> Counted | None:
+def counted(ledger: Ledger, kpi_id: str, window: Window, known_at: datetime) -> Counted | None:
     """The headline of one of `COUNTED`; None where the KPI owes no row, as in an empty store."""
-    return COUNTED[kpi_id](ledger, Asked(*window, as_of))
+    start, end, as_of = instant(window.start), instant(window.end), instant(known_at)
+    scope_end = min(end, as_of)
+    seen_to = scope_end if as_of > start else None
+    return COUNTED[kpi_id](ledger, Asked(start, end, as_of, scope_end, seen_to))
 
 
 def occ_hourly(ledger: Ledger, asked: Asked) -> Counted | None:
@@ -66,13 +61,13 @@ def occ_hourly(ledger: Ledger, asked: Asked) -> Counted | None:
     spaces = [c for bed in ledger.beds.values() for c in bed.capacity]
     known = [cut for c in spaces if (cut := _cut((c.from_at, c.to_at), within))]
     open_for = [cut for c in spaces if c.available and (cut := _cut((c.from_at, c.to_at), within))]
-    taken = NONE
+    taken = 0
     for key, intervals in ledger.occupied.items():
         unit_known = ledger.known.get(ledger.bed_units[key], [])
         for interval in intervals:
             if cut := _cut(interval, within):
                 taken += _shared(cut, unit_known) if known else cut[1] - cut[0]
-    return _ratio(taken / HOUR, _total(open_for) / HOUR if known else None)
+    return _ratio(taken / HOUR_US, _total(open_for) / HOUR_US if known else None)
 
 
 def occ_midnight(ledger: Ledger, asked: Asked) -> Counted | None:
@@ -133,7 +128,7 @@ def adm_dis_balance(ledger: Ledger, asked: Asked) -> Counted | None:
         for start, end in times:
             came += asked.start <= start < asked.seen_to
             went += asked.start <= end < asked.seen_to
-    hours = (asked.seen_to - asked.start) / HOUR
+    hours = (asked.seen_to - asked.start) / HOUR_US
     return Counted("net", came - went, hours, (came - went) / hours, came, went)
 
 
@@ -180,11 +175,12 @@ def nhs4h(ledger: Ledger, asked: Asked) -> Counted | None:
     within = total = 0
     any_row = False
     for v in _visits_of(ledger, asked):
-        in_time = (v.departed_at or asked.as_of) - v.arrived_at <= FOUR_HOURS
+        ended = asked.as_of if v.departed_at is None else v.departed_at
+        in_time = ended - v.arrived_at <= FOUR_HOURS
         if v.departed_at is None and in_time:
             continue
         any_row = True
-        at = v.departed_at or v.arrived_at + FOUR_HOURS
+        at = v.arrived_at + FOUR_HOURS if v.departed_at is None else v.departed_at
         if asked.seen_to is not None and asked.start <= at < asked.seen_to:
             total, within = total + 1, within + in_time
     if not any_row and not ledger.ed_units:
@@ -202,7 +198,7 @@ def boarding(ledger: Ledger, asked: Asked) -> Counted | None:
     if asked.seen_to is None:
         return Counted("median", None, None, None)
     waits = [
-        max(0.0, (v.departed_at - v.decided_at) / MINUTE)
+        max(0.0, (v.departed_at - v.decided_at) / MINUTE_US)
         for v in left
         if v.departed_at is not None
         and asked.start <= v.departed_at < asked.seen_to
@@ -260,8 +256,9 @@ def _visits_of(ledger: Ledger, asked: Asked) -> Iterator[EdVisit]:
 
 def _waiting(visit: EdVisit) -> list[tuple[Interval, bool]]:
     """When a visit's patient was in the ED, and whether as a boarder."""
-    left, boards = visit.departed_at or FOREVER, visit.boards_at
-    before = (visit.arrived_at, min(left, boards or FOREVER))
+    left = FOREVER if visit.departed_at is None else visit.departed_at
+    boards = visit.boards_at
+    before = (visit.arrived_at, left if boards is None else min(left, boards))
     rows = [(before, False)]
     if boards is not None and boards < left:
         rows.append(((boards, left), True))
@@ -273,23 +270,25 @@ def _ratio(above: float, below: float | None) -> Counted:
 
 
 def _cut(one: Interval, within: Interval) -> Interval | None:
-    start, end = max(one[0], within[0]), min(one[1], within[1])
+    start, end = one
+    first, last = within
+    start, end = (first if first > start else start), (last if last < end else end)
     return (start, end) if start < end else None
 
 
-def _shared(one: Interval, others: Iterable[Interval]) -> timedelta:
+def _shared(one: Interval, others: Iterable[Interval]) -> int:
     """How long an interval lasts within others that do not overlap."""
     return _total(cut for other in others if (cut := _cut(one, other)))
 
 
-def _total(intervals: Iterable[Interval]) -> timedelta:
-    return sum((end - start for start, end in intervals), NONE)
+def _total(intervals: Iterable[Interval]) -> int:
+    return sum(end - start for start, end in intervals)
 
 
-def _at(intervals: Iterable[Interval], at: datetime) -> bool:
+def _at(intervals: Iterable[Interval], at: Instant) -> bool:
     return any(start <= at < end for start, end in intervals)
 
 
-def _until(intervals: Iterable[Interval], at: datetime) -> bool:
+def _until(intervals: Iterable[Interval], at: Instant) -> bool:
     """Whether one holds just before an instant."""
     return any(start < at <= end for start, end in intervals)
