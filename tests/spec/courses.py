@@ -6,12 +6,14 @@ under (unit or None, stratum, start of the period), and groups to which nothing 
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 Figures = dict[tuple[str | None, str | None, datetime], tuple[float, float]]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+BORN = {"P0": date(2008, 6, 1), "P1": date(2008, 11, 2), "P2": date(1950, 1, 1)}
+"""The patients whose birth date is known; two of them turn 18 on a day that is asked about."""
 
 
 class Course(NamedTuple):
@@ -33,6 +35,11 @@ class Course(NamedTuple):
     ambulance: datetime | None = None
     handover: datetime | None = None
     ready: datetime | None = None
+    roomed: datetime | None = None
+    """In a treatment room of the ED."""
+    service: str | None = None
+    planned: bool = False
+    """The admission was planned before."""
 
     def known(self, as_of: datetime) -> "Course":
         """The course as far as it has come at an instant."""
@@ -57,6 +64,16 @@ class Question(NamedTuple):
         if not self.start <= at < min(self.end, self.as_of):
             return None
         return max(self.start, midnight(at, self.zone)) if self.grain == "day" else self.start
+
+    def snapshots(self) -> list[tuple[datetime, datetime]]:
+        """Each period with the last instant of it that is known."""
+        found, start = [], self.start
+        while start < min(self.end, self.as_of):
+            after = midnight(midnight(start, self.zone) + 30 * HOUR, self.zone)
+            end = min(after, self.end) if self.grain == "day" else self.end
+            found.append((start, min(end, self.as_of)))
+            start = end
+        return found
 
     def visits(self) -> list[Course]:
         """Those who came to the ED before the window had passed, and had not left it long ago."""
@@ -185,12 +202,67 @@ def dta12(q: Question) -> Figures:
     return summed(q, events)
 
 
+def psychiatric(c: Course) -> str | None:
+    return "psychiatric" if c.service == "PSY" else None
+
+
 def boarding(q: Question) -> Figures:
-    return summed(q, ((c.left_ed, "ED", None, minutes(c.decided, c.left_ed)) for c in _admitted(q)))
+    return summed(
+        q,
+        ((c.left_ed, "ED", psychiatric(c), minutes(c.decided, c.left_ed)) for c in _admitted(q)),
+    )
 
 
 def ed1(q: Question) -> Figures:
-    return summed(q, ((c.left_ed, "ED", None, minutes(c.arrived, c.left_ed)) for c in _admitted(q)))
+    return summed(
+        q,
+        ((c.left_ed, "ED", psychiatric(c), minutes(c.arrived, c.left_ed)) for c in _admitted(q)),
+    )
+
+
+def ed_boarders(q: Question) -> Figures:
+    found: Figures = {}
+    for period, at in q.snapshots():
+        here = [c for c in q.visits() if c.arrived < at and (c.left_ed is None or at <= c.left_ed)]
+        if here:
+            waiting = sum(
+                any(since is not None and since < at for since in (c.decided, inpatient_at(q, c)))
+                and _waits_before(c.left_ed, c.arrived, c.decided, inpatient_at(q, c))
+                for c in here
+            )
+            found["ED" if q.by == "unit" else None, None, period] = (waiting, len(here))
+    return found
+
+
+def _waits_before(left: datetime | None, arrived: datetime, *since: datetime | None) -> bool:
+    """Whether a decision or an admission came before the departure."""
+    first = min(at for at in since if at is not None)
+    return left is None or max(first, arrived) < left
+
+
+def ecat(q: Question) -> Figures:
+    events: list[Event] = []
+    for c in q.visits():
+        if c.left_ed is None:
+            continue
+        to_go = outcome(q, c) in ("admitted", "transferred") and c.decided is not None
+        failures = {
+            "over_60_to_room": c.roomed is not None and c.roomed - c.arrived > HOUR,
+            "left_unseen": outcome(q, c) == "left_unseen",
+            "boarded_over_240": to_go and c.left_ed - c.decided > 4 * HOUR,
+            "over_480_in_ed": c.left_ed - c.arrived > 8 * HOUR,
+        }
+        failed = any(failures.values())
+        born = BORN.get(c.patient)
+        strata = {None: failed, **failures}
+        if born is not None:
+            day = c.arrived.astimezone(q.zone).date()
+            grown = day >= born.replace(year=born.year + 18)
+            strata["adult" if grown else "child"] = failed
+        if c.service == "PSY":
+            strata["mental_health"] = failed
+        events += [(c.left_ed, "ED", stratum, counts) for stratum, counts in strata.items()]
+    return summed(q, events)
 
 
 def amb_offload(q: Question) -> Figures:
@@ -241,7 +313,7 @@ def readm30(q: Question) -> Figures:
         back = any(
             o.admitted is not None and c.discharged < o.admitted <= c.discharged + 30 * DAY
             for o in q.courses
-            if o.patient == c.patient and o.name != c.name
+            if o.patient == c.patient and o.name != c.name and not o.planned
         )
         kind = "provisional" if c.discharged + 30 * DAY > q.as_of else None
         events.append((c.discharged, unit, kind, back))
@@ -258,6 +330,8 @@ MEASURED: dict[str, tuple[str, Callable[[Question], Figures]]] = {
     "dta12": ("share", dta12),
     "boarding": ("mean", boarding),
     "ed1": ("mean", ed1),
+    "ed_boarders": ("share", ed_boarders),
+    "ecat": ("share", ecat),
     "amb_offload": ("mean", amb_offload),
     "dbn": ("share", dbn),
     "drd_delay": ("mean", drd_delay),

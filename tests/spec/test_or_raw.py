@@ -81,3 +81,26 @@ def test_opening_hours_are_local_and_without_theatres_there_are_no_rows(draw):
         over_run | 0         | 480
         """,
     )
+
+
+def test_a_case_that_begins_after_the_window_takes_no_time_from_those_before(draw):
+    hospital = draw()
+    hospital.set(THEATRES)
+    operated(hospital)
+    hospital.tracked("""
+        encounter | unit | room | from        | to
+        E1        | OR   | 1    | 11-02 15:00 | 11-02 17:00
+        E2        | OR   | 1    | 11-02 20:00 | 11-02 22:00
+    """)
+    hospital.shows(
+        "or_raw",
+        "11-02 00:00",
+        "11-02 19:00",
+        """
+        stratum  | numerator | denominator
+        -        | 60        | 480
+        over_run | 60        | 480
+        """,
+        grain="all",
+        by="hospital",
+    )

@@ -42,6 +42,7 @@ used AS (
                 THEN 60 * kpi_part.hours(greatest(c.in_at, o.opens_at),
                                          least(coalesce(c.out_at, o.until), o.until)) END AS within,
            CASE WHEN coalesce(c.out_at, o.seen_to) > o.closes_at AND o.seen_to > o.closes_at
+                 AND c.in_at < o.seen_to
                 THEN 60 * kpi_part.hours(greatest(c.in_at, o.closes_at),
                                          least(coalesce(c.out_at, o.seen_to), o.seen_to))
            END AS over
