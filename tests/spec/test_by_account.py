@@ -178,6 +178,22 @@ def test_a_visit_that_goes_on_under_another_number_keeps_what_named_either(told:
     )
 
 
+def test_a_visit_of_an_account_that_goes_on_under_a_number_is_of_the_new_account(
+    told: Told,
+) -> None:
+    told(
+        """
+        kind | at          | id | account | was | visit
+        A04  | 11-01 08:00 | P1 | A1      | -   | -
+        ORU  | 11-01 08:30 | P1 | A1      | -   | -
+        A06  | 11-01 09:00 | P1 | A2      | A1  | V2
+        ORU  | 11-01 10:00 | P1 | A2      | -   | -
+        SIU  | 11-01 10:30 | P1 | A2      | -   | -
+        """,
+        "\n".join(["number | visit", *(f"{n} | A1+V2" for n in (1, 3, 4))]),
+    )
+
+
 def test_two_open_visits_of_an_account_are_told_as_a_finding(twin: Twin) -> None:
     drawing = """
         kind | at          | id | account | visit

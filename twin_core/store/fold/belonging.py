@@ -37,14 +37,21 @@ def last_named(facts: Sequence[Fact]) -> Sequence[Identifier]:
 
 
 def accounts_named(facts: Sequence[Fact]) -> dict[Identifier, None]:
-    """The accounts that an encounter's facts name, each once, the one named last at the end."""
+    """The accounts that an encounter's facts name, each once, the one named last at the end.
+
+    A visit that goes on under another number leaves the account that says so (A06, A07).
+    """
     named: dict[Identifier, None] = {}
+    left: dict[Identifier, None] = {}
     for fact in facts:
         account = getattr(fact.event, "account", None)
         if account is not None:
+            if isinstance(fact.event, EncounterContinued):
+                left[account] = None
+                continue
             named.pop(account, None)
             named[account] = None
-    return named
+    return {**{account: None for account in left if account not in named}, **named}
 
 
 def prior_accounts(facts: Sequence[Fact]) -> list[Identifier]:
@@ -79,5 +86,7 @@ def belonging(
 
 
 def _account_key(fact: Fact) -> Key | None:
+    if isinstance(fact.event, EncounterContinued):
+        return None
     account: Identifier | None = getattr(fact.event, "account", None)
     return account.key if account is not None else None
