@@ -21,11 +21,13 @@ from adapters.files import find_files
 from api.ingesting import Order
 from api.sources.intake import KindSummary, SourceIntake, high_of
 from api.sources.ledger import held
+from api.sources.taking import Follow
 
 WHAT = "export"
 Say = Callable[[str], None]
 """Told in words how an export gets on."""
 _DELETES_AT_ONCE = 500
+_SAID_EVERY_S = 5.0
 
 
 class Exporting:
@@ -134,7 +136,8 @@ class Exporting:
             codes = await asyncio.to_thread(_codes, path)
             self._say(f"the export has errors: {codes}" if codes else "")
             return 0
-        if not path.stat().st_size:
+        size = path.stat().st_size
+        if not size:
             return 0
         intake = self._intake
         order = Order(
@@ -144,7 +147,8 @@ class Exporting:
             received_at=intake.clock.now(),
             own=intake.own,
         )
-        summary, position = await intake.taking.ingested(order)
+        follow = self._followed(kind.kind or "resources", state, size)
+        summary, position = await intake.taking.ingested(order, follow)
         kind.accepted += summary.accepted
         kind.duplicates += summary.duplicates
         kind.rejected += summary.rejected
@@ -156,6 +160,22 @@ class Exporting:
         }
         intake.ledger.count(intake.name, kind.kind, counted)
         return position
+
+    def _followed(self, kind: str, state: ExportState, size: int) -> Follow:
+        """Says every few seconds how far a file is: an export of a hospital takes an hour."""
+        monotonic = self._intake.server.world.monotonic
+        number = 1 + sum(file.is_taken for file in state.files)
+        said_at = monotonic()
+
+        def follow(bytes_read: int, note: str) -> None:
+            nonlocal said_at
+            if monotonic() - said_at < _SAID_EVERY_S:
+                return
+            said_at = monotonic()
+            share = min(1.0, bytes_read / size)
+            self._say(f"file {number} of {len(state.files)}, {kind}: {share:.0%}, {note}")
+
+        return follow
 
     async def _take_deletes(self, path: Path, kind: KindSummary, state: ExportState) -> int:
         """A file of transactions that delete, each dated by the export."""

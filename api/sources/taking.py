@@ -1,7 +1,7 @@
 """Where a source's resources become durable: in the twin of this process, or in its holder's."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ from twin_core.twin import Twin
 MOST_UNAPPLIED = 50_000
 """Resources that may be durable and not applied: a source is read no faster than that."""
 CATCH_UP_S = 10.0
+Follow = Callable[[int, str], None]
+"""Told from another thread how many bytes of a file are taken, and what came of them in words."""
 _PAUSE_S = 0.05
 
 
@@ -31,7 +33,7 @@ class Taking(Protocol):
         """How far what was taken in has been applied."""
         ...
 
-    async def ingested(self, order: Order) -> tuple[Summary, int]:
+    async def ingested(self, order: Order, follow: Follow) -> tuple[Summary, int]:
         """Apply files, as `wardtwin ingest` does; what came of it, and the position behind it."""
         ...
 
@@ -60,14 +62,12 @@ class _Storing:
             raise StoreError("The file is read no further: the program ends.")
 
 
-async def _ingested(taking: "TwinTaking | DeskTaking", order: Order) -> tuple[Summary, int]:
+async def _ingested(
+    taking: "TwinTaking | DeskTaking", order: Order, follow: Follow
+) -> tuple[Summary, int]:
     storing = _Storing(taking)
-
-    def report(bytes_read: int, note: str) -> None:
-        """Nobody follows a file by bytes."""
-
     try:
-        summary = await asyncio.to_thread(ingest, storing, order, report)
+        summary = await asyncio.to_thread(ingest, storing, order, follow)
     finally:
         storing.is_given_up = True
     return summary, taking.position()
@@ -91,9 +91,9 @@ class TwinTaking:
         """As `Taking.position`."""
         return self._twin.position()
 
-    async def ingested(self, order: Order) -> tuple[Summary, int]:
+    async def ingested(self, order: Order, follow: Follow) -> tuple[Summary, int]:
         """As `Taking.ingested`."""
-        return await _ingested(self, order)
+        return await _ingested(self, order, follow)
 
     async def open_encounters(self, source: str) -> list[tuple[str, str]]:
         """As `Taking.open_encounters`."""
@@ -118,9 +118,9 @@ class DeskTaking:
         """As `Taking.position`."""
         return self._desk.position()
 
-    async def ingested(self, order: Order) -> tuple[Summary, int]:
+    async def ingested(self, order: Order, follow: Follow) -> tuple[Summary, int]:
         """As `Taking.ingested`."""
-        return await _ingested(self, order)
+        return await _ingested(self, order, follow)
 
     async def open_encounters(self, source: str) -> list[tuple[str, str]]:
         """As `Taking.open_encounters`."""

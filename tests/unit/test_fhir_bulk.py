@@ -31,6 +31,8 @@ class Shelf:
 
     def __init__(self):
         self.lines, self.receipts, self.stops_at = [], [], None
+        self.meanwhile = None
+        """Done with who follows a file, half of it taken."""
 
     def submit(self, receipts):
         self.receipts += receipts
@@ -41,8 +43,10 @@ class Shelf:
     def position(self):
         return 1
 
-    async def ingested(self, order):
+    async def ingested(self, order, follow):
         [source] = order.sources
+        if self.meanwhile is not None:
+            self.meanwhile(lambda note: follow(source.size // 2, note))
         read = [json.loads(line) for line in Path(source.path).read_text().splitlines()]
         if self.stops_at is not None and len(self.lines) >= self.stops_at:
             raise KilledError
@@ -118,6 +122,18 @@ def test_an_export_is_kicked_off_polled_fetched_and_thanked_for(peer, tmp_path, 
     assert said[0] == "export 50% Mrs Secret", "plain words only"
     assert peer.export.removed == ["jobs/1"]
     assert state.watermark == peer.export.made
+
+
+def test_it_is_said_every_few_seconds_how_far_a_file_is(peer, tmp_path, shelf):
+    def meanwhile(half):
+        for number in range(9):
+            peer.time.at += timedelta(seconds=1)
+            half(f"{number} messages")
+
+    said, shelf.meanwhile = [], meanwhile
+    exported(peer, tmp_path, shelf, said=said)
+    told = [one for one in said if one.startswith("file ")]
+    assert told == [f"file {n} of 3, Patient: 50%, 4 messages" for n in (1, 2, 3)]
 
 
 def test_the_next_export_begins_where_the_server_says_that_the_last_one_ended(
