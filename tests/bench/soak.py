@@ -1,12 +1,14 @@
 """Many feeds at once for a while: what the memory of the server's processes does.
 
     python tests/bench/soak.py [--feeds 64] [--minutes 10] [--rate 640] [--enhanced 0.25]
+                               [--memory-limit 96MB]
 
 One `wardtwin serve` with a listener per feed, one connection to each, each sending courses of
 patients that come and go, some in enhanced mode with deferred answers. Half of the connections are
 closed and opened again every few seconds. Resident memory of the server and of its listening
 process is read from /proc twice a second; what counts is the growth from the end of the warm-up,
-a fifth of the time, to the end.
+a fifth of the time, to the end. The database keeps what it has not written yet in memory, up to its
+own limit: that is set low, so that it is reached in the warm-up and any other growth shows.
 """
 
 import argparse
@@ -139,11 +141,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rate", type=float, default=640, help="messages per second of all feeds")
     parser.add_argument("--enhanced", type=float, default=0.25, help="share with deferred answers")
+    parser.add_argument("--memory-limit", default="96MB", help="the database's own")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="wardtwin-soak-") as folder:
         site = Path(folder) / "site.toml"
         feeds = [f'[feeds.f{n:02}]\nport = 0\ntime_zone = "UTC"\n' for n in range(asked.feeds - 1)]
-        site.write_text("".join(feeds))
+        store = f'[store]\nmemory_limit = "{asked.memory_limit}"\n'
+        site.write_text("".join((store, *feeds)))
         command = [sys.executable, "-m", "api", "serve", "--json", "--config", str(site)]
         where = ["--db", str(Path(folder) / "soak.duckdb"), "--mllp-port", "0", "--http-port", "0"]
         with (Path(folder) / "log").open("wb") as log:
