@@ -1,6 +1,6 @@
 """A Bulk Data export of many Encounters taken by `wardtwin fhir sync`: its memory, beside its size.
 
-    python tests/bench/bulk_sync.py --resources 1000000 [--files 4]
+    python tests/bench/bulk_sync.py --resources 1000000 [--files 4] [--memory-limit 256MB]
 
 A server of its own gives the export as NDJSON files over HTTP. Prints resources per second, what
 the command said of its progress, and the most memory of its largest process and of all together.
@@ -79,13 +79,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--resources", type=int, default=100_000)
     parser.add_argument("--files", type=int, default=4)
+    parser.add_argument("--memory-limit", default="256MB", help="the database's own")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="wardtwin-bench-") as name:
         folder = Path(name)
         write(folder, options.resources, options.files)
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Bulk, folder=folder))
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        measure(folder, f"http://127.0.0.1:{server.server_address[1]}", options.resources)
+        measure(folder, f"http://127.0.0.1:{server.server_address[1]}", options)
         server.shutdown()
     return 0
 
@@ -98,12 +99,14 @@ def write(folder: Path, count: int, files: int) -> None:
                 lines.write(json.dumps(distinct(one, each), separators=(",", ":")) + "\n")
 
 
-def measure(folder: Path, url: str, count: int) -> None:
+def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
     """Sync once; what it took."""
+    count = options.resources
     settings = folder / "wardtwin.toml"
     settings.write_text(
         f'[sources.bulk]\nurl = "{url}"\nmethod = "bulk"\ntypes = ["Encounter"]\n'
         "requests_per_second = 0\n"
+        f'[store]\nmemory_limit = "{options.memory_limit}"\n'
     )
     command = [sys.executable, "-m", "api", "fhir", "sync", "bulk", "--json"]
     command += ["--config", str(settings), "--db", str(folder / "bulk.duckdb")]
