@@ -263,6 +263,21 @@ def test_a_forecast_begins_with_who_is_there_and_which_beds_are_not_free() -> No
     assert [(closure.unit, closure.beds) for closure in model.closures] == [("W", 1)]
 
 
+def test_closed_beds_open_again_as_late_as_others_did() -> None:
+    spot = Spot("W", "1", "9")
+    for lasted in ([20.0 + n for n in range(10)], [2.0**n for n in range(10)]):
+        seen = [
+            BedPeriod(spot, "C", at(30.0 * n), at(30.0 * n + of)) for n, of in enumerate(lasted)
+        ]
+        found = calibrated(history(ward(), periods=(*seen, BedPeriod(spot, "C", at(395), None))))
+        assert found.closing is not None
+        for chance in (None, np.random.default_rng(1)):
+            [closure] = standing(found, found.model, chance).closures
+            assert (closure.unit, closure.beds, closure.from_hours) == ("W", 1, 0)
+            assert closure.to_hours is not None
+            assert 0 < closure.to_hours < 500
+
+
 def test_a_pending_transfer_is_known_to_a_forecast() -> None:
     other = [(f"U{n}", f"V/1-{n}", 9.0 * n, 9.0 * n + 30) for n in range(20)]
     for over, expected, to, wanted in (

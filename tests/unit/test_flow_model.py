@@ -120,6 +120,33 @@ def test_steps_are_the_classes_met_in_units() -> None:
         ({"closures": [{"unit": "MED", "beds": 10}]}, "unit MED: no bed is ever open"),
         ({"units": [*SMALL["units"], unit(code="MED")]}, "MED is given 2 times"),
         ({"nonsense": 1}, "nonsense"),
+        ({"units": [unit(code="ED", stay={"family": "normal", "mean": -5, "sd": 1})]},
+         "unit ED, stay: negative on average"),
+        ({"units": [unit(code="ED", stay={"exactly": math.nan})]}, r"stay\.exactly: .*finite"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "per_day": math.inf}]},
+         r"arrivals\[1\]\.per_day: .*finite"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "per_hour": 1e12}]}, "are too many"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "rates": [0, 0]}]}, "every arrival rate"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "slots": [{"times": ["10:00"]}],
+                        "no_show": 1}]}, "nobody keeps an appointment"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "interarrival": {"exactly": 0}}]},
+         "arrivals walk-in to ED, interarrival: endlessly many"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "saturated": True}],
+          "units": [unit(code="ED", beds="unlimited")]}, "ED has beds without limit"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "saturated": True}],
+          "units": [unit(code="ED", waiting_places=0)]}, "ED turns patients away"),
+        ({"units": [unit(code="ED", stay={"exactly": 0}, then={"ED/b": 1})],
+          "classes": [{"code": "walk-in"}, {"code": "b"}],
+          "routes": [{"class": "b", "unit": "ED", "then": {"ED/walk-in": 0.9, "home": 0.1}}]},
+         "a ring of stays that last no time"),
+        ({"units": [unit(code="ED", overflow=["ED"])]}, "unit ED, overflow: it cannot help itself"),
+        ({"units": [unit(code="ED", beds=10**12)]}, "unit ED, beds: .*too many"),
+        ({"units": [unit(code="ED", beds=True)]}, r"units\[1\] \(ED\)\.beds: a number of beds"),
+        ({"closures": [{"unit": "MED", "beds": 1, "from_hours": 9, "to_hours": 3}]},
+         r"closures\[1\]: ends at 3 h, before it begins"),
+        ({"surges": [{"factor": 2, "from_hours": 9, "to_hours": 9}]}, r"surges\[1\]: ends at 9 h"),
+        ({"being_cleaned": {"ED": -1}}, "being_cleaned, ED: -1 beds"),
+        ({"time_zone": "Mars/Base"}, "there is no time zone Mars/Base"),
     ],
 )  # fmt: skip
 def test_an_impossible_hospital_is_refused_with_reason_and_place(
@@ -127,6 +154,14 @@ def test_an_impossible_hospital_is_refused_with_reason_and_place(
 ) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         flow_from(changed(**parts), "small")
+
+
+def test_what_is_not_the_reason_is_not_told() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        flow_from(changed(units=[unit(code="ED", beds=0)]), "small")
+    assert "at least 1 item" not in caught.value.why
+    with pytest.raises(ConfigurationError, match=r"units: .*at least 1 item"):
+        flow_from(changed(units=[]), "small")
 
 
 RING = [
@@ -161,6 +196,9 @@ def test_a_ring_of_staff_is_refused_even_where_beds_are_swapped() -> None:
     }
     with pytest.raises(ConfigurationError, match="between a, b can lock"):
         flow_from(changed(**parts), "staff")
+    few = [ward | {"beds": 2} for ward in wards]
+    with pytest.raises(ConfigurationError, match="between ED, MED, a, b can lock"):
+        flow_from(changed(**parts | {"units": few}), "staff and beds")
     gone = [pool | {"stays_with_boarders": False} for pool in parts["staff"]]
     flow_from(changed(**parts | {"staff": gone}), "staff")
 

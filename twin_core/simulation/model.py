@@ -27,9 +27,9 @@ _P90 = 1.2815515655446004
 
 
 class Part(BaseModel):
-    """A table of a hospital file: frozen, and refusing keys it does not know."""
+    """A table of a hospital file: frozen, refusing keys it does not know and endless numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Spread(Part):

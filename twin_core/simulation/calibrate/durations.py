@@ -76,7 +76,7 @@ class Family:
 
 def _lognormal_surviving(hours: Array, at: Array) -> Array:
     z = (np.log(np.maximum(hours, _SHORTEST / 1e3)) - at[0]) / math.exp(at[1])
-    shares: Array = np.log(np.maximum(0.5 * _erfc(z / _SQRT2).astype(float), _TINY))
+    shares: Array = np.log(np.maximum(0.5 * np.asarray(_erfc(z / _SQRT2), float), _TINY))
     return shares
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from twin_core.simulation.flow.arrivals import Closure
 from twin_core.simulation.flow.capacity import bed_steps, pool_steps
 from twin_core.simulation.flow.deadlock import lockable
+from twin_core.simulation.flow.endless import absurd, nobody_comes, timeless
 from twin_core.simulation.flow.parts import EXITS
 from twin_core.simulation.flow.steps import Step, steps_of, target
 
@@ -18,17 +19,20 @@ _NEAR = 1e-6
 
 def impossible(model: "FlowModel") -> list[str]:
     """Why the hospital cannot be, as sentences that name the place; none where it can."""
-    wrong = [*_ambiguous(model), *_unknown(model)]
+    wrong = [*_ambiguous(model), *_unknown(model), *absurd(model)]
     if wrong:
         return wrong
     steps = steps_of(model)
     if not steps:
         return ["nobody ever comes: there are no arrivals and nobody is present"]
+    if nobody_comes(model):
+        return ["nobody ever comes: every arrival rate is 0, or nobody keeps an appointment"]
     wrong = [why for step in steps.values() for why in _without_way(step)]
     if wrong:
         return wrong
     return [
         *_never_leaving(steps),
+        *timeless(steps),
         *_without_beds(model),
         *_without_staff(model, steps.values()),
         *lockable(model, steps),

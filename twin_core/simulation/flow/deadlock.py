@@ -19,7 +19,9 @@ def lockable(model: "FlowModel", steps: dict[tuple[str, str], Step]) -> list[str
     beds = {unit.code for unit in model.units}
     reasons = []
     for ring in _rings(waits):
-        if model.swaps != "never" and _rings({b: waits[b] & beds for b in ring if b in beds}):
+        of_beds = _rings({one: waits[one] & beds for one in ring & beds})
+        of_staff = _rings({one: waits[one] - beds for one in ring - beds})
+        if model.swaps != "never" and of_beds and not of_staff:
             continue
         reasons.append(
             f"the routes between {', '.join(sorted(ring))} can lock each other: patients who keep "

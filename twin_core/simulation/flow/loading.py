@@ -45,7 +45,14 @@ def flow_from(read: Mapping[str, Any], name: str) -> FlowModel:
 
 def reasons_of(error: ValidationError, read: Mapping[str, Any]) -> str:
     """Every reason for which a document was refused, each with its place in it."""
-    return "; ".join(_reason(one, read) for one in error.errors())
+    errors = error.errors()
+    # A list is said to be too short when one of its items was refused, too.
+    inside = {one["loc"][:depth] for one in errors for depth in range(1, len(one["loc"]))}
+    return "; ".join(
+        _reason(one, read)
+        for one in errors
+        if not (one["type"] == "too_short" and one["loc"] in inside)
+    )
 
 
 def _reason(error: Any, read: Mapping[str, Any]) -> str:

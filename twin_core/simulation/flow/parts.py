@@ -135,6 +135,13 @@ class Unit(Part):
     impatient: Share = Field(1.0, ge=0, le=1)
     """Share of patients whose patience ends at all."""
 
+    @field_validator("beds", mode="before")
+    @classmethod
+    def _is_number(cls, beds: object) -> object:
+        if isinstance(beds, bool):
+            raise ValueError("a number of beds, or `unlimited`")
+        return beds
+
     @field_validator("beds")
     @classmethod
     def _has_beds(cls, beds: int | str) -> int | str:
