@@ -15,6 +15,7 @@ from api import openapi, problems
 from api.access.control import AccessControl
 from api.access.gate import Gate
 from api.access.provider import Provider
+from api.access.store import View
 from api.alerting import AlertDesk
 from api.audit.opening import open_ledger
 from api.audit.recording import Recorder
@@ -53,9 +54,11 @@ from api.routes import (
     simulations,
     sql,
     state,
+    views,
     visits,
     watch_pages,
     workbench,
+    workbench_queries,
 )
 from api.routes.asked import only_known_parameters
 from api.simulations.asked import SimulationAsked
@@ -107,6 +110,7 @@ MODELS = (
     outbound.Destinations,
     SimulationAsked,
     Simulation,
+    View,
     simulations.SimulationDetail,
     simulations.Simulations,
     state.UnitSummary,
@@ -191,6 +195,7 @@ def create_app(
         sql,
         saved_queries,
         simulations,
+        views,
         deltas,
     ):
         app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
@@ -204,6 +209,7 @@ def create_app(
         visits,
         next_pages,
         workbench,
+        workbench_queries,
         ledger_pages,
     ):
         app.include_router(module.router)

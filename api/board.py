@@ -5,7 +5,7 @@ the server; later changes travel as the difference between two boards.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -78,6 +78,8 @@ class UnitTile(msgspec.Struct, frozen=True, kw_only=True):
     expected_in: int = 0
     expected_out: int = 0
     census_expected: int = 0
+    site: str = ""
+    """The facility, where the board shows several."""
 
 
 class EdRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +144,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int
     rejected: int
     lag_seconds: float
+    expected_in: int = 0
+    """Patients who are not there yet and whose admission is planned within a day."""
+    expected_out: int = 0
+    """Patients whose discharge is planned within a day; transfers stay in the hospital."""
+    census_expected: int = 0
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +221,7 @@ class Composed(NamedTuple):
             whole,
             totals=_totals(state, whole.totals),
             kpis=(*now_cards(state), *self.figures),
-            units=tuple(unit_tile(unit) for unit in state.units),
+            units=unit_tiles(state),
             ed=ed_rows(state),
             of=(*reach.facilities, *reach.units),
         )
@@ -254,7 +261,7 @@ class Composer:
             totals=_totals(state, running),
             kpis=(*now_cards(state, beside or {}), *kpis),
             feeds=feeds,
-            units=tuple(unit_tile(unit) for unit in state.units),
+            units=unit_tiles(state),
             ed=ed_rows(state),
         )
         return Composed(board, state, kpis)
@@ -283,6 +290,7 @@ class Composer:
 
 def _totals(state: HospitalState, running: Totals) -> Totals:
     """Patients and beds of a state, beside how the server is running."""
+    coming, leaving = decided(state)
     return msgspec.structs.replace(
         running,
         census=state.census,
@@ -290,6 +298,9 @@ def _totals(state: HospitalState, running: Totals) -> Totals:
         ed=len(state.ed),
         ed_waiting=sum(not patient.bay for patient in state.ed),
         ed_boarding=sum(patient.boards_from is not None for patient in state.ed),
+        expected_in=coming,
+        expected_out=leaving,
+        census_expected=state.census + coming - leaving,
     )
 
 
@@ -368,7 +379,35 @@ def now_cards(state: HospitalState, beside: Beside | None = None) -> tuple[KpiCa
     )
 
 
-def unit_tile(unit: UnitState) -> UnitTile:
+def decided(state: HospitalState) -> tuple[int, int]:
+    """How many patients are to come into the hospital and to leave it; who only moves does neither.
+
+    Plans of the units are those of a day, so a patient counts once however many units plan.
+    """
+    here = {p.encounter_id for unit in state.units for p in _patients(unit)}
+    coming = {plan.encounter_id for unit in state.units for plan in unit.expected_in} - here
+    leaving = {
+        plan.encounter_id
+        for unit in state.units
+        for plan in unit.expected_out
+        if plan.kind == "discharge"
+    }
+    return len(coming), len(leaving)
+
+
+def _patients(unit: UnitState) -> Iterator[Occupant]:
+    for bed in unit.beds:
+        yield from bed.occupants
+    yield from unit.without_bed
+
+
+def unit_tiles(state: HospitalState) -> tuple[UnitTile, ...]:
+    """The units of a state; each names its site where there are several."""
+    several = len({unit.facility for unit in state.units}) > 1
+    return tuple(unit_tile(unit, names_site=several) for unit in state.units)
+
+
+def unit_tile(unit: UnitState, *, names_site: bool = False) -> UnitTile:
     """A unit as the board shows it."""
     key = unit_key(unit.facility, unit.unit)
     return UnitTile(
@@ -383,6 +422,7 @@ def unit_tile(unit: UnitState) -> UnitTile:
         expected_in=len(unit.expected_in),
         expected_out=len(unit.expected_out),
         census_expected=unit.census_expected,
+        site=unit.facility if names_site else "",
     )
 
 

@@ -104,6 +104,7 @@ _GET: tuple[Door, ...] = (
     Door("/login/provider", OPEN),
     Door("/login/callback", OPEN, "login"),
     Door("/v1/access/me", KNOWN),
+    Door("/v1/views", KNOWN),
     Door("/v1/audit", "audit:read", "search", administrative=True),
     Door("/audit", "audit:read", "search", administrative=True),
     Door("/settings", "settings:read"),
@@ -122,8 +123,12 @@ _POST: tuple[Door, ...] = (
     Door("/v1/sql", "sql:research", "execute", identified=True),
     Door("/v1/sql/queries/{name}", "sql:research", "execute", identified=True),
     Door("/sql", "sql:research", "execute", identified=True),
+    Door("/sql/queries", "sql:research", "update", administrative=True),
+    Door("/sql/queries/{name}", "sql:research", "execute", identified=True),
+    Door("/sql/queries/{name}/forget", "sql:research", "update", administrative=True),
     Door("/v1/census", "messages:write", "create", takes=True),
     Door("/next", "simulations:run", "execute"),
+    Door("/next/backtest", "simulations:run", "execute"),
     Door("/next/{simulation_id}/cancel", "simulations:run", "execute"),
     Door("/v1/simulations", "simulations:run", "execute"),
     Door("/v1/simulations/{simulation_id}/cancel", "simulations:run", "execute"),
@@ -145,6 +150,7 @@ _POST: tuple[Door, ...] = (
 )
 
 _CHANGING: tuple[Door, ...] = (
+    Door("/v1/views/{name:path}", KNOWN, "update"),
     Door("/v1/sql/queries/{name}", "sql:research", "update", administrative=True),
     Door("/hooks/{source}", OPEN, "update"),
     Door("/hooks/{source}/{kind}/{id_}", OPEN, "update"),

@@ -183,7 +183,8 @@ class _Visit:
                 media_type="application/fhir+json",
             )
         if shut.status == 401 and self._is_a_person():
-            back = quote(self.scope["path"], safe="/")
+            asked = f"?{self.query}" if self.query and not _carries_secret(self.query) else ""
+            back = quote(f"{self.scope['path']}{asked}", safe="/")
             return RedirectResponse(f"/login?next={back}", 303, headers=headers)
         answer = problem(shut.status, shut.said)
         answer.headers.update(headers)

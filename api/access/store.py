@@ -1,4 +1,4 @@
-"""API keys and broken glass, in a small SQLite file beside the store.
+"""API keys, broken glass and people's views, in a small SQLite file beside the store.
 
 A key is 256 random bits, so its SHA-256 is as good as a slow hash of it, and only that is kept.
 It is shown once, when it is made: `wtk_<id>_<secret>`.
@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from api.access.principal import Principal
 from api.access.roles import ROLE_NAMES, ROLES
 from twin_core.clock import Clock
@@ -27,7 +29,11 @@ CREATE TABLE IF NOT EXISTS api_key (
     id TEXT PRIMARY KEY, name TEXT, digest BLOB, roles TEXT, facilities TEXT, units TEXT,
     created_at TEXT, expires_at TEXT, revoked_at TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS broken_glass (principal TEXT PRIMARY KEY, until TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS view (
+    principal TEXT, name TEXT, href TEXT, PRIMARY KEY (principal, name)) WITHOUT ROWID;
 """
+MOST_VIEWS = 100
+"""Views of one person; who keeps more has to forget one first."""
 
 
 def access_path(store: Path) -> Path:
@@ -46,6 +52,13 @@ class ApiKey(NamedTuple):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """An address with everything that was asked for, kept under a name."""
+
+    name: str
+    href: str
 
 
 class AccessStore:
@@ -150,6 +163,31 @@ class AccessStore:
         until = datetime.fromisoformat(rows[0][0]) if rows else None
         return until if until is not None and self._clock.now() < until else None
 
+    def views(self, principal_id: str) -> list[View]:
+        """What somebody keeps, by name."""
+        if not self.path.exists():
+            return []
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT name, href FROM view WHERE principal = ? ORDER BY name", (principal_id,)
+            ).fetchall()
+        return [View(name=name, href=href) for name, href in rows]
+
+    def keep_view(self, principal_id: str, view: View) -> None:
+        """Keep a view in the place of the one of its name. Raises UsageError for one too many."""
+        kept = {one.name for one in self.views(principal_id)}
+        if view.name not in kept and len(kept) >= MOST_VIEWS:
+            raise UsageError(f"Nobody keeps more than {MOST_VIEWS} views.", do="Forget one first.")
+        with self._open() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO view VALUES (?, ?, ?)", (principal_id, view.name, view.href)
+            )
+
+    def forget_view(self, principal_id: str, name: str) -> None:
+        """Forget a view; one that is not kept is forgotten already."""
+        with self._open() as db:
+            db.execute("DELETE FROM view WHERE principal = ? AND name = ?", (principal_id, name))
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         made = not self.path.exists()
@@ -158,7 +196,8 @@ class AccessStore:
             try:
                 if made:
                     self.path.chmod(0o600)
-                    db.executescript(_SCHEMA)
+                # A file of an earlier version lacks what came later.
+                db.executescript(_SCHEMA)
                 yield db
             finally:
                 db.close()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from adapters.fhir.release import Release
 from api.access.control import AccessControl
+from api.access.doors import KNOWN, OPEN, door_of
 from api.access.gate import Shut, cookie_of, read_form
 from api.access.principal import LOCAL, Principal
 from api.access.provider import BEGUN_LASTS, LOGIN_COOKIE, Provider
@@ -20,7 +22,7 @@ from api.access.tokens import Refused, Unreachable
 from api.audit.recording import caller, nobody
 from api.openapi import answers, reply
 from api.routes.asked import Limit, only_known_parameters
-from api.web.rendering import page
+from api.web.rendering import NAVIGATION, page
 from twin_core.audit import Access, Actor, Entry, LedgerReader, Outcome, Sought
 
 router = APIRouter(tags=["access"])
@@ -289,7 +291,9 @@ async def _signed_in(
     await _recorded(request, principal.actor(), "success", 303, act="login")
     secure = bool(request.scope["wardtwin.secure"])
     cookie, session = control.sessions.begin(principal)
-    answer = RedirectResponse(_local(back), 303, headers={"Cache-Control": "no-store"})
+    answer = RedirectResponse(
+        _landing(principal, _local(back)), 303, headers={"Cache-Control": "no-store"}
+    )
     seconds = int((session.until - control.clock.now()).total_seconds())
     name = SECURE_COOKIE if secure else PLAIN_COOKIE
     answer.headers.append("Set-Cookie", cookie_header(name, cookie, secure=secure, seconds=seconds))
@@ -324,6 +328,15 @@ def _page(control: AccessControl, back: str, *, refused: bool = False) -> Respon
     if refused:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="wardtwin"'
     return answer
+
+
+def _landing(principal: Principal, back: str) -> str:
+    """Where somebody wanted to go, or the first page that is theirs where that one is not."""
+    permissions = principal.permissions()
+    door = door_of("GET", urlsplit(back).path)
+    if door is None or door.permission in {*permissions, OPEN, KNOWN}:
+        return back
+    return next((href for _, href, _, needed in NAVIGATION if needed in permissions), back)
 
 
 def _local(back: str) -> str:

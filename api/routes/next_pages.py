@@ -5,44 +5,31 @@ its own for as long as it is kept.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
 from api.access.gate import Shut, read_form
 from api.exporting import MEDIA_TYPES, csv_of
 from api.routes.asked import the_twin
+from api.routes.next_words import FIELDS, TESTED, UNCHANGED, backtest_asked, question
 from api.routes.pages import common
 from api.routes.simulations import taken
-from api.simulations.asked import CALIBRATED, SimulationAsked
+from api.simulations.asked import BACKTEST, CALIBRATED
+from api.simulations.backtesting import UnitScore, unit_scores
 from api.simulations.desk import SimulationDesk
-from api.simulations.ledger import OVER
-from api.web.chart import Spread
-from api.web.reader import t
-from api.web.rendering import instant, page
+from api.simulations.ledger import OVER, Simulation
+from api.web.fans import census_rows, fans, told_differences
+from api.web.rendering import page
 from twin_core.errors import TwinError, UsageError
 from twin_core.simulation.model import hospital_names
 
 router = APIRouter(include_in_schema=False)
 
 LATEST = 20
-UNCHANGED = {"model": CALIBRATED, "days": "3", "replications": "200", "seed": "0"}
-"""A question that nobody has changed yet: the next three days of this hospital."""
-FIELDS = (
-    *UNCHANGED,
-    "close_beds",
-    "close_unit",
-    "close_days",
-    "arrivals",
-    "arrivals_days",
-    "earlier",
-    "surge_beds",
-    "surge_for",
-    "surge_days",
-)
 MEASURES = {
     "occupancy": "Occupancy",
     "census": "Patients in beds",
@@ -57,18 +44,12 @@ MEASURES = {
     "cost": "Cost",
 }
 """What a difference is measured by, in words."""
+BASELINES = {
+    "persistence": "staying as it is",
+    "hour of week": "the usual for the hour of the week",
+}
+"""The forecasts without a model, in words."""
 MEASURED_IN = ("share", "patients", "hours", "patients a day", "currency a day")
-
-Words = Annotated[str, Query(max_length=60)]
-
-
-class Fan(NamedTuple):
-    """A unit's census to come, and beside it that of a changed hospital where there is one."""
-
-    unit: str
-    hours: list[Spread]
-    other: list[float] | None
-    changed: list[Spread] | None
 
 
 @router.get("/next")
@@ -102,15 +83,25 @@ def answer(request: Request, simulation_id: str) -> Response:
         raise HTTPException(404, "No simulation has this id.")
     answered = desk.ledger.answer(simulation_id)
     shown = common(the_twin(request))
+    shown |= {
+        "here": "next",
+        "simulation": found,
+        "over": found.state in OVER,
+        "progress": desk.progress(simulation_id),
+        "baselines": BASELINES,
+    }
+    if found.kind == BACKTEST:
+        return page("backtest.html", **shown, judged=_judging(found, answered))
+    # Only forecasts by the hospital's own model are about its past.
+    task = desk.ledger.task(simulation_id)
+    testable = task is not None and task.calibrated
     return page(
         "answer.html",
         **shown,
-        here="next",
-        simulation=found,
-        over=found.state in OVER,
-        progress=desk.progress(simulation_id),
         answer=answered,
         fans=list(fans(answered, shown["zone"])) if answered else [],
+        testable=testable,
+        judged=_newest_backtest(desk) if answered and testable else None,
         differences=told_differences(answered["differences"]) if answered else [],
         measures=MEASURES,
     )
@@ -121,9 +112,9 @@ def table(request: Request, simulation_id: str, table: str) -> Response:
     """The rows behind the charts, or all differences, as CSV."""
     desk: SimulationDesk = request.app.state.simulations
     answered = desk.ledger.answer(simulation_id)
-    if answered is None or table not in ("census", "differences"):
+    rows = _table(answered, table) if answered is not None else None
+    if rows is None:
         raise HTTPException(404, "No simulation has this table.")
-    rows = answered["differences"] if table == "differences" else list(census_rows(answered))
     columns = list(rows[0]) if rows else []
     headers = {
         "Content-Disposition": f'attachment; filename="{table}.csv"',
@@ -131,6 +122,29 @@ def table(request: Request, simulation_id: str, table: str) -> Response:
     }
     told = ([row[name] for name in columns] for row in rows)
     return Response(csv_of(columns, told), media_type=MEDIA_TYPES["csv"], headers=headers)
+
+
+def _table(answered: Mapping[str, Any], table: str) -> list[dict[str, Any]] | None:
+    if table == "scores":
+        return answered.get("table")
+    if table == "differences":
+        return answered.get("differences")
+    return list(census_rows(answered)) if table == "census" and "hospitals" in answered else None
+
+
+@router.post("/next/backtest")
+async def test_on_the_past(request: Request) -> Response:
+    """Score forecasts of the past, and go where the scores will be."""
+    try:
+        form, _ = await read_form(request.receive)
+    except Shut as shut:
+        raise UsageError(shut.said) from None
+    asked = {name: form.get(name, "").strip()[:60] or usual for name, usual in TESTED.items()}
+    try:
+        found = await taken(request, backtest_asked(asked))
+    except UsageError as error:
+        return await _builder(request, {}, fault=error)
+    return RedirectResponse(f"/next/{found.id}", status_code=303)
 
 
 @router.post("/next/{simulation_id}/cancel")
@@ -141,62 +155,31 @@ async def cancel(request: Request, simulation_id: str) -> Response:
     return RedirectResponse(f"/next/{simulation_id}", status_code=303)
 
 
-def question(asked: Mapping[str, str]) -> SimulationAsked:
-    """What a form asks. Raises UsageError for a number that is none."""
-    told = {name: asked.get(name) or usual for name, usual in UNCHANGED.items()}
-    edits = scenario(asked)
-    return SimulationAsked(
-        model=told["model"],
-        from_now=told["model"] == CALIBRATED,
-        scenarios=[edits] if edits else [],
-        days=_number(told["days"]),
-        replications=int(_number(told["replications"])),
-        seed=int(_number(told["seed"])),
-    )
+class Judged(NamedTuple):
+    """How good forecasts were on the hospital's past: the backtest, and its scores by unit."""
+
+    simulation: Simulation
+    answer: dict[str, Any]
+    scores: dict[str, UnitScore]
+
+    @property
+    def first(self) -> datetime:
+        """The first instant that was forecast from."""
+        return datetime.fromisoformat(self.answer["origins"][0])
+
+    @property
+    def last(self) -> datetime:
+        """The last one."""
+        return datetime.fromisoformat(self.answer["origins"][-1])
 
 
-def scenario(asked: Mapping[str, str]) -> dict[str, Any] | None:
-    """The edits of a form as a scenario; None where nothing is changed."""
-    edits: dict[str, Any] = {}
-    names = []
-    if beds := asked.get("close_beds"):
-        unit = asked.get("close_unit", "")
-        edits["close_beds"] = [
-            {"unit": unit, "beds": int(_number(beds)), **_lasting(asked.get("close_days"))}
-        ]
-        names.append(f"{beds} beds closed in {unit}")
-    if percent := asked.get("arrivals"):
-        edits["arrivals"] = [{"percent": _number(percent), **_lasting(asked.get("arrivals_days"))}]
-        names.append(f"{_number(percent):+g} % arrivals")
-    if hours := asked.get("earlier"):
-        edits["discharge_earlier"] = [{"hours": _number(hours)}]
-        names.append(f"discharge {hours} h earlier")
-    if beds := asked.get("surge_beds"):
-        helped = asked.get("surge_for", "")
-        edits["open_unit"] = [
-            {
-                "unit": "SURGE",
-                "beds": int(_number(beds)),
-                "takes_from": [helped],
-                **_lasting(asked.get("surge_days")),
-            }
-        ]
-        names.append(f"{beds} surge beds for {helped}")
-    return {"name": ", ".join(names), **edits} if edits else None
+def _judging(simulation: Simulation, answered: dict[str, Any] | None) -> Judged | None:
+    return Judged(simulation, answered, unit_scores(answered)) if answered else None
 
 
-def _lasting(days: str | None) -> dict[str, float]:
-    return {"for_days": _number(days)} if days else {}
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        number = float("nan")
-    if not abs(number) < 1e9:
-        raise UsageError("A number of the question is none.", do="Write it like 8 or 12.5.")
-    return number
+def _newest_backtest(desk: SimulationDesk) -> Judged | None:
+    found = desk.ledger.backtest()
+    return _judging(found, desk.ledger.answer(found.id)) if found is not None else None
 
 
 async def _builder(
@@ -205,11 +188,18 @@ async def _builder(
     desk: SimulationDesk = request.app.state.simulations
     board = await request.app.state.live.board()
     kept = await asyncio.to_thread(desk.ledger.simulations, LATEST)
+    forecast, score = await asyncio.to_thread(_present, desk)
+    shared = common(the_twin(request))
     chosen = {name: text for name, text in asked.items() if text}
     shown = page(
         "next.html",
-        **common(the_twin(request)),
+        **shared,
         here="next",
+        forecast=forecast,
+        fans=list(fans(forecast.answer, shared["zone"])) if forecast is not None else [],
+        judged=score,
+        tested=TESTED,
+        baselines=BASELINES,
         asked={**dict.fromkeys(FIELDS, ""), **UNCHANGED, **chosen},
         units=sorted({unit.unit for unit in board.units if unit.unit}),
         hospitals=hospital_names(),
@@ -222,74 +212,21 @@ async def _builder(
     return shown
 
 
-def fans(answered: Mapping[str, Any], zone: str) -> Iterator[Fan]:
-    """A fan for every unit in which anybody may be, with the first scenario's beside it."""
-    as_it_is, *changed = answered["hospitals"]
-    labels = hour_labels(answered, zone)
-    other = changed[0]["census"] if changed else {}
-    codes = [*as_it_is["census"], *(code for code in other if code not in as_it_is["census"])]
-    for code in codes:
-        spread = as_it_is["census"].get(code) or _nobody(len(labels))
-        beside = other.get(code)
-        if any(spread["p95"]) or (beside is not None and any(beside["p95"])):
-            yield Fan(
-                code,
-                spreads(labels, spread),
-                beside["p50"] if beside is not None else None,
-                spreads(labels, beside) if beside is not None else None,
-            )
+class Foreseen(NamedTuple):
+    """The newest forecast of the hospital as it stood."""
+
+    simulation: Simulation
+    answer: dict[str, Any]
+
+    @property
+    def began(self) -> datetime:
+        """How the hospital stood at this instant is where it begins."""
+        return datetime.fromisoformat(self.answer["start"])
 
 
-def _nobody(hours: int) -> dict[str, list[float]]:
-    return {name: [0.0] * hours for name in ("p05", "p25", "p50", "p75", "p95")}
-
-
-def spreads(labels: Sequence[str], told: Mapping[str, Sequence[float]]) -> list[Spread]:
-    """The hours of a unit as an answer tells them."""
-    columns = (told["p05"], told["p25"], told["p50"], told["p75"], told["p95"])
-    return [Spread(*hour) for hour in zip(labels, *columns, strict=True)]
-
-
-def hour_labels(answered: Mapping[str, Any], zone: str) -> list[str]:
-    """The hours of an answer: instants where the hospital begins as it stands, else counted."""
-    start = answered.get("start")
-    if not start:
-        split = [divmod(int(hour), 24) for hour in _hours(answered)]
-        return [t("day {day}, {hour} h", day=day, hour=hour) for day, hour in split]
-    began = datetime.fromisoformat(start)
-    return [instant(began + timedelta(hours=hour), zone) for hour in _hours(answered)]
-
-
-def _hours(answered: Mapping[str, Any]) -> list[float]:
-    hours: list[float] = answered["hours"]
-    return hours
-
-
-def told_differences(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """All differences of the hospital, and those of units whose interval leaves out nought."""
-    told = [{**row, "is_clear": _is_clear(row)} for row in rows]
-    kept = [row for row in told if row["unit"] is None or row["is_clear"]]
-    return sorted(kept, key=lambda row: row["unit"] is not None)
-
-
-def _is_clear(row: Mapping[str, Any]) -> bool:
-    low, high = row["low"], row["high"]
-    return low is not None and high is not None and (low > 0 or high < 0)
-
-
-def census_rows(answered: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row for every hospital, unit and hour: what the fans are drawn from."""
-    start = answered.get("start")
-    began = datetime.fromisoformat(start) if start else None
-    for hospital in answered["hospitals"]:
-        for what in ("census", "waiting", "boarding"):
-            for unit, told in hospital[what].items():
-                for at, hour in enumerate(answered["hours"]):
-                    yield {
-                        "scenario": hospital["scenario"] or "",
-                        "what": what,
-                        "unit": unit,
-                        "hour": hour,
-                        "at": began + timedelta(hours=hour) if began else "",
-                        **{name: values[at] for name, values in told.items()},
-                    }
+def _present(desk: SimulationDesk) -> tuple[Foreseen | None, Judged | None]:
+    """The newest forecast, and how good such forecasts were."""
+    found = desk.ledger.forecast()
+    answered = desk.ledger.answer(found.id) if found is not None else None
+    told = Foreseen(found, answered) if found is not None and answered is not None else None
+    return told, _newest_backtest(desk)

@@ -88,21 +88,29 @@ async def shown(request: Request, name: Name) -> Response:
 )
 async def keep(request: Request, name: Name) -> Response:
     """It is planned over its release first: what cannot be asked is not kept."""
-    kept, who = _kept(await request.body()), principal(request)
-    note(request, text=kept.sql, objects=(f"query/{name}",), patients=())
-    desk: ResearchDesk = request.app.state.research
     try:
-        chosen = await asyncio.to_thread(opened, desk, kept.release, who)
-        await asyncio.to_thread(desk.query, chosen, f"EXPLAIN {explained(kept.sql)}")
+        return reply(await tried_and_kept(request, name, _kept(await request.body())))
     except Unopened as shut:
         return problem(403, shut.what)
     except QueryFailed:
         return problem(408, STOPPED, kind="query-stopped", title="The query was stopped")
+
+
+async def tried_and_kept(request: Request, name: str, kept: Kept) -> SavedQuery:
+    """Keep a question that its release can be asked.
+
+    Raises Unopened for a release that is shut, QueryFailed and UsageError where it cannot be asked.
+    """
+    who = principal(request)
+    note(request, text=kept.sql, objects=(f"query/{name}",), patients=())
+    desk: ResearchDesk = request.app.state.research
+    chosen = await asyncio.to_thread(opened, desk, kept.release, who)
+    await asyncio.to_thread(desk.query, chosen, f"EXPLAIN {explained(kept.sql)}")
     twin = the_twin(request)
     told = msgspec.structs.asdict(kept)
     query = SavedQuery(name=name, owner=who.id, saved_at=twin.clock.now(), **told)
     await asyncio.to_thread(twin.save_query, query)
-    return reply(query)
+    return query
 
 
 @router.delete(

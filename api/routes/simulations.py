@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from api.audit.recording import note
 from api.openapi import answers, reply
 from api.simulations.asked import SimulationAsked, Task, task_of
+from api.simulations.backtesting import without_history
 from api.simulations.desk import Progress, SimulationDesk
 from api.simulations.ledger import Simulation
 from twin_core.errors import UsageError
@@ -112,7 +113,7 @@ def simulation(request: Request, simulation_id: str) -> Response:
         SimulationDetail(
             simulation=found,
             progress=desk.progress(simulation_id),
-            task=msgspec.to_builtins(msgspec.structs.replace(task, learning=None)),
+            task=msgspec.to_builtins(msgspec.structs.replace(without_history(task), learning=None)),
             answer=desk.ledger.answer(simulation_id),
         )
     )
@@ -177,6 +178,8 @@ def _history(twin: Twin) -> dict[str, Any]:
 
 
 def _title(asked: SimulationAsked, task: Task) -> str:
+    if asked.backtest is not None:
+        return "Backtest"
     model = asked.model
     if not isinstance(model, str):
         model = model.get("name") or "a model"

@@ -1,6 +1,7 @@
 """The SQL workbench: one SELECT over a de-identified release, its rows as a table and a chart.
 
-The address holds the question, so that it can be sent to a colleague; opening it asks nothing.
+The address holds the question, or the name under which it is kept, so that it can be sent to a
+colleague; opening it asks nothing.
 """
 
 import asyncio
@@ -31,13 +32,18 @@ LONGEST_SQL = 16_000
 FIRST = "SELECT unit, count(*) AS stays\nFROM twin.stay\nGROUP BY unit\nORDER BY stays DESC"
 
 
+ASKED_AS = ("rows", "line", "bars", "csv", "explain")
+"""How an answer can be wanted: a table, drawn, as a file, or how it would be worked out."""
+
+
 class Question(NamedTuple):
-    """What somebody asks, and how they want to see the answer."""
+    """What somebody asks, how they want to see the answer, and by which name it is kept."""
 
     sql: str
     release: str
     chart: str = ""
     answer: str = "rows"
+    name: str = ""
 
 
 @router.get("/sql")
@@ -46,15 +52,23 @@ async def workbench(
     sql: Annotated[str, Query(max_length=LONGEST_SQL)] = "",
     release: Annotated[str, Query(max_length=200)] = "",
     chart: Annotated[str, Query(pattern="^(line|bars)?$")] = "",
+    query: Annotated[str, Query(max_length=80)] = "",
 ) -> Response:
-    """An empty sheet, or a question somebody sent, not yet asked."""
-    return await _sheet(request, Question(sql or FIRST, release, chart))
+    """An empty sheet, or a question somebody sent or kept, not yet asked."""
+    asked = Question(sql or FIRST, release, chart)
+    if query and not sql:
+        asked = (await _of_name(request, query))._replace(chart=chart)
+    return await sheet(request, asked)
 
 
 @router.post("/sql")
 async def ask(request: Request) -> Response:
     """Ask a release, and show the rows, what the database would do, or a file."""
-    asked = await _question(request)
+    return await answered(request, await _question(request))
+
+
+async def answered(request: Request, asked: Question) -> Response:
+    """A question asked, whoever wrote it; what cannot be asked is explained on the sheet."""
     desk: ResearchDesk = request.app.state.research
     sql = f"EXPLAIN {asked.sql}" if asked.answer == "explain" else asked.sql
     note(request, text=sql, objects=(f"release/{asked.release or 'newest'}",), patients=())
@@ -62,39 +76,62 @@ async def ask(request: Request) -> Response:
         chosen = await asyncio.to_thread(opened, desk, asked.release or None, principal(request))
         rows = await asyncio.to_thread(desk.query, chosen, sql)
     except (UsageError, QueryFailed, StoreBusy, StoreError) as error:
-        return await _sheet(request, asked, fault=error)
+        return await sheet(request, asked, fault=error)
     if asked.answer == "csv":
         return _file(rows)
-    return await _sheet(request, asked, rows=rows)
+    return await sheet(request, asked, rows=rows)
 
 
 async def _question(request: Request) -> Question:
-    try:
-        form, _ = await read_form(request.receive)
-    except Shut as shut:
-        raise UsageError(shut.said) from None
-    chart = form.get("chart", "")
-    return Question(
+    form = await said(request)
+    asked = Question(
         form.get("sql", "").strip()[:LONGEST_SQL],
         form.get("release", ""),
-        chart if chart in CHARTS else "",
-        form.get("answer", "rows"),
+        form.get("chart", ""),
+        name=form.get("query", "")[:80],
     )
+    return wanted_as(asked, form.get("answer", "rows"))
 
 
-async def _sheet(
+def wanted_as(asked: Question, answer: str) -> Question:
+    """A question with its answer in one of the ways there are; a way to draw is a chart, too."""
+    answer = answer if answer in ASKED_AS else "rows"
+    chart = answer if answer in CHARTS else asked.chart
+    return asked._replace(answer=answer, chart=chart if chart in CHARTS else "")
+
+
+async def said(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises UsageError for one that is too long."""
+    try:
+        return (await read_form(request.receive))[0]
+    except Shut as shut:
+        raise UsageError(shut.said) from None
+
+
+async def _of_name(request: Request, name: str) -> Question:
+    """A question that is kept. Raises UsageError where the caller may ask none of that name."""
+    twin = the_twin(request)
+    kept = await asyncio.to_thread(twin.saved_query, principal(request).id, name)
+    return Question(kept.sql, kept.release or "", name=name)
+
+
+async def sheet(
     request: Request, asked: Question, *, rows: Rows | None = None, fault: TwinError | None = None
 ) -> Response:
+    """The page: the question, its answer or what is wrong with it, what is kept, what there is."""
     desk: ResearchDesk = request.app.state.research
-    names = await asyncio.to_thread(openable, desk, principal(request))
+    who, twin = principal(request), the_twin(request)
+    names = await asyncio.to_thread(openable, desk, who)
     usual = sorted(names, key=lambda name: name == AGGREGATES)
     chosen = asked.release if asked.release in names else (usual[0] if usual else "")
     tables = await asyncio.to_thread(_tables, desk, chosen)
     answer = page(
         "sql.html",
-        **common(the_twin(request)),
+        **common(twin),
         here="sql",
         asked=asked,
+        saved=await asyncio.to_thread(twin.saved_queries, who.id),
+        me=who.id,
         releases=names,
         chosen=chosen,
         charts=CHARTS,

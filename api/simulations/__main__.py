@@ -1,8 +1,8 @@
 """One simulation in a process of its own: a task on standard input, lines of JSON on standard out.
 
 Lines are `{"doing": "learning"}`, `"compiling"` or `"simulating"` for what it is at,
-`{"task": ..., "learned": ...}` once every model is known, `{"done": 40}` while it runs, and at last
-`{"answer": ...}` or `{"fault": "..."}`.
+`{"task": ..., "learned": ...}` once every model is known, `{"done": 40}` while it runs (with `of`
+where it is known only there), and at last `{"answer": ...}` or `{"fault": "..."}`.
 """
 
 import os
@@ -23,6 +23,7 @@ def main() -> int:
     os.nice(LOWEST)
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     from api.simulations.answering import answer_to, learned
+    from api.simulations.backtesting import origins_of, without_history
     from twin_core.simulation.versions import versions
 
     _tell({"done": 0})
@@ -30,7 +31,9 @@ def main() -> int:
         if task.learning is not None:
             _tell({"doing": "learning"})
         task, source = learned(task)
-        _tell({"task": task, "learned": source})
+        _tell({"task": without_history(task), "learned": source})
+        if task.testing is not None:
+            _tell({"done": 0, "of": origins_of(task.testing)})
         _load_kernel()
         answer = answer_to(task, lambda done: _tell({"done": done}))
     except TwinError as error:

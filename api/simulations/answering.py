@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from api.simulations.asked import Task, document_of, run_of
+from api.simulations.backtesting import scores_of, told_history
 from twin_core.simulation import Precision, compare, flow_from, scenario_from
 from twin_core.simulation.drawn import Drawn, run_drawn
 
@@ -26,8 +27,11 @@ def answer_to(task: Task, advance: Callable[[int], None]) -> dict[str, Any]:
     `hospitals` holds what became of the hospital as it is (its `scenario` is null) and of each
     scenario; `differences` how each scenario differs. A census is `{unit: {p05: [...], ...}}`, one
     number for every one of `hours`, with the mean; `waiting` waits for a bed there, `boarding` lies
-    there and waits for one elsewhere. Hours count from `start`, where there is one.
+    there and waits for one elsewhere. Hours count from `start`, where there is one. A backtest is
+    answered as `scores_of` says.
     """
+    if task.testing is not None:
+        return scores_of(task.testing, advance)
     models = [flow_from(one, "The model") for one in task.models]
     scenarios = [scenario_from(one, "scenario") for one in task.scenarios]
     run = run_of(task.run)
@@ -51,6 +55,8 @@ def learned(task: Task) -> tuple[Task, dict[str, Any]]:
 
     Who was there is told apart by numbers, as histories are passed on, never by ids of the store.
     """
+    if task.testing is not None:
+        return task, told_history(task.testing)
     if task.learning is None:
         return task, {}
     from twin_core.simulation.calibrate import calibrated

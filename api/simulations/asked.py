@@ -22,6 +22,9 @@ from twin_core.simulation.scenario.comparing import edited
 from twin_core.simulation.scenario.loading import known_scenarios
 
 CALIBRATED = "calibrated"
+FORECAST, BACKTEST = "forecast", "backtest"
+"""What a run is that tells what the hospital's own model makes of how it stands, with nothing
+changed; and one that scores such forecasts of the past."""
 
 
 class HalfWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,12 +36,22 @@ class HalfWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     at_most: int | None = None
 
 
+class BacktestAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Forecasts of the past to be scored by what came: from where they are made."""
+
+    every_hours: float = 30.0
+    """From one origin to the next; 30 go round the hours of the day."""
+    learnt_days: float = 14.0
+    """Days of history before the first origin."""
+
+
 class SimulationAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question. `model` and each of `scenarios` is a name in the package, or a document.
 
     The model `calibrated` is learned from the hospital's own history, in `draws` models as
     uncertain as what was learned (0: one, with every number as estimated). With `from_now` the
-    hospital begins as it stands, at the hour of the week that it is.
+    hospital begins as it stands, at the hour of the week that it is. With `backtest` forecasts of
+    the past are scored instead, up to `days` ahead.
     """
 
     model: str | dict[str, Any] = "calibrated"
@@ -53,6 +66,7 @@ class SimulationAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     replications: int = 100
     seed: int = 0
     half_width: HalfWidth | None = None
+    backtest: BacktestAsked | None = None
 
 
 class Learning(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +76,15 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True):
     """As `calibrate.passing` passes it on."""
     draws: int
     from_now: bool
+
+
+class Testing(msgspec.Struct, frozen=True, kw_only=True):
+    """Forecasts of the past that are to be scored; the history goes once they are."""
+
+    plan: dict[str, Any]
+    """As `twin_core.simulation.backtest.Plan` has it."""
+    history: dict[str, Any] | None = None
+    """As `calibrate.passing` passes it on."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +99,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     start: str | None = None
     """The instant at which it begins, where it begins as the hospital stands."""
     learning: Learning | None = None
+    testing: Testing | None = None
+    calibrated: bool = False
+    """Whether its model is the hospital's own, so that a backtest of the hospital is about it."""
 
     @property
     def hospitals(self) -> int:
@@ -93,6 +119,8 @@ def task_of(
     Raises UsageError for what cannot be simulated, or is more than is allowed here.
     """
     _within(asked, limits)
+    if asked.backtest is not None:
+        return _testing_task(asked, asked.backtest, history)
     try:
         models = [] if asked.model == CALIBRATED else [_model(asked.model)]
         scenarios = [_scenario(one, at) for at, one in enumerate(asked.scenarios, 1)]
@@ -111,10 +139,58 @@ def task_of(
     return Task(
         models=[document_of(model) for model in models],
         scenarios=[document_of(scenario) for scenario in scenarios],
-        run=_run_document(run),
+        run=_run_document(run) | ({"kind": FORECAST} if _is_forecast(asked) else {}),
         precision=precision,
         threads=limits.threads,
         learning=_learning(asked, history),
+        calibrated=asked.model == CALIBRATED,
+    )
+
+
+def _is_forecast(asked: SimulationAsked) -> bool:
+    return asked.model == CALIBRATED and asked.from_now and not asked.scenarios
+
+
+def _testing_task(
+    asked: SimulationAsked,
+    backtest: BacktestAsked,
+    history: Callable[[], dict[str, Any]] | None,
+) -> Task:
+    """Forecasts by calibrated models, each from the history before its origin."""
+    from twin_core.simulation.backtest import HORIZONS
+
+    horizons = tuple(hours for hours in HORIZONS if hours <= 24 * asked.days)
+    if asked.model != CALIBRATED or asked.scenarios or asked.half_width is not None:
+        raise UsageError(
+            "A backtest calibrates its models from the history before every origin.",
+            do="Leave out model, scenarios and half_width.",
+        )
+    if not horizons or backtest.every_hours <= 0 or backtest.learnt_days <= 0:
+        raise UsageError(
+            "A backtest needs hours ahead, hours between origins, and days to learn from.",
+            do=f"Ask for {HORIZONS[0] / 24:g} days ahead or more.",
+        )
+    if history is None:
+        raise UsageError("A backtest needs a store.")
+    plan = {
+        "horizons": horizons,
+        "apart_hours": backtest.every_hours,
+        "learnt_days": backtest.learnt_days,
+        "replications": asked.replications,
+        "draws": asked.draws,
+        "seed": asked.seed,
+    }
+    return Task(
+        models=[],
+        scenarios=[],
+        run={
+            "hours": float(max(horizons)),
+            "replications": asked.replications,
+            "seed": asked.seed,
+            "kind": BACKTEST,
+        },
+        testing=Testing(plan=plan, history=history()),
+        calibrated=True,
     )
 
 
@@ -185,5 +261,5 @@ def _run_document(run: Run) -> dict[str, Any]:
 
 
 def run_of(document: Mapping[str, Any]) -> Run:
-    """A run as it was written down."""
-    return Run(**document)
+    """A run as it was written down, whatever kind it is of."""
+    return Run(**{name: told for name, told in document.items() if name != "kind"})

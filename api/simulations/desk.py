@@ -222,10 +222,8 @@ class SimulationDesk:
 
     def _note(self, id_: str, line: dict[str, Any]) -> None:
         """What a process says before its answer."""
-        if "doing" in line:
-            self._tell(id_, doing=line["doing"])
-        elif "done" in line:
-            self._tell(id_, done=line["done"])
+        if "doing" in line or "done" in line:
+            self._tell(id_, **line)
         elif "task" in line:
             ready = msgspec.convert(line["task"], Task)
             self.ledger.learned(id_, ready, line["learned"])
@@ -278,7 +276,8 @@ def opened_desk(twin: Twin) -> SimulationDesk:
 
 
 def _begun(id_: str, task: Task) -> Progress:
-    of = task.run["replications"] * task.hospitals
+    # How many forecasts a backtest makes is known once its history has been read.
+    of = 1 if task.testing is not None else task.run["replications"] * task.hospitals
     return Progress(id=id_, state="waiting", done=0, of=of)
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from api.beside import BesideStore, Words, instant_text
 from api.simulations.answering import digest_of
-from api.simulations.asked import Task
+from api.simulations.asked import BACKTEST, FORECAST, Task
 from twin_core.encryption import StoreKey
 from twin_core.errors import UsageError
 
@@ -39,6 +39,13 @@ _COLUMNS = (
     "reason", "versions", "digest",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM simulation"  # noqa: S608  (the names above)
+
+_DONE = "state = 'done' AND json_extract(run, '$.kind') = ?"
+_FORGET = f"""
+DELETE FROM simulation WHERE state NOT IN ('waiting', 'running')
+   AND number <= (SELECT max(number) FROM simulation) - ?
+   AND number IS NOT (SELECT max(number) FROM simulation WHERE {_DONE})
+"""  # noqa: S608  (the words above)
 
 
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +70,9 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     digest: str
     """SHA-256 of the answer: the same again means the same to the last bit."""
+    kind: str = "simulation"
+    """`simulation`; `forecast`, of how the hospital stood with nothing changed; or `backtest`, which
+    scores forecasts of the past."""
 
 
 def ledger_path(store: Path) -> Path:
@@ -154,13 +164,21 @@ class Ledger(BesideStore):
             self.end(id_, "failed", reason, at)
 
     def forget(self, keep: int) -> None:
-        """Keep the newest ones that are over, and all that are not."""
+        """Keep the newest ones that are over, all that are not, and the backtest that counts."""
         with self._writing() as db:
-            db.execute(
-                "DELETE FROM simulation WHERE state NOT IN ('waiting', 'running') AND number <="
-                " (SELECT max(number) FROM simulation) - ?",
-                (keep,),
-            )
+            db.execute(_FORGET, (keep, BACKTEST))
+
+    def backtest(self) -> Simulation | None:
+        """The newest backtest that was worked out."""
+        return self._newest(BACKTEST)
+
+    def forecast(self) -> Simulation | None:
+        """The newest forecast from how the hospital stood then, with nothing changed."""
+        return self._newest(FORECAST)
+
+    def _newest(self, kind: str) -> Simulation | None:
+        rows = self._read(f"{_SELECT} WHERE {_DONE} ORDER BY number DESC LIMIT 1", (kind,))
+        return self._simulation(rows[0]) if rows else None
 
     def waiting(self) -> list[str]:
         """Those that wait for their turn, the first first."""
@@ -233,6 +251,7 @@ def _simulation(of: dict[str, Any]) -> Simulation:
         learned=msgspec.json.decode(of["learned"]),
         versions=msgspec.json.decode(of["versions"]),
         digest=of["digest"],
+        kind=run.get("kind", "simulation"),
     )
 
 

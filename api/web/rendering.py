@@ -140,6 +140,7 @@ def environment() -> Environment:
         blank_feed=BLANK_FEED,
         fan_chart=fan_chart,
         line_chart=line_chart,
+        csrf=CSRF.get,
         csrf_field=csrf_field,
         navigation=navigation,
         may=may,
@@ -311,11 +312,18 @@ def tally_words(unit: UnitTile) -> str:
         (counts.conflicts, "{n} in conflict"),
     )
     words += [t(text, n=count(number)) for number, text in said if number]
-    if unit.expected_in or unit.expected_out:
-        expected = {"come": unit.expected_in, "leave": unit.expected_out}
-        text = "{come} to come, {leave} to leave, then {then}"
-        words.append(t(text, **expected, then=unit.census_expected))
+    words += [expected_words(unit)] if unit.expected_in or unit.expected_out else []
     return " \u00b7 ".join(words)
+
+
+def expected_words(place: UnitTile | Totals) -> str:
+    """What is left of a census once what was decided has been done."""
+    return t(
+        "{come} to come, {leave} to leave, then {then}",
+        come=count(place.expected_in),
+        leave=count(place.expected_out),
+        then=count(place.census_expected),
+    )
 
 
 def total_words(totals: Totals) -> str:
@@ -323,7 +331,9 @@ def total_words(totals: Totals) -> str:
     beds = totals.beds
     said = {"census": totals.census, "open": open_beds(beds), "free": beds.free}
     counted = {name: count(number) for name, number in said.items()}
-    return t("{census} patients, {open} open beds, {free} free", **counted)
+    words = [t("{census} patients, {open} open beds, {free} free", **counted)]
+    words += [expected_words(totals)] if totals.expected_in or totals.expected_out else []
+    return " \u00b7 ".join(words)
 
 
 def ed_words(totals: Totals) -> str:

@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+import sqlite3
 from concurrent.futures import Future
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +16,13 @@ from api.access.control import AccessControl
 from api.access.doors import DOORS, KNOWN, OPEN
 from api.access.limits import RateLimit
 from api.access.roles import PERMISSIONS, ROLE_NAMES, ROLES
+from api.access.store import AccessStore, View
 from api.app import create_app
 from api.roles_page import page
 from tests.contract import issuer as issuing
 from tests.contract.conftest import HEARD, Caller, StoppedClock, adt
 from twin_core.audit import LedgerReader, ledger_path
-from twin_core.errors import AuditFailed
+from twin_core.errors import AuditFailed, UsageError
 from twin_core.settings import AccessSettings, FeedSettings, Settings
 from twin_core.twin import Twin
 
@@ -720,6 +723,48 @@ def test_a_form_from_elsewhere_changes_nothing(site):
     assert site.caller.post(path, data={"csrf": session.csrf}).status_code in (303, 400, 409)
     assert site.caller.post("/logout", data={"csrf": session.csrf}).status_code == 303
     assert site.control.sessions.find(cookie) is None
+
+
+def test_who_may_not_see_the_board_lands_where_they_may(site):
+    for role, lands in (("viewer", "/"), ("researcher", "/sql"), ("auditor", "/audit")):
+        assert sign_in(site, role, back="/").headers["Location"] == lands
+    assert sign_in(site, "researcher", back="/nowhere").headers["Location"] == "/nowhere"
+    asked = site.get("/kpis?by=unit", headers={"Accept": "text/html"})
+    assert asked.headers["Location"] == "/login?next=/kpis%3Fby%3Dunit"
+    secret = site.get("/kpis?token=x", headers={"Accept": "text/html"})
+    assert "x" not in secret.headers.get("Location", "").partition("next=")[2].replace("/kpis", "")
+
+
+def test_views_belong_to_who_keeps_them(site):
+    mine, other = site.key("viewer"), site.key("viewer")
+    path = "/v1/views/ICU / free"
+    assert site.ask("PUT", path, mine, json={"href": "/?find=ICU&show=free"}).status_code == 200
+    again = site.ask("PUT", path, mine, json={"href": "/?find=ICU"})
+    assert again.json() == {"name": "ICU / free", "href": "/?find=ICU"}
+    assert site.ask("GET", "/v1/views", mine).json() == [again.json()]
+    assert site.ask("GET", "/v1/views", other).json() == []
+    assert site.ask("DELETE", path, other).status_code == 204
+    assert site.ask("GET", "/v1/views", mine).json() == [again.json()]
+    for href in ("https://evil.test", "//evil.test", "/\\evil.test", "x", "/" + "a" * 2_000, "/\n"):
+        assert site.ask("PUT", "/v1/views/x", mine, json={"href": href}).status_code == 400
+    assert site.ask("PUT", "/v1/views/x", mine, content=b"{").status_code == 400
+    assert site.ask("DELETE", path, mine).status_code == 204
+    assert site.ask("GET", "/v1/views", mine).json() == []
+    for number in range(100):
+        site.control.store.keep_view("somebody", View(name=str(number), href="/"))
+    with pytest.raises(UsageError, match="100 views"):
+        site.control.store.keep_view("somebody", View(name="one more", href="/"))
+    site.control.store.keep_view("somebody", View(name="7", href="/kpis"))
+    refused(site.get("/v1/views"))
+
+
+def test_a_file_of_keys_of_an_earlier_version_takes_views(tmp_path):
+    path = tmp_path / "x.access"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE broken_glass (principal TEXT PRIMARY KEY, until TEXT)")
+    store = AccessStore(path, Movable())
+    store.keep_view("a", View(name="n", href="/"))
+    assert [view.name for view in store.views("a")] == ["n"]
 
 
 def test_signing_in_at_the_provider(site):

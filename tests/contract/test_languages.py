@@ -12,7 +12,7 @@ from jinja2 import nodes
 
 from api.feeds import FeedState
 from api.figures import COUNTED_FROM, FIGURES
-from api.routes.next_pages import MEASURED_IN, MEASURES
+from api.routes.next_pages import BASELINES, MEASURED_IN, MEASURES
 from api.routes.pages import STATUSES
 from api.routes.workbench import CHARTS
 from api.simulations.ledger import State
@@ -83,7 +83,7 @@ def texts_of_tables() -> Iterator[str]:
     yield from (words for _, _, words, _ in NAVIGATION)
     yield from (*MARKS, *OPERATIONAL.values(), *ALERT_STATES.values(), *WEEKDAYS, *MONTHS)
     yield from (*RULES.values(), *STATUSES, *get_args(Grain), *get_args(By), *filter(None, CHARTS))
-    yield from (*get_args(State), *MEASURES.values(), *MEASURED_IN)
+    yield from (*get_args(State), *MEASURES.values(), *MEASURED_IN, *BASELINES.values())
     yield from (*get_args(FeedState), *get_args(Act), *get_args(Outcome), *get_args(Kind))
     yield from get_args(Actor.__annotations__["kind"])
     yield from (word for f in FIGURES for word in (f.title, f.window, f.unit) if word)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.routes.next_pages import census_rows, fans, question, scenario, told_differences
+from api.routes.next_words import question, scenario
 from api.simulations.asked import SimulationAsked, task_of
 from api.web.chart import Spread, fan_chart
+from api.web.fans import census_rows, fans, told_differences
 from tests.contract.conftest import NOON, Caller, StoppedClock
 from tests.contract.test_simulations import ASKED
 from twin_core.errors import UsageError

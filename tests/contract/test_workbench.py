@@ -103,3 +103,46 @@ def test_without_a_release_the_sheet_says_how_to_make_one(fresh: Any) -> None:
     text = fresh.get("/sql").text
     assert "There is no release to ask" in text
     assert "<textarea" not in text
+
+
+def kept_names(text: str) -> list[str]:
+    return re.findall(r'<article class="kept">\s*<h3><a href="[^"]*">(.*?)</a>', text)
+
+
+def test_a_question_is_kept_by_a_name_and_one_click_from_chart_and_csv(bench: Any) -> None:
+    kept = bench.post(
+        "/sql/queries",
+        data={"sql": BY_UNIT, "release": "limited", "name": "stays by unit", "about": "who lay"},
+    )
+    assert (kept.status_code, kept.headers["location"]) == (303, "/sql?query=stays+by+unit")
+    sheet = bench.get(kept.headers["location"]).text
+    assert f"{BY_UNIT}</textarea>" in unescape(sheet)
+    assert 'aria-label="Rows"' not in sheet, "opening an address asks nothing"
+    assert kept_names(sheet) == ["stays by unit"]
+    address = "/sql/queries/stays%20by%20unit"
+    assert f'action="{address}"' in sheet
+    drawn_as_bars = bench.post(address, data={"answer": "bars"}).text
+    assert drawn_as_bars.count('<rect class="column"') == 2
+    assert "<polyline" in bench.post(address, data={"answer": "line"}).text
+    assert cells(bench.post(address, data={"answer": "rows"}).text) == ["ICU", "1", "MED", "2"]
+    csv = bench.post(address, data={"answer": "csv"})
+    assert csv.text == "unit,stays\r\nICU,1\r\nMED,2\r\n"
+    assert [one["about"] for one in bench.get("/v1/sql/queries").json()] == ["who lay"]
+    assert bench.post(f"{address}/forget").status_code == 303
+    assert kept_names(bench.get("/sql").text) == []
+    assert bench.post(address, data={}).status_code == 400
+
+
+def test_what_cannot_be_asked_is_not_kept_and_stays_on_the_sheet(bench: Any) -> None:
+    for sql, name in ((BY_UNIT, "../x"), (BY_UNIT, ""), ("DROP TABLE twin.stay", "a")):
+        answer = bench.post("/sql/queries", data={"sql": sql, "release": "limited", "name": name})
+        assert answer.status_code == 400
+        assert 'role="alert"' in answer.text
+        assert f"{sql}</textarea>" in unescape(answer.text)
+    assert kept_names(bench.get("/sql").text) == []
+
+
+def test_an_answer_is_one_click_from_a_chart(bench: Any) -> None:
+    first = ask(bench, BY_UNIT)
+    assert "<svg class" not in first.text
+    assert ask(bench, BY_UNIT, answer="bars").text.count('<rect class="column"') == 2

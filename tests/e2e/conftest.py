@@ -30,8 +30,10 @@ START_S = 180.0
 class Served:
     """`wardtwin serve` as a process of its own, on the same ports and store each time."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, site: str = "") -> None:
+        self.folder, self.store = folder, folder / "board.duckdb"
+        self.site = folder / "site.toml"
+        self.site.write_text(site)
         self.http_port, self.mllp_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.messages = 0
@@ -40,11 +42,16 @@ class Served:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        command = [sys.executable, "-m", "api", "serve", "--db", str(self.folder / "board.duckdb")]
+        command = [sys.executable, "-m", "api", "serve", "--db", str(self.store)]
+        command += ["--config", str(self.site)]
         ports = ["--http-port", str(self.http_port), "--mllp-port", str(self.mllp_port)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                command + ports, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*command, *ports],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         deadline = time.monotonic() + START_S
         while not self.is_ready():

@@ -34,7 +34,7 @@ from a_patient_everywhere import (
     told,
 )
 
-from api.access.store import AccessStore, access_path
+from api.access.store import AccessStore, View, access_path
 from api.audit.opening import open_ledger
 from api.cli import main
 from api.holder import socket_path
@@ -104,7 +104,10 @@ def filled(folder: Path, settings: Settings) -> None:
             parked = Parked(n, "ADT^A01", control, "AE", "101", 1, "2026-03-02T08:00:00+00:00")
             with_parked.park("x", parked, None, {})
         with_parked.close()
-    AccessStore(access_path(path), SystemClock()).create("board", ("viewer",))
+    access = AccessStore(access_path(path), SystemClock())
+    access.create("board", ("viewer",))
+    for name, href in (("hers", "/audit?patient=MRQZXYW7741"), ("another", "/?show=free")):
+        access.keep_view("somebody", View(name=name, href=href))
     simulations = SimulationsLedger(simulations_path(path), store, twin.key)
     for id_, patient in (("hers", "MRQZXYW7741"), ("another", "1")):
         task = Task(models=[{"present": [{"patient": patient}]}], scenarios=[], run={})

@@ -208,7 +208,8 @@ A model and a scenario is named, where it is of the package, or sent as a docume
 learned, and with `from_now` the hospital begins as it stands. An answer tells,
 for the hospital as it is and for every scenario, statistics by unit and the census hour by hour as
 quantiles over replications (`p05`, `p25`, `p50`, `p75`, `p95`) and mean; and how the scenarios
-differ. Answers are kept beside the store in `hospital.duckdb.simulations`, with the whole
+differ. With `backtest` forecasts of the past are scored instead, up to `days` ahead.
+Answers are kept beside the store in `hospital.duckdb.simulations`, with the whole
 model, the seed and the versions, and `wardtwin simulate --again ID` works one out again: with the
 same versions it is the same to the last bit.
 

@@ -4,7 +4,7 @@ import { day, now, setClock, silence, span, time } from "./clock.js";
 import { find, startFinding } from "./find.js";
 import { follow } from "./live.js";
 import {
-  fillCard, fillEdRow, fillFeedRow, fillRows, fillUnit, openBeds, say,
+  expectedWords, fillCard, fillEdRow, fillFeedRow, fillRows, fillUnit, openBeds, say,
 } from "./tiles.js";
 import { locale, number, t } from "./words.js";
 
@@ -73,9 +73,11 @@ const byName = new Intl.Collator(locale, { numeric: true }).compare;
 
 function showTotals(totals) {
   const { beds } = totals;
-  say(at("units-total"), t("{census} patients, {open} open beds, {free} free", {
+  const words = [t("{census} patients, {open} open beds, {free} free", {
     census: number(totals.census), open: number(openBeds(beds)), free: number(beds.free),
-  }));
+  })];
+  if (totals.expected_in || totals.expected_out) words.push(expectedWords(totals));
+  say(at("units-total"), words.join(" \u00b7 "));
   const here = { here: number(totals.ed), waiting: number(totals.ed_waiting) };
   const boarding = totals.ed_boarding ? t("{n} boarding", { n: number(totals.ed_boarding) }) : "";
   say(at("ed-total"), [t("{here} here, {waiting} waiting", here), boarding].filter(Boolean).join(", "));

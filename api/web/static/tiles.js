@@ -28,11 +28,16 @@ export function fillUnit(section, unit) {
   const link = section.querySelector("h3 a");
   say(link, unit.unit || t("No unit"));
   link.href = `/units/${unit.key.split("/").map(encodeURIComponent).join("/")}`;
-  say(section.querySelector("h3 small"), unit.name);
+  say(section.querySelector("h3 small"), [unit.site, unit.name].filter(Boolean).join(" "));
   say(section.querySelector(".load strong"), String(counts.occupied));
   say(section.querySelector(".load .of"), `/${open}`);
   const filled = open ? Math.round((100 * counts.occupied) / open) : 0;
   section.querySelector(".bar-fill").setAttribute("width", String(filled));
+  const decided = Boolean(unit.expected_in || unit.expected_out);
+  const then = decided && open ? Math.min(99, Math.round((100 * unit.census_expected) / open)) : 0;
+  const mark = section.querySelector(".bar-then");
+  mark.setAttribute("x", String(then));
+  mark.setAttribute("width", decided ? "1" : "0");
   say(section.querySelector(".tally"), tallyWords(unit));
   fillBeds(section.querySelector(".beds"), unit.beds);
 }
@@ -48,12 +53,16 @@ export function tallyWords(unit) {
   add(counts.on_leave, t("{n} on leave", { n: number(counts.on_leave) }));
   add(without, t("{n} without a bed", { n: number(without) }));
   add(counts.conflicts, t("{n} in conflict", { n: number(counts.conflicts) }));
-  if (unit.expected_in || unit.expected_out) {
-    words.push(t("{come} to come, {leave} to leave, then {then}", {
-      come: unit.expected_in, leave: unit.expected_out, then: unit.census_expected,
-    }));
-  }
+  if (unit.expected_in || unit.expected_out) words.push(expectedWords(unit));
   return words.join(" \u00b7 ");
+}
+
+// What is left of a census once what was decided has been done: of a unit, or of the hospital.
+export function expectedWords(place) {
+  return t("{come} to come, {leave} to leave, then {then}", {
+    come: number(place.expected_in), leave: number(place.expected_out),
+    then: number(place.census_expected),
+  });
 }
 
 function fillBeds(list, beds) {

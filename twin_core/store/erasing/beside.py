@@ -56,6 +56,12 @@ def _texts(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
     db.executemany("DELETE FROM texts WHERE seq = ?", gone)
 
 
+def _view(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
+    rows = db.execute("SELECT principal, name, href FROM view").fetchall()
+    gone = [(who, name) for who, name, href in rows if _tells(f"{name}\n{href}".encode(), erasure)]
+    db.executemany("DELETE FROM view WHERE principal = ? AND name = ?", gone)
+
+
 def _simulation(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
     columns = ("title", "learned", "task", "answer")
     rows = db.execute(f"SELECT id, {', '.join(columns)} FROM simulation").fetchall()
@@ -96,8 +102,8 @@ BESIDE: dict[str, dict[str, Forgetting | None]] = {
         "checkpoint": None,
         "kept": None,
     },
-    # Keys and whoever broke glass: people of the site, no patients.
-    ".access": {"api_key": None, "broken_glass": None},
+    # Keys and whoever broke glass: people of the site, no patients. An address may name anybody.
+    ".access": {"api_key": None, "broken_glass": None, "view": _view},
 }
 """By the ending of a file's name: its tables, and how each forgets a patient."""
 _OPEN = Cells("", None, "")
