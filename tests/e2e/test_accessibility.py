@@ -4,6 +4,14 @@ from typing import Any
 
 import pytest
 
+from api.simulations.ledger import kept
+from tests.contract.foreseen import (
+    BACKTEST_ID,
+    CHANGED_ID,
+    FORECAST_ID,
+    keep_backtest,
+    keep_forecasts,
+)
 from tests.e2e.conftest import Served
 
 sync_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -25,6 +33,10 @@ PAGES = (
     "/messages/1",
     "/quarantine",
     "/next",
+    f"/next/{FORECAST_ID}",
+    f"/next/{CHANGED_ID}",
+    f"/next/{BACKTEST_ID}",
+    "/next?lang=de",
     "/sql",
     "/audit",
     "/settings",
@@ -50,6 +62,10 @@ def furnished(server: Served) -> Served:
     assert "MSA|AE" in refused.text
     server.wait_for("/units/GEN/ICU")
     server.wait_for("/quarantine/5")
+    server.wait_for("/next")  # which makes the file of simulations
+    with kept(server.store) as ledger:
+        keep_forecasts(ledger)
+        keep_backtest(ledger)
     return server
 
 
