@@ -17,13 +17,15 @@ from api.access.reach import EVERYWHERE, Reach
 from api.board import Beside, Board, Composed, Composer, KpiCard, difference
 from api.figures import PENDING, Strip
 from twin_core.errors import TwinError
-from twin_core.twin import Twin
+from twin_core.twin import BatchApplied, Twin
 
 TICK_S = 5.0
 """A delta at least this often: clock, waits and freshness change without any message."""
 HEARTBEAT_S = 10.0
-PACE_S, LONGEST_PACE_S = 0.25, 0.5
-"""At most one delta in this time, however fast messages come; longer while composing is slow."""
+PACE_S, BUSY_PACE_S, LONGEST_PACE_S = 0.05, 0.25, 0.5
+"""At most one delta in this time: the shortest while batches are small, since somebody waits for
+each message; longer while messages come fast, and while composing is slow."""
+FEW_MESSAGES = 20
 FIRST_KPIS_S = 2.0
 """A server that has just started again owes its watchers the present before the figures."""
 OWN_KPIS_S = 20.0
@@ -33,7 +35,7 @@ LONGEST_S = 900.0
 token that is out of date and an emergency that is over see no more than this."""
 REFETCH = b"event: refetch\ndata: {}\n\n"
 QUEUE = 32
-CLIENTS = 256
+CLIENTS = 1024
 RETRY_MS = 500
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,8 @@ class LiveBoard:
         self._twin, self._composer, self._strip = twin, composer, strip
         self._clients: set[Client] = set()
         self._composed: Composed | None = None
+        self._snapshots: dict[Reach, bytes] = {}
+        self._messages = 0
         self._composed_at = 0.0
         self._compose_s = 0.0
         self._kpis: tuple[tuple[KpiCard, ...], Beside] = (PENDING, {})
@@ -115,9 +119,9 @@ class LiveBoard:
         """
         loop = asyncio.get_running_loop()
 
-        def applied(_batch: object) -> None:
+        def applied(batch: BatchApplied) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._batch_applied)
+                loop.call_soon_threadsafe(self._batch_applied, batch.messages)
 
         self._unsubscribe = self._twin.subscribe(applied)
         await self._try_refresh()
@@ -148,8 +152,12 @@ class LiveBoard:
         """A new client with a snapshot in its queue; its deltas follow without a gap."""
         client = Client(reach)
         async with self._turn:
-            board = (await self._current()).within(reach)
-            client.offer(_event("snapshot", board.sequence, board))
+            composed = await self._current()
+            # Many come at once after a restart: a board is put into words once for all of them.
+            if reach not in self._snapshots:
+                board = composed.within(reach)
+                self._snapshots[reach] = _event("snapshot", board.sequence, board)
+            client.offer(self._snapshots[reach])
             self._clients.add(client)
         self._watched.set()
         return client
@@ -167,8 +175,9 @@ class LiveBoard:
         finally:
             self._clients.discard(client)
 
-    def _batch_applied(self) -> None:
+    def _batch_applied(self, messages: int = 0) -> None:
         self._stale = True
+        self._messages += messages
         self._wanted.set()
 
     async def _current(self) -> Composed:
@@ -183,7 +192,7 @@ class LiveBoard:
         new = await asyncio.to_thread(self._compose)
         self._composed_at = monotonic()
         self._compose_s = self._composed_at - began
-        old, self._composed = self._composed, new
+        old, self._composed, self._snapshots = self._composed, new, {}
         if old is not None and self._clients:
             for reach in {client.reach for client in self._clients}:
                 self._tell(reach, old.within(reach), new.within(reach))
@@ -222,8 +231,10 @@ class LiveBoard:
             except TimeoutError:
                 self._stale = True
             self._wanted.clear()
+            pace = PACE_S if self._messages <= FEW_MESSAGES else BUSY_PACE_S
+            self._messages = 0
             await self._try_refresh()
-            await asyncio.sleep(min(max(PACE_S, self._compose_s), LONGEST_PACE_S))
+            await asyncio.sleep(min(max(pace, self._compose_s), LONGEST_PACE_S))
 
     async def _count(self) -> None:
         await asyncio.sleep(FIRST_KPIS_S)
