@@ -71,8 +71,8 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     """SHA-256 of the answer: the same again means the same to the last bit."""
     kind: str = "simulation"
-    """`simulation`; `forecast`, of how the hospital stood with nothing changed; or `backtest`, which
-    scores forecasts of the past."""
+    """`simulation`; `forecast` of how the hospital stood, with nothing changed; or `backtest`,
+    which scores such forecasts of the past."""
 
 
 def ledger_path(store: Path) -> Path:

@@ -63,7 +63,7 @@ def furnished(server: Served) -> Served:
     server.wait_for("/units/GEN/ICU")
     server.wait_for("/quarantine/5")
     server.wait_for("/next")  # which makes the file of simulations
-    with kept(server.store) as ledger:
+    with kept(server.store, None) as ledger:
         keep_forecasts(ledger)
         keep_backtest(ledger)
     return server
