@@ -5,6 +5,7 @@ no style in a page. A period without a value breaks the line; nothing is drawn t
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +18,8 @@ LARGE, SMALL = (720, 260), (380, 190)
 LEFT, RIGHT, TOP, BOTTOM = 52, 28, 14, 34
 LABEL_WIDTH = 84
 MOST_DOTS = 62
+DAY_HOURS, MOST_DAYS = 24, 3
+_YEAR = re.compile(r"^\d{4}-")
 
 
 class Point(NamedTuple):
@@ -127,7 +130,8 @@ def fan_chart(
     parts = [
         f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img">'
         f"<title>{escape(title)}</title><desc>{escape(_fan_words(hours))}</desc>",
-        *_axes(frame, [Point(hour.label, None) for hour in hours]),
+        *_values(frame),
+        *_days(frame, hours),
         _ribbon("fan", frame, [(h.low, h.high) for h in hours]),
         _ribbon("fan inner", frame, [(h.lower, h.upper) for h in hours]),
         _polyline("line", frame, [h.middle for h in hours]),
@@ -204,17 +208,33 @@ def _band(frame: Frame, band: Band | None) -> Iterator[str]:
         )
 
 
+def _days(frame: Frame, hours: Sequence[Spread]) -> Iterator[str]:
+    """A label for every day of a fan that has room, without the year: it stands in the table."""
+    every = DAY_HOURS * math.ceil(len(hours) / DAY_HOURS / MOST_DAYS)
+    for at in range(0, len(hours), every):
+        if frame.x(at) + LABEL_WIDTH / 2 <= frame.width:
+            words = _YEAR.sub("", hours[at].label)
+            yield (
+                f'<text class="tick" x="{frame.x(at)}" y="{frame.height - 12}" '
+                f'text-anchor="middle">{escape(words)}</text>'
+            )
+
+
 def _axes(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
-    for tick in ticks(frame.low, frame.high, frame.step):
-        y = frame.y(tick)
-        yield f'<line class="grid" x1="{LEFT}" x2="{frame.width - RIGHT}" y1="{y}" y2="{y}"/>'
-        words = numeral(f"{tick:g}")
-        yield f'<text class="tick" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{words}</text>'
+    yield from _values(frame)
     for index in _labelled(len(points), (frame.width - LEFT - RIGHT) // LABEL_WIDTH):
         yield (
             f'<text class="tick" x="{frame.x(index)}" y="{frame.height - 12}" '
             f'text-anchor="middle">{escape(points[index].label)}</text>'
         )
+
+
+def _values(frame: Frame) -> Iterator[str]:
+    for tick in ticks(frame.low, frame.high, frame.step):
+        y = frame.y(tick)
+        yield f'<line class="grid" x1="{LEFT}" x2="{frame.width - RIGHT}" y1="{y}" y2="{y}"/>'
+        words = numeral(f"{tick:g}")
+        yield f'<text class="tick" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{words}</text>'
 
 
 def _line(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
