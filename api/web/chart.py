@@ -210,7 +210,7 @@ def _band(frame: Frame, band: Band | None) -> Iterator[str]:
 
 def _days(frame: Frame, hours: Sequence[Spread]) -> Iterator[str]:
     """A label for every day of a fan that has room, without the year: it stands in the table."""
-    every = DAY_HOURS * math.ceil(len(hours) / DAY_HOURS / MOST_DAYS)
+    every = DAY_HOURS * max(1, math.ceil((len(hours) - 1) / DAY_HOURS / MOST_DAYS))
     for at in range(0, len(hours), every):
         if frame.x(at) + LABEL_WIDTH / 2 <= frame.width:
             words = _YEAR.sub("", hours[at].label)
