@@ -237,7 +237,8 @@ def _read_ordinary(raw: bytes, charset: str, limits: LimitSettings) -> Message |
         return None
     header = lines[0].split("|")
     header += _EMPTY
-    codec = CODECS.get(header[17] or charset)
+    declared = header[17] or charset
+    codec = CODECS.get(declared) or CODECS.get(declared.upper())
     if codec is None or codec in SEVEN_BIT:
         return None
     if text.find("\\", _SHORTEST + 3) > 0 and hides_a_nul(text, "\\"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.hl7v2.er7 import read
+from adapters.hl7v2.er7 import _read_ordinary, read
 from adapters.hl7v2.escapes import Escapes
 from adapters.hl7v2.refusal import Refused
 from twin_core.settings import LimitSettings
@@ -37,6 +37,13 @@ def test_blanks_and_a_byte_order_mark_may_stand_first(lead):
 
 def test_an_indented_segment_is_a_segment():
     assert segments(("\n   ".join(LINES)).encode()) == list(LINES)
+
+
+@pytest.mark.parametrize("charset", ["", "UNICODE UTF-8", "ASCII"])
+def test_an_ordinary_message_is_read_the_short_way(charset):
+    raw = headed("TESTER^ADA", charset).encode()
+    assert _read_ordinary(raw, "utf-8", LimitSettings()) is not None
+    assert _read_ordinary(raw.replace(b"PID|", b"ZID|"), "utf-8", LimitSettings()) is None
 
 
 def test_other_line_separators_of_unicode_do_not_end_a_segment():

@@ -51,10 +51,15 @@ def patients_with_results(reading: Reading) -> Iterator[tuple[Subject, Groups]]:
     yield Subject(reading, pid, pv1), groups
 
 
+_SPARE = [""] * 21
+
+
 def _leading(line: str, separator: str) -> Segment:
     """The fields up to the twentieth: what follows says nothing of who and which visit."""
     fields = line.split(separator, 20)
-    return fields if len(fields) == 21 else fields + [""] * (21 - len(fields))
+    if len(fields) < 21:
+        fields += _SPARE
+    return fields
 
 
 TRANSLATORS: dict[str, Translator] = {
