@@ -144,7 +144,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path, twin.key)
-        live = LiveBoard(twin, composer, Strip(twin))
+        live = LiveBoard(twin, composer, Strip(twin), app.state.lately.figures)
         app.state.live = live
         app.state.verification = Verification(app.state.ledger, twin.settings.audit)
         app.state.alerts = AlertDesk(twin)

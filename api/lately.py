@@ -19,6 +19,17 @@ class LatelyKept:
         self._turn = threading.Lock()
         self._kept: dict[By, tuple[float, Lately]] = {}
 
+    def at_hand(self, by: By = "hospital") -> tuple[Lately, bool]:
+        """The figures without waiting, at most a minute old, and whether they are to be renewed.
+
+        Only who asks first, or after a minute in which nobody did, waits for them.
+        """
+        measured_at, kept = self._kept.get(by, (float("-inf"), None))
+        age = monotonic() - measured_at
+        if kept is None or age >= LONGEST_S:
+            return self.figures(by), False
+        return kept, age >= LEAST_S and kept.sequence != self._twin.sequence()
+
     def figures(self, by: By = "hospital") -> Lately:
         """The catalogue over the last 24 hours, at most some seconds old."""
         with self._turn:

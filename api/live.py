@@ -83,8 +83,10 @@ class LiveBoard:
         twin: Twin,
         composer: Composer,
         strip: Strip,
+        catalogue: Callable[[], object] = lambda: None,
     ) -> None:
         self._twin, self._composer, self._strip = twin, composer, strip
+        self._catalogue = catalogue
         self._clients: set[Client] = set()
         self._composed: Composed | None = None
         self._snapshots: dict[Reach, bytes] = {}
@@ -247,6 +249,15 @@ class LiveBoard:
             self._batch_applied()
             await asyncio.sleep(OWN_KPIS_S)
             await self._watched.wait()
+            await self._try_catalogue()
+
+    async def _try_catalogue(self) -> None:
+        """Measure the catalogue once, for the page of key figures that a watcher may open next."""
+        measure, self._catalogue = self._catalogue, lambda: None
+        try:
+            await asyncio.to_thread(measure)
+        except TwinError as error:
+            log.warning("the catalogue could not be measured: %s", error.what)
 
 
 def _event(name: str, sequence: int, content: Any) -> bytes:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Query, Request
+from starlette.background import BackgroundTask
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -68,18 +69,23 @@ def unit(
 def kpi_list(twin: AskedTwin, request: Request) -> Response:
     """The catalogue, with the headline figure of the last 24 hours."""
     kept: LatelyKept = request.app.state.lately
-    figures = kept.figures().figures
+    lately, renew = kept.at_hand()
+    figures = lately.figures
     headlines = {
         kpi.id: figure_words(headline(figures.get(kpi.id, []), next(iter(kpi.statistics))))
         for kpi in twin.kpis.values()
     }
-    return page(
+    answer = page(
         "kpis.html",
         **common(twin),
         here="kpis",
         definitions=twin.kpis.values(),
         headlines=headlines,
     )
+    if renew:
+        # The next reader's figures, once this one has theirs.
+        answer.background = BackgroundTask(kept.figures)
+    return answer
 
 
 @router.get("/kpis/{kpi_id}")

@@ -1,0 +1,45 @@
+"""The catalogue over the last day at hand: a reader of the page waits once, others are served."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+import api.lately
+from api.lately import LatelyKept
+from twin_core.kpi.live import Lately
+from twin_core.kpi.measuring import Window
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Counting:
+    """A twin that tells how often it was measured."""
+
+    def __init__(self) -> None:
+        self.measured, self.batches = 0, 1
+
+    def sequence(self) -> int:
+        return self.batches
+
+    def kpis_lately(self, *, by: str) -> Lately:
+        self.measured += 1
+        return Lately(Window(AT, AT), self.batches, {})
+
+
+def test_only_the_first_reader_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    twin, now = Counting(), [1000.0]
+    monkeypatch.setattr(api.lately, "monotonic", lambda: now[0])
+    kept = LatelyKept(twin)  # type: ignore[arg-type]
+    first, renew = kept.at_hand()
+    assert (twin.measured, renew) == (1, False)
+    now[0] += 30
+    # Nothing has come since, so there is nothing to renew.
+    assert kept.at_hand() == (first, False)
+    twin.batches = 2
+    assert kept.at_hand() == (first, True)
+    assert twin.measured == 1
+    kept.figures()
+    assert (twin.measured, kept.at_hand()[1]) == (2, False)
+    now[0] += 61
+    assert kept.at_hand()[0].sequence == 2
+    assert twin.measured == 3
