@@ -123,7 +123,16 @@ def test_the_slider_goes_back_and_the_address_follows(page: Any, own_server: Ser
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/past", "/units/GEN/MED", "/kpis/occ_midnight", "/messages", "/messages/1?phi=show"],
+    [
+        "/",
+        "/past",
+        "/units/GEN/MED",
+        "/kpis/occ_midnight",
+        "/messages",
+        "/messages/1?phi=show",
+        "/next",
+        "/sql",
+    ],
 )
 def test_the_pages_fit_a_phone_and_can_be_reached_by_keyboard(
     page: Any, server: Served, path: str

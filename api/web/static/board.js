@@ -21,7 +21,11 @@ follow({
     const present = new Set(board.units.map((unit) => unit.key));
     removeUnits([...tiles.keys()].filter((key) => !present.has(key)));
     apply(board);
-    board.units.forEach((unit) => units.append(tiles.get(unit.key)));
+    // Only what is out of place is moved: moving every tile lays the whole board out again.
+    board.units.forEach((unit, place) => {
+      const tile = tiles.get(unit.key);
+      if (units.children[place] !== tile) units.insertBefore(tile, units.children[place]);
+    });
   },
   onDelta(delta) {
     removeUnits(delta.removed ?? []);

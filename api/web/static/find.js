@@ -29,12 +29,17 @@ export function startFinding() {
   find();
 }
 
-// Called again after every change of the board: new tiles are judged like the old ones.
+let wasNarrowed = false;
+
+// Called again after every change of the board: new tiles are judged like the old ones. Where
+// nothing is asked for, everything is shown already, and a large board keeps its time for input.
 export function find() {
   const { find: words, show } = at("find").elements;
   const wanted = words.value.trim().toLowerCase();
   const fits = SHOWN[show.value] ?? (() => true);
   const narrowed = Boolean(wanted || show.value);
+  if (!narrowed && !wasNarrowed) return;
+  wasNarrowed = narrowed;
   let beds = 0;
   let units = 0;
   for (const unit of at("units").children) {
