@@ -204,6 +204,11 @@ def test_nothing_else_comes_with_a_search(asked: str, ward: Ward) -> None:
     assert not [one for one in ward.foreign() if one in json.dumps(icu)]
 
 
+def test_no_question_about_others_is_answered_through_what_is_nobodys(ward: Ward) -> None:
+    whole, icu = ward.both("/fhir/R4/Location?_has:Encounter:location:status=in-progress")
+    assert 0 < icu["total"] < whole["total"]
+
+
 def test_reads_versions_histories_and_exports_are_held_to_the_unit_too(ward: Ward) -> None:
     for kind in ("Encounter", "Observation"):
         every = entries(ward.ask(f"/fhir/R4/{kind}?_count=100", ward.whole).json())
