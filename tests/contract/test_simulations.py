@@ -174,7 +174,7 @@ def test_who_waits_for_the_kernel_to_be_compiled_is_told_so_and_can_cancel(
 ) -> None:
     # On a machine that has never run a simulation.
     desk = SimulationDesk(
-        lambda: Ledger(ledger_path(twin.path), "this store"),
+        lambda: Ledger(ledger_path(twin.path), "this store", None),
         twin.settings.simulation,
         twin.clock.now,
         {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
