@@ -199,6 +199,9 @@ def test_a_ring_of_staff_is_refused_even_where_beds_are_swapped() -> None:
     few = [ward | {"beds": 2} for ward in wards]
     with pytest.raises(ConfigurationError, match="between ED, MED, a, b can lock"):
         flow_from(changed(**parts | {"units": few}), "staff and beds")
+    # Theatres are free when the operation is over, whoever boards.
+    theatres = [{"code": code, "theatres": 1} for code in "ab"]
+    flow_from(changed(**parts | {"staff": [], "theatres": theatres}), "theatres")
     gone = [pool | {"stays_with_boarders": False} for pool in parts["staff"]]
     flow_from(changed(**parts | {"staff": gone}), "staff")
 
