@@ -1,5 +1,11 @@
-"""Every page against the rules of WCAG 2.2 AA that a machine can judge, in both colour schemes."""
+"""Every page against the rules of WCAG 2.2 AA that a machine can judge, in both colour schemes.
 
+With WARDTWIN_SCREENSHOTS=FOLDER in the environment, what every page looked like is kept there.
+"""
+
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +75,12 @@ def furnished(server: Served) -> Served:
     return server
 
 
+def keep_screenshot(page: Any, name: str) -> None:
+    if folder := os.environ.get("WARDTWIN_SCREENSHOTS"):
+        file = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+        page.screenshot(path=Path(folder) / f"{file}.png", full_page=True)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_breaks_a_rule(chromium: Any, furnished: Served, scheme: Any) -> None:
     context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
@@ -80,5 +92,6 @@ def test_no_page_breaks_a_rule(chromium: Any, furnished: Served, scheme: Any) ->
         found = sync_playwright.Axe().run(page, options={"runOnly": JUDGED[scheme]})
         if found.violations_count:
             broken[path] = found.generate_report()
+        keep_screenshot(page, f"{scheme}{path}")
     context.close()
     assert broken == {}
