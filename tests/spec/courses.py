@@ -245,11 +245,12 @@ def ecat(q: Question) -> Figures:
     for c in q.visits():
         if c.left_ed is None:
             continue
-        to_go = outcome(q, c) in ("admitted", "transferred") and c.decided is not None
+        since = [at for at in (c.decided, inpatient_at(q, c)) if at is not None]
+        to_go = outcome(q, c) in ("admitted", "transferred") and bool(since)
         failures = {
             "over_60_to_room": c.roomed is not None and c.roomed - c.arrived > HOUR,
             "left_unseen": outcome(q, c) == "left_unseen",
-            "boarded_over_240": to_go and c.left_ed - c.decided > 4 * HOUR,
+            "boarded_over_240": to_go and c.left_ed - min(since) > 4 * HOUR,
             "over_480_in_ed": c.left_ed - c.arrived > 8 * HOUR,
         }
         failed = any(failures.values())
@@ -258,9 +259,8 @@ def ecat(q: Question) -> Figures:
         if born is not None:
             day = c.arrived.astimezone(q.zone).date()
             grown = day >= born.replace(year=born.year + 18)
-            strata["adult" if grown else "child"] = failed
-        if c.service == "PSY":
-            strata["mental_health"] = failed
+            kind = "_mental_health" if c.service == "PSY" else ""
+            strata[("adult" if grown else "child") + kind] = failed
         events += [(c.left_ed, "ED", stratum, counts) for stratum, counts in strata.items()]
     return summed(q, events)
 

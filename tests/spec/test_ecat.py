@@ -7,6 +7,7 @@ def test_each_criterion_by_itself_and_all_of_them_together(draw):
         patient | birth_date
         P1      | 2008-11-02
         P2      | 2008-11-01
+        P4      | 1980-05-05
     """)
     hospital.encounters("""
         encounter | patient | class | admitted    | discharged  | disposition | service | history
@@ -18,8 +19,8 @@ def test_each_criterion_by_itself_and_all_of_them_together(draw):
     """)
     hospital.classes("""
         encounter | class | from        | to
-        E3        | EMER  | 11-01 08:00 | 11-01 09:00
-        E3        | IMP   | 11-01 09:00 | -
+        E3        | EMER  | 11-01 08:00 | 11-01 13:00
+        E3        | IMP   | 11-01 13:00 | -
     """)
     hospital.stays("""
         encounter | unit | bed | from        | to
@@ -50,7 +51,7 @@ def test_each_criterion_by_itself_and_all_of_them_together(draw):
         ED   | over_480_in_ed   | 1         | 5           | 20
         ED   | child            | 1         | 1           | 100
         ED   | adult            | 1         | 1           | 100
-        ED   | mental_health    | 1         | 1           | 100
+        ED   | adult_mental_health | 1      | 1           | 100
         """,
         only="share",
     )
@@ -76,3 +77,33 @@ def test_observation_patients_cannot_fail_by_boarding_or_by_staying(draw):
         (None, 0.0, 1.0)
     }
     assert all(not r.numerator for r in rows)
+
+
+def test_minutes_are_whole_and_an_inpatient_in_the_department_boards(draw):
+    hospital = draw()
+    hospital.encounters("""
+        encounter | class | admitted    | discharged  | history
+        E1        | EMER  | 11-01 08:00 | 11-01 10:00 | yes
+        E2        | IMP   | 11-01 08:00 | 11-05 08:00 | no
+        E3        | IMP   | 11-01 08:00 | 11-05 08:00 | no
+    """)
+    hospital.classes("""
+        encounter | class | from        | to
+        E2        | EMER  | 11-01 08:00 | 11-01 09:59
+        E2        | IMP   | 11-01 09:59 | -
+        E3        | EMER  | 11-01 08:00 | 11-01 10:00
+        E3        | IMP   | 11-01 10:00 | -
+    """)
+    hospital.stays("""
+        encounter | unit | bed | from           | to
+        E1        | ED   | -   | 11-01 08:00    | 11-01 09:00:30
+        E1        | ED   | 1   | 11-01 09:00:30 | 11-01 10:00
+        E2        | ED   | 2   | 11-01 08:00    | 11-01 14:00
+        E2        | A    | 1   | 11-01 14:00    | -
+        E3        | ED   | 3   | 11-01 08:00    | 11-01 14:00
+        E3        | A    | 2   | 11-01 14:00    | -
+    """)
+    # Nobody recorded a decision: E2 had been an inpatient for 241 minutes, E3 for 240.
+    rows = hospital.kpi("ecat", "11-01", "11-02", by="hospital")
+    counted = {r.stratum: r.numerator for r in rows if r.statistic == "share"}
+    assert (counted[None], counted["boarded_over_240"], counted["over_60_to_room"]) == (1, 1, 0)

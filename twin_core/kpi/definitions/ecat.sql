@@ -6,14 +6,16 @@
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower"
--- numerator = "ED visits with any of: more than 60 min from arrival to a treatment room; left without being evaluated; boarded for more than 240 min; more than 480 min in the ED"
+-- numerator = "ED visits with any of: 61 min or more from arrival to a treatment room; left without being evaluated; boarded for 241 min or more; 481 min or more in the ED"
 -- denominator = "ED visits, by the time of departure"
 -- exclusions = ["visits that are still open"]
--- strata = { over_60_to_room = "first criterion", left_unseen = "second criterion", boarded_over_240 = "third criterion", over_480_in_ed = "fourth criterion", child = "patients under 18, any criterion; in the headline too", adult = "patients of 18 and over, any criterion; in the headline too", mental_health = "patients of a psychiatric service, any criterion; in the headline too" }
+-- strata = { over_60_to_room = "first criterion", left_unseen = "second criterion", boarded_over_240 = "third criterion", over_480_in_ed = "fourth criterion", child = "under 18, no psychiatric service, any criterion; in the headline too", adult = "18 and over, no psychiatric service, any criterion; in the headline too", child_mental_health = "under 18, psychiatric service, any criterion; in the headline too", adult_mental_health = "18 and over, psychiatric service, any criterion; in the headline too" }
 -- statistics = { share = "share of visits", count = "visits" }
 -- source = "CMS1244v1, Emergency Care Access and Timeliness (2025)"
 -- caveats = [
---     "Observation patients are excluded from the third and fourth criteria. Boarding is counted for admitted and transferred patients, from the decision (else the bed request) to the physical departure.",
+--     "Observation patients are excluded from the third and fourth criteria. Boarding is counted for admitted and transferred patients, from the decision (else the bed request), or from becoming an inpatient in the ED where that came first, to the physical departure.",
+--     "More than 60, 240 and 480 minutes are whole minutes, as in the published logic (version 0.4.001): 61, 241 and 481 or more, so that 60 min 30 s are within.",
+--     "The measure tells mental health by the principal diagnosis, which no feed gives here: the hospital service stands for it. Ages are those at the arrival.",
 --     "A criterion whose times are not recorded does not count as met: a visit without a treatment room, a decision or a departure can fail by the other criteria only.",
 --     "Voluntary for 2027, mandatory for 2028.",
 -- ]
@@ -21,11 +23,12 @@
 WITH visit AS (
     SELECT v.encounter_id, v.facility, v.unit, v.departed_at AS happened_at, v.psychiatric,
            date_sub('year', p.birth_date, timezone(z.zone, v.arrived_at)::DATE) AS age,
-           coalesce(v.roomed_at - v.arrived_at > INTERVAL 60 MINUTE, false) AS over_60_to_room,
+           coalesce(v.roomed_at - v.arrived_at >= INTERVAL 61 MINUTE, false) AS over_60_to_room,
            v.outcome = 'left_unseen' AS left_unseen,
            coalesce(NOT v.observed AND v.outcome IN ('admitted', 'transferred')
-               AND v.departed_at - v.decided_at > INTERVAL 240 MINUTE, false) AS boarded_over_240,
-           coalesce(NOT v.observed AND v.departed_at - v.arrived_at > INTERVAL 480 MINUTE, false)
+               AND v.departed_at - least(v.decided_at, v.inpatient_at)
+                   >= INTERVAL 241 MINUTE, false) AS boarded_over_240,
+           coalesce(NOT v.observed AND v.departed_at - v.arrived_at >= INTERVAL 481 MINUTE, false)
                AS over_480_in_ed
     FROM kpi_part.ed_visits(window_start, window_end, known_at) v
     JOIN kpi_part.zones(known_at) z ON z.facility = v.facility
@@ -43,9 +46,9 @@ shown AS (
         {'stratum': 'left_unseen', 'counted': left_unseen},
         {'stratum': 'boarded_over_240', 'counted': boarded_over_240},
         {'stratum': 'over_480_in_ed', 'counted': over_480_in_ed},
-        {'stratum': CASE WHEN age < 18 THEN 'child' WHEN age >= 18 THEN 'adult' ELSE '-' END,
-         'counted': failed},
-        {'stratum': CASE WHEN psychiatric THEN 'mental_health' ELSE '-' END, 'counted': failed}
+        {'stratum': CASE WHEN age < 18 THEN 'child' WHEN age >= 18 THEN 'adult' ELSE '-' END
+                    || CASE WHEN psychiatric AND age >= 0 THEN '_mental_health' ELSE '' END,
+         'counted': failed}
     ]) AS row
     FROM judged
 )
