@@ -234,7 +234,8 @@ def test_every_table_that_forgets_a_patient_is_sealed() -> None:
         if forgets is not None
     }
     sealed = {(suffix, one.table) for suffix, columns in BESIDE.items() for one in columns}
-    assert sealed == forgetting
+    # Names and addresses of people's views are open, which docs/how-to/encrypt-the-store.md says.
+    assert sealed == forgetting - {(".access", "view")}
 
 
 def opened(path: Path, key: StoreKey | None) -> Twin:
