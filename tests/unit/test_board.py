@@ -12,11 +12,13 @@ from api.board import (
     HospitalTime,
     Totals,
     UnitTile,
+    decided,
     difference,
     freshness,
     now_cards,
     unit_key,
     unit_tile,
+    unit_tiles,
 )
 from api.figures import shown
 from api.web.rendering import bed_words, mark, plan_words, span, tally_words
@@ -270,3 +272,41 @@ def test_durations_are_shown_as_people_say_them(minutes: int, expected: str) -> 
 
 def test_a_unit_without_a_facility_still_has_an_address() -> None:
     assert (unit_key("", "A"), unit_key("H", "")) == ("-/A", "H/-")
+
+
+def test_a_hospital_counts_who_comes_and_goes_once_and_names_its_sites() -> None:
+    def plan(visit: str, kind: str, unit: str) -> Plan:
+        return Plan(
+            encounter_id=visit, patient_id=visit, kind=kind, stated_at=NOON, expected_at=NOON,
+            facility="H", unit=unit, room="", bed="",
+        )  # fmt: skip
+
+    def lies(visit: str) -> Occupant:
+        return Occupant(
+            stay_id=visit, encounter_id=visit, patient_id=visit, class_="IMP", service=None,
+            since=NOON, on_leave=False,
+        )  # fmt: skip
+
+    def ward(facility: str, code: str, *patients: str, **expected: tuple[Plan, ...]) -> UnitState:
+        return UnitState(
+            facility=facility, unit=code, kind="wa", name="", census=len(patients),
+            counts=BedCounts(), beds=(), without_bed=tuple(lies(one) for one in patients),
+            **expected,
+        )  # fmt: skip
+
+    moved, left, came = (
+        plan("a", "transfer", "B"),
+        plan("b", "discharge", ""),
+        plan("c", "admission", "A"),
+    )
+    units = (
+        ward("H", "A", "a", "b", expected_in=(came,), expected_out=(moved, left)),
+        ward("H", "B", expected_in=(moved,)),
+    )
+    state = HospitalState(
+        at=NOON, known_at=None, sequence=1, census=2, counts=BedCounts(), units=units, ed=()
+    )
+    assert decided(state) == (1, 1), "who is moved neither comes nor goes"
+    assert [tile.site for tile in unit_tiles(state)] == ["", ""]
+    both = msgspec.structs.replace(state, units=(*units, ward("K", "A")))
+    assert [tile.site for tile in unit_tiles(both)] == ["H", "H", "K"]
