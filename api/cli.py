@@ -27,6 +27,10 @@ def main(
     err: TextIO | None = None,
 ) -> int:
     """Run one command and return its exit code; expected failures are explained, never raised."""
+    if arguments is None:
+        # A process of its own: whatever it writes beside a store is nobody else's to read, the
+        # logs of DuckDB and of SQLite as well, which are made anew after each checkpoint.
+        os.umask(0o077)
     words = list(sys.argv[1:] if arguments is None else arguments)
     environ = os.environ if environ is None else environ
     out, err = out or sys.stdout, err or sys.stderr

@@ -39,6 +39,9 @@ _FORBIDDEN_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "zip", "enc"
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _SMALLEST_RSA_BITS = 2048
+LONGEST_S = 366 * 24 * 3600.0
+"""What is good for longer than this is meant to be good for ever."""
+_ABSENT: Any = object()
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 
 Fetch = Callable[[str], bytes]
@@ -158,7 +161,7 @@ class TokenVerifier:
             raise Refused("another audience")
         now, skew = self._clock.now().timestamp(), self._settings.skew_seconds
         expires, begins, issued = (_instant(claims, name) for name in ("exp", "nbf", "iat"))
-        if expires is None or now >= expires + skew:
+        if expires is None or not now - skew < expires < now + LONGEST_S:
             raise Refused("expired, or never to expire")
         if begins is not None and now < begins - skew:
             raise Refused("not valid yet")
@@ -277,8 +280,8 @@ def principal_of(claims: Mapping[str, Any], settings: AccessSettings) -> Princip
         roles=_roles(claims, settings),
         scopes=scopes_in(text),
         fhir_by_scope=names_fhir(text),
-        facilities=_words(claims, settings.facilities_claim),
-        units=_words(claims, settings.units_claim),
+        facilities=_held_to(claims, settings.facilities_claim),
+        units=_held_to(claims, settings.units_claim),
     )
 
 
@@ -288,11 +291,35 @@ def _roles(claims: Mapping[str, Any], settings: AccessSettings) -> tuple[str, ..
     return tuple(sorted({role for role in mapped if role in ROLE_NAMES}))
 
 
-def _words(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
-    """The words of a claim, which may be nested: `realm_access.roles`."""
+def _held_to(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    """The places that a claim holds somebody to; none where there is no such claim.
+
+    Raises Refused for a claim that names no place: it is meant as a limit, and is not read as none.
+    """
+    told = _claim(claims, path)
+    if told is _ABSENT:
+        return ()
+    places = told.split() if isinstance(told, str) else told
+    if not isinstance(places, list) or not places:
+        raise Refused(f"{path} names no place")
+    if not all(isinstance(place, str) and place.strip() for place in places):
+        raise Refused(f"{path} names what is no place")
+    return tuple(places)
+
+
+def _claim(claims: Mapping[str, Any], path: str) -> Any:
+    """A claim, which may be nested: `realm_access.roles`."""
     told: Any = claims
     for name in path.split("."):
-        told = told.get(name) if isinstance(told, dict) else None
+        if not isinstance(told, dict) or name not in told:
+            return _ABSENT
+        told = told[name]
+    return told
+
+
+def _words(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    """The words of a claim."""
+    told = _claim(claims, path)
     if isinstance(told, str):
         return tuple(told.split())
     return tuple(map(str, told)) if isinstance(told, Sequence) else ()

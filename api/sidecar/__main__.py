@@ -24,7 +24,7 @@ from api.sidecar.rows import distinct, encode_rows
 from api.sidecar.words import Ask, Reply
 from twin_core.errors import TwinError
 from twin_core.store.cipher import attach
-from twin_core.store.permit import Refused, explained, permit
+from twin_core.store.permit import Refused, permitted
 
 ADDRESS_SPACE_BYTES = 2 * 1024**3
 HEAVIEST_ANSWER = 64 * 1024 * 1024
@@ -87,9 +87,9 @@ class _Answering:
         """The rows of one statement, or what was wrong with it; never an exception."""
         connection = self._open(ask)
         try:
-            permit(connection, explained(ask.sql))
+            statement = permitted(connection, ask.sql)
             with _deadline(connection, ask.timeout_s):
-                return _read(connection, ask)
+                return _read(connection, statement, ask)
         except Refused as refusal:
             return Reply(fault=str(refusal), blame="query")
         except duckdb.InterruptException:
@@ -156,8 +156,8 @@ def _deadline(connection: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterat
         timer.cancel()
 
 
-def _read(connection: duckdb.DuckDBPyConnection, ask: Ask) -> Reply:
-    cursor = connection.execute(ask.sql)
+def _read(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement, ask: Ask) -> Reply:
+    cursor = connection.execute(statement)
     if ask.form == "arrow":
         # Loaded for the first question that wants it: it takes longer than most questions.
         from api.sidecar.arrow import read_stream

@@ -176,6 +176,14 @@ def test_a_tampered_token_opens_nothing(way, site):
         {"sub": None},
         {"sub": ""},
         {"sub": {"id": 1}},
+        {"exp": 1e300},
+        {"wardtwin_units": []},
+        {"wardtwin_units": [None]},
+        {"wardtwin_units": ""},
+        {"wardtwin_units": [""]},
+        {"wardtwin_units": [1]},
+        {"wardtwin_units": {"GEN/ICU": True}},
+        {"wardtwin_facilities": True},
     ],
     ids=str,
 )
@@ -609,7 +617,8 @@ def test_broken_glass_opens_an_hour_and_is_asked_about(site, caplog):
     visit, _ = site.visit("MED")
     key = site.key("operations", units=("GEN/ICU",))
     assert site.get(f"/v1/encounters/{visit}", key).status_code == 404
-    for wrong in ({}, {"reason": ""}, {"reason": 3}, {"reason": "x" * 3_000}, []):
+    silent = [{"reason": "    "}, {"reason": "\u200b" * 3}, {"reason": "..."}]
+    for wrong in ({}, {"reason": ""}, {"reason": 3}, {"reason": "x" * 3_000}, [], *silent):
         assert site.ask("POST", "/v1/break-glass", key, json=wrong).status_code == 400
     refused(
         site.ask("POST", "/v1/break-glass", site.key("viewer"), json={"reason": "why not"}), 403

@@ -164,6 +164,19 @@ def test_the_socket_is_private_and_goes_with_the_server(store):
     assert not path.exists()
 
 
+def test_nothing_beside_a_store_is_anybody_elses_to_read(store):
+    before = os.umask(0o022)
+    try:
+        with Serving(store) as serving:
+            assert wardtwin("ingest", "-", store=store, given=message(4)).returncode == 0
+            assert Path(f"{store}.wal").exists()
+            files = [path for path in store.parent.rglob("*") if path.is_file()]
+            assert [str(path) for path in files if path.stat().st_mode & 0o077] == []
+            assert serving.end()[0] == 0
+    finally:
+        os.umask(before)
+
+
 def test_the_socket_of_a_killed_server_is_in_nobodys_way(store):
     with Serving(store) as serving:
         serving.end(signal.SIGKILL)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import threading
@@ -242,6 +243,25 @@ def test_the_file_itself_refuses_change(path):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             db.execute(statement)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("moved", ["", "-wal"])
+def test_what_goes_into_a_file_that_is_not_there_any_more_is_not_recorded(path, moved):
+    with ledger(path) as book:
+        book.record(access())
+        file, away = Path(f"{path}{moved}"), path.with_name("away")
+        file.rename(away)
+        for _ in range(2):
+            with pytest.raises(AuditFailed, match="not where it was"):
+                book.record(access())
+        assert book.failure
+        shutil.copyfile(away, file)
+        with pytest.raises(AuditFailed, match="not where it was"):
+            book.record(access())
+        file.unlink()
+        away.rename(file)
+        book.record(access())
+        assert book.failure is None
 
 
 def test_what_cannot_be_written_raises(path):

@@ -125,6 +125,18 @@ REFUSED = [
     "PIVOT '/etc/passwd' ON a",
     "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/x.csv'",
     "EXPLAIN EXPLAIN DROP TABLE twin.stay",
+    *(
+        f"{hiding} {hidden}"
+        for hiding in ("/* /* */ EXPLAIN SELECT 1 -- */", "-- \r EXPLAIN SELECT 1 --")
+        for hidden in (
+            "\nFROM duckdb_settings()",
+            "\nCREATE TEMP TABLE t AS SELECT 1",
+            "\nUSE memory",
+            "\nDETACH wardtwin",
+            "\nSELECT 1; SELECT 2",
+        )
+    ),
+    "EXPLAIN SELECT 1; SELECT 2",
     "WITH t AS (DELETE FROM twin.stay RETURNING *) FROM t",
     "FROM range((SELECT length(content) FROM read_text('/etc/passwd')))",
     "SELECT * FROM duckdb_settings()",
@@ -143,6 +155,13 @@ REFUSED = [
 def test_what_may_not_run_is_refused_as_a_usage_error(store, sidecar, sql):
     with pytest.raises(UsageError, match=r"The query cannot be run\. .+"):
         sidecar.query(store, sql)
+
+
+def test_what_a_comment_hides_is_not_what_runs(store, sidecar):
+    """DuckDB's comments nest: to it, everything up to the last line is one."""
+    sql = "/* /* */ EXPLAIN SELECT 1 -- */ FROM twin.stay"
+    [row] = sidecar.query(store, sql).rows
+    assert row["explain_key"] == "physical_plan"
 
 
 def test_no_file_can_be_read_even_where_the_check_is_passed_by(store):

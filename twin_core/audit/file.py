@@ -73,6 +73,36 @@ def connected(path: Path, *, create: bool) -> sqlite3.Connection:
     return db
 
 
+class Place(NamedTuple):
+    """Where a ledger's file and its log are, and which they are: not only what they are called."""
+
+    path: Path
+    files: tuple[tuple[int, int] | None, ...]
+
+    def require(self) -> None:
+        """Raise AuditFailed unless they are there still: what goes into a file that was moved or
+        removed is not recorded."""
+        if place_of(self.path).files != self.files:
+            raise AuditFailed(
+                "The ledger of accesses is not where it was.",
+                why=f"{self.path.name} or its log was moved, replaced or removed.",
+                do="Put it back, or restart the server to begin another.",
+            )
+
+
+def place_of(path: Path) -> Place:
+    """The files that are at the path of an open ledger now."""
+    return Place(path, tuple(_identity(Path(f"{path}{end}")) for end in ("", "-wal")))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def claimed(db: sqlite3.Connection, keys: AuditKeys) -> str:
     """The id of the ledger, which is made where there is none yet.
 

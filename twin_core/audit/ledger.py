@@ -75,6 +75,7 @@ class Ledger:
         try:
             self.ledger_id = file.claimed(self._db, keys)
             self._cells = file.sealed(self._db, path, key)
+            self._place = file.place_of(path)
         except BaseException:
             self._db.close()
             raise
@@ -166,6 +167,8 @@ class Ledger:
         try:
             said = [(one.at, one.access) for one in waiting]
             numbers = file.append(self._db, self.ledger_id, self.keys, self._cells, said)
+            # Afterwards: what was written in between may already be in a file that nobody finds.
+            self._place.require()
         except AuditFailed as error:
             self.failure = str(error)
             for one in waiting:

@@ -90,6 +90,9 @@ def open_store(
         if made:
             # Whose patients they are is nobody else's business.
             file.chmod(0o600)
+    log = path.with_name(path.name + ".wal")
+    if log.exists():
+        log.chmod(0o600)
     try:
         install_views(database.connection, macros, judge)
     except BaseException:

@@ -72,8 +72,9 @@ _SYSTEM_TABLES = re.compile(
 
 
 _EXPLAIN = re.compile(
-    r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*EXPLAIN\s+(?:ANALYZE\s+)?", re.IGNORECASE | re.DOTALL
+    r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*(EXPLAIN\s+(?:ANALYZE\s+)?)", re.IGNORECASE | re.DOTALL
 )
+_KINDS = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
 
 
 class Refused(Exception):
@@ -96,6 +97,23 @@ def permit(
             _check_table_function(node["function"], schemas)
         elif node.get("type") == "BASE_TABLE":
             _check_table(node)
+
+
+def permitted(
+    connection: duckdb.DuckDBPyConnection, sql: str, schemas: Set[str] = OWN_SCHEMAS
+) -> duckdb.Statement:
+    """The statement to run for a text: one SELECT, or an EXPLAIN of one. Raises Refused.
+
+    It is made of what was checked and of nothing else: our reading of where a comment or an EXPLAIN
+    ends may differ from DuckDB's, and then DuckDB's counts.
+    """
+    found = _EXPLAIN.match(sql)
+    checked = explained(sql)
+    permit(connection, checked, schemas)
+    statements = connection.extract_statements(f"{found[1]}{checked}" if found else checked)
+    if len(statements) != 1 or statements[0].type not in _KINDS:
+        raise Refused("Only one SELECT, or an EXPLAIN of one, may run here.")
+    return statements[0]
 
 
 def explained(sql: str) -> str:
