@@ -36,7 +36,8 @@ PAIRS = {  # What is asked: of the store, and of PostgreSQL.
                        AS counted_to
             FROM stay, edge WHERE from_at < end_at AND (to_at IS NULL OR to_at > first_at)),
         change AS (
-            SELECT unit, counted_from AS at, count(*) AS patients FROM present GROUP BY 1, 2
+            SELECT unit, counted_from AS at, count(*) AS patients FROM present, edge
+            WHERE counted_from < end_at GROUP BY 1, 2
             UNION ALL
             SELECT unit, counted_to, -count(*) FROM present, edge WHERE counted_to < end_at
             GROUP BY 1, 2
