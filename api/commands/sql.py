@@ -30,6 +30,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Print the rows: a table, or with --json a list of objects with ISO 8601 times."""
     options = call.options
+    if options.query is None and not (options.saved or options.ask or options.forget):
+        raise UsageError("No QUERY was given.", do="Name one, or `-` to read it.")
     with desk(call) as answering:
         if options.saved:
             return _list(call, answering)
