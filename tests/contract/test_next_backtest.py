@@ -181,7 +181,7 @@ def test_forecasts_of_the_past_are_scored_beside_the_server_as_by_the_command(
     desk: SimulationDesk = opened_desk(twin)
     try:
         taken = desk.ask(task, "Backtest", {}, "somebody")
-        ends = monotonic() + 600
+        ends = monotonic() + 900
         while (found := desk.ledger.simulation(taken.id)) is None or found.state not in OVER:
             assert monotonic() < ends
             sleep(0.05)

@@ -43,7 +43,7 @@ def run(folder: Path, script: str) -> str:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=550,
+        timeout=900,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
