@@ -62,9 +62,8 @@ def test_it_opens_with_one_sentence_and_two_command_blocks():
 
 
 def test_the_commands_need_only_python_and_pip():
-    parts = [part.strip() for part in (RUN_IT + "&&" + TEST_IT).split("&&")]
-    for part in parts:
-        assert part.split()[0].startswith((".venv/bin/", "python3")), part
+    for part in re.split(r"&&|\|\|", f"{RUN_IT} && {TEST_IT}"):
+        assert part.strip("{ \n").startswith((".venv/bin/", "python3")), part
 
 
 @pytest.mark.timeout(1800)
