@@ -171,7 +171,7 @@ class _Held:
             "patients": () if "patients" in said else self._patients(shown, status, params),
             "who": self.scope.get("wardtwin.actor") or nobody(),
             "why": self.scope.get("wardtwin.why") or self.twin.settings.audit.purpose,
-            "objects": _objects(params),
+            "objects": _objects(params, _named_kind(self.door)),
             "text": asked_for(self.scope),
             **said,
         }
@@ -245,10 +245,15 @@ def asked_for(scope: Scope) -> str:
     return f"{scope['method']} {scope['path']}{'?' if query else ''}{query}"
 
 
-def _objects(params: Mapping[str, Any]) -> tuple[str, ...]:
+def _objects(params: Mapping[str, Any], kind: str) -> tuple[str, ...]:
     """What the address names besides patients and their visits."""
-    named = {"message_id": "message", "kpi_id": "kpi", "name": "destination", "unit": "unit"}
+    named = {"message_id": "message", "kpi_id": "kpi", "name": kind, "unit": "unit"}
     return tuple(f"{named[name]}/{value}" for name, value in params.items() if name in named)
+
+
+def _named_kind(door: Door) -> str:
+    """What a `name` in an address is that of."""
+    return "query" if "/queries/" in door.address else "destination"
 
 
 def _withheld(error: TwinError) -> Response:

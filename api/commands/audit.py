@@ -52,7 +52,7 @@ def run_list(call: Call) -> int:
     if call.terminal.as_json:
         call.terminal.json(rows)
     else:
-        columns = (*_COLUMNS, *(("text", "reason") if call.options.texts else ()))
+        columns = (*_COLUMNS, *(("text", "reason", "named") if call.options.texts else ()))
         call.terminal.table(columns, [{**row, "patients": len(row["patients"])} for row in rows])
     return 0
 
@@ -203,6 +203,7 @@ def _row(reader: LedgerReader, entry: Entry, *, texts: bool) -> dict[str, Any]:
     if texts:
         said = reader.texts(entry)
         row |= {"text": said.text if said else "", "reason": said.reason if said else ""}
+        row |= {"named": said.objects if said else ()}
     return row
 
 

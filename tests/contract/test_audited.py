@@ -95,6 +95,14 @@ def test_a_replay_is_an_act_of_administration(told, twin):
     assert (entry.act, entry.what) == ("update", "POST /v1/quarantine/{message_id}/replay")
 
 
+def test_the_name_of_a_query_is_not_in_the_chain(told, twin):
+    assert told.post("/v1/sql/queries/Ada%20Quisenberry").status_code == 400
+    [(entry, _, texts)] = entries(twin)
+    assert entry.objects[0].startswith("query/")
+    assert "Quisenberry" not in repr(entry)
+    assert texts.objects == ("query/Ada Quisenberry",)
+
+
 def test_what_is_refused_and_what_is_not_there_is_recorded_too(api, since):
     for path, status in (("/v1/encounters?who=me", 400), ("/v1/encounters/e0", 404)):
         assert api.get(path).status_code == status

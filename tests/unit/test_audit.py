@@ -26,6 +26,7 @@ from twin_core.audit import (
     Ledger,
     LedgerReader,
     Sought,
+    forget_texts,
     keys_of,
     ledger_path,
     notes_in,
@@ -72,6 +73,30 @@ def unguarded(path: Path) -> sqlite3.Connection:
     db.execute("DROP TRIGGER entry_stays")
     db.execute("DROP TRIGGER entry_is_final")
     return db
+
+
+def test_names_of_queries_stand_beside_the_chain_and_old_ones_still_verify(path, monkeypatch):
+    named = "query/Ada Quisenberry"
+    with monkeypatch.context() as before, ledger(path) as book:
+        # As entries were written once: the name in the hashed body.
+        before.setattr("twin_core.audit.file.NAMED_BY_PEOPLE", ())
+        book.record(access(objects=("query/Old",)))
+    with ledger(path) as book:
+        for objects in ((named, "kpi/alos"), (named,), ("query/another",)):
+            book.record(access(objects=objects))
+    reader = LedgerReader(path)
+    old, *told = reader.entries()
+    assert (old.objects, reader.texts(old)) == (("query/Old",), None)
+    assert b"Quisenberry" not in b"".join(body for _, body, *_ in reader.raw())
+    assert [reader.texts(one).objects for one in told] == [(named,), (named,), ("query/another",)]
+    reader.close()
+    # One query goes by one name, so that what was done with it can be followed.
+    assert told[0].objects == (told[1].objects[0], "kpi/alos")
+    assert told[1].objects != told[2].objects
+    assert verified(path, keys=KEYS).findings == ()
+    assert forget_texts(path, [2, 3]) == 2
+    assert verified(path, keys=KEYS).findings == ()
+    assert b"Quisenberry" not in path.read_bytes()
 
 
 def test_what_is_recorded_is_read_back_and_patients_are_pseudonyms(path):

@@ -60,12 +60,14 @@ from twin_core.store.database import Database, connect
 from twin_core.store.erasing import carrying_out, rewriting
 from twin_core.store.erasing.beside import BESIDE
 from twin_core.store.erasing.scanning import bytes_with
+from twin_core.store.saved import SavedQuery
 from twin_core.store.tables import ENTITIES
 
 SETTINGS = Settings(outbound={"x": OutboundSettings(host="127.0.0.1", port=1)})
 KEY = StoreKey(bytes(range(32)))
 SEALED = Settings(encryption=EncryptionSettings(key=KEY.written()))
 REASON = "request 2026-17"
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 STORE = "hospital.duckdb"
 
 
@@ -95,8 +97,21 @@ def filled(folder: Path, settings: Settings) -> None:
                         outcome="success",
                         patients=(str(her["id"]),),
                         text=text,
+                        objects=(f"query/{text}",),
                     )
                 )
+        for name in ("MRQZXYW7741 lately", "another"):
+            twin.save_query(
+                SavedQuery(
+                    name=name,
+                    owner="a",
+                    shared=False,
+                    release=None,
+                    sql="1",
+                    about="",
+                    saved_at=NOON,
+                )
+            )
         with_parked = opened_ledger(twin)
         with_parked.begin("x", Position(0, 0))
         for n in (1, 2):
@@ -203,6 +218,8 @@ def test_no_file_holds_anything_of_her(folder: Path) -> None:
     assert [entry["what"] for entry in entries[-2:]] == ["erase ordered", "erase"]
     assert set(entries[-1]["patients"]) == pseudonyms
     assert [one["text"] for one in texts if "text" in one] == ["FROM x"]
+    with opened(folder) as twin:
+        assert [kept.name for kept in twin.saved_queries("a")] == ["another"]
 
 
 def test_rows_of_everybody_else_are_what_they_were(hospital: Path, without_her: Path) -> None:

@@ -18,6 +18,9 @@ Act = Literal["read", "search", "create", "update", "delete", "execute", "login"
 
 Outcome = Literal["success", "refused", "failed"]
 
+NAMED_BY_PEOPLE = ("query/",)
+"""Objects whose names are somebody's own words, and so may be those of a patient."""
+
 
 class Actor(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Who asked: a person, a client system, an API key, a user of this machine, or nobody known."""
@@ -43,7 +46,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Where the request came from."""
     why: str = "HOPERAT"
     objects: tuple[str, ...] = ()
-    """What was touched besides patients: `message/12`, `kpi/alos`, `feed/adt`."""
+    """What was touched besides patients: `message/12`, `kpi/alos`, `feed/adt`. Of those in
+    `NAMED_BY_PEOPLE` the ledger keeps the name beside the chain."""
     patients: tuple[str, ...] = ()
     reason: str = ""
     """A break-glass reason in somebody's own words; kept beside the ledger, like `text`."""
@@ -81,3 +85,5 @@ class Texts(msgspec.Struct, frozen=True, omit_defaults=True):
 
     text: str = ""
     reason: str = ""
+    objects: tuple[str, ...] = ()
+    """The objects that somebody gave a name of their own choice, by that name."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from twin_core.audit.access import Access, Entry, Texts
+from twin_core.audit.access import NAMED_BY_PEOPLE, Access, Entry, Texts
 from twin_core.audit.keys import AuditKeys
 from twin_core.encryption import Cells, StoreKey, opened_cells
 from twin_core.errors import AuditFailed, StoreError, UsageError
@@ -176,8 +176,9 @@ def _put(
         few, digest = (), hashlib.sha256(listed.encode()).hexdigest()
         db.execute("INSERT OR IGNORE INTO patients VALUES (?, ?)", (digest, listed))
     texts = ""
-    if access.text or access.reason:
-        said = msgspec.json.encode(Texts(access.text, access.reason))
+    named = tuple(one for one in access.objects if one.startswith(NAMED_BY_PEOPLE))
+    if access.text or access.reason or named:
+        said = msgspec.json.encode(Texts(access.text, access.reason, named))
         texts = keys.text_digest(said)
         kept = cells.kept("texts", "said", (seq,), said)
         db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (seq, kept))
@@ -193,7 +194,9 @@ def _put(
             via=access.via,
             address=access.address,
             why=access.why,
-            objects=access.objects,
+            objects=tuple(
+                keys.object_pseudonym(one) if one in named else one for one in access.objects
+            ),
             patients=few,
             patients_digest=digest,
             patients_count=len(pseudonyms),

@@ -46,6 +46,12 @@ class AuditKeys(NamedTuple):
         told = hmac.digest(self.naming, b"patient\x1f" + patient_id.encode(), "sha256")
         return told[:PSEUDONYM_BYTES].hex()
 
+    def object_pseudonym(self, named: str) -> str:
+        """How the chain calls an object (`query/NAME`) whose name is somebody's own words."""
+        kind = named.partition("/")[0]
+        told = hmac.digest(self.naming, b"object\x1f" + named.encode(), "sha256")
+        return f"{kind}/{told[:PSEUDONYM_BYTES].hex()}"
+
     def text_digest(self, texts: bytes) -> str:
         """What stays in the chain of words that may be erased beside it."""
         return hmac.digest(self.naming, b"text\x1f" + texts, "sha256").hex()

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from twin_core.erased import LEAST_TELLING
 from twin_core.errors import StoreError
 from twin_core.store.cipher import attach
 from twin_core.store.database import CATALOG, Database, get_meta
@@ -202,6 +203,11 @@ _STAYING = {
     "family": "SELECT f.node, coalesce(r.follower, f.family) AS family FROM {source} f"
     " LEFT JOIN renumbered r ON r.owner = f.family ANTI JOIN gone_node g ON g.node = f.node",
     "staged": "FROM {source} ANTI JOIN gone_line USING (file_no, line)",
+    # Somebody's own words, which may hold a number of the person.
+    "saved_query": "FROM {source} q WHERE NOT EXISTS (SELECT 1 FROM ("
+    f"SELECT word FROM gone_word WHERE length(word) >= {LEAST_TELLING}"
+    " UNION ALL SELECT id FROM gone_id) g"
+    " WHERE contains(concat_ws(chr(10), q.name, q.sql, q.about), g.word))",
 }
 """Of tables that are no versions: what stays. Any other table is copied whole: batches, facilities,
 alerts and settings name no patient."""
