@@ -34,6 +34,7 @@ from twin_core.kpi.measuring import Edge, KpiRow, Window, hospital_zone, measure
 from twin_core.kpi.site import judge, known_kpis
 from twin_core.kpi.tracing import PAGE, Figure, RowBehind, rows_behind
 from twin_core.kpi.watch import Watch
+from twin_core.kpi.weekly_visits import visits_until, weekly_visits
 from twin_core.settings import AlertSettings, Settings
 from twin_core.state import HospitalState, hospital_state
 from twin_core.store.alerts import alert_rows, one_alert, write_alerts
@@ -704,6 +705,7 @@ class Twin:
 
         Returns the end of the last week that is published; None where none is.
         """
+        self.publish_visits()
         with self._publishing:
             until = published_until(self._database)
             weeks = due(self.query, self.clock.now(), until)
@@ -715,6 +717,17 @@ class Twin:
             with self._projector.pause:
                 add_figures(self._database, rows, weeks.end)
             return weeks.end
+
+    def publish_visits(self) -> None:
+        """Publish the visits by unit of weeks that have ended and settled, once and for all."""
+        with self._publishing:
+            weeks = due(self.query, self.clock.now(), visits_until(self.query))
+            if weeks is None:
+                return
+            known, cell = known_words(self.settings), self.settings.deid.cell
+            rows = list(weekly_visits(self.query, weeks, cell, known))
+            with self._projector.pause:
+                add_figures(self._database, rows)
 
     def backup(self, folder: Path, beside: Sequence[Path] = ()) -> list[Path]:
         """Copy both halves of the store at one position into a folder; return the files.
@@ -771,10 +784,12 @@ class Twin:
     ) -> Published:
         """Write a de-identified release of this store into a file, in the place of an earlier one.
 
-        It has the figures that `publish_figures` has published by then. Raises ConfigurationError
-        where the site has no keys, UsageError for a cut-off to come.
+        It has the figures that `publish_figures` has published by then, and publishes the visits
+        by unit and week that are due. Raises ConfigurationError where the site has no keys,
+        UsageError for a cut-off to come.
         """
         self.wait_applied()
+        self.publish_visits()
         kept = self.kpis if profile == "limited" else {i: self.kpis[i] for i in rules().kpis}
         return publish(
             self._database,

@@ -6,11 +6,12 @@ What may be published is decided in `twin_core.kpi.disclosure`; here it is copie
 from collections.abc import Iterable, Iterator
 
 from twin_core.deid.publish import Step
+from twin_core.store.figures import VISITS
 
 SOURCE = "suppressed aggregates of whole weeks"
 MEANING = "Key figures of whole weeks, without small cells; published once, and never changed"
 COLUMN_MEANINGS = {
-    "kpi": "Which KPI; `wardtwin kpi ID --explain` says what it means",
+    "kpi": "Which KPI, as `wardtwin kpi ID --explain` says; visits are those that came into a unit",
     "grouping": "unit or hospital",
     "facility": "Facility code; NULL for the hospital",
     "unit": "Unit code; NULL for the hospital",
@@ -36,6 +37,25 @@ def figure_steps(to: str, *, facilities: bool = True) -> Iterator[Step]:
     yield f"COMMENT ON TABLE {to}.deid.figure IS '{MEANING}'", ()
     for column, meaning in COLUMN_MEANINGS.items():
         yield f"COMMENT ON COLUMN {to}.deid.figure.{column} IS '{meaning}'", ()
+
+
+def cube_step(to: str, *, facilities: bool = True) -> Step:
+    """Visits by unit and week as they were published, NULL where they are hidden; a week goes by
+    the date of its Monday."""
+    facility = "coalesce(facility || '/', '') || " if facilities else ""
+    return (
+        f"CREATE TABLE {to}.deid.visits_by_unit_and_week AS SELECT"
+        f" CASE WHEN grouping = 'hospital' THEN '(all)' ELSE {facility}unit END AS unit,"
+        f" strftime(timezone({_ZONE}, period_start), '%Y-%m-%d') AS week, value::BIGINT AS visits"
+        f" FROM wardtwin.core.published_figure WHERE kpi = '{VISITS}' ORDER BY ALL",
+        (),
+    )
+
+
+_ZONE = (
+    "(SELECT CASE WHEN count(DISTINCT time_zone) = 1 THEN min(time_zone) ELSE 'UTC' END"
+    " FROM wardtwin.core.facility)"
+)
 
 
 def figure_macros(kpis: Iterable[str]) -> list[str]:

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from twin_core.deid.aggregates import visits_by_unit_and_week
 from twin_core.deid.codebook import Keys, fingerprint
-from twin_core.deid.figures import figure_macros, figure_steps
+from twin_core.deid.figures import cube_step, figure_macros, figure_steps
 from twin_core.deid.keys import drawn_keys, read_keys
 from twin_core.deid.publish import (
     Edition,
     Precision,
-    Step,
     finishing,
     has_kpis,
-    insert,
     secrets_of,
     steps,
 )
@@ -73,27 +70,13 @@ def publish(
         secrets_of(keys),
         [
             *steps(listed, keys, edition, unlisted),
-            *_cube(database, edition, now),
+            cube_step(RELEASE, facilities=profile != "safe_harbor"),
             *figure_steps(RELEASE, facilities=profile != "safe_harbor"),
         ],
         finishing(listed, edition),
         [*(macros if has_kpis(edition) else ()), *figure_macros(_moved(listed, edition))],
     )
     return _told(database, path, listed, edition, keys, [".".join(one) for one in unlisted])
-
-
-def _cube(database: Database, edition: Edition, now: datetime) -> list[Step]:
-    """What is counted before anything moves: in real weeks to now, so that the cube does not tell
-    the cut-off. In `safe_harbor` units are of no facility."""
-    cells = visits_by_unit_and_week(database.query, now, edition.cell, edition.known)
-    if edition.profile == "safe_harbor":
-        cells = [cell._replace(unit=cell.unit.rpartition("/")[2]) for cell in cells]
-    created = (
-        "CREATE TABLE release.deid.visits_by_unit_and_week"
-        " (unit VARCHAR, week VARCHAR, visits BIGINT)"
-    )
-    filled = [insert("release.deid.visits_by_unit_and_week", cells)] if cells else []
-    return [(created, ()), *filled]
 
 
 def _moved(listed: Rules, edition: Edition) -> list[str]:

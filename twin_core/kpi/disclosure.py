@@ -9,7 +9,7 @@ that differ by an exclusion do not tell who was excluded. A week is published a 
 and stays as it was published, so that two askings do not differ by who was heard of in between.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -68,16 +68,26 @@ def weekly(
             yield from _of_kpi(query, kpi, weeks, least, named)
 
 
-def hidden_places(people: Mapping[Place, int], small: Iterable[Place], least: int) -> set[Place]:
+def hidden_places(
+    people: Mapping[Place, int],
+    small: Iterable[Place],
+    least: int,
+    together: Callable[[Iterable[Place]], int] | None = None,
+) -> set[Place]:
     """Which figures of one week to hide: small ones, and those by which they could be computed.
 
-    `people` are those behind each figure; units add up to the hospital.
+    `people` are those behind each figure; units add up to the hospital. `together` counts those
+    behind several units, where that is known better than by adding them.
     """
+    behind = together or (lambda places: sum(people[place] for place in places))
     hidden = {place for place in small if place in people}
-    units = sorted((n, place) for place, n in people.items() if place != HOSPITAL and n > 0)
+    units = sorted(
+        ((n, place) for place, n in people.items() if place != HOSPITAL and n > 0),
+        key=lambda unit: (unit[0], unit[1][0] or "", unit[1][1] or ""),
+    )
     while HOSPITAL not in hidden:
-        within = [(n, place) for n, place in units if place in hidden]
-        if not within or (len(within) > 1 and sum(n for n, _ in within) >= least):
+        within = [place for _, place in units if place in hidden]
+        if not within or (len(within) > 1 and behind(within) >= least):
             return hidden
         rest = [place for _, place in units if place not in hidden]
         hidden.add(rest[0] if rest else HOSPITAL)
@@ -131,8 +141,8 @@ def _may_be_named(
 
 def _published(kpi: Definition, by: str, row: KpiRow, hidden: bool) -> tuple[object, ...]:
     numbers = (row.numerator, row.denominator, row.value, row.coverage)
-    rounded = (_count(numbers[0]), _count(numbers[1]), _digits(row.value), _digits(row.coverage))
-    shown = (None, None, None, None) if hidden else rounded
+    told = (*map(_count, numbers[:2]), *map(_digits, numbers[2:]))
+    shown = (None, None, None, None) if hidden else told
     period = (row.period_start, row.period_end)
     return (kpi.id, by, row.facility, row.unit, *period, row.statistic, *shown, hidden)
 
@@ -179,8 +189,13 @@ def _is_whole(row: KpiRow) -> bool:
     return timedelta(days=6.9) < row.period_end - row.period_start < timedelta(days=7.1)
 
 
+def rounded(number: float) -> float:
+    """A count as it is published."""
+    return COUNTS * round(number / COUNTS)
+
+
 def _count(number: float | None) -> float | None:
-    return None if number is None else COUNTS * round(number / COUNTS)
+    return None if number is None else rounded(number)
 
 
 def _digits(number: float | None) -> float | None:

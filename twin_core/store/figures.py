@@ -10,6 +10,8 @@ COLUMNS = (
     "denominator", "value", "coverage", "suppressed",
 )  # fmt: skip
 _UNTIL = "figures_until"
+VISITS = "visits"
+"""What the count of visits into each unit is called where those of KPIs stand."""
 
 
 def published_until(database: Database) -> datetime | None:
@@ -18,14 +20,17 @@ def published_until(database: Database) -> datetime | None:
     return datetime.fromisoformat(told) if told else None
 
 
-def add_figures(database: Database, rows: Sequence[Sequence[object]], until: datetime) -> None:
+def add_figures(
+    database: Database, rows: Sequence[Sequence[object]], until: datetime | None = None
+) -> None:
     """Add rows of `COLUMNS`, in one transaction; they are the last word on weeks up to `until`.
 
-    Nobody else may write the store meanwhile.
+    Without it they tell by themselves how far they go. Nobody else may write the store meanwhile.
     """
     marks = ", ".join("?" * len(COLUMNS))
     with database.transaction() as connection:
         for row in rows:
             connection.execute(f"INSERT INTO core.published_figure VALUES ({marks})", row)
-        connection.execute("DELETE FROM core.meta WHERE key = ?", [_UNTIL])
-        put_meta(connection, _UNTIL, until.isoformat())
+        if until is not None:
+            connection.execute("DELETE FROM core.meta WHERE key = ?", [_UNTIL])
+            put_meta(connection, _UNTIL, until.isoformat())

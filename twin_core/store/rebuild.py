@@ -32,6 +32,8 @@ KEPT = (
     "alert",
     "staged_file",
     "staged",
+    "published_figure",
+    "saved_query",
 )
 Retranslate = Callable[[str, str, bytes, datetime], tuple[Event, ...] | None]
 """(format, feed, raw bytes, received at) to events, or None to keep the journalled ones."""
