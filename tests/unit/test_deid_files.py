@@ -109,13 +109,25 @@ TIMES = (
 
 
 @given(st.text("abc123-.", min_size=1, max_size=8), TIMES)
-def test_an_instant_moves_by_the_weeks_of_its_patient_and_keeps_its_form(patient, told):
+def test_an_instant_moves_by_the_weeks_of_its_patient_in_whole_hours_of_utc(patient, told):
     resource = observation(effectiveDateTime=told)
     resource["subject"] = {"reference": f"Patient/{patient}"}
     moved = passed(resource)["effectiveDateTime"]
-    assert moved[10:] == told[10:]
-    gap = date.fromisoformat(told[:10]) - date.fromisoformat(moved[:10])
-    assert gap == timedelta(weeks=BOOK.weeks(patient))
+    assert re.sub(r"\d", "0", moved) == re.sub(r"\d", "0", told), "as precise as it was"
+    weeks = timedelta(weeks=BOOK.weeks(patient))
+    if "T" not in told:
+        assert date.fromisoformat(told) - date.fromisoformat(moved) == weeks
+        return
+    said, heard_ = datetime.fromisoformat(told).astimezone(UTC), datetime.fromisoformat(moved)
+    assert heard_ + weeks == said.replace(minute=0, second=0, microsecond=0)
+    assert moved[-6:] == told[-6:] or told.endswith("Z")
+
+
+@given(TIMES.filter(lambda told: "T" in told), TIMES.filter(lambda told: "T" in told))
+def test_a_period_never_ends_before_it_starts(one, other):
+    start, end = sorted((one, other), key=datetime.fromisoformat)
+    told = passed(observation(effectivePeriod={"start": start, "end": end}))["effectivePeriod"]
+    assert datetime.fromisoformat(told["start"]) <= datetime.fromisoformat(told["end"])
 
 
 @pytest.mark.parametrize("told", ["2026", "2026-03", "1999-12"])
@@ -256,6 +268,109 @@ def test_a_birth_date_is_a_year_and_none_over_89(born, told):
     )
 
 
+def coded(code, text=None):
+    return {
+        "coding": [{"system": "http://loinc.org", "code": code}],
+        **({"text": text} if text else {}),
+    }
+
+
+BIRTHS = (coded("21112-8"), coded("54124-3"), coded("8867-4", "Date of birth"), {"text": "DOB"})
+
+
+@pytest.mark.parametrize("profile", ["limited", "shifted", "safe_harbor"])
+@pytest.mark.parametrize("code", BIRTHS)
+def test_a_birth_date_as_a_value_is_told_as_that_of_a_patient(code, profile):
+    whole = {"valueDateTime": "1960-05-05", "effectivePeriod": {"start": "1960-05-05T07:12:00Z"}}
+    found = passed(observation(**whole) | {"code": code}, profile)
+    assert found["valueDateTime"] == "1960"
+    assert found["effectivePeriod"] == {"start": "1960"}
+    inner = observation(component=[{"code": {"text": "x"}}, {"code": code, **whole}], **whole)
+    found = passed(inner, profile)
+    assert found["component"][-1]["valueDateTime"] == "1960"
+    assert found["effectivePeriod"] == {"start": "1960"}
+    old = json.loads(json.dumps(whole).replace("1960", "1920"))
+    told = json.dumps(passed(observation(**old) | {"code": code}, profile))
+    assert not re.search(r"19[12]\d", told)
+    numbers = [passed(observation(valueInteger=n) | {"code": code}, profile) for n in (1960, 1920)]
+    assert [found.get("valueInteger") for found in numbers] == [1960, None]
+
+
+@pytest.mark.parametrize("profile", ["shifted", "safe_harbor"])
+def test_no_year_is_told_that_makes_a_patient_older_than_89(profile):
+    for told in ("1936", "1936-12-31", "1920-05-05T10:00:00Z"):
+        assert "effectiveDateTime" not in passed(observation(effectiveDateTime=told), profile)
+        assert "effectivePeriod" not in passed(
+            observation(effectivePeriod={"start": told}), profile
+        )
+    assert "effectiveDateTime" in passed(observation(effectiveDateTime="1937"), profile)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"valueQuantity": {"value": 97}}, {"valueQuantity": {"value": 90}}),
+        (
+            {"valueQuantity": {"value": 97, "comparator": ">"}},
+            {"valueQuantity": {"value": 90, "comparator": ">"}},
+        ),
+        ({"valueQuantity": {"value": 97, "comparator": "<"}}, {}),
+        (
+            {"valueRange": {"low": {"value": 92}, "high": {"value": 97, "unit": "years"}}},
+            {"valueRange": {"low": {"value": 90}, "high": {"value": 90, "unit": "years"}}},
+        ),
+        ({"valueInteger": 97}, {"valueInteger": 90}),
+        ({"valueInteger": 42}, {"valueInteger": 42}),
+        ({"valueQuantity": {"value": 97, "unit": "hours"}}, None),
+    ],
+)
+def test_an_age_by_code_ends_at_90_in_every_form(value, told):
+    found = passed(observation(**value) | {"code": coded("30525-0")})
+    told = value if told is None else told
+    assert {name: one for name, one in found.items() if name.startswith("value")} == told
+    inner = observation(component=[{"valueString": "x"}, {"code": coded("30525-0"), **value}])
+    [component] = passed(inner)["component"]
+    assert {name: one for name, one in component.items() if name.startswith("value")} == told
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"valueInteger": 6175551234},
+        {"valueInteger": -1000000},
+        {"valueQuantity": {"value": 123456789}},
+        {"valueQuantity": {"value": 1234567.5, "unit": "mg"}},
+        {"valueRange": {"low": {"value": 4711471}}},
+        {"valueSampledData": {"data": "1 6175551234"}},
+    ],
+)
+def test_a_number_of_seven_digits_passes_nowhere(value):
+    for profile in ("limited", "shifted", "safe_harbor"):
+        found = passed(observation(**value), profile)
+        assert not [name for name in found if name.startswith("value")]
+    kept = passed(observation(valueQuantity={"value": 999999.12345678}))["valueQuantity"]
+    assert kept == {"value": 999999.123457}
+
+
+@pytest.mark.parametrize("code", ["45396-9", "46106-1", "76435-7"])
+def test_a_number_by_which_somebody_is_known_passes_in_no_length(code):
+    assert "valueInteger" not in passed(observation(valueInteger=471112) | {"code": coded(code)})
+    text, _ = heard(f"{HEAD}\rPID|||1^^^GEN^MR\rOBX|1|NM|{code}^x^LN||471112||||||F\r")
+    assert "471112" not in text
+
+
+def test_the_length_of_a_visit_is_whole_hours_where_instants_move():
+    visit = {
+        "resourceType": "Encounter",
+        "subject": {"reference": "Patient/p"},
+        "length": {"value": 137, "unit": "min"},
+    }
+    assert passed(visit)["length"]["value"] == 2
+    assert passed(visit)["length"]["code"] == "h"
+    assert "length" not in passed(visit, "safe_harbor")
+    assert passed(visit, "limited")["length"]["value"] == 137
+
+
 NAMES = "id code subject component meta contained valueQuantity entry extension link status".split()
 SCRAPS: tuple[object, ...] = (
     None,
@@ -320,27 +435,63 @@ def test_who_is_one_person_does_not_depend_on_the_order(groups):
 
 
 @pytest.mark.parametrize(
-    "told",
+    ("told", "of_day"),
     [
-        "2026",
-        "202603",
-        "20260302",
-        "2026030208",
-        "202603020815",
-        "20260302081530",
-        "20260302081530.1234",
-        "20260302081530.1+0100",
-        "20260302-0500",
+        ("2026", ""),
+        ("202603", ""),
+        ("20260302", ""),
+        ("2026030208", "08"),
+        ("202603020815", "0800"),
+        ("20260302081530", "080000"),
+        ("20260302081530.1234", "080000.0000"),
+        ("20260302081530.1+0100", "080000.0+0100"),
+        ("20260302081530+0530", "073000+0530"),
+        ("20260302081530-0330", "073000-0330"),
+        ("20260303001530+0530", "233000+0530"),
+        ("20260302-0500", "-0500"),
     ],
 )
-def test_a_timestamp_keeps_its_precision_and_its_offset(told):
+def test_a_timestamp_keeps_its_precision_and_its_offset_in_whole_hours(told, of_day):
     text, _ = heard(f"{HEAD}\rEVN|A01|{told}\rPID|||4711^^^GEN^MR\r")
     moved = text.split("EVN|A01|")[1].partition("\r")[0]
     assert len(moved) == len(told)
-    assert moved[8:] == told[8:]
+    assert moved[8:] == of_day
     if len(told) >= 8:
-        gap = date.fromisoformat(told[:8]) - date.fromisoformat(moved[:8])
+        gap = date(2026, 3, 2) - date.fromisoformat(moved[:8])
         assert gap == timedelta(weeks=BOOK.weeks("GEN|4711"))
+    assert heard(f"{HEAD}\rEVN|A01|{told}\rPID|||4711^^^GEN^MR\r", "limited")[0].count(told)
+
+
+@pytest.mark.parametrize("profile", ["limited", "shifted", "safe_harbor"])
+@pytest.mark.parametrize(
+    ("observed", "told"),
+    [
+        ("DT|21112-8^Birth date^LN||19200505", ""),
+        ("DT|21112-8^Birth date^LN||19600505", "1960"),
+        ("DTM|X^Date of Birth^L||196005050712", "1960"),
+        ("DT|X^Y^L||19600505", "1960"),
+        ("NM|DOB^^L||1920", ""),
+        ("SN|30525-0^Age^LN||>^97|a", ">^90"),
+        ("SN|30525-0^Age^LN||<^97|a", ""),
+        ("SN|30525-0^Age^LN||^92^-^97", "^90^-^90"),
+        ("SN|X^Y^L||>^1200|mo", ">^1080"),
+        ("SN|X^Y^L||>^97|kg", ">^97"),
+        ("NM|X^Patient Age^L||97|Jahre", "90"),
+        ("NM|30525-0^Age^LN||97|h", "97"),
+    ],
+)
+def test_ages_and_birth_dates_of_an_observation_are_told_as_a_patient_s(observed, told, profile):
+    raw = f"{HEAD}\rPID|||1^^^GEN^MR||||19600505\rOBX|1|{observed}\r"
+    text, _ = heard(raw, profile)
+    assert text.split("OBX|")[1].rstrip("\r").split("|")[4:5] in ([told], [] if not told else None)
+
+
+@pytest.mark.parametrize("profile", ["shifted", "safe_harbor"])
+def test_a_message_tells_no_year_that_makes_a_patient_older_than_89(profile):
+    raw = f"{HEAD}\rEVN|A01|19361231\rPID|||1^^^GEN^MR\rDG1|1||I10^x^I10||1937\r"
+    text, _ = heard(raw, profile)
+    assert not re.search(r"\|1936|\|1935", text.split("DG1")[0])
+    assert re.search(r"\|193[67]", text.split("DG1")[1])
 
 
 def test_messages_of_nobody_or_of_two_are_refused_where_instants_move():

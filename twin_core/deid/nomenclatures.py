@@ -4,7 +4,7 @@ import re
 from functools import cache, lru_cache
 from importlib.resources import files
 from tomllib import loads
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
@@ -22,7 +22,8 @@ class Systems(NamedTuple):
     """By system; None for units."""
     prefixes: tuple[str, ...]
     own: "re.Pattern[str]"
-    ages: frozenset[tuple[str, str]]
+    meanings: dict[str, Literal["age", "birth", "identifier"]]
+    """By code of an observation what its value is, where that is somebody's own."""
 
 
 @cache
@@ -37,7 +38,7 @@ def systems() -> Systems:
         },
         tuple(told["own"]["prefixes"]),
         re.compile(told["own"]["form"], re.ASCII),
-        frozenset((system, code) for system, codes in told["ages"].items() for code in codes),
+        {code: one for one, codes in told["meanings"].items() for code in codes},
     )
 
 

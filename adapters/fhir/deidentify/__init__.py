@@ -8,12 +8,10 @@ attachments are dropped, and every resource is labelled (`meta.security`).
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from adapters.fhir.deidentify.case import Case, Json, Refused, Site
-from adapters.fhir.deidentify.codings import states_age
 from adapters.fhir.deidentify.identities import full_url, identity, named, patient_key
-from adapters.fhir.deidentify.primitives import MAX_AGE, word
+from adapters.fhir.deidentify.primitives import word
 from adapters.fhir.deidentify.tree import owners, resources
 
 __all__ = ["TYPES", "Deidentifier", "Refused", "Site", "survivors"]
@@ -76,8 +74,6 @@ class Deidentifier:
         case.begin(kind, patient)
         said = {k: v for k, v in resource.items() if k not in ("resourceType", "contained")}
         found = tree(said, case) or {}
-        if kind == "Observation":
-            _cap_stated_age(resource, found)
         told: dict[str, Json] = {"resourceType": kind, **found}
         if kept_within:
             inner = [self._within(one, case, patient) for one in kept_within.values()]
@@ -93,8 +89,6 @@ class Deidentifier:
         case.begin(kind, _patient_of(resource) or patient)
         said = {k: v for k, v in resource.items() if k not in ("resourceType", "meta")}
         found = tree(said, case) or {}
-        if kind == "Observation":
-            _cap_stated_age(resource, found)
         return {"resourceType": kind, **found}
 
     # --- Bundles -----------------------------------------------------------------------------
@@ -218,21 +212,6 @@ def _contained(within: list[Json]) -> dict[str, dict[str, Json]]:
         and type(one.get("resourceType")) is str
         and one["resourceType"] in resources()
     }
-
-
-def _cap_stated_age(resource: dict[str, Json], found: dict[str, Any]) -> None:
-    """Over 89 is 90, too, where only the code says that a number is an age."""
-    pairs = [(resource, found)]
-    stated, kept = resource.get("component"), found.get("component")
-    if type(stated) is list and type(kept) is list and len(stated) == len(kept):
-        pairs += [pair for pair in zip(stated, kept, strict=True) if type(pair[0]) is dict]
-    for one, told in pairs:
-        if states_age(one.get("code")):
-            if told.get("valueInteger", 0) > MAX_AGE:
-                told["valueInteger"] = MAX_AGE + 1
-            quantity = told.get("valueQuantity")
-            if quantity and "code" not in quantity and quantity.get("value", 0) > MAX_AGE:
-                quantity["value"] = MAX_AGE + 1
 
 
 def _request(stated: Json, passed: dict[str, Json]) -> dict[str, Json] | None:

@@ -3,26 +3,20 @@
 import re
 
 from adapters.fhir.deidentify.case import Case, Json
-from adapters.fhir.deidentify.primitives import MAX_AGE, is_unit, unit
-from twin_core.deid.nomenclatures import SYSTEMS, is_code
+from adapters.fhir.deidentify.primitives import is_unit, number, unit
+from twin_core.deid.nomenclatures import is_code
+from twin_core.deid.stated import most
 
 UCUM = "http://unitsofmeasure.org"
-_LOCAL = re.compile(r"[A-Za-z0-9._+/-]{1,24}", re.ASCII)
-_AGE_LIMITS = {"a": 1.0, "mo": 12.0, "wk": 52.18, "d": 365.25}
-"""UCUM codes of time in which an age is stated, and how many of them are a year."""
-_AGE_WORDS = {
-    "year": "a",
-    "years": "a",
-    "yr": "a",
-    "yrs": "a",
-    "y": "a",
-    "month": "mo",
-    "months": "mo",
-    "week": "wk",
-    "weeks": "wk",
-    "day": "d",
-    "days": "d",
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
+    **dict.fromkeys(("min", "minute", "minutes"), 60),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600),
+    **dict.fromkeys(("d", "day", "days"), 86_400),
+    **dict.fromkeys(("wk", "week", "weeks"), 604_800),
 }
+"""Units of a length of stay, and how many seconds each is."""
+_LOCAL = re.compile(r"[A-Za-z0-9._+/-]{1,24}", re.ASCII)
 
 
 def coding(value: Json, case: Case) -> Json:
@@ -56,8 +50,10 @@ def quantity(value: Json, case: Case) -> Json:
         return None
     found: dict[str, Json] = {}
     for name, said in value.items():
-        if name == "value" and type(said) in (int, float):
-            found["value"] = said
+        if name == "value":
+            found["value"] = number(said, case)
+            if found["value"] is None:
+                return None
         elif name == "comparator" and said in ("<", "<=", ">=", ">", "ad"):
             found["comparator"] = said
         elif name == "unit":
@@ -72,24 +68,30 @@ def quantity(value: Json, case: Case) -> Json:
         found["system"], found["code"] = system, code
         if "unit" not in found and "unit" in value:
             found["unit"] = code
-    _cap_age(found, str(found.get("code") or value.get("code") or value.get("unit")))
-    return found or None
+    stated = str(found.get("code") or value.get("code") or value.get("unit"))
+    return capped(found, most(stated, is_age=False)) or None
 
 
-def _cap_age(found: dict[str, Json], stated: str) -> None:
-    """`stated` is the unit as it was sent, whether it passed or not."""
-    bare = stated.strip().rstrip(".")
-    per_year = _AGE_LIMITS.get(_AGE_WORDS.get(bare.lower(), bare))
-    if per_year is None or "value" not in found:
-        return
-    if found["value"] >= (MAX_AGE + 1) * per_year:
-        found["value"] = int((MAX_AGE + 1) * per_year)
+def capped(found: dict[str, Json], greatest: int | None) -> dict[str, Json] | None:
+    """A quantity with no greater number; None where it says that the truth is below another."""
+    if greatest is not None and found.get("value", 0) >= greatest:
+        if found.get("comparator", ">") not in (">", ">="):
+            return None
+        found["value"] = greatest
+    return found
 
 
-def states_age(concept: Json) -> bool:
-    """Whether a CodeableConcept says that what follows is somebody's age in years."""
-    stated = concept.get("coding") if type(concept) is dict else None
-    return type(stated) is list and any(
-        type(one) is dict and (str(one.get("system")), str(one.get("code"))) in SYSTEMS.ages
-        for one in stated
-    )
+def length(value: Json, case: Case) -> Json:
+    """A length of stay: whole hours where instants move, and none where only bands are told."""
+    found = None if case.site.profile == "safe_harbor" else quantity(value, case)
+    if found is None or case.site.profile == "limited":
+        return found
+    seconds = _SECONDS.get(str(found.get("code") or found.get("unit")))
+    if seconds is None or "value" not in found:
+        return None
+    return {
+        "value": int(found["value"] * seconds // 3600),
+        "unit": "h",
+        "system": UCUM,
+        "code": "h",
+    }

@@ -11,21 +11,25 @@ from tomllib import loads
 from typing import Any
 
 from adapters.fhir.deidentify.case import Case, Json
+from twin_core.deid.stated import LARGEST, is_too_old
 from twin_core.deid.zips import zip3
 
-MAX_AGE = 89
+_DECIMALS = 6
 _TIME = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?",
     re.ASCII,
 )
 _CLOCK = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?", re.ASCII)
+_OF_DAY = re.compile(r"T(\d\d):(\d\d)((?::[\d.]+)?)(Z|([+-])\d\d:(\d\d))?", re.ASCII)
+_ZEROS = str.maketrans("123456789", "000000000")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Z]{2})?", re.ASCII)
 _MIME = re.compile(
     r"(?:application|audio|image|text|video)/(?:pdf|json|xml|html|plain|rtf|png|jpeg|gif|tiff|"
     r"svg\+xml|dicom|fhir\+json|fhir\+xml|hl7-v2|hl7-cda\+xml|octet-stream|mpeg|mp4|wav)",
     re.ASCII,
 )
-_SAMPLES = re.compile(r"(?:[EUL]|-?\d+(?:\.\d+)?)(?: (?:[EUL]|-?\d+(?:\.\d+)?))*", re.ASCII)
+_SAMPLE = r"(?:[EUL]|-?\d{1,6}(?:\.\d{1,6})?)"
+_SAMPLES = re.compile(f"{_SAMPLE}(?: {_SAMPLE})*", re.ASCII)
 _WHEN = re.compile(r"[A-Z]{1,5}(?:\.[a-z]{1,5})?", re.ASCII)
 _PROFILE = re.compile(
     r"http://hl7\.org/fhir/(?:us/[a-z-]{2,20}/)?StructureDefinition/[A-Za-z-]{1,60}", re.ASCII
@@ -64,8 +68,11 @@ def word(value: Json, case: Case) -> Json:
 
 
 def number(value: Json, case: Case) -> Json:
-    """A number, and never a truth value."""
-    return value if type(value) in (int, float) else None
+    """A number of at most six digits before the point, six after it: longer ones may be
+    somebody's, and a truth value is none."""
+    if type(value) not in (int, float) or not -LARGEST < value < LARGEST:
+        return None
+    return value if type(value) is int else round(value, _DECIMALS)
 
 
 def flag(value: Json, case: Case) -> Json:
@@ -74,15 +81,42 @@ def flag(value: Json, case: Case) -> Json:
 
 
 def time(value: Json, case: Case) -> Json:
-    """An instant or a date, moved by the patient's weeks and as precise as it was."""
-    if type(value) is not str or case.days is None:
+    """An instant or a date, moved by the patient's weeks and in the form that it had.
+
+    In whole hours where it is moved; nothing of a year that tells an age over 89.
+    """
+    if type(value) is not str or case.days is None or not _TIME.fullmatch(value):
+        return None
+    if case.site.profile == "limited":
+        return _shifted(value, case.days)
+    if is_too_old(int(value[:4]), case.site.now.year):
         return None
     if case.site.profile == "safe_harbor":
-        return value[:4] if _TIME.fullmatch(value) else None
-    moved = _moved(value[:10], case.days)
-    if moved is None or not (len(value) <= 10 or _TIME.fullmatch(value)):
-        return None
-    return moved + value[10:]
+        return value[:4]
+    of_day, back = _whole_hour(value[10:])
+    return _shifted(value[:10] + of_day, case.days + back)
+
+
+def _shifted(value: str, days: int) -> str | None:
+    moved = _moved(value[:10], days)
+    return moved and moved + value[10:]
+
+
+@lru_cache(maxsize=50_000)
+def _whole_hour(of_day: str) -> tuple[str, int]:
+    """A time of the day cut to the whole hour of UTC, and how many days earlier that is.
+
+    Of UTC, so that two instants keep their order whatever offsets they are told with.
+    """
+    found = _OF_DAY.fullmatch(of_day)
+    if found is None:
+        return of_day, 0
+    hour, minute = int(found[1]), int(found[2])
+    ahead = int(found[6] or 0)
+    whole = (60 - ahead) % 60 if found[5] == "-" else ahead
+    hour -= minute < whole
+    told = f"T{hour % 24 if hour < 0 else hour:02}:{whole:02}{found[3].translate(_ZEROS)}"
+    return told + (found[4] or ""), int(hour < 0)
 
 
 @lru_cache(maxsize=50_000)
@@ -108,14 +142,16 @@ def clock(value: Json, case: Case) -> Json:
     """A time of the day."""
     if case.site.profile == "safe_harbor":
         return None
-    return value if type(value) is str and _CLOCK.fullmatch(value) else None
+    if type(value) is not str or not _CLOCK.fullmatch(value):
+        return None
+    return value[:2] + value[2:].translate(_ZEROS) if case.site.profile == "shifted" else value
 
 
 def birth(value: Json, case: Case) -> Json:
     """The year of birth, of people who cannot be older than 89 (45 CFR 164.514(b)(2)(i)(C))."""
     if type(value) is not str or not _TIME.fullmatch(value):
         return None
-    return value[:4] if case.site.now.year - int(value[:4]) <= MAX_AGE else None
+    return None if is_too_old(int(value[:4]), case.site.now.year) else value[:4]
 
 
 def postal(value: Json, case: Case) -> Json:

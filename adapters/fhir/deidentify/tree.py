@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters.fhir.deidentify import codings, identities
 from adapters.fhir.deidentify.case import UNLISTED, Case, Json, Refused
+from adapters.fhir.deidentify.observed import observed
 from adapters.fhir.deidentify.primitives import PRIMITIVES
 
 Pass = Callable[[Json, Case], Json]
@@ -29,6 +30,8 @@ class Tree:
         """By name: the function, and the path that reports name."""
         self.required: tuple[tuple[str, bool], ...] = ()
         """What FHIR requires, and whether it is a primitive."""
+        self.judged: Callable[[dict[str, Json], dict[str, Json], Case], None] | None = None
+        """What takes from the object that passed what another element of it says."""
 
     def __call__(self, value: Json, case: Case) -> Json:
         """What of an object passes; None where nothing does."""
@@ -51,6 +54,8 @@ class Tree:
                 case.dropped[known[1]] += 1
             else:
                 found[name] = told
+        if self.judged is not None:
+            self.judged(value, found, case)
         if not found:
             return None
         for name, is_primitive in self.required:
@@ -132,6 +137,7 @@ def types() -> dict[str, Pass]:
         "Identifier": identities.identifier,
         "Reference": identities.reference,
         "Quantity": codings.quantity,
+        "length": codings.length,
     }
     trees = {name: Tree(name) for name in _told()["types"]}
     known.update(trees)
@@ -153,6 +159,11 @@ def resources() -> dict[str, Tree]:
             trees[kind].elements["id"] = (identities.identity, f"{kind}.id")
             trees[kind].elements["meta"] = (known["Meta"], f"{kind}.meta")
             trees[kind].elements["language"] = (known["language"], f"{kind}.language")
+    observation = trees["Observation"]
+    component = observation.elements["component"][0]
+    for tree in (observation, component):
+        if isinstance(tree, Tree):
+            tree.judged = observed
     return trees
 
 

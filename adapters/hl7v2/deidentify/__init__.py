@@ -16,15 +16,14 @@ from adapters.hl7v2.deidentify import fields as f
 from adapters.hl7v2.deidentify.fields import CLEARED, PASSING, Site, Told
 from adapters.hl7v2.er7 import Message, read
 from adapters.hl7v2.refusal import Refused
-from twin_core.deid.nomenclatures import SYSTEMS
+from twin_core.deid.stated import Meaning, meaning, most
 from twin_core.identifiers import UNIDENTIFYING_TYPES
 from twin_core.settings import LimitSettings
 
 __all__ = ["Deidentifier", "Site", "people", "same_people"]
 
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
-_AGES = frozenset(code for _, code in SYSTEMS.ages)
-_AGE_UNITS = {"a": 1, "yr": 1, "year": 1, "years": 1, "mo": 12}
+_DATES = frozenset({"TS", "DTM", "DT"})
 
 
 @cache
@@ -53,7 +52,7 @@ class Deidentifier:
         """What of a message passes, as ASCII; None where it is refused."""
         try:
             message = read(raw, charset=charset, limits=self._limits, lenient=True)
-            told = Told(message, self.site, self._days(message))
+            told = Told(message, self.site, self._days(message), _born(message))
         except Refused as refusal:
             # Its reason may quote the message.
             code = refusal.faults[0].code if refusal.faults else ""
@@ -115,6 +114,8 @@ class Deidentifier:
     def _field(self, text: str, word: str, name: str, stated: list[str], told: Told) -> str:
         delimiters = told.message.delimiters
         repetitions = text.split(delimiters.repetition)
+        if name == "OBX-14" and _meant(stated, told) == "birth":
+            word = "birth"
         if word == "value":
             passed = [_value(one, stated, told) for one in repetitions]
         else:
@@ -177,29 +178,54 @@ def _keys(message: Message, field: str) -> list[str]:
     return keys
 
 
+def _born(message: Message) -> frozenset[str]:
+    """The birth dates that a message states (PID-7)."""
+    stated = (message.fields(line)[7] for line in message.lines if line.startswith("PID"))
+    return frozenset(one[:8] for one in stated if len(one) >= len("YYYYMMDD"))
+
+
+def _meant(stated: list[str], told: Told) -> Meaning | None:
+    """What OBX-3 says that the value is."""
+    parts = [*told.parts(stated[3] if len(stated) > 3 else ""), *[""] * 5]
+    return meaning((parts[0], parts[3]), (parts[1], parts[4]))
+
+
 def _value(text: str, stated: list[str], told: Told) -> str:
-    """OBX-5 by OBX-2; ages over 89 are told as 90."""
-    kind = told.message.text(stated[2]).strip() if len(stated) > 2 else ""
+    """OBX-5 by OBX-2; ages over 89 are told as 90, birth dates as PID-7 is."""
+    kind, said = told.first(stated[2]) if len(stated) > 2 else "", _meant(stated, told)
+    if said == "identifier":
+        return ""
+    if kind in _DATES and (said == "birth" or told.first(text)[:8] in told.born):
+        return f.birth(text, told, "OBX-5")
+    if said == "birth":
+        return f.birth(text, told, "OBX-5") if kind in ("NM", "ST") else ""
     if kind in ("NM", "ST"):
-        return _capped(f.numeric(text, told), stated, told)
+        return _capped(f.numeric(text, told), said, stated, told)
     if kind == "SN":
-        return f.structured(text, told)
+        return _capped_structured(f.structured(text, told), said, stated, told)
     if kind in ("CE", "CWE", "CNE", "CF"):
         return f.coded(text, told, "OBX-5")
-    if kind in ("TS", "DTM", "DT"):
-        return f.time(text, told, "OBX-5")
-    return ""
+    return f.time(text, told, "OBX-5") if kind in _DATES else ""
 
 
-def _capped(number: str, stated: list[str], told: Told) -> str:
-    if not number or len(stated) < 4:
-        return number
-    code = told.first(stated[3])
-    unit_text = told.first(stated[6]) if len(stated) > 6 else ""
-    per_year = 1 if code in _AGES and not unit_text else _AGE_UNITS.get(unit_text.lower())
-    if per_year and float(number) >= (f.MAX_AGE + 1) * per_year:
-        return str((f.MAX_AGE + 1) * per_year)
-    return number
+def _greatest(said: Meaning | None, stated: list[str], told: Told) -> int | None:
+    """The greatest age in the unit of OBX-6; None where the number is no age."""
+    unit = told.first(stated[6]) if len(stated) > 6 else ""
+    return most(unit, is_age=said == "age")
+
+
+def _capped(number: str, said: Meaning | None, stated: list[str], told: Told) -> str:
+    greatest = _greatest(said, stated, told) if number else None
+    return str(greatest) if greatest is not None and float(number) >= greatest else number
+
+
+def _capped_structured(text: str, said: Meaning | None, stated: list[str], told: Told) -> str:
+    """SN: both numbers; nothing where the truth is below one that is not told."""
+    parts = told.parts(text)
+    kept = [
+        one if at % 2 == 0 else _capped(one, said, stated, told) for at, one in enumerate(parts)
+    ]
+    return "" if kept != parts and "<" in parts[0] else told.joined(kept)
 
 
 def _is_plain(text: str, told: Told) -> bool:

@@ -16,13 +16,14 @@ from adapters.hl7v2.names import codes_of
 from adapters.hl7v2.unit_codes import UCUM, valid_ucum
 from twin_core.deid import Codebook, Profile
 from twin_core.deid.nomenclatures import SYSTEMS, is_code
+from twin_core.deid.stated import is_too_old
 from twin_core.deid.zips import zip3
 
-MAX_AGE = 89
 CLEARED = '""'
 TIME = re.compile(
     r"(\d{4})(?:(\d\d)(?:(\d\d)((?:\d\d){0,3}(?:\.\d{1,4})?)?)?)?([+-]\d{4})?", re.ASCII
 )
+_ZEROS = str.maketrans("123456789", "000000000")
 _SET = re.compile(r"\d{1,4}", re.ASCII)
 _DIGITS = re.compile(r"\d{1,6}", re.ASCII)
 _FORM = re.compile(
@@ -61,6 +62,8 @@ class Told(NamedTuple):
     message: Message
     site: Site
     days: int | None
+    born: frozenset[str] = frozenset()
+    """The birth dates of its patients (PID-7), eight digits each."""
 
     def parts(self, text: str) -> list[str]:
         """The components of a repetition as texts, escapes undone."""
@@ -108,15 +111,42 @@ def matching(form: "re.Pattern[str]") -> Passing:
 
 
 def time(text: str, told: Told, name: str) -> str:
-    """A timestamp, moved by the patient's weeks."""
+    """A timestamp, moved by the patient's weeks and in whole hours where it is moved.
+
+    Nothing of a year that tells an age over 89.
+    """
     said = told.first(text)
     found = TIME.fullmatch(said)
     if found is None or told.days is None:
         return ""
+    day = "".join(part or "" for part in found.group(1, 2, 3))
+    if told.site.profile == "limited":
+        return _shifted(day, said[len(day) :], told.days)
+    if is_too_old(int(found[1]), told.site.now.year):
+        return ""
     if told.site.profile == "safe_harbor":
         return found[1]
-    moved = _moved("".join(part or "" for part in found.group(1, 2, 3)), told.days)
-    return moved + said[len(moved) :] if moved else ""
+    of_day, back = _whole_hour(found[4] or "", found[5] or "")
+    return _shifted(day, of_day + (found[5] or ""), told.days + back)
+
+
+def _shifted(day: str, rest: str, days: int) -> str:
+    moved = _moved(day, days)
+    return moved and moved + rest
+
+
+@lru_cache(maxsize=50_000)
+def _whole_hour(of_day: str, offset: str) -> tuple[str, int]:
+    """HHMM[SS[.S]] cut to the whole hour, of UTC where it has an offset so that instants keep
+    their order, as long as it was; and how many days earlier that is."""
+    if len(of_day) <= len("HH"):
+        return of_day, 0
+    hour, minute = int(of_day[:2]), int(of_day[2:4])
+    ahead = int(offset[-2:] or 0)
+    whole = (60 - ahead) % 60 if offset[:1] == "-" else ahead % 60
+    hour -= minute < whole
+    told = f"{hour % 24 if hour < 0 else hour:02}{whole:02}{of_day[4:].translate(_ZEROS)}"
+    return told, int(hour < 0)
 
 
 @lru_cache(maxsize=50_000)
@@ -224,7 +254,7 @@ def address(text: str, told: Told, name: str) -> str:
 def birth(text: str, told: Told, name: str) -> str:
     """The year of birth, of people who cannot be older than 89."""
     found = TIME.fullmatch(told.first(text))
-    if found is None or told.site.now.year - int(found[1]) > MAX_AGE:
+    if found is None or is_too_old(int(found[1]), told.site.now.year):
         return ""
     return found[1]
 
