@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from simulated_store import KEYS, hear, simulated
 
-from twin_core.deid import Codebook, Keys, drawn_keys, fingerprint, read_keys, rules
+from twin_core.deid import Codebook, Keys, drawn_keys, fingerprint, read_keys, rules, stated_sql
 from twin_core.deid.keys import write_keys
-from twin_core.deid.publish import RARE
+from twin_core.deid.publish import RARE, Edition, codebook, projection, secrets_of
 from twin_core.deid.rules import PROFILES, read_rules
 from twin_core.deid.zips import zip3
 from twin_core.errors import ConfigurationError, UsageError
@@ -531,3 +531,79 @@ def test_the_command_publishes_what_was_asked(small, tmp_path, capsys):
     err = io.StringIO()
     assert main([*words, str(target), "--db", str(path)], environ={}, err=err) == 3
     assert "deid keys" in err.getvalue()
+
+
+# --- observations --------------------------------------------------------------------------------
+
+OBSERVED = (
+    # code, display, value, number, comparator, unit, effective, then what is told: text, number
+    ("8867-4", "Heart rate", "97", 97, None, "/min", "2026-01-05", "97", 97),
+    ("30525-0", "Age", "97", 97, None, "a", "2026-01-05", RARE, 90),
+    ("30525-0", "Age", "97", 97, ">", None, "2026-01-05", RARE, 90),
+    ("30525-0", "Age", "97", 97, "<", None, "2026-01-05", RARE, None),
+    ("X", "Patient age", "97", 97, None, None, "2026-01-05", RARE, 90),
+    ("X", "Y", "1200", 1200, None, "months", "2026-01-05", RARE, 1080),
+    ("X", "Y", "42", 42, None, "years", "2026-01-05", "42", 42),
+    ("21112-8", "Birth date", "1960-05-05", None, None, None, "1960-05-05", RARE, None),
+    ("X", "Date of birth", "1960", 1960, None, None, "1960-05-05", RARE, None),
+    ("X", "Y", "6175551234", 6175551234, None, None, "2026-01-05", RARE, None),
+    ("45396-9", "Number", "471112", 471112, None, None, "2026-01-05", RARE, None),
+    ("X", "Y", None, None, None, None, "1920-05-05", None, None),
+)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_release_tells_no_age_over_89_no_birth_date_and_nobody_s_number(profile):
+    """Where every code and every value is one that enough patients share."""
+    edition = Edition(profile, datetime(2026, 3, 1, tzinfo=UTC), 26, 11)
+    types = {
+        column.name: column.type
+        for e in ENTITIES
+        if e.name == "observation"
+        for column in e.columns
+    }
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("CREATE TABLE deid_secret (name VARCHAR, value BLOB)")
+        secrets = secrets_of(Keys(b"p" * 32, b"s" * 32))
+        connection.executemany("INSERT INTO deid_secret VALUES (?, ?)", list(secrets.items()))
+        for sql, _ in codebook():
+            connection.execute(sql)
+        stated = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
+        connection.execute(f"CREATE TABLE observation ({stated})")
+        connection.executemany(
+            "INSERT INTO observation (code, display, value, value_number, comparator, unit,"
+            " effective_at, encounter_id, observation_id) VALUES (?, ?, ?, ?, ?, ?, ?, 'e', ?)",
+            [(*row[:7], str(number)) for number, row in enumerate(OBSERVED)],
+        )
+        connection.execute(
+            "CREATE TABLE deid_visit AS"
+            " SELECT 'e' AS encounter_id, 'UTC' AS zone, 3 AS weeks, true AS released"
+        )
+        connection.execute(
+            "CREATE TABLE deid_word AS"
+            " SELECT unnest(['observed', 'value', 'measure']) AS word, code FROM"
+            " (SELECT code FROM observation UNION SELECT value FROM observation"
+            " UNION SELECT unit FROM observation)"
+        )
+        chosen = projection(rules(), rules().tables["observation"], edition, "observation")
+        found = connection.execute(f"FROM ({chosen})")
+        names = [column[0] for column in found.description]
+        told = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    assert [(row["value"], row["value_number"]) for row in told] == [row[7:] for row in OBSERVED]
+    if profile == "shifted":
+        moved = datetime(2026, 1, 5, tzinfo=UTC) - timedelta(weeks=3)
+        expected = [moved if row[6].startswith("2026") else None for row in OBSERVED]
+        assert [row["effective_at"] for row in told] == expected
+    if profile == "safe_harbor":
+        born = [2026 if row[6].startswith("2026") else None for row in OBSERVED]
+        assert [row["effective_year"] for row in told] == born
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_date_that_many_share_passes_only_where_dates_are_real(profile):
+    telling = stated_sql.is_telling("r.value", dates_pass=profile == "limited")
+    row = "SELECT '2026-01-05' AS value, 'X' AS code, '' AS display, '' AS unit,"
+    row += " NULL::DOUBLE AS value_number, NULL AS value_type"
+    [[hidden]] = duckdb.execute(f"SELECT {telling} FROM ({row}) r").fetchall()
+    assert hidden is (profile != "limited")

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from twin_core.deid import stated_sql
 from twin_core.deid.codebook import DIGITS, SHIFT_DIGITS, Keys, fingerprint
 from twin_core.deid.rules import ColumnRule, Profile, Rules, TableRules, Treatment
+from twin_core.deid.stated import OLDEST
 from twin_core.deid.zips import SPARSE, sparse_zip3
 from twin_core.store.tables import ENTITIES, Entity
 
@@ -19,8 +21,6 @@ Precision = Literal["hour", "exact"]
 Step = tuple[str, Sequence[Any] | Mapping[str, Any]]
 RARE = "(rare)"
 """What a code becomes that too few patients share."""
-OLDEST = 90
-"""Ages from here on are told as this one (45 CFR 164.514(b)(2)(i)(C))."""
 _BLOCK = 64
 """Bytes of a block of SHA-256."""
 
@@ -291,19 +291,36 @@ def _code(rule: ColumnRule, edition: Edition) -> str:
 def _measured(rule: ColumnRule, edition: Edition) -> str:
     """A number, where the code of its row passes: a rare code may be that of a number, too."""
     coded = _code(rule._replace(column="code"), edition)
-    return f"CASE WHEN {coded} <> '{RARE}' THEN {_keep(rule, edition)} END"
+    return f"CASE WHEN {coded} <> '{RARE}' THEN {stated_sql.number(_keep(rule, edition))} END"
+
+
+def _said(rule: ColumnRule, edition: Edition) -> str:
+    """A value as text that enough patients share and that tells nothing of one."""
+    said = _keep(rule, edition)
+    telling = stated_sql.is_telling(said, dates_pass=edition.profile == "limited")
+    return (
+        f"CASE WHEN {said} IS NULL OR NOT ({telling}) THEN {_code(rule, edition)} ELSE '{RARE}' END"
+    )
 
 
 def _shift(rule: ColumnRule, edition: Edition) -> str:
     said = _keep(rule, edition)
     moved = f"{said} - to_days((7 * w.weeks)::INTEGER)"
     whole = f"date_trunc('hour', {moved})" if edition.precision == "hour" else moved
-    return f"CASE WHEN {said} < {_instant(edition)} THEN {whole} END"
+    return f"CASE WHEN {_told(rule, edition)} THEN {whole} END"
 
 
 def _year(rule: ColumnRule, edition: Edition) -> str:
+    return f"CASE WHEN {_told(rule, edition)} THEN year({_local(_keep(rule, edition))}) END"
+
+
+def _told(rule: ColumnRule, edition: Edition) -> str:
+    """Whether an instant is told: before the cut-off, and of no year that tells an age over 89.
+    The time of an observation of a birth date may be that date."""
     said = _keep(rule, edition)
-    return f"CASE WHEN {said} < {_instant(edition)} THEN year({_local(said)}) END"
+    earliest = f"year({_local(said)}) > {edition.cut_off.year - OLDEST}"
+    birth = f" AND NOT {stated_sql.is_birth()}" if rule.word == "observed" else ""
+    return f"{said} < {_instant(edition)} AND {earliest}{birth}"
 
 
 def _capped(rule: ColumnRule, edition: Edition) -> str:
@@ -325,6 +342,7 @@ _TREATED: Mapping[Treatment, Callable[[ColumnRule, Edition], str]] = {
     "keep": _keep,
     "code": _code,
     "measured": _measured,
+    "said": _said,
     "pseudonym": _pseudonym,
     "spot": _spot,
     "shift": _shift,

@@ -10,7 +10,17 @@ from typing import Any, Literal, NamedTuple, get_args
 Profile = Literal["limited", "shifted", "safe_harbor"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 Treatment = Literal[
-    "keep", "code", "measured", "pseudonym", "spot", "shift", "year", "capped", "zip3", "drop"
+    "keep",
+    "code",
+    "measured",
+    "said",
+    "pseudonym",
+    "spot",
+    "shift",
+    "year",
+    "capped",
+    "zip3",
+    "drop",
 ]
 TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
 
@@ -108,7 +118,7 @@ def read_rules(text: str) -> Rules:
     for rule in found.every():
         if rule.action not in actions or not rule.reason:
             raise ValueError(f"rules.toml: {rule.table}.{rule.column} has no action or no reason")
-        if {"code", "measured"} & set(actions[rule.action]) and rule.word not in words:
+        if {"code", "measured", "said"} & set(actions[rule.action]) and rule.word not in words:
             raise ValueError(f"rules.toml: {rule.table}.{rule.column} is held against no words")
     return found
 
