@@ -1,4 +1,4 @@
-"""Bearer tokens of an identity provider: JWTs verified as RFC 8725 and RFC 9068 want it.
+"""Bearer tokens of an identity provider: JWTs verified as RFC 8725 wants it.
 
 Only asymmetric signatures count. The key is found by `kid` among those that the configured issuer
 publishes and nowhere else: a token that brings its own key, or the address of one, is refused.
