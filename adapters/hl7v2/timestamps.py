@@ -20,7 +20,7 @@ _DTM = re.compile(
     re.ASCII,
 )
 _CACHED_OFFSETS = 50_000
-_CACHED_MOMENTS = 5_000
+_CACHED_MOMENTS = 500
 _LARGEST_OFFSET = timedelta(hours=14)
 _DAY, _TEN_MINUTES, _SECOND = timedelta(days=1), timedelta(minutes=10), timedelta(seconds=1)
 _LAST_INSTANT = timedelta(microseconds=1)
