@@ -9,7 +9,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
-from api.access.principal import Principal
+from api.access.principal import LOCAL, Principal
 from api.access.reach import Reach
 from twin_core.errors import UsageError
 from twin_core.twin import Twin
@@ -79,8 +79,11 @@ AskedTwin = Annotated[Twin, Depends(the_twin)]
 
 
 def the_reach(request: Request) -> Reach:
-    """How far the rows of whoever asks reach, as the gate let them in."""
-    principal: Principal = request.scope["wardtwin.principal"]
+    """How far the rows of whoever asks reach, as the gate let them in.
+
+    The application always has a gate; routes that are mounted without one know only its operator.
+    """
+    principal: Principal = request.scope.get("wardtwin.principal") or LOCAL
     return principal.reach
 
 
