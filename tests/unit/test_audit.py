@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -287,6 +288,28 @@ def test_what_goes_into_a_file_that_is_not_there_any_more_is_not_recorded(path, 
         away.rename(file)
         book.record(access())
         assert book.failure is None
+
+
+def test_entries_that_a_trigger_keeps_out_are_not_recorded(path):
+    with ledger(path) as book:
+        book.record(access())
+        with contextlib.closing(sqlite3.connect(path)) as thief:
+            ignoring = "BEGIN SELECT RAISE(IGNORE); END"
+            thief.execute(f"CREATE TRIGGER quiet BEFORE INSERT ON entry {ignoring}")
+        with pytest.raises(AuditFailed, match="not recorded"):
+            book.record(access())
+        with contextlib.closing(sqlite3.connect(path)) as thief:
+            thief.execute("DROP TRIGGER quiet")
+        assert book.record(access()) == 2
+
+
+def test_a_checkpoint_that_is_kept_is_never_given_up(tmp_path):
+    keeper = FolderKeeper(tmp_path)
+    for note in ("first", "first", "second", "second"):
+        keeper.keep("l-000000000003.checkpoint", note)
+    assert sorted(notes_in(tmp_path)) == ["first", "second"]
+    assert (tmp_path / "l-000000000003.checkpoint").read_text() == "first"
+    assert {path.suffix for path in tmp_path.iterdir()} == {".checkpoint"}
 
 
 def test_what_cannot_be_written_raises(path):

@@ -153,12 +153,29 @@ def append(
                     "INSERT INTO entry VALUES (?, ?, ?, ?)", (seq, body, link, keys.sign(link))
                 )
                 numbers.append(seq)
+            _require_written(db, numbers, link)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
     return numbers
+
+
+def _require_written(db: sqlite3.Connection, numbers: Sequence[int], link: bytes) -> None:
+    """Raise AuditFailed unless entries are in the table: a trigger may keep them out silently."""
+    if not numbers:
+        return
+    found = db.execute(
+        "SELECT count(*), max(seq) FROM entry WHERE seq >= ?", (numbers[0],)
+    ).fetchone()
+    kept = db.execute("SELECT link FROM entry WHERE seq = ?", (numbers[-1],)).fetchone()
+    if found != (len(numbers), numbers[-1]) or kept != (link,):
+        raise AuditFailed(
+            "An access was not recorded, although the ledger took it.",
+            why="Something that was added to its file keeps entries out.",
+            do="Run `wardtwin audit verify`, and look at the triggers in the file.",
+        )
 
 
 def _put(
