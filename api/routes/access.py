@@ -15,13 +15,13 @@ from adapters.fhir.release import Release
 from api.access.control import AccessControl
 from api.access.doors import KNOWN, OPEN, door_of
 from api.access.gate import Shut, cookie_of, read_form
-from api.access.principal import LOCAL, Principal
+from api.access.principal import Principal
 from api.access.provider import BEGUN_LASTS, LOGIN_COOKIE, Provider
 from api.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookie_header, is_csrf
 from api.access.tokens import Refused, Unreachable
 from api.audit.recording import caller, nobody
 from api.openapi import answers, reply
-from api.routes.asked import Limit, only_known_parameters
+from api.routes.asked import Limit, only_known_parameters, the_principal
 from api.web.rendering import NAVIGATION, page
 from twin_core.audit import Access, Actor, Entry, LedgerReader, Outcome, Sought
 
@@ -85,7 +85,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 )
 async def me(request: Request) -> Response:
     """Roles, permissions and row scope of whoever sent the request."""
-    principal = _principal(request)
+    principal = the_principal(request)
     return reply(
         Me(
             id=principal.id,
@@ -125,7 +125,7 @@ async def break_glass(request: Request) -> Response:
     lasts = control.settings.break_glass_minutes * 60 if control else BREAK_GLASS_S
     now = request.app.state.twin.clock.now() if control is None else control.clock.now()
     until = now + timedelta(seconds=lasts)
-    principal = _principal(request)
+    principal = the_principal(request)
     # Written first: an emergency that nobody can be asked about later opens nothing.
     await _recorded(
         request,
@@ -351,11 +351,6 @@ def _local(back: str) -> str:
 
 def _callback(request: Request, *, secure: bool) -> str:
     return f"{'https' if secure else 'http'}://{request.headers['host']}/login/callback"
-
-
-def _principal(request: Request) -> Principal:
-    found: Principal = request.scope.get("wardtwin.principal") or LOCAL
-    return found
 
 
 def _actor(request: Request) -> Actor:

@@ -78,13 +78,18 @@ def _query_parameters(dependant: Dependant) -> Iterator[str]:
 AskedTwin = Annotated[Twin, Depends(the_twin)]
 
 
-def the_reach(request: Request) -> Reach:
-    """How far the rows of whoever asks reach, as the gate let them in.
+def the_principal(request: Request) -> Principal:
+    """Who asks, as the gate let them in.
 
     The application always has a gate; routes that are mounted without one know only its operator.
     """
-    principal: Principal = request.scope.get("wardtwin.principal") or LOCAL
-    return principal.reach
+    found: Principal = request.scope.get("wardtwin.principal") or LOCAL
+    return found
+
+
+def the_reach(request: Request) -> Reach:
+    """How far the rows of whoever asks reach."""
+    return the_principal(request).reach
 
 
 AskedReach = Annotated[Reach, Depends(the_reach)]
