@@ -153,7 +153,7 @@ def append(
                     "INSERT INTO entry VALUES (?, ?, ?, ?)", (seq, body, link, keys.sign(link))
                 )
                 numbers.append(seq)
-            _require_written(db, numbers, link)
+            _require_written(db, ledger_id, numbers, link)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -162,15 +162,14 @@ def append(
     return numbers
 
 
-def _require_written(db: sqlite3.Connection, numbers: Sequence[int], link: bytes) -> None:
+def _require_written(
+    db: sqlite3.Connection, ledger_id: str, numbers: Sequence[int], link: bytes
+) -> None:
     """Raise AuditFailed unless entries are in the table: a trigger may keep them out silently."""
     if not numbers:
         return
-    found = db.execute(
-        "SELECT count(*), max(seq) FROM entry WHERE seq >= ?", (numbers[0],)
-    ).fetchone()
-    kept = db.execute("SELECT link FROM entry WHERE seq = ?", (numbers[-1],)).fetchone()
-    if found != (len(numbers), numbers[-1]) or kept != (link,):
+    found = db.execute("SELECT count(*) FROM entry WHERE seq >= ?", (numbers[0],)).fetchone()
+    if found != (len(numbers),) or tip(db, ledger_id) != Tip(numbers[-1], link):
         raise AuditFailed(
             "An access was not recorded, although the ledger took it.",
             why="Something that was added to its file keeps entries out.",

@@ -107,10 +107,9 @@ def permitted(
     It is made of what was checked and of nothing else: our reading of where a comment or an EXPLAIN
     ends may differ from DuckDB's, and then DuckDB's counts.
     """
-    found = _EXPLAIN.match(sql)
-    checked = explained(sql)
+    explain, checked = _parted(sql)
     permit(connection, checked, schemas)
-    statements = connection.extract_statements(f"{found[1]}{checked}" if found else checked)
+    statements = connection.extract_statements(f"{explain}{checked}")
     if len(statements) != 1 or statements[0].type not in _KINDS:
         raise Refused("Only one SELECT, or an EXPLAIN of one, may run here.")
     return statements[0]
@@ -118,8 +117,13 @@ def permitted(
 
 def explained(sql: str) -> str:
     """The statement behind an EXPLAIN or EXPLAIN ANALYZE, or the statement itself."""
+    return _parted(sql)[1]
+
+
+def _parted(sql: str) -> tuple[str, str]:
+    """An EXPLAIN without what stands before it, empty where there is none, and the statement."""
     found = _EXPLAIN.match(sql)
-    return sql[found.end() :] if found else sql
+    return (found[1], sql[found.end() :]) if found else ("", sql)
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
