@@ -8,7 +8,6 @@ changed and been painted: after the next frame, when the task that follows it ru
 this machine's. A message whose bed is not seen to change is counted as lost.
 """
 
-import argparse
 import asyncio
 import contextlib
 import shutil
@@ -142,11 +141,7 @@ def matched(
 
 def main() -> None:
     """Read the options, and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--viewers", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--rate", type=float, default=20.0, help="messages per second")
-    asked = parser.parse_args()
+    asked = room.options(__doc__, viewers=50)
     asyncio.run(measure(asked.viewers, asked.seconds, asked.rate))
 
 

@@ -4,6 +4,7 @@ The hospital is made by messages over MLLP, as every other is. Movements are tra
 that have been free for the longest time, so that every message has one bed that shows it.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -24,6 +25,15 @@ CHROMIUM_FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def options(told: str, viewers: int) -> argparse.Namespace:
+    """How many watch, for how long, and how much is told them; `told` opens with what is shown."""
+    parser = argparse.ArgumentParser(description=told.splitlines()[0])
+    parser.add_argument("--viewers", type=int, default=viewers)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rate", type=float, default=20.0, help="messages per second")
+    return parser.parse_args()
 
 
 class Served:

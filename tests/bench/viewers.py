@@ -8,7 +8,6 @@ every change until the last, the time from a message's first byte to the change 
 what the server's processes used of their core.
 """
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -71,11 +70,7 @@ async def measure(viewers: int, seconds: float, rate: float) -> None:
 
 def main() -> None:
     """Read the options, and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--viewers", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--rate", type=float, default=20.0, help="messages per second")
-    asked = parser.parse_args()
+    asked = room.options(__doc__, viewers=500)
     asyncio.run(measure(asked.viewers, asked.seconds, asked.rate))
 
 
