@@ -151,6 +151,9 @@ def _entities(entry: Entry, patient: str) -> list[Json]:
                 "description": entry.what,
             }
         )
+    if entry.beside:
+        # Whom else it is about is not known one by one; it is all of the store, or unknown.
+        entities[0]["detail"] = [{"type": "other patients", "valueString": entry.beside}]
     if patient:
         entities.append(
             {

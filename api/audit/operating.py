@@ -10,8 +10,16 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from api.access.doors import Act
-from api.audit.touched import Query, ids_in, patients_of, patients_of_message
-from twin_core.audit import Access, Actor, Ledger
+from api.audit.touched import (
+    Query,
+    Told,
+    ids_in,
+    messages_in,
+    patients_of,
+    told_by_messages,
+    told_by_rows,
+)
+from twin_core.audit import Access, Actor, Beside, Ledger
 from twin_core.errors import TwinError
 from twin_core.settings import Settings
 
@@ -21,6 +29,10 @@ class Operation(NamedTuple):
 
     act: Act
     administrative: bool = False
+    beside: Beside = ""
+    """Whom it is about besides those whom its answer names."""
+    messages: bool = False
+    """Whether its answer lists messages, by whose numbers patients are found."""
 
 
 RECORDED: dict[str, Operation] = {
@@ -28,21 +40,21 @@ RECORDED: dict[str, Operation] = {
     "state": Operation("search"),
     "kpi_explain": Operation("search"),
     "message_explain": Operation("read"),
-    "quarantine_list": Operation("search"),
-    "quarantine_show": Operation("read"),
+    "quarantine_list": Operation("search", messages=True),
+    "quarantine_show": Operation("read", messages=True),
     "quarantine_replay": Operation("update", administrative=True),
-    "outbound_show": Operation("read"),
+    "outbound_show": Operation("read", messages=True),
     "outbound_retry": Operation("update", administrative=True),
     "alerts_ack": Operation("update", administrative=True),
     "source_open_encounters": Operation("search"),
     # Stays one by one, from which a model is calibrated; the patients have numbers of its own.
-    "history": Operation("search"),
-    "deid_publish": Operation("execute", administrative=True),
+    "history": Operation("search", beside="all"),
+    "deid_publish": Operation("execute", administrative=True, beside="all"),
     "query_keep": Operation("update", administrative=True),
     "query_forget": Operation("delete", administrative=True),
     "alerts_replay": Operation("update", administrative=True),
-    "backup": Operation("execute", administrative=True),
-    "restore": Operation("execute", administrative=True),
+    "backup": Operation("execute", administrative=True, beside="all"),
+    "restore": Operation("execute", administrative=True, beside="all"),
     "store encrypt": Operation("execute", administrative=True),
     "store decrypt": Operation("execute", administrative=True),
     "store rotate-key": Operation("execute", administrative=True),
@@ -144,13 +156,8 @@ class _Told(NamedTuple):
         answer: Any = None,
         query: Query = lambda sql: [],
     ) -> Access:
-        # Pseudonyms look like ids and lead to nobody here.
-        shown = b"" if self.asked.get("profile") else msgspec.json.encode(answer)
-        messages = self._messages()
-        patients = set(patients_of(ids_in(shown), query))
-        for message_id in messages:
-            patients |= set(patients_of_message(message_id, query))
         rows = answer.get("rows") if isinstance(answer, dict) else None
+        told = Told() if answer is None else self._told(answer, query)
         return Access(
             who=local_user(),
             act=self.kind.act,
@@ -160,10 +167,22 @@ class _Told(NamedTuple):
             via=self.via,
             why="HSYSADMIN" if self.kind.administrative else self.why,
             objects=self._objects(),
-            patients=tuple(sorted(patients)),
+            patients=tuple(sorted(told.patients)),
+            beside=(self.kind.beside or told.beside) if outcome == "success" else "",
             text=str(self.asked.get("sql") or ""),
             rows=len(rows) if isinstance(rows, list) else None,
         )
+
+    def _told(self, answer: Any, query: Query) -> Told:
+        if self.asked.get("profile"):
+            # Pseudonyms look like ids and lead to nobody here.
+            return Told()
+        if self.operation == "sql":
+            return told_by_rows(str(self.asked.get("sql")), answer["rows"], query)
+        shown = msgspec.json.encode(answer)
+        numbers = {*self._messages(), *(messages_in(shown) if self.kind.messages else ())}
+        spoken = told_by_messages(numbers, query)
+        return Told(spoken.patients.union(patients_of(ids_in(shown), query)), spoken.beside)
 
     def _messages(self) -> list[int]:
         named = self.asked.get("message_ids") or [self.asked.get("message_id")]

@@ -18,7 +18,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.doors import Door, door_of
-from api.audit.touched import LONGEST_ID, ids_in, patients_of, patients_of_message
+from api.audit.touched import (
+    LONGEST_ID,
+    Told,
+    ids_in,
+    messages_in,
+    patients_of,
+    told_by_messages,
+)
 from api.problems import problem
 from twin_core.audit import Access, Actor, Ledger
 from twin_core.errors import AuditFailed, TwinError
@@ -26,6 +33,9 @@ from twin_core.twin import Twin
 
 UNLISTED = Door("an unlisted address", "", "read", identified=True)
 _BOARDS = frozenset({"/", "/past", "/v1/board", "/v1/deltas", "/units/{facility}/{unit:path}"})
+_LISTING_MESSAGES = frozenset(
+    {"/messages", "/v1/messages", "/quarantine", "/v1/quarantine", "/v1/findings"}
+)
 _SAID = "wardtwin.audit"
 _TAKEN: ContextVar[list[int] | None] = ContextVar("taken", default=None)
 FEW_MESSAGES = 8
@@ -167,8 +177,10 @@ class _Held:
         said: Mapping[str, Any] = self.scope.get(_SAID, {})
         status = int(self.start["status"]) if self.start is not None else 200
         params: Mapping[str, Any] = self.scope.get("path_params", {})
+        found = Told() if "patients" in said else self._found(shown, status, params)
         told = {
-            "patients": () if "patients" in said else self._patients(shown, status, params),
+            "patients": tuple(sorted(found.patients)),
+            "beside": found.beside,
             "who": self.scope.get("wardtwin.actor") or nobody(),
             "why": self.scope.get("wardtwin.why") or self.twin.settings.audit.purpose,
             "objects": _objects(params, _named_kind(self.door)),
@@ -184,14 +196,15 @@ class _Held:
             **told,
         )
 
-    def _patients(self, shown: bytes, status: int, params: Mapping[str, Any]) -> tuple[str, ...]:
+    def _found(self, shown: bytes, status: int, params: Mapping[str, Any]) -> Told:
         if status >= 300:
-            return ()
+            return Told()
         ids = ids_in(shown, board=self.door.address in _BOARDS) - self.known
-        patients = set(patients_of(ids, self.twin.query))
+        numbers = messages_in(shown) if self.door.address in _LISTING_MESSAGES else frozenset()
         if str(params.get("message_id", "")).isdigit():
-            patients |= set(patients_of_message(int(params["message_id"]), self.twin.query))
-        return tuple(sorted(patients))
+            numbers |= {int(params["message_id"])}
+        spoken = told_by_messages(numbers, self.twin.query)
+        return Told(spoken.patients.union(patients_of(ids, self.twin.query)), spoken.beside)
 
 
 class _Taken(_Held):

@@ -13,6 +13,7 @@ from twin_core.audit import (
     Entry,
     LedgerReader,
     Sought,
+    counted,
     ledger_path,
     notes_in,
     public_key,
@@ -53,7 +54,10 @@ def run_list(call: Call) -> int:
         call.terminal.json(rows)
     else:
         columns = (*_COLUMNS, *(("text", "reason", "named") if call.options.texts else ()))
-        call.terminal.table(columns, [{**row, "patients": len(row["patients"])} for row in rows])
+        call.terminal.table(
+            columns,
+            [{**row, "patients": counted(len(row["patients"]), row["beside"])} for row in rows],
+        )
     return 0
 
 
@@ -198,6 +202,7 @@ def _row(reader: LedgerReader, entry: Entry, *, texts: bool) -> dict[str, Any]:
         "why": entry.why,
         "objects": entry.objects,
         "patients": reader.patients(entry),
+        "beside": entry.beside,
         "address": entry.address,
     }
     if texts:

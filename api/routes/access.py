@@ -23,7 +23,7 @@ from api.audit.recording import caller, nobody
 from api.openapi import answers, reply
 from api.routes.asked import Limit, only_known_parameters, the_principal
 from api.web.rendering import NAVIGATION, page
-from twin_core.audit import Access, Actor, Entry, LedgerReader, Outcome, Sought
+from twin_core.audit import Access, Actor, Beside, Entry, LedgerReader, Outcome, Sought
 
 router = APIRouter(tags=["access"])
 BREAK_GLASS_S = 3600
@@ -76,6 +76,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     objects: list[str]
     patients: list[str]
+    beside: Beside
 
 
 @router.get(

@@ -35,6 +35,7 @@ CSV_COLUMNS = (
     "why",
     "address",
     "patients",
+    "beside",
 )
 
 Words = Annotated[str, Query(max_length=200)]
@@ -145,6 +146,7 @@ def _as_csv(found: list[Shown]) -> Response:
             shown.entry.why,
             shown.entry.address,
             " ".join(shown.patients),
+            shown.entry.beside,
         )
         for shown in found
     )

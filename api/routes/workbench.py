@@ -23,6 +23,7 @@ from api.sidecar import Rows
 from api.web.chart import Point, bar_chart, line_chart
 from api.web.rendering import page
 from twin_core.errors import QueryFailed, StoreBusy, StoreError, TwinError, UsageError
+from twin_core.store.permit import explained
 
 router = APIRouter(include_in_schema=False)
 
@@ -70,7 +71,7 @@ async def ask(request: Request) -> Response:
 async def answered(request: Request, asked: Question) -> Response:
     """A question asked, whoever wrote it; what cannot be asked is explained on the sheet."""
     desk: ResearchDesk = request.app.state.research
-    sql = f"EXPLAIN {asked.sql}" if asked.answer == "explain" else asked.sql
+    sql = f"EXPLAIN {explained(asked.sql)}" if asked.answer == "explain" else asked.sql
     note(request, text=sql, objects=(f"release/{asked.release or 'newest'}",), patients=())
     try:
         chosen = await asyncio.to_thread(opened, desk, asked.release or None, principal(request))

@@ -88,6 +88,24 @@ def test_a_raw_message_is_traced_to_its_patient(api, since):
     assert texts.text.endswith("?phi=show")
 
 
+@pytest.mark.parametrize(
+    ("path", "patients", "beside"),
+    [
+        ("/v1/messages", 3, "unknown"),
+        ("/messages", 3, "unknown"),
+        ("/v1/quarantine", 0, "unknown"),
+        ("/quarantine/6", 0, "unknown"),
+        ("/v1/encounters", 3, ""),
+    ],
+)
+def test_of_a_message_that_was_not_applied_the_patient_is_unknown(
+    api, since, path, patients, beside
+):
+    assert api.get(path).status_code == 200
+    [(entry, named, _)] = since()
+    assert (len(named), entry.beside) == (patients, beside)
+
+
 def test_a_replay_is_an_act_of_administration(told, twin):
     message_id = twin.quarantined()[0].message_id
     told.post(f"/v1/quarantine/{message_id}/replay")

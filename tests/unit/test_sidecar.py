@@ -137,6 +137,13 @@ REFUSED = [
         )
     ),
     "EXPLAIN SELECT 1; SELECT 2",
+    "EXPLAIN (FORMAT JSON) DROP TABLE twin.stay",
+    "EXPLAIN (FORMAT JSON) SELECT 1; SELECT 2",
+    "EXPLAIN (FORMAT JSON, ANALYZE) FROM read_text('/etc/passwd')",
+    "PIVOT (FROM read_text('/etc/passwd')) ON content IN ('a') USING count(*)",
+    "PIVOT twin.stay ON stay_id IN (SELECT content FROM read_text('/etc/passwd')) USING count(*)",
+    "UNPIVOT (FROM read_text('/etc/passwd')) ON content",
+    "SELECT * FROM '/etc/passwd' PIVOT (count(*) FOR a IN ('a'))",
     "WITH t AS (DELETE FROM twin.stay RETURNING *) FROM t",
     "FROM range((SELECT length(content) FROM read_text('/etc/passwd')))",
     "SELECT * FROM duckdb_settings()",
@@ -154,6 +161,38 @@ REFUSED = [
 @pytest.mark.parametrize("sql", REFUSED)
 def test_what_may_not_run_is_refused_as_a_usage_error(store, sidecar, sql):
     with pytest.raises(UsageError, match=r"The query cannot be run\. .+"):
+        sidecar.query(store, sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("EXPLAIN (FORMAT JSON) FROM twin.stay", ["explain_key", "explain_value"]),
+        ("explain(analyze, format json) FROM twin.stay", ["explain_key", "explain_value"]),
+        ("EXPLAIN ANALYZE (SELECT 1)", ["explain_key", "explain_value"]),
+        ("EXPLAIN(SELECT 1)", ["explain_key", "explain_value"]),
+        ("EXPLAIN PIVOT twin.stay ON stay_id IN ('s1') USING count(*)", None),
+        ("PIVOT twin.stay ON stay_id IN ('s1', 's2') USING count(*) GROUP BY to_at", None),
+        ("FROM (SELECT stay_id FROM twin.stay) PIVOT (count(*) FOR stay_id IN ('s1'))", ["s1"]),
+        ("UNPIVOT (SELECT stay_id, 'ED' AS unit FROM twin.stay) ON unit", None),
+    ],
+)
+def test_plans_and_pivots_run_where_one_statement_says_all(store, sidecar, sql, columns):
+    answer = sidecar.query(store, sql)
+    assert len(answer.rows) == 1
+    assert columns is None or list(answer.columns) == columns
+
+
+@pytest.mark.parametrize(
+    ("sql", "instead"),
+    [
+        ("PIVOT twin.stay ON stay_id USING count(*)", r"ON unit IN \('ED', 'ICU'\)"),
+        ("FROM (PIVOT twin.stay ON stay_id USING count(*))", "must name its columns"),
+        ("EXPLAIN (FORMAT XML) FROM twin.stay", r"EXPLAIN \(ANALYZE, FORMAT JSON\)"),
+    ],
+)
+def test_what_is_refused_says_what_to_write_instead(store, sidecar, sql, instead):
+    with pytest.raises(UsageError, match=instead):
         sidecar.query(store, sql)
 
 

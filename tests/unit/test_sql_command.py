@@ -7,6 +7,7 @@ import pytest
 
 from api.access.principal import LOCAL, Principal
 from api.audit.operating import RECORDED
+from api.audit.touched import patients_of, told_by_rows
 from api.cli import main, parsed
 from api.commands import Call
 from api.commands.sql import _save
@@ -19,6 +20,7 @@ from twin_core import Twin
 from twin_core.audit import LedgerReader, ledger_path
 from twin_core.errors import UsageError
 from twin_core.settings import StoreSettings
+from twin_core.store.permit import HEAVIEST_SQL
 
 ENVIRON = {
     "WARDTWIN_DEID__PSEUDONYM_KEY": "ab" * 32,
@@ -59,6 +61,53 @@ def test_operators_ask_the_identified_store_and_are_recorded(store):
     before = len(entries(store))
     assert run(store, "DROP TABLE twin.patient")[0] == 2
     assert [entry.outcome for entry, *_ in entries(store)[before:]] == ["failed"]
+
+
+WHOM = [
+    ("SELECT birth_date, sex FROM twin.patient", 0, "unknown"),
+    ("SELECT count(*) AS n FROM twin.patient WHERE family_name = 'QUISENBERRY'", 0, "unknown"),
+    ("SELECT patient_id, family_name FROM twin.patient WHERE family_name = 'nobody'", 0, ""),
+    ("SELECT encounter_id FROM twin.encounter", 3, ""),
+    ("SELECT stay_id, upper(kind) FROM twin.stay JOIN twin.location USING (location_id)", 2, ""),
+    ("SELECT min(patient_id) AS first, max(birth_date) FROM twin.patient", 1, "unknown"),
+    ("SELECT encounter_id, row_number() OVER () FROM twin.encounter", 3, "unknown"),
+    ("SELECT DISTINCT value FROM twin.patient_identifier", 3, ""),
+    ("SELECT a.patient_id, b.birth_date FROM twin.patient a, twin.patient b", 3, "unknown"),
+    ("SELECT patient_id FROM twin.patient WHERE 1 = (SELECT 1)", 3, "unknown"),
+    ("SELECT unit FROM twin.location", 0, ""),
+    ("DESCRIBE twin.patient", 0, ""),
+    ("SELECT 1 AS one", 0, ""),
+]
+
+
+def test_nobody_named_is_not_nobody_touched(store):
+    with Twin.open(store, settings=SETTINGS, clock=StoppedClock()) as twin:
+        told = [told_by_rows(sql, twin.query(sql), twin.query) for sql, *_ in WHOM]
+    found = [
+        (sql, len(one.patients), one.beside) for (sql, *_), one in zip(WHOM, told, strict=True)
+    ]
+    assert found == WHOM
+
+
+def test_more_ids_than_a_statement_holds_are_traced_in_parts():
+    lengths = []
+
+    def query(sql):
+        lengths.append(len(sql))
+        return []
+
+    patients_of([f"e{number:024x}" for number in range(10_000)], query)
+    assert len(lengths) == 10
+    assert max(lengths) < HEAVIEST_SQL
+
+
+def test_a_count_is_in_the_ledger_as_one_of_unknown_patients(store):
+    assert run(store, "SELECT count(*) AS n FROM twin.patient")[0] == 0
+    entry, patients, _ = entries(store)[-1]
+    assert (patients, entry.beside, entry.rows) == ((), "unknown", 1)
+    out = io.StringIO()
+    assert main(["audit", "list", "--limit", "1", "--db", str(store)], environ={}, out=out) == 0
+    assert "unknown" in out.getvalue()
 
 
 def test_a_query_of_a_profile_is_kept_by_a_name_asked_by_it_and_forgotten(store):

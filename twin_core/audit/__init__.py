@@ -5,7 +5,7 @@ elsewhere, hold the RFC 6962 root of all entries so far: a chain alone can be cu
 anew. Patients stand in it by keyed pseudonyms only, so that an erasure leaves it verifiable.
 """
 
-from twin_core.audit.access import Access, Actor, Entry, Outcome, Purpose
+from twin_core.audit.access import Access, Actor, Beside, Entry, Outcome, Purpose, counted
 from twin_core.audit.checkpoint import Checkpoint, Forged, opened, public_key, signed, verifier_line
 from twin_core.audit.file import copy_ledger, forget_texts, texts_before
 from twin_core.audit.keeping import FolderKeeper, Keeper, notes_in
@@ -18,6 +18,7 @@ __all__ = [
     "Access",
     "Actor",
     "AuditKeys",
+    "Beside",
     "Cadence",
     "Checkpoint",
     "Entry",
@@ -34,6 +35,7 @@ __all__ = [
     "Sought",
     "Verdict",
     "copy_ledger",
+    "counted",
     "forget_texts",
     "judged",
     "keys_of",

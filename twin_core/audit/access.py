@@ -17,6 +17,8 @@ Act = Literal["read", "search", "create", "update", "delete", "execute", "login"
 """What was done, as a FHIR interaction or as close to one as an act of administration comes."""
 
 Outcome = Literal["success", "refused", "failed"]
+Beside = Literal["", "unknown", "all"]
+"""Patients besides those that an entry names: none, how many is unknown, all of the store."""
 
 NAMED_BY_PEOPLE = ("query/",)
 """Objects whose names are somebody's own words, and so may be those of a patient."""
@@ -49,6 +51,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """What was touched besides patients: `message/12`, `kpi/alos`, `feed/adt`. Of those in
     `NAMED_BY_PEOPLE` the ledger keeps the name beside the chain."""
     patients: tuple[str, ...] = ()
+    beside: Beside = ""
+    """Whom the answer may be about besides `patients`, where it does not name everybody."""
     reason: str = ""
     """A break-glass reason in somebody's own words; kept beside the ledger, like `text`."""
     text: str = ""
@@ -75,6 +79,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     patients_digest: str = ""
     """SHA-256 of the pseudonyms, where they are many: the list itself stands in a table."""
     patients_count: int = 0
+    beside: Beside = ""
     text_digest: str = ""
     """Keyed digest of the texts beside the ledger; they may be erased, this stays."""
     rows: int | None = None
@@ -87,3 +92,10 @@ class Texts(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     objects: tuple[str, ...] = ()
     """The objects that somebody gave a name of their own choice, by that name."""
+
+
+def counted(patients: int, beside: Beside) -> str:
+    """How many patients an access was about, as far as is known: `3`, `3+`, `unknown`, `all`."""
+    if beside == "unknown":
+        return f"{patients}+" if patients else "unknown"
+    return beside or str(patients)

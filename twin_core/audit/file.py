@@ -216,6 +216,7 @@ def _put(
             patients=few,
             patients_digest=digest,
             patients_count=len(pseudonyms),
+            beside=access.beside,
             text_digest=texts,
             rows=access.rows,
         )

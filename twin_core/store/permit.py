@@ -71,10 +71,29 @@ _SYSTEM_TABLES = re.compile(
 )
 
 
+_BLANK = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
 _EXPLAIN = re.compile(
-    r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*(EXPLAIN\s+(?:ANALYZE\s+)?)", re.IGNORECASE | re.DOTALL
+    rf"{_BLANK}*EXPLAIN"
+    rf"(?:{_BLANK}*\((?P<options>\s*(?:ANALYZE|FORMAT)\b[\w\s,]*)\)|(?={_BLANK}|\())"
+    rf"(?:{_BLANK}*(?P<analyze>ANALYZE)(?={_BLANK}|\())?",
+    re.IGNORECASE | re.DOTALL,
 )
+_EXPLAIN_OPTIONS: dict[tuple[str, ...], str] = {
+    ("analyze",): "ANALYZE",
+    ("analyze", "true"): "ANALYZE",
+    **{
+        ("format", form): f"FORMAT {form.upper()}"
+        for form in ("text", "json", "html", "graphviz", "yaml", "mermaid")
+    },
+}
+"""What an EXPLAIN may be told, by its words, and how it is told DuckDB."""
 _KINDS = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
+_PIVOT = re.compile(r"\bPIVOT(?:_WIDER)?\b", re.IGNORECASE)
+_NO_SELECT = "Only SELECT, FROM, VALUES, PIVOT, UNPIVOT, DESCRIBE, SHOW and SUMMARIZE may run here."
+# DuckDB makes two statements of it, the first of which creates a type.
+_PIVOTED = (
+    "A PIVOT must name its columns here: PIVOT twin.stay ON unit IN ('ED', 'ICU') USING count(*)."
+)
 
 
 class Refused(Exception):
@@ -116,14 +135,27 @@ def permitted(
 
 
 def explained(sql: str) -> str:
-    """The statement behind an EXPLAIN or EXPLAIN ANALYZE, or the statement itself."""
-    return _parted(sql)[1]
+    """The statement behind an EXPLAIN, whatever it is told, or the statement itself."""
+    found = _EXPLAIN.match(sql)
+    return sql[found.end() :] if found else sql
 
 
 def _parted(sql: str) -> tuple[str, str]:
-    """An EXPLAIN without what stands before it, empty where there is none, and the statement."""
+    """An EXPLAIN in our own words, empty where there is none, and the statement behind it."""
     found = _EXPLAIN.match(sql)
-    return (found[1], sql[found.end() :]) if found else ("", sql)
+    if found is None:
+        return "", sql
+    told = [
+        tuple(one.lower().split()) for one in (found["options"] or "").split(",") if one.strip()
+    ]
+    if unknown := [" ".join(one) for one in told if one not in _EXPLAIN_OPTIONS]:
+        raise Refused(
+            f"EXPLAIN knows no {unknown[0]} here. Write EXPLAIN, EXPLAIN ANALYZE or, say, "
+            "EXPLAIN (ANALYZE, FORMAT JSON)."
+        )
+    told += [("analyze",)] if found["analyze"] else []
+    options = ", ".join(dict.fromkeys(_EXPLAIN_OPTIONS[one] for one in told))
+    return f"EXPLAIN {f'({options}) ' if options else ''}", sql[found.end() :]
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
@@ -134,7 +166,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
         raise Refused("The statement is nested too deeply.") from None
     if tree.get("error"):
         if tree.get("error_type") == "not implemented":
-            raise Refused("Only SELECT, FROM, VALUES, DESCRIBE, SHOW and SUMMARIZE may run here.")
+            raise Refused(_PIVOTED if _PIVOT.search(sql) else _NO_SELECT)
         raise Refused(f"{tree.get('error_type', '').title()} Error: {tree.get('error_message')}")
     statements = tree.get("statements", [])
     if len(statements) != 1:
