@@ -49,7 +49,7 @@ BASELINES = {
     "hour of week": "the usual for the hour of the week",
 }
 """The forecasts without a model, in words."""
-MEASURED_IN = ("share", "patients", "hours", "patients a day", "currency a day")
+MEASURED_IN = ("%", "patients", "hours", "patients a day", "currency a day")
 
 
 @router.get("/next")

@@ -5,7 +5,6 @@ no style in a page. A period without a value breaks the line; nothing is drawn t
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,8 +17,7 @@ LARGE, SMALL = (720, 260), (380, 190)
 LEFT, RIGHT, TOP, BOTTOM = 52, 28, 14, 34
 LABEL_WIDTH = 84
 MOST_DOTS = 62
-DAY_HOURS, MOST_DAYS = 24, 3
-_YEAR = re.compile(r"^\d{4}-")
+DAY_WIDTH, MOST_DAYS = 64, 4
 
 
 class Point(NamedTuple):
@@ -47,6 +45,13 @@ class Spread(NamedTuple):
     high: float
 
 
+class Mark(NamedTuple):
+    """Where a day begins below a fan: its place in periods from the first, and its name."""
+
+    at: float
+    label: str
+
+
 class Control(NamedTuple):
     """A control chart's lines: its centre, and per period the limits and the rules it broke."""
 
@@ -68,8 +73,8 @@ class Frame:
     banded: bool = False
     """Whether periods have a width, as bars need; else the first and the last are the edges."""
 
-    def x(self, index: int) -> float:
-        """The middle of a period."""
+    def x(self, index: float) -> float:
+        """The middle of a period; between two of them for an instant that is between them."""
         room = self.width - LEFT - RIGHT
         if self.banded:
             return round(LEFT + room * (index + 0.5) / self.periods, 1)
@@ -117,12 +122,14 @@ def fan_chart(
     hours: Sequence[Spread],
     *,
     title: str,
+    days: Sequence[Mark] = (),
     capacity: float | None = None,
     other: Sequence[float] | None = None,
 ) -> Markup:
     """What may come, hour by hour: two bands and the middle as a line.
 
-    `other` is the middle of a changed hospital, dashed; `capacity` a line at the beds there are.
+    `days` are where days begin; `other` is the middle of a changed hospital, dashed; `capacity` a
+    line at the beds there are.
     """
     values = [value for hour in hours for value in (hour.low, hour.high)]
     ends = scale([*values, *(other or ()), *([capacity] if capacity is not None else [])])
@@ -131,7 +138,7 @@ def fan_chart(
         f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img">'
         f"<title>{escape(title)}</title><desc>{escape(_fan_words(hours))}</desc>",
         *_values(frame),
-        *_days(frame, hours),
+        *_days(frame, days),
         _ribbon("fan", frame, [(h.low, h.high) for h in hours]),
         _ribbon("fan inner", frame, [(h.lower, h.upper) for h in hours]),
         _polyline("line", frame, [h.middle for h in hours]),
@@ -208,15 +215,15 @@ def _band(frame: Frame, band: Band | None) -> Iterator[str]:
         )
 
 
-def _days(frame: Frame, hours: Sequence[Spread]) -> Iterator[str]:
-    """A label for every day of a fan that has room, without the year: it stands in the table."""
-    every = DAY_HOURS * max(1, math.ceil((len(hours) - 1) / DAY_HOURS / MOST_DAYS))
-    for at in range(0, len(hours), every):
-        if frame.x(at) + LABEL_WIDTH / 2 <= frame.width:
-            words = _YEAR.sub("", hours[at].label)
+def _days(frame: Frame, days: Sequence[Mark]) -> Iterator[str]:
+    """A line where every day begins, and the names of as many days as have room."""
+    for at, mark in enumerate(days):
+        x = frame.x(mark.at)
+        yield (f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{frame.height - BOTTOM}"/>')
+        if at % math.ceil(len(days) / MOST_DAYS) == 0 and x + DAY_WIDTH / 2 <= frame.width:
             yield (
-                f'<text class="tick" x="{frame.x(at)}" y="{frame.height - 12}" '
-                f'text-anchor="middle">{escape(words)}</text>'
+                f'<text class="tick" x="{x}" y="{frame.height - 12}" '
+                f'text-anchor="middle">{escape(mark.label)}</text>'
             )
 
 

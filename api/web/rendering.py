@@ -1,5 +1,6 @@
 """Pages from templates: the environment, and the words and shapes that templates share."""
 
+import math
 import re
 from datetime import datetime, timedelta
 from functools import cache
@@ -112,6 +113,7 @@ def environment() -> Environment:
         day=day,
         instant=instant,
         span=span,
+        difference=difference,
         figure=figure,
         iso=iso,
         mark=mark,
@@ -202,6 +204,12 @@ def day(at: datetime | None, zone: str) -> str:
     )
 
 
+def short_day(at: datetime, zone: str) -> str:
+    """The day in the hospital without its month, as `Mon 2`."""
+    local = at.astimezone(ZoneInfo(zone))
+    return t("{weekday} {day}", weekday=t(WEEKDAYS[local.weekday()]), day=local.day)
+
+
 def instant(at: datetime | None, zone: str, *, seconds: bool = False) -> str:
     """Date and time in the hospital, as `2026-03-02 14:05`."""
     if at is None:
@@ -226,8 +234,20 @@ def figure(value: float | None) -> str:
     """A number in a table: at most two decimals, a dash where it is not known."""
     if value is None:
         return "\u2013"
-    text = f"{value:,.2f}".rstrip("0").rstrip(".") if value != int(value) else f"{int(value):,}"
-    return numeral(text)
+    return numeral(_trimmed(f"{value:,.2f}"))
+
+
+def difference(value: float) -> str:
+    """A difference in a table, with its sign: two decimals, or two figures of a smaller one."""
+    digits = 2 if abs(value) >= 0.1 or value == 0 else 1 - math.floor(math.log10(abs(value)))
+    return numeral(_trimmed(f"{value:+,.{min(digits, 6)}f}"))
+
+
+def _trimmed(text: str) -> str:
+    """Without the zeros behind the point, and nought without a sign."""
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"-0", "+0"} else text
 
 
 def count(number: int) -> str:

@@ -9,8 +9,9 @@ import pytest
 from api.app import create_app
 from api.routes.next_words import question, scenario
 from api.simulations.asked import SimulationAsked, task_of
-from api.web.chart import Spread, fan_chart
-from api.web.fans import census_rows, fans, told_differences
+from api.web import rendering
+from api.web.chart import Mark, Spread, fan_chart
+from api.web.fans import census_rows, day_marks, fans, told_differences
 from tests.contract.conftest import NOON, Caller, StoppedClock
 from tests.contract.test_simulations import ASKED
 from twin_core.errors import UsageError
@@ -197,11 +198,42 @@ def test_a_unit_that_only_a_scenario_opens_has_a_fan_and_an_empty_one_has_none()
 
 def test_differences_of_units_are_shown_where_they_are_clear() -> None:
     def row(unit: str | None, low: float | None, high: float | None) -> dict[str, Any]:
-        return {"unit": unit, "low": low, "high": high}
+        return {"unit": unit, "in": "patients", "low": low, "high": high}
 
     rows = [row("A", -1.0, 1.0), row("B", 0.1, 2.0), row(None, -1.0, 1.0), row("C", None, None)]
     kept = told_differences(rows)
     assert [(one["unit"], one["is_clear"]) for one in kept] == [(None, False), ("B", True)]
+
+
+def test_shares_are_told_in_percent_and_differences_with_their_sign() -> None:
+    row = {"unit": None, "in": "share", "baseline": 0.81, "changed": 0.8225}
+    [told] = told_differences([{**row, "difference": 0.0125, "low": None, "high": 0.02}])
+    assert (told["in"], told["baseline"], told["low"]) == ("%", 81.0, None)
+    assert [rendering.difference(told["difference"]), rendering.difference(told["high"])] == [
+        "+1.25",
+        "+2",
+    ]
+    assert [rendering.difference(one) for one in (-0.0041, -0.2, 0.0, -0.0, 1234.5)] == [
+        "-0.0041",
+        "-0.2",
+        "0",
+        "0",
+        "+1,234.5",
+    ]
+    assert [rendering.figure(one) for one in (-0.001, -0.0, 10.0, 100.0)] == ["0", "0", "10", "100"]
+
+
+def test_the_days_of_a_fan_begin_at_the_midnights_of_the_hospital() -> None:
+    hours = [float(hour) for hour in range(49)]
+    found = day_marks({"start": "2026-03-28T12:30:00+00:00", "hours": hours}, "Europe/Berlin")
+    # The night in which clocks go forward: the 29th has 23 hours.
+    assert found == [Mark(10.5, "Sun 29"), Mark(33.5, "Mon 30")]
+    assert day_marks({"hours": hours}, "UTC") == [
+        Mark(24.0 * day, f"day {day}") for day in (0, 1, 2)
+    ]
+    assert day_marks({"hours": [0.0]}, "UTC") == []
+    drawn = str(fan_chart([Spread("now", 1, 2, 3, 4, 5)] * 49, title="T", days=found))
+    assert re.findall(r">(\w{3} \d+)</text>", drawn) == ["Sun 29", "Mon 30"]
 
 
 def test_a_fan_is_drawn_from_its_edges_and_says_them_in_words() -> None:
