@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED = {"|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "\\": "\\E\\", "&": "\\T\\"}
 _MEANINGS = {"F": "field", "S": "component", "R": "repetition", "E": "escape", "T": "subcomponent"}
-_TEXTS = {
+ERROR_CODES = {
     "100": "Segment sequence error",
     "101": "Required field missing",
     "102": "Data type error",
@@ -44,7 +44,7 @@ _TEXTS = {
     "206": "Application record locked",
     "207": "Application internal error",
 }
-"""HL7 table 0357."""
+"""HL7 table 0357 in its own words."""
 
 
 def acknowledge(
@@ -172,6 +172,6 @@ def _err(fault: Fault, *, dated: bool) -> str:
     Before version 2.5 there was only ERR-1, which holds segment, sequence, field and code.
     """
     where = [escaped(part) for part in fault.where.split("^")]
-    code, text = escaped(fault.code), _TEXTS.get(fault.code, "Error")
+    code, text = escaped(fault.code), ERROR_CODES.get(fault.code, "Error")
     old = "^".join([*where, "", ""][:3]) + f"^{code}&{text}&HL70357" if dated else ""
     return f"ERR|{old}|{'^'.join(where)}|{code}^{text}^HL70357|E||||{escaped(fault.reason)}"

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from adapters.hl7v2.acknowledge import ERROR_CODES
 from api.access.gate import read_form
 from api.routes.alerts import noted
 from api.routes.asked import AskedTwin
@@ -20,7 +21,8 @@ LONGEST_NAME = 100
 def feeds(twin: AskedTwin, request: Request) -> Response:
     """Every feed: what came, how fast it was answered, what was refused, who is silent."""
     reports = request.app.state.feeds.reports()
-    return page("feeds.html", **common(twin), here="feeds", reports=reports)
+    shown = {**common(twin), "here": "feeds", "error_codes": ERROR_CODES}
+    return page("feeds.html", **shown, reports=reports)
 
 
 @router.get("/alerts")

@@ -1,5 +1,6 @@
 """How feeds are shown: `/v1/feeds`, `/metrics`, silence by the twin's own clock."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -180,6 +181,14 @@ def test_a_message_for_a_feed_that_nobody_configured_is_refused(
     )
     assert api.post("/v1/hl7v2?feed=lab", content=heard[0]).status_code == 200
     assert [tally.feed for tally in twin.tallies()] == ["lab"]
+
+
+def test_the_page_names_the_reasons_of_rejects_by_table_0357(api: Any) -> None:
+    text = re.sub(r"<[^>]+>", "", api.get("/feeds").text)
+    assert re.findall(r"^(\d{3} [A-Z].*?)(\d)$", text, re.MULTILINE) == [
+        ("101 Required field missing", "2"),
+        ("207 Application internal error", "1"),
+    ]
 
 
 def test_each_feed_is_measured(api: Any) -> None:
