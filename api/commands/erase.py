@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from api.access.said import letters_said
 from api.audit.opening import open_ledger
 from api.commands import Call, Command
 from api.desk import desk
@@ -42,7 +43,7 @@ def run(call: Call) -> int:
             _print(call, answering.ask("erase_plan", patient=options.patient))
         call.terminal.note("Nothing was erased.")
         return 0
-    if not (options.reason or "").strip():
+    if not letters_said(options.reason or ""):
         raise UsageError("An erasure needs a reason.", do="Give one with --reason.")
     _print(call, _erased(call))
     return 0

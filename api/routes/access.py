@@ -17,6 +17,7 @@ from api.access.doors import KNOWN, OPEN, door_of
 from api.access.gate import Shut, cookie_of, read_form
 from api.access.principal import Principal
 from api.access.provider import BEGUN_LASTS, LOGIN_COOKIE, Provider
+from api.access.said import letters_said
 from api.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookie_header, is_csrf
 from api.access.tokens import Refused, Unreachable
 from api.audit.recording import caller, nobody
@@ -115,7 +116,7 @@ async def break_glass(request: Request) -> Response:
     """Opens patients' rows of every unit for reading, records why, and alerts."""
     try:
         emergency = msgspec.json.decode(await request.body(), type=Emergency)
-        is_said = sum(map(str.isalnum, emergency.reason)) >= LEAST_LETTERS
+        is_said = letters_said(emergency.reason) >= LEAST_LETTERS
     except msgspec.DecodeError:
         is_said = False
     if not is_said:

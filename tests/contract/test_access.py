@@ -617,7 +617,7 @@ def test_broken_glass_opens_an_hour_and_is_asked_about(site, caplog):
     visit, _ = site.visit("MED")
     key = site.key("operations", units=("GEN/ICU",))
     assert site.get(f"/v1/encounters/{visit}", key).status_code == 404
-    silent = [{"reason": "    "}, {"reason": "\u200b" * 3}, {"reason": "..."}]
+    silent = [{"reason": "    "}, {"reason": "\u3164" * 9}, {"reason": "..."}]
     for wrong in ({}, {"reason": ""}, {"reason": 3}, {"reason": "x" * 3_000}, [], *silent):
         assert site.ask("POST", "/v1/break-glass", key, json=wrong).status_code == 400
     refused(

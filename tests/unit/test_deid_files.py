@@ -33,6 +33,9 @@ SECRETS = (
 """What the inputs of the pairs say of people, in lower case."""
 
 
+OBSERVATION = get_fhir_model_class("Observation")
+
+
 def deidentified(settings, source, target, profile="shifted"):
     return FileDeidentifier(settings, KEYS, profile, NOW).run(source, target)
 
@@ -131,11 +134,61 @@ def test_a_period_never_ends_before_it_starts(one, other):
 
 
 @pytest.mark.parametrize("told", ["2026", "2026-03", "1999-12"])
-def test_a_partial_date_stays_as_partial_as_it_was(told):
-    found = passed(observation(effectiveDateTime=told))["effectiveDateTime"]
-    assert re.fullmatch(r"\d{4}(-\d\d)?", found)
-    assert len(found) == len(told)
-    assert found <= told
+def test_a_year_or_a_month_alone_cannot_move_by_weeks_and_does_not_pass_where_others_do(told):
+    assert "effectiveDateTime" not in passed(observation(effectiveDateTime=told))
+    assert passed(observation(effectiveDateTime=told), "limited")["effectiveDateTime"] == told
+    found = passed(observation(effectiveDateTime=told), "safe_harbor")["effectiveDateTime"]
+    assert found == told[:4]
+    period = {"start": told, "end": "2026-03-02"}
+    assert passed(observation(effectivePeriod=period))["effectivePeriod"].keys() == {"end"}
+    timing = passed(observation(effectiveTiming={"event": [told, "2026-03-02"]}))
+    assert len(timing["effectiveTiming"]["event"]) == 1
+    dose = {"resourceType": "MedicationAdministration", "id": "m", "status": "completed"}
+    dose |= {"subject": {"reference": "Patient/p"}, "medicationCodeableConcept": {"text": "x"}}
+    found = passed(dose | {"effectiveDateTime": told})
+    assert found["_effectiveDateTime"]["extension"][0]["valueCode"] == "masked"
+
+
+DATED = {
+    "effectiveDateTime": st.one_of(TIMES, st.just("")),
+    "effectivePeriod": TIMES.map(lambda at: {"start": at, "end": "2090-01-01"}),
+    "effectiveTiming": TIMES.map(lambda at: {"event": [at, "1999"], "repeat": {"count": 1}}),
+    "effectiveInstant": TIMES,
+    "valueDateTime": TIMES,
+    "valueTime": st.sampled_from(["10:15", "23:59:59.5", "24:00:00", "10:61", "08:00:00"]),
+    "issued": TIMES,
+}
+CUT = st.sampled_from([4, 7, 10, 13, 16, 19, 99])
+WRONG = {"": "", "T08": "T28", ":3": ":7", "-05:00": "-15:00", "Z": "", "-0": "-1", "-2": "-3"}
+
+
+def cut(value, length, wrong):
+    if isinstance(value, dict):
+        return {name: cut(one, length, wrong) for name, one in value.items()}
+    if isinstance(value, list):
+        return [cut(one, length, wrong) for one in value]
+    return value[:length].replace(wrong, WRONG[wrong]) if isinstance(value, str) else value
+
+
+@given(
+    st.sampled_from(sorted(DATED)).flatmap(lambda name: st.tuples(st.just(name), DATED[name])),
+    st.sampled_from(["limited", "shifted", "safe_harbor"]),
+    CUT,
+    st.sampled_from(sorted(WRONG)),
+    st.sampled_from(["8867-4", "21112-8"]),
+)
+def test_whatever_a_date_was_what_passes_is_one_of_fhir(dated, profile, length, wrong, code):
+    name, value = dated
+    stated = observation(**{name: cut(value, length, wrong)}) | {"code": coded(code)}
+    found = passed(stated, profile)
+    OBSERVATION.model_validate(found)
+    text = json.dumps({k: v for k, v in found.items() if k.startswith(("eff", "val", "iss"))})
+    for at in re.findall(r"\d{4}-\d\d-\d\dT[^\"]*", text):
+        assert re.fullmatch(r".{10}T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", at)
+    if name in ("effectiveInstant", "issued"):
+        assert len(found.get(name, "T" * 20)) >= 20
+    if profile == "shifted" and code == "21112-8":
+        assert not re.search(r'"effective', text)
 
 
 @pytest.mark.parametrize(
@@ -283,12 +336,14 @@ BIRTHS = (coded("21112-8"), coded("54124-3"), coded("8867-4", "Date of birth"), 
 def test_a_birth_date_as_a_value_is_told_as_that_of_a_patient(code, profile):
     whole = {"valueDateTime": "1960-05-05", "effectivePeriod": {"start": "1960-05-05T07:12:00Z"}}
     found = passed(observation(**whole) | {"code": code}, profile)
+    # Where instants move, a year that does not would tell by how much.
+    effective = None if profile == "shifted" else {"start": "1960"}
     assert found["valueDateTime"] == "1960"
-    assert found["effectivePeriod"] == {"start": "1960"}
+    assert found.get("effectivePeriod") == effective
     inner = observation(component=[{"code": {"text": "x"}}, {"code": code, **whole}], **whole)
     found = passed(inner, profile)
     assert found["component"][-1]["valueDateTime"] == "1960"
-    assert found["effectivePeriod"] == {"start": "1960"}
+    assert found.get("effectivePeriod") == effective
     old = json.loads(json.dumps(whole).replace("1960", "1920"))
     told = json.dumps(passed(observation(**old) | {"code": code}, profile))
     assert not re.search(r"19[12]\d", told)
@@ -303,7 +358,7 @@ def test_no_year_is_told_that_makes_a_patient_older_than_89(profile):
         assert "effectivePeriod" not in passed(
             observation(effectivePeriod={"start": told}), profile
         )
-    assert "effectiveDateTime" in passed(observation(effectiveDateTime="1937"), profile)
+    assert "effectiveDateTime" in passed(observation(effectiveDateTime="1937-01-01"), profile)
 
 
 @pytest.mark.parametrize(
@@ -437,8 +492,6 @@ def test_who_is_one_person_does_not_depend_on_the_order(groups):
 @pytest.mark.parametrize(
     ("told", "of_day"),
     [
-        ("2026", ""),
-        ("202603", ""),
         ("20260302", ""),
         ("2026030208", "08"),
         ("202603020815", "0800"),
@@ -456,10 +509,33 @@ def test_a_timestamp_keeps_its_precision_and_its_offset_in_whole_hours(told, of_
     moved = text.split("EVN|A01|")[1].partition("\r")[0]
     assert len(moved) == len(told)
     assert moved[8:] == of_day
-    if len(told) >= 8:
-        gap = date(2026, 3, 2) - date.fromisoformat(moved[:8])
-        assert gap == timedelta(weeks=BOOK.weeks("GEN|4711"))
+    gap = date(2026, 3, 2) - date.fromisoformat(moved[:8])
+    assert gap == timedelta(weeks=BOOK.weeks("GEN|4711"))
     assert heard(f"{HEAD}\rEVN|A01|{told}\rPID|||4711^^^GEN^MR\r", "limited")[0].count(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "limited", "year"),
+    [
+        ("2026", "2026", "2026"),
+        ("202603", "202603", "2026"),
+        ("202603+0100", "202603+0100", "2026"),
+        ("202613", "", ""),
+        ("20260231", "", ""),
+        ("2026030225", "", ""),
+        ("202603021061", "", ""),
+        ("20260302+2500", "", ""),
+    ],
+)
+def test_a_timestamp_that_cannot_be_moved_or_is_none_does_not_pass(told, limited, year):
+    raw = f"{HEAD}\rEVN|A01|{told}|X\rPID|||4711^^^GEN^MR\r"
+    found = {
+        profile: heard(raw, profile)[0].split("EVN|A01|")[-1].partition("\r")[0].partition("|")[0]
+        if "EVN|A01|" in heard(raw, profile)[0]
+        else ""
+        for profile in ("limited", "shifted", "safe_harbor")
+    }
+    assert found == {"limited": limited, "shifted": "", "safe_harbor": year}
 
 
 @pytest.mark.parametrize("profile", ["limited", "shifted", "safe_harbor"])
@@ -486,9 +562,19 @@ def test_ages_and_birth_dates_of_an_observation_are_told_as_a_patient_s(observed
     assert text.split("OBX|")[1].rstrip("\r").split("|")[4:5] in ([told], [] if not told else None)
 
 
+@pytest.mark.parametrize(
+    ("profile", "told"), [("limited", "1960"), ("shifted", ""), ("safe_harbor", "1960")]
+)
+def test_when_a_birth_date_was_observed_is_told_in_years_or_not_beside_what_moves(profile, told):
+    fields = f"OBX|1|DT|21112-8^Birth date^LN||19600505|{'|' * 8}196005050712|{'|' * 4}19600505"
+    text, _ = heard(f"{HEAD}\rPID|||1^^^GEN^MR\r{fields}\r", profile)
+    found = [*text.split("OBX")[1].rstrip("\r").split("|"), *[""] * 20]
+    assert (found[5], found[14], found[19]) == ("1960", told, told)
+
+
 @pytest.mark.parametrize("profile", ["shifted", "safe_harbor"])
 def test_a_message_tells_no_year_that_makes_a_patient_older_than_89(profile):
-    raw = f"{HEAD}\rEVN|A01|19361231\rPID|||1^^^GEN^MR\rDG1|1||I10^x^I10||1937\r"
+    raw = f"{HEAD}\rEVN|A01|19361231\rPID|||1^^^GEN^MR\rDG1|1||I10^x^I10||19371231\r"
     text, _ = heard(raw, profile)
     assert not re.search(r"\|1936|\|1935", text.split("DG1")[0])
     assert re.search(r"\|193[67]", text.split("DG1")[1])

@@ -9,8 +9,9 @@ from twin_core.deid.stated import OLDEST, Meaning, meaning, most
 def observed(stated: dict[str, Json], found: dict[str, Json], case: Case) -> None:
     """Take from what passed of an Observation, or of a component, what its code makes telling.
 
-    An age ends at 90, a birth date becomes what Patient.birthDate does (and with it the time of
-    the Observation, which may be the same day), a number that is somebody's is dropped.
+    An age ends at 90, a birth date becomes what Patient.birthDate does, a number that is somebody's
+    is dropped. The time of such an Observation may be the day of birth: it is told in years, or
+    not at all where others move, because a year that did not would tell by how much.
     """
     said = meant(stated.get("code"))
     values = [name for name in found if name.startswith("value")]
@@ -21,7 +22,11 @@ def observed(stated: dict[str, Json], found: dict[str, Json], case: Case) -> Non
     elif said == "birth":
         _as_birth(values, stated, found, case)
     if said == "birth" or _has_birth(stated.get("component")):
-        _as_birth([n for n in found if n.startswith("effective")], stated, found, case)
+        times = [name for name in found if name.startswith("effective")]
+        if case.site.profile == "shifted":
+            _drop(times, found, case)
+        else:
+            _as_birth(times, stated, found, case)
 
 
 def meant(concept: Json) -> Meaning | None:
@@ -74,7 +79,9 @@ def _as_birth(
     names: list[str], stated: dict[str, Json], found: dict[str, Json], case: Case
 ) -> None:
     for name in names:
-        told = _born(stated.get(name), case)
+        # An instant and a time of the day have no form in which a year could be told.
+        in_years = name not in ("effectiveInstant", "valueTime")
+        told = _born(stated.get(name), case) if in_years else None
         if told is None:
             _drop([name], found, case)
         else:

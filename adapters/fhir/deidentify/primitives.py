@@ -15,11 +15,12 @@ from twin_core.deid.stated import LARGEST, is_too_old
 from twin_core.deid.zips import zip3
 
 _DECIMALS = 6
-_TIME = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?",
-    re.ASCII,
-)
-_CLOCK = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?", re.ASCII)
+_OF_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::(?:[0-5]\d|60)(?:\.\d{1,9})?)?"
+_OFFSET = r"Z|[+-](?:(?:0\d|1[0-3]):[0-5]\d|14:00)"
+_TIME = re.compile(rf"(\d{{4}})(?:-(\d\d)(?:-(\d\d)(T{_OF_CLOCK}(?:{_OFFSET})?)?)?)?", re.ASCII)
+_CLOCK = re.compile(_OF_CLOCK, re.ASCII)
+_MINUTES = len("10:15")
+_DAY = len("2026-03-02")
 _OF_DAY = re.compile(r"T(\d\d):(\d\d)((?::[\d.]+)?)(Z|([+-])\d\d:(\d\d))?", re.ASCII)
 _ZEROS = str.maketrans("123456789", "000000000")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Z]{2})?", re.ASCII)
@@ -83,23 +84,36 @@ def flag(value: Json, case: Case) -> Json:
 def time(value: Json, case: Case) -> Json:
     """An instant or a date, moved by the patient's weeks and in the form that it had.
 
-    In whole hours where it is moved; nothing of a year that tells an age over 89.
+    In whole hours where it is moved; nothing of a year that tells an age over 89. A year or a month
+    alone is not moved: no whole weeks lead from it to another, and as it is, beside what was moved,
+    it would tell by how much.
     """
     if type(value) is not str or case.days is None or not _TIME.fullmatch(value):
         return None
     if case.site.profile == "limited":
-        return _shifted(value, case.days)
+        return _shifted(value[:_DAY], _whole(value[_DAY:]), 0)
     if is_too_old(int(value[:4]), case.site.now.year):
         return None
     if case.site.profile == "safe_harbor":
-        return value[:4]
-    of_day, back = _whole_hour(value[10:])
-    return _shifted(value[:10] + of_day, case.days + back)
+        return value[:4] if _moved(value[:_DAY], 0) else None
+    if len(value) < _DAY:
+        return None
+    of_day, back = _whole_hour(_whole(value[_DAY:]))
+    return _shifted(value[:_DAY], of_day, case.days + back)
 
 
-def _shifted(value: str, days: int) -> str | None:
-    moved = _moved(value[:10], days)
-    return moved and moved + value[10:]
+@lru_cache(maxsize=50_000)
+def _whole(of_day: str) -> str:
+    """A time of the day as FHIR wants it: to the second, with an offset; without one, nothing."""
+    found = _OF_DAY.fullmatch(of_day)
+    if found is None or found[4] is None:
+        return ""
+    return of_day if found[3] else f"T{found[1]}:{found[2]}:00{found[4]}"
+
+
+def _shifted(day: str, of_day: str, days: int) -> str | None:
+    moved = _moved(day, days)
+    return moved and moved + of_day
 
 
 @lru_cache(maxsize=50_000)
@@ -121,13 +135,13 @@ def _whole_hour(of_day: str) -> tuple[str, int]:
 
 @lru_cache(maxsize=50_000)
 def _moved(day: str, days: int) -> str | None:
-    """A date of any precision, so many days earlier; a partial one from its middle."""
+    """A date so many days earlier; one of another precision only stays where it is."""
     found = _TIME.fullmatch(day)
     if found is None:
         return None
     year, month, of_month = found.group(1, 2, 3)
     try:
-        told = date(int(year), int(month or 7), int(of_month or (15 if month else 2)))
+        told = date(int(year), int(month or 1), int(of_month or 1))
         return date.fromordinal(told.toordinal() - days).isoformat()[: len(day)]
     except ValueError:
         return None
@@ -135,7 +149,13 @@ def _moved(day: str, days: int) -> str | None:
 
 def instant(value: Json, case: Case) -> Json:
     """An instant, which FHIR wants to the second: nothing where only years are told."""
-    return None if case.site.profile == "safe_harbor" else time(value, case)
+    told = None if case.site.profile == "safe_harbor" else time(value, case)
+    return told if told and len(told) > _DAY else None
+
+
+def day(value: Json, case: Case) -> Json:
+    """A date, which has no time of the day in FHIR."""
+    return time(value[:_DAY], case) if type(value) is str else None
 
 
 def clock(value: Json, case: Case) -> Json:
@@ -144,12 +164,13 @@ def clock(value: Json, case: Case) -> Json:
         return None
     if type(value) is not str or not _CLOCK.fullmatch(value):
         return None
-    return value[:2] + value[2:].translate(_ZEROS) if case.site.profile == "shifted" else value
+    whole = value if len(value) > _MINUTES else f"{value}:00"
+    return whole[:2] + whole[2:].translate(_ZEROS) if case.site.profile == "shifted" else whole
 
 
 def birth(value: Json, case: Case) -> Json:
     """The year of birth, of people who cannot be older than 89 (45 CFR 164.514(b)(2)(i)(C))."""
-    if type(value) is not str or not _TIME.fullmatch(value):
+    if type(value) is not str or not _TIME.fullmatch(value) or not _moved(value[:_DAY], 0):
         return None
     return None if is_too_old(int(value[:4]), case.site.now.year) else value[:4]
 
@@ -236,6 +257,7 @@ PRIMITIVES: dict[str, Any] = {
     "flag": flag,
     "time": time,
     "instant": instant,
+    "date": day,
     "clock": clock,
     "birth": birth,
     "zip": postal,

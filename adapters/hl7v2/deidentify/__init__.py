@@ -23,6 +23,7 @@ from twin_core.settings import LimitSettings
 __all__ = ["Deidentifier", "Site", "people", "same_people"]
 
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
+_OBSERVED_AT = frozenset({"OBX-14", "OBX-19"})
 _DATES = frozenset({"TS", "DTM", "DT"})
 
 
@@ -114,7 +115,11 @@ class Deidentifier:
     def _field(self, text: str, word: str, name: str, stated: list[str], told: Told) -> str:
         delimiters = told.message.delimiters
         repetitions = text.split(delimiters.repetition)
-        if name == "OBX-14" and _meant(stated, told) == "birth":
+        if name in _OBSERVED_AT and _meant(stated, told) == "birth":
+            # It may be the day of birth; a year that stays would tell by how much others move.
+            if self.site.profile == "shifted":
+                self.dropped[name] += 1
+                return ""
             word = "birth"
         if word == "value":
             passed = [_value(one, stated, told) for one in repetitions]

@@ -21,7 +21,10 @@ from twin_core.deid.zips import zip3
 
 CLEARED = '""'
 TIME = re.compile(
-    r"(\d{4})(?:(\d\d)(?:(\d\d)((?:\d\d){0,3}(?:\.\d{1,4})?)?)?)?([+-]\d{4})?", re.ASCII
+    r"(\d{4})(?:(\d\d)(?:(\d\d)"
+    r"((?:(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,4})?)?)?)?)?)?)?"
+    r"([+-](?:0\d|1[0-3])[0-5]\d|[+-]1400)?",
+    re.ASCII,
 )
 _ZEROS = str.maketrans("123456789", "000000000")
 _SET = re.compile(r"\d{1,4}", re.ASCII)
@@ -113,7 +116,8 @@ def matching(form: "re.Pattern[str]") -> Passing:
 def time(text: str, told: Told, name: str) -> str:
     """A timestamp, moved by the patient's weeks and in whole hours where it is moved.
 
-    Nothing of a year that tells an age over 89.
+    Nothing of a year that tells an age over 89, and nothing of a year or a month alone where
+    instants move: no whole weeks lead from it to another, and as it is it would tell by how much.
     """
     said = told.first(text)
     found = TIME.fullmatch(said)
@@ -121,11 +125,13 @@ def time(text: str, told: Told, name: str) -> str:
         return ""
     day = "".join(part or "" for part in found.group(1, 2, 3))
     if told.site.profile == "limited":
-        return _shifted(day, said[len(day) :], told.days)
+        return _shifted(day, said[len(day) :], 0)
     if is_too_old(int(found[1]), told.site.now.year):
         return ""
     if told.site.profile == "safe_harbor":
-        return found[1]
+        return found[1] if _moved(day, 0) else ""
+    if found[3] is None:
+        return ""
     of_day, back = _whole_hour(found[4] or "", found[5] or "")
     return _shifted(day, of_day + (found[5] or ""), told.days + back)
 
@@ -152,7 +158,7 @@ def _whole_hour(of_day: str, offset: str) -> tuple[str, int]:
 @lru_cache(maxsize=50_000)
 def _moved(day: str, days: int) -> str:
     try:
-        at = date(int(day[:4]), int(day[4:6] or 7), int(day[6:8] or (15 if day[4:6] else 2)))
+        at = date(int(day[:4]), int(day[4:6] or 1), int(day[6:8] or 1))
         return date.fromordinal(at.toordinal() - days).strftime("%Y%m%d")[: len(day)]
     except ValueError:
         return ""
