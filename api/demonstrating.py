@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,7 @@ from api.demo import (
     plan_check,
     plan_demo,
     run_demo,
+    shown_whole,
 )
 from api.logs import log_to
 from api.serving import Server
@@ -48,6 +50,7 @@ def live(call: Call) -> int:
         hospital=options.hospital,
     )
     settings = _settings(call, plan, call.path if "store.path" in call.loaded.origins else STORE)
+    settings = shown_whole(settings, lambda: secrets.token_hex(32))
     if options.feed_to:
         settings = feeding(settings, options.feed_to)
     remove_demo(settings)

@@ -6,7 +6,7 @@ and compares the store with the truth row by row.
 """
 
 from api.demo.check import Verdict, check_demo
-from api.demo.plan import DemoPlan, demo_settings, plan_check, plan_demo
+from api.demo.plan import DemoPlan, demo_settings, plan_check, plan_demo, shown_whole
 from api.demo.run import DemoServer, run_demo
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "plan_check",
     "plan_demo",
     "run_demo",
+    "shown_whole",
 ]

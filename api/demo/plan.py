@@ -1,12 +1,16 @@
 """What a demo is made of before anything runs: hospital, simulation, clock and settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from pydantic import SecretStr
+
 from adapters.hl7v2.encode import Sender
 from api.translating import DEFAULT_FEED
-from twin_core.settings import FacilitySettings, FeedSettings, FhirSettings, Settings
+from twin_core.deid import has_keys
+from twin_core.settings import AlertSettings, FacilitySettings, FeedSettings, FhirSettings, Settings
 from twin_core.simulation.demonstration import Demonstration
 from twin_core.simulation.model import Hospital, load_hospital
 
@@ -16,6 +20,14 @@ PATIENTS, VISITS, BEDS = "patients", "visits", "beds"
 CONNECTIONS = 16
 CHECK_STARTS = datetime(2026, 3, 23, 23, 0, tzinfo=UTC)
 """Midnight in Berlin, some days before the clocks change."""
+
+DEMO_ALERTS = {
+    "crowded_ed": AlertSettings(
+        kpi="ed_census", statistic="at_end", hours=1, above=100, clear=85, hold_minutes=15
+    ),
+    "long_boarding": AlertSettings(kpi="boarding", by="hospital", hours=12, above=60, clear=45),
+}
+"""What a demo watches where its user watches nothing: a full ED, and long waits for a bed."""
 
 
 @dataclass(slots=True)
@@ -87,6 +99,19 @@ def demo_settings(model: Hospital, base: Settings, *, feed: str = DEFAULT_FEED) 
             "fhir": FhirSettings.model_validate(fhir),
         }
     )
+
+
+def shown_whole(settings: Settings, new_key: Callable[[], str]) -> Settings:
+    """The settings with what a visitor would else find empty: SQL without identities, and alerts.
+
+    What the user configured stays. `new_key` makes 32 bytes in hexadecimal; the keys last as long
+    as the demo, whose store is made anew each time.
+    """
+    deid, alerts = settings.deid, settings.alerts
+    if not has_keys(deid):
+        keys = {name: SecretStr(new_key()) for name in ("pseudonym_key", "shift_key")}
+        deid = deid.model_copy(update=keys)
+    return settings.model_copy(update={"deid": deid, "alerts": alerts or DEMO_ALERTS})
 
 
 def identifier_systems(model: Hospital) -> dict[str, str]:

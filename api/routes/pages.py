@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -38,6 +38,8 @@ router = APIRouter(include_in_schema=False)
 PAGE = 100
 STATUSES = ("applied", "journalled", "quarantined")
 CHARTS = 60
+SPANS = (7, 28, 91)
+"""The days that a KPI's page leads to; control limits of daily figures need the longer ones."""
 PAGE_PARTS = 4_000
 
 
@@ -124,6 +126,7 @@ def kpi(
         rules=RULES,
         alerts=twin.alerts(kpi_id=kpi_id, limit=20),
         file_links=_file_links(measured),
+        longer=_longer(measured, zone),
     )
 
 
@@ -180,6 +183,14 @@ def rows_link(found: kpis.KpiRows | kpis.KpiFigures, figure: Figure, after: int 
         if word is not None
     }
     return f"/kpis/{found.id}/rows?{urlencode(words)}"
+
+
+def _longer(measured: kpis.KpiFigures, zone: str) -> list[tuple[int, str]]:
+    """How many of the last days may be shown, and the address of each: limits need many periods."""
+    end = measured.end.astimezone(ZoneInfo(zone)).date()
+    asked = {"grain": measured.grain, "by": measured.by}
+    spans = {days: {"start": end - timedelta(days=days), "end": end, **asked} for days in SPANS}
+    return [(days, f"/kpis/{measured.id}?{urlencode(span)}") for days, span in spans.items()]
 
 
 def _file_links(measured: kpis.KpiFigures) -> dict[str, str]:

@@ -63,6 +63,19 @@ def test_the_board_is_complete_before_any_script_runs(api: Any) -> None:
     assert re.search(r'id="quarantined"[^>]*>1<', text)
 
 
+def test_a_kpi_leads_to_longer_windows_that_end_where_its_own_does(api: Any) -> None:
+    asked = {"start": "2026-03-01", "end": "2026-03-03", "by": "unit"}
+    text = unescape(api.get("/kpis/alos", params=asked).text)
+    spans = re.findall(
+        r'href="/kpis/alos\?start=([\d-]+)&end=([\d-]+)&grain=day&by=unit">([^<]+)<', text
+    )
+    assert spans == [
+        ("2026-02-24", "2026-03-03", "7 days"),
+        ("2026-02-03", "2026-03-03", "28 days"),
+        ("2025-12-02", "2026-03-03", "91 days"),
+    ]
+
+
 def test_a_figure_leads_to_the_rows_behind_it_and_to_their_messages(api: Any) -> None:
     asked = {"start": "2026-03-02", "end": "2026-03-03", "by": "unit"}
     text = api.get("/kpis/alos", params=asked).text
