@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -143,11 +143,11 @@ def run_chunk(plan: Plan, run: Run, first: int, last: int) -> Chunk:
 
     A replication that finds no room for its patients or stays is run again with twice as much.
     """
-    # Only here is the compiler needed: whoever only describes models does not wait for it.
+    # Only here is the kernel needed: whoever only describes models does not wait for it.
     from twin_core.simulation.kernel.entry import books_for, ready, simulate, work_for
 
     ready()
-    plan = Plan(*(_writable(table) for table in plan))
+    plan = Plan(*(np.require(table, requirements=["C", "A"]) for table in plan))
     books = books_for(plan, last - first, run.samples)
     asked = np.zeros(1, lay.RUN)
     asked[0] = (run.seed, run.hours, run.warm_up_hours, run.sample_hours, run.samples, run.stays)
@@ -156,13 +156,9 @@ def run_chunk(plan: Plan, run: Run, first: int, last: int) -> Chunk:
     done = first
     while done < last:
         work = work_for(plan, room, 4 * room, stay_room)
-        done += simulate(plan, work, books, asked, done - first, done, last)
+        done += simulate(plan, work, books, lay.Asked(asked), done - first, done, last)
         stays.append(work.stays[: work.counts[lay.STAYS]].copy())
         if done < last and work.counts[lay.FULL] == 1:
             room *= 2
         stay_room *= 2 if run.stays else 1
     return Chunk(books, np.concatenate(stays))
-
-
-def _writable(table: Any) -> Any:
-    return np.require(table, requirements=["C", "A", "W", "O"])

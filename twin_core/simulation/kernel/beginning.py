@@ -67,10 +67,14 @@ def empty(m: Plan, w: Work, hours: float) -> None:
 @compiled
 def clear(m: Plan, w: Work) -> None:
     """Forget every statistic so far, and count hours from now on."""
-    w.step_floats[:] = 0.0
-    w.unit_floats[:] = 0.0
-    w.class_floats[:] = 0.0
-    w.bins[:] = 0
+    for n in range(len(w.step_floats)):
+        w.step_floats[n] = 0.0
+    for n in range(len(w.unit_floats)):
+        w.unit_floats[n] = 0.0
+    for n in range(len(w.class_floats)):
+        w.class_floats[n] = 0.0
+    for n in range(len(w.bins)):
+        w.bins[n] = 0
     for u in range(m.whole[0].units):
         w.wards[u].touched = w.now[NOW]
         w.units[u].most_occupied = w.wards[u].occupied

@@ -103,8 +103,10 @@ PATIENT = _record(
     fresh="i4", next="i4", exit="i4",
     arrived="f8", asked="f8", since="f8", began="f8", over="f8", wait="f8", rest="f8",
 )  # fmt: skip
-EVENT = _record(at="f8", order="i8", kind="i4", who="i4", stamp="i4")
+EVENT = _record(at="f8", order="i8", who="i4", stamp="i4")
+"""`order` is the number of the event among all that were planned, times KINDS, and its kind."""
 ARRIVE, COME, DONE, LEAVE, RENEGE, OVERFLOW, CLEAN, CHANGES, SLOTS = range(9)
+KINDS = 16
 RESOURCE = _record(used="i8", capacity="i8", dirty="i4")
 WARD = _record(
     waiting="i4", occupied="i4", boarding="i4", cleaning="i4", away_first="i4", away_last="i4",
@@ -187,3 +189,32 @@ class Books(NamedTuple):
     samples: Records
     """SAMPLE records by replication, time and unit."""
     events: Records
+
+
+class Asked(NamedTuple):
+    """What a run asks for: one RUN record."""
+
+    run: Records
+
+
+TABLES: dict[Any, dict[str, Any]] = {
+    Plan: {
+        "lengths": LENGTH, "points": POINT, "units": UNIT, "steps": STEP, "edges": EDGE,
+        "needs": NEED, "balks": BALK, "others": "i4", "pools": SPAN, "leaves": "f8",
+        "streams": STREAM, "rates": "f8", "thins": THIN, "slots": SLOT, "changes": CHANGE,
+        "present": PRESENT, "cleaned": "i4", "whole": WHOLE,
+    },
+    Work: {
+        "patients": PATIENT, "heap": EVENT, "resources": RESOURCE, "wards": WARD, "queues": QUEUE,
+        "sources": SOURCE, "waits": "i4", "seen": "i4", "free_beds": "i4", "dirty": "i4",
+        "bins": "i4", "steps": STEPS, "units": UNITS, "classes": CLASSES, "step_floats": "f8",
+        "unit_floats": "f8", "class_floats": "f8", "stays": STAY, "now": "f8", "counts": "i8",
+    },
+    Books: {"steps": "f8", "units": "f8", "classes": "f8", "samples": SAMPLE, "events": "i8"},
+    Asked: {"run": RUN},
+}  # fmt: skip
+"""What each table holds; in the kernel all are seen as one item after another."""
+LASTING = (Plan, Asked)
+"""What does not change while the kernel runs."""
+SEEN_TWICE = ("step_floats", "unit_floats", "class_floats")
+"""The same memory as other tables."""

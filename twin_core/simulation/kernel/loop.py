@@ -61,7 +61,7 @@ def replicate(m: Plan, w: Work, books: Books, run: Any, row: int, replication: i
     while w.counts[HEAP] > 0 and w.counts[FULL] == 0:
         at = w.heap[0].at
         while w.now[NEXT_SAMPLE] <= at and sampled < run.samples:
-            _sample(m, w, books, row, sampled)
+            _sample(m, w, books, row * run.samples + sampled)
             sampled += 1
             w.now[NEXT_SAMPLE] = sampled * run.sample_hours
         if at >= run.warm_up and w.counts[WARM] == 0:
@@ -70,7 +70,7 @@ def replicate(m: Plan, w: Work, books: Books, run: Any, row: int, replication: i
         settle(m, w)
         w.counts[EVENTS] += 1
     while sampled < run.samples:
-        _sample(m, w, books, row, sampled)
+        _sample(m, w, books, row * run.samples + sampled)
         sampled += 1
     if w.counts[FULL] != 0:
         w.counts[STAYS] = before
@@ -88,9 +88,8 @@ def replicate(m: Plan, w: Work, books: Books, run: Any, row: int, replication: i
 
 @compiled
 def _copy(table: Records, book: Records, row: int) -> None:
-    for i in range(table.shape[0]):
-        for j in range(table.shape[1]):
-            book[row, i, j] = table[i, j]
+    for n in range(len(table)):
+        book[row * len(table) + n] = table[n]
 
 
 @compiled
@@ -124,9 +123,10 @@ def _happen(m: Plan, w: Work) -> None:
 
 
 @compiled
-def _sample(m: Plan, w: Work, books: Books, row: int, at: int) -> None:
-    for u in range(m.whole[0].units):
-        ward, sample = w.wards[u], books.samples[row, at, u]
+def _sample(m: Plan, w: Work, books: Books, at: int) -> None:
+    units = m.whole[0].units
+    for u in range(units):
+        ward, sample = w.wards[u], books.samples[at * units + u]
         sample.census = ward.occupied
         sample.waiting = ward.waiting
         sample.boarding = ward.boarding

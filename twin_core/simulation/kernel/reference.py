@@ -1,60 +1,230 @@
-"""Named tuples of arrays passed by reference inside the kernel.
+"""Named tuples of tables, passed by reference inside the kernel.
 
-Numba passes a tuple of forty arrays as some three hundred arguments, at every call and with counted
-references, which takes minutes to compile and most of the time to run. A reference is one pointer
-to the tuple, which the way in keeps on its stack; fields read the same as of the tuple.
+Numba's own arrays carry eight numbers each, are counted, read an index below nought from the end,
+and may all lie on each other. The kernel's tables do none of that: a table is an address and a
+length, a tuple of tables is the address of such pairs, and a row is an address. What is read of a
+hospital never changes while it runs, and a field of one table is no field of another: both are
+told to the optimiser.
 """
 
+import operator
+from hashlib import blake2b
 from typing import Any
 
+import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
-from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_setattr_generic
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    AttributeTemplate,
+    infer_getattr,
+    infer_global,
+    signature,
+)
 from numba.extending import intrinsic, models, register_model
 
-_POINTER = ir.IntType(8).as_pointer()
+from twin_core.simulation.kernel import layout as lay
+
+_BYTE = ir.IntType(8).as_pointer()
+_WORD = ir.IntType(64)
+_PAIR = 16
+"""Bytes of an address and a length."""
 
 
 class Reference(types.Type):
-    """A pointer to a named tuple whose fields never change while it is used."""
+    """The address of a named tuple's tables."""
 
     def __init__(self, of: Any) -> None:
-        self.of = of
-        super().__init__(name=f"Reference({of.name})")
+        self.names = of._fields
+        lasting = of in lay.LASTING
+        self.tables = [Table(of, name, kind, lasting) for name, kind in lay.TABLES[of].items()]
+        super().__init__(name=_short(of.__name__, *(table.name for table in self.tables)))
+
+
+class Table(types.Type):
+    """Rows, or numbers, one after another."""
+
+    def __init__(self, of: Any, name: str, kind: Any, lasting: bool) -> None:
+        self.item = np.dtype(kind)
+        self.lasting, self.label = lasting, f"{of.__name__}.{name}"
+        # Numbers that are another table's fields as well may lie on anything.
+        self.own = name not in lay.SEEN_TWICE
+        super().__init__(name=_short(self.label, str(self.item), str(lasting)))
+        self.row: Any = Row(self) if self.item.fields else numba.from_dtype(self.item)
+
+
+class Row(types.Type):
+    """One row of a table."""
+
+    def __init__(self, of: Table) -> None:
+        self.table = of
+        super().__init__(name=f"Row{of.name}")
+
+    def field(self, name: str) -> tuple[Any, int]:
+        """What a field is, and where in the row."""
+        kind, offset = self.table.item.fields[name][:2]
+        return numba.from_dtype(kind), offset
+
+
+def _short(label: str, *content: str) -> str:
+    # Names go into every symbol.
+    return f"{label}{blake2b(' '.join(content).encode(), digest_size=6).hexdigest()}"
 
 
 @register_model(Reference)
-class _Model(models.PrimitiveModel):
+@register_model(Row)
+class _Address(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _POINTER)
+        super().__init__(manager, kind, _BYTE)
+
+
+@register_model(Table)
+class _Pair(models.StructModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, [("first", types.voidptr), ("count", types.int64)])
+
+
+# ---- what there is
+
+
+@infer_getattr
+class _Tables(AttributeTemplate):
+    key = Reference
+
+    def generic_resolve(self, kind: Any, name: str) -> Any:  # type: ignore[override]
+        return kind.tables[kind.names.index(name)] if name in kind.names else None
 
 
 @infer_getattr
 class _Fields(AttributeTemplate):
-    key = Reference
+    key = Row
 
     def generic_resolve(self, kind: Any, name: str) -> Any:  # type: ignore[override]
-        if name in kind.of.fields:
-            return kind.of.types[kind.of.fields.index(name)]
+        return kind.field(name)[0] if name in kind.table.item.fields else None
+
+
+@infer_global(operator.getitem)
+class _Item(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        of, at = args
+        if isinstance(of, Table) and isinstance(at, types.Integer):
+            return signature(of.row, of, types.int64)
         return None
 
 
+@infer_global(operator.setitem)
+class _SetItem(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        of, at, _ = args
+        if isinstance(of, Table) and not isinstance(of.row, Row) and isinstance(at, types.Integer):
+            return signature(types.none, of, types.int64, of.row)
+        return None
+
+
+@infer_global(len)
+class _Count(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(types.int64, args[0]) if isinstance(args[0], Table) else None
+
+
+# ---- how it is read and written
+
+
 @lower_getattr_generic(Reference)
+def _table(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
+    at = kind.names.index(name)
+    pair = cgutils.create_struct_proxy(kind.tables[at])(context, builder)
+    for offset, member, of in ((0, "first", _BYTE), (8, "count", _WORD)):
+        found = cgutils.pointer_add(builder, value, at * _PAIR + offset, of.as_pointer())
+        setattr(pair, member, _for_ever(builder, builder.load(found)))
+    return pair._getvalue()
+
+
+@lower_getattr_generic(Row)
 def _field(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
-    at = kind.of.fields.index(name)
-    whole = builder.bitcast(value, context.get_value_type(kind.of).as_pointer())
-    loaded = builder.load(cgutils.gep_inbounds(builder, whole, 0, at))
+    of, offset = kind.field(name)
+    found = cgutils.pointer_add(builder, value, offset, context.get_data_type(of).as_pointer())
+    return _read(context, builder, kind.table, name, of, found)
+
+
+@lower_setattr_generic(Row)
+def _set_field(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
+    kind, given = sig.args
+    of, offset = kind.field(name)
+    found = cgutils.pointer_add(builder, args[0], offset, context.get_data_type(of).as_pointer())
+    _write(context, builder, kind.table, name, of, found, context.cast(builder, args[1], given, of))
+
+
+@lower_builtin(operator.getitem, Table, types.Integer)
+def _get_item(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    kind = sig.args[0]
+    found = _place(context, builder, kind, args)
+    if isinstance(kind.row, Row):
+        return found
+    pointer = context.get_data_type(kind.row).as_pointer()
+    return _read(context, builder, kind, "", kind.row, builder.bitcast(found, pointer))
+
+
+@lower_builtin(operator.setitem, Table, types.Integer, types.Any)
+def _set_item(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    kind = sig.args[0]
+    pointer = context.get_data_type(kind.row).as_pointer()
+    found = builder.bitcast(_place(context, builder, kind, args), pointer)
+    _write(context, builder, kind, "", kind.row, found, args[2])
+    return context.get_dummy_value()
+
+
+@lower_builtin(len, Table)
+def _length(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return cgutils.create_struct_proxy(sig.args[0])(context, builder, value=args[0]).count
+
+
+def _place(context: Any, builder: Any, kind: Any, args: Any) -> Any:
+    """The address of the item at an index, from 0 on."""
+    pair = cgutils.create_struct_proxy(kind)(context, builder, value=args[0])
+    offset = builder.mul(args[1], ir.Constant(_WORD, kind.item.itemsize), flags=("nsw",))
+    return builder.gep(pair.first, [offset], inbounds=True)
+
+
+def _read(context: Any, builder: Any, of: Any, name: str, kind: Any, found: Any) -> Any:
+    loaded = _known(builder, of, name, builder.load(found))
+    if of.lasting:
+        _for_ever(builder, loaded)
+    return context.data_model_manager[kind].from_data(builder, loaded)
+
+
+def _write(
+    context: Any, builder: Any, of: Any, name: str, kind: Any, found: Any, value: Any
+) -> None:
+    stored = builder.store(context.data_model_manager[kind].as_data(builder, value), found)
+    _known(builder, of, name, stored)
+
+
+def _for_ever(builder: Any, loaded: Any) -> Any:
     loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return impl_ret_borrowed(context, builder, kind.of.types[at], loaded)
+    return loaded
 
 
-@intrinsic
-def by_reference(typing: Any, of: Any) -> Any:
-    """A reference to a named tuple; good as long as the function runs that made it."""
+def _known(builder: Any, of: Any, name: str, access: Any) -> Any:
+    """Say of what field an access is: none of another field touches the same memory."""
+    if of.own:
+        add = builder.module.add_metadata
+        field = add([f"{of.label}.{name}", add(["kernel"])])
+        access.set_metadata("tbaa", add([field, field, ir.Constant(_WORD, 0)]))
+    return access
 
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(cgutils.alloca_once_value(builder, arguments[0]), _POINTER)
 
-    return Reference(of)(of), build
+def at(kind: Reference) -> Any:
+    """What makes a reference of an address where a tuple's pairs lie."""
+
+    @intrinsic
+    def referred(typing: Any, address: Any) -> Any:
+        def build(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], _BYTE)
+
+        return kind(types.int64), build
+
+    return referred
