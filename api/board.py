@@ -4,14 +4,14 @@ The board is composed from the twin's state as one structure. The page is first 
 the server; later changes travel as the difference between two boards.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from api.access.reach import Reach
+from api.pulse import FeedRow, Pulse
 from twin_core.clock import HospitalClock
 from twin_core.state import (
     Away,
@@ -26,17 +26,8 @@ from twin_core.state import (
 )
 from twin_core.twin import Twin
 
-FRESH = timedelta(minutes=5)
-QUIET = timedelta(minutes=30)
 SHORT_ID = 7
 
-FEEDS = """
-SELECT feed, max(received_at) AS last_at, bool_or(format = 'hl7v2') AS continuous
-FROM twin.message GROUP BY feed
-"""
-QUARANTINED = """
-SELECT count(*) AS waiting FROM twin.message WHERE status = 'quarantined' AND replayed_at IS NULL
-"""
 FACILITIES = "SELECT facility, time_zone, name FROM core.facility ORDER BY facility"
 
 
@@ -92,19 +83,6 @@ class EdRow(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     arrived_at: datetime | None
     boards_from: datetime | None = None
-
-
-class FeedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed and how fresh it is: fresh, quiet, silent, idle, or never heard."""
-
-    feed: str
-    state: str
-    last_at: datetime | None
-    accepted: int
-    duplicates: int
-    rejected: int
-    address: str = ""
-    connections: int | None = None
 
 
 Said = tuple[str, dict[str, str]]
@@ -192,11 +170,13 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 def difference(old: Board, new: Board) -> Delta:
     """What turns `old` into `new`."""
     before = {unit.key: unit for unit in old.units}
+    # What was not touched is the very same tile, so that hardly any is compared bed by bed.
+    changed = (u for u in new.units if (was := before.get(u.key)) is not u and was != u)
     return Delta(
         previous=old.sequence,
         sequence=new.sequence,
         clock=new.clock,
-        units=tuple(unit for unit in new.units if before.get(unit.key) != unit),
+        units=tuple(changed),
         removed=tuple(sorted(before.keys() - {unit.key for unit in new.units})),
         ed=None if new.ed == old.ed else new.ed,
         kpis=None if new.kpis == old.kpis else new.kpis,
@@ -211,6 +191,7 @@ class Composed(NamedTuple):
     board: Board
     state: HospitalState
     figures: tuple[KpiCard, ...]
+    tiles: "Tiles"
 
     def within(self, reach: Reach) -> Board:
         """The board as somebody sees it whose rows reach so far; figures stay the hospital's."""
@@ -221,10 +202,29 @@ class Composed(NamedTuple):
             whole,
             totals=_totals(state, whole.totals),
             kpis=(*now_cards(state), *self.figures),
-            units=unit_tiles(state),
+            units=self.tiles.of(state),
             ed=ed_rows(state),
             of=(*reach.facilities, *reach.units),
         )
+
+
+class Tiles:
+    """Tiles of units as they were made last: of a unit that is as it was, the very same tile."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, bool], tuple[UnitState, UnitTile]] = {}
+
+    def of(self, state: HospitalState) -> tuple[UnitTile, ...]:
+        """The units of a state; each names its site where there are several."""
+        several = _has_several_sites(state)
+        return tuple(self._tile(unit, names_site=several) for unit in state.units)
+
+    def _tile(self, unit: UnitState, *, names_site: bool) -> UnitTile:
+        key = unit_key(unit.facility, unit.unit), names_site
+        was = self._made.get(key)
+        if was is None or was[0] is not unit:
+            was = self._made[key] = unit, unit_tile(unit, names_site=names_site)
+        return was[1]
 
 
 class Composer:
@@ -238,17 +238,22 @@ class Composer:
         version: str,
         listeners: Callable[[], list[dict[str, Any]]],
     ) -> None:
-        self.twin, self.instance, self.version, self.listeners = twin, instance, version, listeners
+        self.twin, self.instance, self.version = twin, instance, version
+        self.pulse = Pulse(twin, listeners)
+        self._tiles = Tiles()
+        self._facilities: list[dict[str, Any]] | None = None
 
     def compose(self, kpis: tuple[KpiCard, ...] = (), beside: Beside | None = None) -> Composed:
-        """The board now; `kpis` are the figures counted beside it, after the cards of its state."""
-        state: HospitalState = self.twin.state()
-        facilities: list[dict[str, Any]] = self.twin.query(FACILITIES)
-        feeds = self._feeds(state.at)
-        quarantined: list[dict[str, Any]] = self.twin.query(QUARANTINED)
+        """The board now; `kpis` are the figures counted beside it, after the cards of its state.
+
+        The hospital is that of this instant, the feeds are those of the pulse taken last.
+        """
+        state: HospitalState = self.twin.present()
+        if self._facilities is None:
+            self._facilities = self.twin.query(FACILITIES)
         running = Totals(
-            quarantined=quarantined[0]["waiting"],
-            rejected=sum(feed.rejected for feed in feeds),
+            quarantined=self.pulse.quarantined,
+            rejected=sum(feed.rejected for feed in self.pulse.feeds),
             lag_seconds=round(self.twin.lag_seconds(), 1),
         )
         board = Board(
@@ -256,15 +261,15 @@ class Composer:
             version=self.version,
             sequence=state.sequence,
             demo=self.twin.is_demo(),
-            hospital=_hospital_name(facilities, state),
-            clock=self._clock(state.at, facilities),
+            hospital=_hospital_name(self._facilities, state),
+            clock=self._clock(state.at, self._facilities),
             totals=_totals(state, running),
             kpis=(*now_cards(state, beside or {}), *kpis),
-            feeds=feeds,
-            units=unit_tiles(state),
+            feeds=self.pulse.feeds,
+            units=self._tiles.of(state),
             ed=ed_rows(state),
         )
-        return Composed(board, state, kpis)
+        return Composed(board, state, kpis, self._tiles)
 
     def _clock(self, at: datetime, facilities: list[dict[str, Any]]) -> HospitalTime:
         clock = self.twin.clock
@@ -272,19 +277,6 @@ class Composer:
             now=at,
             speed=clock.speed if isinstance(clock, HospitalClock) else 1.0,
             time_zone=facilities[0]["time_zone"] if facilities else "UTC",
-        )
-
-    def _feeds(self, at: datetime) -> tuple[FeedRow, ...]:
-        heard: list[dict[str, Any]] = self.twin.query(FEEDS)
-        last = {row["feed"]: row for row in heard}
-        tallies: dict[str, Counter[str]] = defaultdict(Counter)
-        for tally in self.twin.tallies():
-            tallies[tally.feed][tally.outcome] += tally.messages
-        listening = {str(one.get("feed", "")): one for one in self.listeners()}
-        names = sorted({*last, *tallies, *listening} - {""})
-        return tuple(
-            _feed_row(name, at, last.get(name, {}), tallies[name], listening.get(name, {}))
-            for name in names
         )
 
 
@@ -302,22 +294,6 @@ def _totals(state: HospitalState, running: Totals) -> Totals:
         expected_out=leaving,
         census_expected=state.census + coming - leaving,
     )
-
-
-def freshness(at: datetime, last_at: datetime | None, *, continuous: bool = True) -> str:
-    """How long a feed has been silent, in one word.
-
-    Silence is a fault only where messages should keep coming, as on an ADT feed; resources and
-    counts are posted when there is reason to, and their source is idle in between.
-    """
-    if last_at is None:
-        return "never"
-    silent_for = at - last_at
-    if silent_for < FRESH:
-        return "fresh"
-    if not continuous:
-        return "idle"
-    return "quiet" if silent_for < QUIET else "silent"
 
 
 def unit_key(facility: str, unit: str) -> str:
@@ -384,8 +360,9 @@ def decided(state: HospitalState) -> tuple[int, int]:
 
     Plans of the units are those of a day, so a patient counts once however many units plan.
     """
-    here = {p.encounter_id for unit in state.units for p in _patients(unit)}
-    coming = {plan.encounter_id for unit in state.units for plan in unit.expected_in} - here
+    coming = {plan.encounter_id for unit in state.units for plan in unit.expected_in}
+    if coming:
+        coming -= {p.encounter_id for unit in state.units for p in _patients(unit)}
     leaving = {
         plan.encounter_id
         for unit in state.units
@@ -403,8 +380,11 @@ def _patients(unit: UnitState) -> Iterator[Occupant]:
 
 def unit_tiles(state: HospitalState) -> tuple[UnitTile, ...]:
     """The units of a state; each names its site where there are several."""
-    several = len({unit.facility for unit in state.units}) > 1
-    return tuple(unit_tile(unit, names_site=several) for unit in state.units)
+    return Tiles().of(state)
+
+
+def _has_several_sites(state: HospitalState) -> bool:
+    return len({unit.facility for unit in state.units}) > 1
 
 
 def unit_tile(unit: UnitState, *, names_site: bool = False) -> UnitTile:
@@ -460,26 +440,6 @@ def _bed_tile(unit: str, bed: Bed) -> BedTile:
 
 def _first_since(occupants: Iterable[Occupant]) -> datetime | None:
     return min((p.since for p in occupants), default=None)
-
-
-def _feed_row(
-    name: str,
-    at: datetime,
-    last: Mapping[str, Any],
-    outcomes: Counter[str],
-    listening: Mapping[str, Any],
-) -> FeedRow:
-    last_at = last.get("last_at")
-    return FeedRow(
-        feed=name,
-        state=freshness(at, last_at, continuous=bool(last.get("continuous", True))),
-        last_at=last_at,
-        accepted=outcomes["accepted"],
-        duplicates=outcomes["duplicate"],
-        rejected=outcomes["rejected"],
-        address=str(listening.get("address", "")),
-        connections=listening.get("connections"),
-    )
 
 
 def _hospital_name(facilities: list[dict[str, Any]], state: HospitalState) -> str:

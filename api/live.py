@@ -22,10 +22,14 @@ from twin_core.twin import BatchApplied, Twin
 TICK_S = 5.0
 """A delta at least this often: clock, waits and freshness change without any message."""
 HEARTBEAT_S = 10.0
-PACE_S, BUSY_PACE_S, LONGEST_PACE_S = 0.05, 0.25, 0.5
+PACE_S, BUSY_PACE_S, LONGEST_PACE_S = 0.02, 0.25, 0.5
 """At most one delta in this time: the shortest while batches are small, since somebody waits for
-each message; longer while messages come fast, and while composing is slow."""
+each message; longer while messages come fast, and while a delta takes long to reach everyone."""
 FEW_MESSAGES = 20
+BESIDE_S = 1.0
+"""How often the figures and the feeds beside the beds are looked at while anyone watches; seldomer
+where that takes more than one twentieth of the time."""
+BESIDE_SHARE = 20.0
 FIRST_KPIS_S = 2.0
 """A server that has just started again owes its watchers the present before the figures."""
 OWN_KPIS_S = 20.0
@@ -70,7 +74,8 @@ class Client:
     async def next(self) -> bytes | None:
         """The next event, a comment when nothing happened for a while, None at the end."""
         try:
-            return await asyncio.wait_for(self._events.get(), HEARTBEAT_S)
+            async with asyncio.timeout(HEARTBEAT_S):
+                return await self._events.get()
         except TimeoutError:
             return b": still here\n\n"
 
@@ -93,6 +98,8 @@ class LiveBoard:
         self._messages = 0
         self._composed_at = 0.0
         self._compose_s = 0.0
+        self._beside_due = 0.0
+        self._owes_beside = False
         self._kpis: tuple[tuple[KpiCard, ...], Beside] = (PENDING, {})
         self._counting = False
         self._wanted = asyncio.Event()
@@ -183,10 +190,11 @@ class LiveBoard:
         self._wanted.set()
 
     async def _current(self) -> Composed:
-        aged = monotonic() - self._composed_at > TICK_S
-        if self._composed is None or self._stale or aged:
+        composed = self._composed
+        aged = monotonic() - self._composed_at > TICK_S or (self._owes_beside and not self._clients)
+        if composed is None or self._stale or aged:
             return await self._refresh()
-        return self._composed
+        return composed
 
     async def _refresh(self) -> Composed:
         self._stale = False
@@ -208,12 +216,21 @@ class LiveBoard:
                 client.offer(event)
 
     def _compose(self) -> Composed:
+        # Who asks without watching gets everything as it is; a stream gets the rest soon after.
+        began = monotonic()
+        self._owes_beside = bool(self._clients) and began < self._beside_due
+        if not self._owes_beside:
+            self._look_beside()
+            self._beside_due = monotonic() + max(BESIDE_S, BESIDE_SHARE * (monotonic() - began))
+        return self._composer.compose(*self._kpis)
+
+    def _look_beside(self) -> None:
+        self._composer.pulse.take(self._twin.clock.now())
         if self._counting:
             try:
                 self._kpis = self._strip.cards()
             except TwinError as error:
                 log.warning("the figures could not be counted: %s", error.what)
-        return self._composer.compose(*self._kpis)
 
     async def _try_refresh(self) -> None:
         try:
@@ -229,14 +246,20 @@ class LiveBoard:
                 self._watched.clear()
                 await self._watched.wait()
             try:
-                await asyncio.wait_for(self._wanted.wait(), TICK_S)
+                await asyncio.wait_for(self._wanted.wait(), self._patience())
             except TimeoutError:
                 self._stale = True
             self._wanted.clear()
             pace = PACE_S if self._messages <= FEW_MESSAGES else BUSY_PACE_S
             self._messages = 0
+            began = monotonic()
             await self._try_refresh()
-            await asyncio.sleep(min(max(pace, self._compose_s), LONGEST_PACE_S))
+            await _told()
+            await asyncio.sleep(min(max(pace, monotonic() - began), LONGEST_PACE_S))
+
+    def _patience(self) -> float:
+        """How long to wait for a message: until the next tick, or until figures are owed."""
+        return max(0.0, self._beside_due - monotonic()) if self._owes_beside else TICK_S
 
     async def _count(self) -> None:
         await asyncio.sleep(FIRST_KPIS_S)
@@ -258,6 +281,12 @@ class LiveBoard:
             await asyncio.to_thread(measure)
         except TwinError as error:
             log.warning("the catalogue could not be measured: %s", error.what)
+
+
+async def _told() -> None:
+    """Let every stream send what was put into its queue: the loop gives each of them a turn."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _event(name: str, sequence: int, content: Any) -> bytes:

@@ -37,6 +37,7 @@ from twin_core.kpi.watch import Watch
 from twin_core.kpi.weekly_visits import visits_until, weekly_visits
 from twin_core.settings import AlertSettings, Settings
 from twin_core.state import HospitalState, hospital_state
+from twin_core.state.kept import KeptState
 from twin_core.store.alerts import alert_rows, one_alert, write_alerts
 from twin_core.store.backup import write_manifest
 from twin_core.store.database import Database, Row, connect, get_meta, install_views, set_rows
@@ -119,7 +120,11 @@ class Twin:
         self._live: dict[str, LiveKpis] = {}
         self._kept = KeptKpis(_site(settings))
         self._publishing = threading.Lock()
-        self._listeners: list[Callable[[BatchApplied], None]] = [self._kept.note]
+        self._present = KeptState()
+        self._listeners: list[Callable[[BatchApplied], None]] = [
+            self._kept.note,
+            self._present.note,
+        ]
         projection = Projection(self._database, settings.precedence)
         self._projector = Projector(self._inbox, projection, self._listeners)
         self._projector.catch_up()
@@ -472,6 +477,14 @@ class Twin:
         when = at or self.clock.now()
         return hospital_state(self.query, at=when, known_at=known_at, sequence=self.sequence())
 
+    def present(self) -> HospitalState:
+        """The hospital now, as `state` gives it, made anew only where something has changed.
+
+        Asked again and again it costs what the batches in between have touched, however large the
+        hospital is.
+        """
+        return self._present.state(self._database, self.clock.now)
+
     def history(
         self,
         end: datetime | None = None,
@@ -635,6 +648,7 @@ class Twin:
         self.wait_applied()
         self._projector.stop()
         self._kept.forget()
+        self._present.forget()
         self._database.close()
         limit = self.settings.store.memory_limit
         folded = rebuild_store(

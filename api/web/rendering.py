@@ -15,7 +15,6 @@ from api.access.sessions import CSRF, MAY
 from api.board import (
     BedTile,
     EdRow,
-    FeedRow,
     KpiCard,
     Totals,
     UnitTile,
@@ -25,6 +24,7 @@ from api.board import (
 )
 from api.explaining import together_words
 from api.problems import Problem
+from api.pulse import FeedRow
 from api.web.chart import fan_chart, line_chart
 from api.web.reader import LANGUAGES, READER, many, numeral, script_words, t
 from twin_core.state import BedCounts, Plan

@@ -14,13 +14,13 @@ from api.board import (
     UnitTile,
     decided,
     difference,
-    freshness,
     now_cards,
     unit_key,
     unit_tile,
     unit_tiles,
 )
 from api.figures import shown
+from api.pulse import freshness
 from api.web.rendering import bed_words, mark, plan_words, span, tally_words
 from twin_core.kpi import last_midnight
 from twin_core.state import Bed, BedCounts, HospitalState, Occupant, Plan, UnitState

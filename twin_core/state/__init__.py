@@ -57,7 +57,7 @@ def hospital_state(
     """
     instants = {"at": at, "known_at": known_at}
     stays, beds = query(questions.STAYS, instants), query(questions.BEDS, instants)
-    spots = {row["location_id"]: spot(row) for row in beds if row["location_id"]}
+    spots = {row["location_id"]: spot(row) for row in sorted(beds, key=spot) if row["location_id"]}
     planned = ahead(query(questions.PLANS, instants), query(questions.AWAY, instants), spots)
     placed = placed_beds(beds, stays, planned, spots)
     units = placed_units(query(questions.UNITS, {"known_at": known_at}), placed, stays, planned)

@@ -25,11 +25,15 @@ def placed_beds(
         if stay["bed"]:
             patients[spots.get(stay["location_id"], spot(stay))].append(occupant(stay, planned))
     # Two ids of one place are one bed, and what a resource or a message stated of it counts.
-    by_spot = {spot(row): row for row in sorted(beds, key=lambda row: bool(row["stated"]))}
+    by_spot = {spot(row): row for row in sorted(beds, key=_word_counts)}
     return {
         place: _bed(row, patients.get(place, []), planned.into_bed.get(place, []))
         for place, row in by_spot.items()
     }
+
+
+def _word_counts(row: Mapping[str, Any]) -> tuple[bool, str]:
+    return bool(row["stated"]), row["location_id"] or ""
 
 
 def _bed(row: Mapping[str, Any], patients: list[Occupant], coming: list[Plan]) -> Bed:

@@ -32,7 +32,7 @@ FROM named n ANTI JOIN stated l ON l.location_id = n.location_id
 # that only appointments name is a location without a description, where nobody ever lay.
 UNITS = """
 WITH lived_in AS (SELECT DISTINCT facility, unit FROM history.stay($known_at))
-SELECT l.facility, l.unit, any_value(l.kind) AS kind, any_value(l.name) AS name
+SELECT l.facility, l.unit, min(l.kind) AS kind, min(l.name) AS name
 FROM history.location($known_at) l
 LEFT JOIN lived_in s ON s.facility IS NOT DISTINCT FROM l.facility AND s.unit = l.unit
 WHERE l.unit IS NOT NULL AND l.room IS NULL AND l.bed IS NULL AND l.kind NOT IN ('bd', 'ro')
@@ -84,6 +84,7 @@ AWAY = """
 SELECT encounter_id, status, facility, unit, room, bed, from_at
 FROM history.encounter_tracking($known_at)
 WHERE from_at <= $at AND coalesce(to_at > $at, true)
+ORDER BY from_at, coalesce(status, '')
 """
 
 # Everyone in the ED at $at: class EMER, arrived and not left; and the boarders, who became

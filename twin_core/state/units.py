@@ -21,10 +21,15 @@ def placed_units(
     for stay in stays:
         if not stay["bed"]:
             without_bed[spot(stay)[:2]].append(occupant(stay, planned))
-    keys = sorted({*described, *beds_of, *without_bed}, key=lambda k: (k[0], natural_key(k[1])))
+    keys = sorted({*described, *beds_of, *without_bed}, key=unit_order)
     return tuple(
         _unit(key, described.get(key, {}), beds_of[key], without_bed[key], planned) for key in keys
     )
+
+
+def unit_order(key: tuple[str, str]) -> tuple[object, ...]:
+    """Units by facility, `Ward 2` before `Ward 10`."""
+    return key[0], natural_key(key[1]), key[1]
 
 
 def _unit(
@@ -34,7 +39,7 @@ def _unit(
     without_bed: list[Occupant],
     planned: Ahead,
 ) -> UnitState:
-    beds.sort(key=lambda bed: (natural_key(bed.room), natural_key(bed.bed)))
+    beds.sort(key=lambda bed: (natural_key(bed.room), natural_key(bed.bed), bed.room, bed.bed))
     patients = [p for bed in beds for p in bed.occupants] + without_bed
     census = len({p.patient_id or p.encounter_id for p in patients})
     coming = expected_in(planned.into_unit.get(key, ()), patients)

@@ -145,10 +145,11 @@ class Projector:
         self._announce(entry.position, applied._replace(not_applied=(entry.position,)))
 
     def _announce(self, position: int, applied: BatchApplied) -> None:
-        with self._applied:
-            self.position, self.sequence = position, applied.sequence
-            self.known_at = applied.known_at
-            self._applied.notify_all()
-        self._inbox.applied_to(position)
+        # Whoever waits for a position finds that everybody who listens has been told of it.
+        self.sequence, self.known_at = applied.sequence, applied.known_at
         for listener in tuple(self._listeners):
             listener(applied)
+        with self._applied:
+            self.position = position
+            self._applied.notify_all()
+        self._inbox.applied_to(position)

@@ -69,17 +69,17 @@ def recent(database: Database, since: datetime) -> Recent:
 
     Raises QueryFailed where the store cannot be read.
     """
-    with _reading(database) as cursor:
+    with reading(database) as cursor:
         cursor.execute(_RECENT, {"since": since})
         wanted = "encounter_id IN (FROM recent_encounter)"
-        rows = [row for name in VISITS for row in _rows(cursor, name, wanted, {})]
+        rows = [row for name in VISITS for row in rows_of(cursor, name, wanted, {})]
         for name, condition in _BEDS.items():
             asked: dict[str, object] = {"since": since} if "$" in condition else {}
-            rows += _rows(cursor, name, condition, asked)
+            rows += rows_of(cursor, name, condition, asked)
         cursor.execute("DROP TABLE recent_encounter")
         units = cursor.execute(_STAYS).fetchall()
         return Recent(
-            _latest(cursor),
+            latest_of(cursor),
             rows,
             {(facility, unit): stays for facility, unit, stays, _ in units},
             {(facility, unit): emergencies for facility, unit, _, emergencies in units},
@@ -92,12 +92,12 @@ def of_encounters(
     """The rows of some encounters as known at an instant; QueryFailed as `recent`."""
     asked: dict[str, object] = {"ids": sorted(encounters), "known": known_at}
     wanted = "encounter_id IN (SELECT unnest($ids::VARCHAR[]))"
-    with _reading(database) as cursor:
-        return [row for name in VISITS for row in _rows(cursor, name, wanted, asked, "$known")]
+    with reading(database) as cursor:
+        return [row for name in VISITS for row in rows_of(cursor, name, wanted, asked, "$known")]
 
 
 @contextmanager
-def _reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
     cursor = database.cursor()
     try:
         cursor.execute("BEGIN")
@@ -109,7 +109,7 @@ def _reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
         raise QueryFailed("The recent past could not be read.", why=str(error)) from error
 
 
-def _rows(
+def rows_of(
     cursor: duckdb.DuckDBPyConnection,
     name: str,
     condition: str,
@@ -121,7 +121,7 @@ def _rows(
     return [(name, row) for row in cursor.execute(sql, asked or None).fetchall()]
 
 
-def _latest(cursor: duckdb.DuckDBPyConnection) -> Latest:
+def latest_of(cursor: duckdb.DuckDBPyConnection) -> Latest:
     found = cursor.execute("SELECT max(batch_no), max(known_at) FROM core.batch").fetchone()
     number, known_at = found or (None, None)
     return Latest(int(number or 0), known_at)

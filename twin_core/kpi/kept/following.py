@@ -12,9 +12,8 @@ from twin_core.kpi.measuring import Window
 from twin_core.store.database import Database
 from twin_core.store.projection import BatchApplied
 from twin_core.store.recent import Latest, of_encounters, recent
+from twin_core.store.waiting import Waiting
 
-MOST_ROWS = 20_000
-"""Rows of batches that may wait to be counted; with more of them it is quicker to read anew."""
 MARGIN = timedelta(days=1)
 """How long before the first window what has ended is kept, too."""
 READ_AGAIN = timedelta(days=2)
@@ -33,27 +32,19 @@ class KeptKpis:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._turn, self._queue = threading.Lock(), threading.Lock()
-        self._waiting: list[BatchApplied] = []
-        self._rows_waiting = 0
-        self._noting = False
+        self._turn = threading.Lock()
+        self._waiting = Waiting()
         self._ledger: Ledger | None = None
         self._latest = Latest(0, None)
         self._since = EPOCH
 
     def note(self, batch: BatchApplied) -> None:
         """Remember a batch until somebody asks; while nobody has, there is nothing to do."""
-        with self._queue:
-            if not self._noting:
-                return
-            self._waiting.append(batch)
-            self._rows_waiting += len(batch.opened) + len(batch.closed)
-        if self._rows_waiting > MOST_ROWS:
-            self.forget()
+        self._waiting.note(batch)
 
     def forget(self) -> None:
         """Let go of what waits; the next answer is read from the store."""
-        self._take(noting=False)
+        self._waiting.forget()
 
     def measure(self, database: Database, windows: Mapping[str, Window]) -> Measured:
         """The headline of each KPI over its window.
@@ -76,7 +67,7 @@ class KeptKpis:
     def _caught_up(self, database: Database) -> Ledger | None:
         """What is kept with every batch that waited; None where it must be read from the store."""
         ledger, self._ledger = self._ledger, None
-        waiting = self._take(noting=True)
+        waiting = self._waiting.take()
         if ledger is None or waiting is None:
             return None
         for batch in waiting:
@@ -99,13 +90,6 @@ class KeptKpis:
         ledger.begin(_rows(found.rows), found.stays, found.emergencies)
         self._ledger, self._latest = ledger, found.latest
         return ledger
-
-    def _take(self, *, noting: bool) -> list[BatchApplied] | None:
-        """The batches that wait, None where some were not noted; from here on `noting` holds."""
-        with self._queue:
-            waiting = self._waiting if self._noting else None
-            self._waiting, self._rows_waiting, self._noting = [], 0, noting
-            return waiting
 
 
 def _rows(rows: Iterable[tuple[str, tuple[object, ...]]]) -> list[Row]:
