@@ -257,3 +257,22 @@ def test_a_cancelled_discharge_is_none_from_when_that_was_known(draw):
     day = ("alos", "11-02", "11-02 06:00")
     hospital.shows(*day, "denominator | value\n 0 | -", only=MEAN)
     hospital.shows(*day, "denominator | value\n 1 | 1", only=MEAN, known_at="11-02 10:00")
+
+
+def test_nights_are_local_ones_on_the_day_of_the_change_and_months_before(draw):
+    hospital = draw(zone="Europe/Berlin")
+    hospital.stays("""
+        encounter | unit | bed | from                   | to
+        E1        | A    | 1   | 2026-03-29T12:00+02:00 | 2026-03-30T00:30+02:00
+        E2        | B    | 1   | 2026-10-25T12:00+01:00 | 2026-10-25T23:30+01:00
+        E3        | C    | 1   | 2026-01-10T00:30+01:00 | 2026-10-26T01:00+01:00
+    """)
+    # An hour before UTC's midnight: E1 has seen one local midnight, E2 none. E3 was there for long.
+    nights = hospital.rows("alos", "2026-03-01", "2026-11-01", grain="all")
+    found = {r.subject_id: r.numerator for r in nights if r.statistic == "mean_nights"}
+    assert found == {"E1": 1, "E2": 0, "E3": 289}
+    rows = hospital.kpi("alos", "2026-03-01", "2026-11-01", grain="all")
+    figures = {(r.unit, r.stratum): r.numerator for r in rows if r.statistic == "mean_nights"}
+    assert figures["A", None] == 1
+    assert figures["B", "day_case"] == 0
+    assert figures["C", None] == 289

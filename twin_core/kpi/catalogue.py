@@ -30,6 +30,7 @@ PARTS = (
     "site",
     "scope",
     "zones",
+    "utc_offsets",
     "patients_by",
     "boundaries",
     "periods",

@@ -22,11 +22,15 @@ WITH discharge AS (
            kpi_part.group_visit("by", d.class, t.described_as) AS in_class, d.discharged_at,
            d.spell_start <= d.discharged_at AS timed,
            kpi_part.hours(d.spell_start, d.discharged_at) / 24 AS days, d.leave_hours / 24 AS leave_days,
-           date_diff('day', timezone(z.zone, d.spell_start)::DATE,
-                     timezone(z.zone, d.discharged_at)::DATE) AS nights,
+           kpi_part.local_day(z.zone, d.discharged_at, l.ahead_us)
+               - kpi_part.local_day(z.zone, d.spell_start, f.ahead_us) AS nights,
            d.patient_group
     FROM kpi_part.discharges(window_start, window_end, known_at) d
     JOIN kpi_part.zones(known_at) z ON z.facility = d.facility
+    LEFT JOIN kpi_part.utc_offsets(window_start, window_end, known_at) f
+      ON f.zone = z.zone AND f.utc_day = epoch_us(d.spell_start) // 86400000000
+    LEFT JOIN kpi_part.utc_offsets(window_start, window_end, known_at) l
+      ON l.zone = z.zone AND l.utc_day = epoch_us(d.discharged_at) // 86400000000
     LEFT JOIN kpi_part.patients_by("by", known_at) t ON t.described_id = d.encounter_id
     WHERE d.patient_group IN ('inpatient', 'observation')
 ),
