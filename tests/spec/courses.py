@@ -32,6 +32,10 @@ class Course(NamedTuple):
     triaged: datetime | None = None
     seen: datetime | None = None
     decided: datetime | None = None
+    redecided: datetime | None = None
+    """A second decision to admit, after the first."""
+    requested: datetime | None = None
+    """A bed, where a decision was recorded too."""
     ambulance: datetime | None = None
     handover: datetime | None = None
     ready: datetime | None = None
@@ -245,7 +249,13 @@ def ecat(q: Question) -> Figures:
     for c in q.visits():
         if c.left_ed is None:
             continue
-        since = [at for at in (c.decided, inpatient_at(q, c)) if at is not None]
+        # The last decision and the last request of the visit, each by itself.
+        there = [
+            [at for at in kind if at is not None and c.arrived <= at <= c.left_ed]
+            for kind in ((c.decided, c.redecided), (c.requested,))
+        ]
+        since = [max(kind) for kind in there if kind]
+        since += [at for at in (inpatient_at(q, c),) if at is not None]
         to_go = outcome(q, c) in ("admitted", "transferred") and bool(since)
         failures = {
             "over_60_to_room": c.roomed is not None and c.roomed - c.arrived > HOUR,

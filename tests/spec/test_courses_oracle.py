@@ -51,6 +51,12 @@ def courses(draw, origin: datetime, number: int) -> Course:
             handover=mark(began),
             service=draw(st.sampled_from([None, None, "PSY"])),
         )
+        if course.decided is not None and draw(st.booleans()):
+            steps = st.sampled_from([0, 1, 6, 24])
+            course = course._replace(
+                redecided=course.decided + draw(steps) * STEP,
+                requested=began + draw(steps) * STEP,
+            )
         waited = draw(st.sampled_from([None, 0, 0, 6, 7]))
         if waited is not None and began + waited * STEP < left:
             course = course._replace(roomed=began + waited * STEP)
@@ -135,6 +141,8 @@ def paint(database, q: Question) -> Hospital:
                  "ambulance_arrived": c.ambulance, "ambulance_handover": c.handover,
                  "discharge_ready": c.ready}  # fmt: skip
         marks += [row(c.name, kind, at) for kind, at in kinds.items() if at is not None]
+        again = {"decision_to_admit": c.redecided, "bed_requested": c.requested}
+        marks += [row(c.name, kind, at) for kind, at in again.items() if at is not None]
     hospital.encounters(
         drawing(
             "encounter | class | patient | disposition | admitted | discharged | service | history",

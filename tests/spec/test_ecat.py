@@ -107,3 +107,51 @@ def test_minutes_are_whole_and_an_inpatient_in_the_department_boards(draw):
     rows = hospital.kpi("ecat", "11-01", "11-02", by="hospital")
     counted = {r.stratum: r.numerator for r in rows if r.statistic == "share"}
     assert (counted[None], counted["boarded_over_240"], counted["over_60_to_room"]) == (1, 1, 0)
+
+
+def test_of_several_decisions_the_last_of_the_visit_counts(draw):
+    hospital = draw()
+    hospital.encounters("""
+        encounter | class | admitted    | discharged  | history
+        E1        | IMP   | 11-01 08:00 | 11-05 08:00 | no
+        E2        | IMP   | 11-01 08:00 | 11-05 08:00 | no
+        E3        | IMP   | 11-01 08:00 | 11-05 08:00 | no
+        E4        | IMP   | 11-01 08:00 | 11-05 08:00 | no
+    """)
+    hospital.classes("""
+        encounter | class | from        | to
+        E1        | EMER  | 11-01 08:00 | 11-01 14:00
+        E1        | IMP   | 11-01 14:00 | -
+        E2        | EMER  | 11-01 08:00 | 11-01 14:00
+        E2        | IMP   | 11-01 14:00 | -
+        E3        | EMER  | 11-01 08:00 | 11-01 14:00
+        E3        | IMP   | 11-01 14:00 | -
+        E4        | EMER  | 11-01 08:00 | 11-01 14:00
+        E4        | IMP   | 11-01 14:00 | -
+    """)
+    hospital.stays("""
+        encounter | unit | bed | from        | to
+        E1        | ED   | 1   | 11-01 08:00 | 11-01 14:00
+        E1        | A    | 1   | 11-01 14:00 | -
+        E2        | ED   | 2   | 11-01 08:00 | 11-01 14:00
+        E2        | A    | 2   | 11-01 14:00 | -
+        E3        | ED   | 3   | 11-01 08:00 | 11-01 14:00
+        E3        | A    | 3   | 11-01 14:00 | -
+        E4        | ED   | 4   | 11-01 08:00 | 11-01 14:00
+        E4        | A    | 4   | 11-01 14:00 | -
+    """)
+    # E1 was decided on twice, and waited 4 hours from the last time. E2 was decided on late, but a
+    # bed had been asked for early. E3 was decided on before it came, E4 again after it had left.
+    hospital.milestones("""
+        encounter | kind              | at
+        E1        | decision_to_admit | 11-01 09:00
+        E1        | decision_to_admit | 11-01 10:00
+        E2        | decision_to_admit | 11-01 13:00
+        E2        | bed_requested     | 11-01 09:59
+        E3        | decision_to_admit | 11-01 07:59
+        E4        | decision_to_admit | 11-01 09:00
+        E4        | decision_to_admit | 11-01 14:01
+    """)
+    rows = hospital.rows("ecat", "11-01", "11-02")
+    late = {r.subject_id for r in rows if r.stratum == "boarded_over_240" and r.numerator}
+    assert late == {"E2", "E4"}

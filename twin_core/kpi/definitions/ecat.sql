@@ -13,7 +13,8 @@
 -- statistics = { share = "share of visits", count = "visits" }
 -- source = "CMS1244v1, Emergency Care Access and Timeliness (2025)"
 -- caveats = [
---     "Observation patients are excluded from the third and fourth criteria. Boarding is counted for admitted and transferred patients, from the decision (else the bed request), or from becoming an inpatient in the ED where that came first, to the physical departure.",
+--     "Observation patients are excluded from the third and fourth criteria. Boarding is counted for admitted and transferred patients, to the physical departure, from the decision, from the bed request or from becoming an inpatient in the ED, whichever came first.",
+--     "Of several decisions in one visit the last counts, and of several bed requests the last, as in the published logic (version 1.1.000: Last of each kind of order during the ED visit, any of them 241 minutes or more before the departure). One that was recorded before the arrival or after the departure does not count. The other KPIs of boarding begin with the first decision.",
 --     "More than 60, 240 and 480 minutes are whole minutes, as in the published logic (version 0.4.001): 61, 241 and 481 or more, so that 60 min 30 s are within.",
 --     "The measure tells mental health by the principal diagnosis, which no feed gives here: the hospital service stands for it. Ages are those at the arrival.",
 --     "A criterion whose times are not recorded does not count as met: a visit without a treatment room, a decision or a departure can fail by the other criteria only.",
@@ -26,7 +27,7 @@ WITH visit AS (
            coalesce(v.roomed_at - v.arrived_at >= INTERVAL 61 MINUTE, false) AS over_60_to_room,
            v.outcome = 'left_unseen' AS left_unseen,
            coalesce(NOT v.observed AND v.outcome IN ('admitted', 'transferred')
-               AND v.departed_at - least(v.decided_at, v.inpatient_at)
+               AND v.departed_at - least(v.redecided_at, v.rerequested_at, v.inpatient_at)
                    >= INTERVAL 241 MINUTE, false) AS boarded_over_240,
            coalesce(NOT v.observed AND v.departed_at - v.arrived_at >= INTERVAL 481 MINUTE, false)
                AS over_480_in_ed

@@ -3,6 +3,7 @@
 -- the patient and an inpatient start within an hour of the departure: CMS55).
 -- arrived_at: start of the EMER class. departed_at: when the patient physically left the ED, so
 -- while boarding it is NULL. decided_at: first decision to admit, else first bed request.
+-- redecided_at, rerequested_at: the last decision and the last bed request while in the ED.
 -- outcome: open, admitted, observation, died, transferred, left_unseen, against_advice, discharged.
 CREATE OR REPLACE MACRO kpi_part.ed_visits(window_start, window_end, known_at) AS TABLE
 WITH scope AS (FROM kpi_part.scope(window_start, window_end, 'all', 'unit', known_at)),
@@ -68,14 +69,18 @@ mark AS (
            min(m."at") FILTER (WHERE m.kind = 'triaged') AS triaged_at,
            min(m."at") FILTER (WHERE m.kind = 'seen_by_provider') AS seen_at,
            min(m."at") FILTER (WHERE m.kind = 'ambulance_arrived') AS ambulance_at,
-           min(m."at") FILTER (WHERE m.kind = 'ambulance_handover') AS handover_at
-    FROM visit v JOIN history.encounter_milestone(known_at) m ON m.encounter_id = v.encounter_id
+           min(m."at") FILTER (WHERE m.kind = 'ambulance_handover') AS handover_at,
+           max(m."at") FILTER (WHERE m.kind = 'decision_to_admit'
+               AND m."at" BETWEEN v.arrived_at AND v.departed_at) AS redecided_at,
+           max(m."at") FILTER (WHERE m.kind = 'bed_requested'
+               AND m."at" BETWEEN v.arrived_at AND v.departed_at) AS rerequested_at
+    FROM left_ed v JOIN history.encounter_milestone(known_at) m ON m.encounter_id = v.encounter_id
     GROUP BY v.encounter_id
 )
 SELECT l.encounter_id, l.patient, l.ed_facility AS facility, coalesce(l.ed_unit, o.unit) AS unit,
        l.arrived_at, l.departed_at, coalesce(l.inpatient_at, f.inpatient_at) AS inpatient_at,
        m.decided_at, m.triaged_at, m.seen_at, m.ambulance_at, m.handover_at, l.roomed_at,
-       l.admit_source, l.disposition, l.observed,
+       m.redecided_at, m.rerequested_at, l.admit_source, l.disposition, l.observed,
        kpi_part.listed('psychiatric_services', l.service) AS psychiatric,
        CASE WHEN coalesce(l.inpatient_at, f.inpatient_at) IS NOT NULL THEN 'admitted'
             WHEN l.departed_at IS NULL THEN 'open'
