@@ -23,6 +23,7 @@ from api.access.tokens import Refused, Unreachable
 from api.audit.recording import caller, nobody
 from api.openapi import answers, reply
 from api.routes.asked import Limit, only_known_parameters, the_principal
+from api.routes.bodies import Unread, read_json
 from api.web.rendering import NAVIGATION, page
 from twin_core.audit import Access, Actor, Beside, Entry, LedgerReader, Outcome, Sought
 
@@ -51,6 +52,9 @@ class Emergency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     reason: Annotated[str, msgspec.Meta(min_length=LEAST_LETTERS, max_length=2_000)]
     patient: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+_EMERGENCY = msgspec.json.Decoder(Emergency)
 
 
 class BrokenGlass(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -115,9 +119,9 @@ async def me(request: Request) -> Response:
 async def break_glass(request: Request) -> Response:
     """Opens patients' rows of every unit for reading, records why, and alerts."""
     try:
-        emergency = msgspec.json.decode(await request.body(), type=Emergency)
+        emergency = read_json(await request.body(), _EMERGENCY)
         is_said = letters_said(emergency.reason) >= LEAST_LETTERS
-    except msgspec.DecodeError:
+    except Unread:
         is_said = False
     if not is_said:
         raise HTTPException(

@@ -33,6 +33,7 @@ from api.fhir.reading import Given, Reader, is_id, not_found
 from api.fhir.reports import REPORTED, Kpis, Reports
 from api.fhir.served import SERVED
 from api.routes.asked import the_reach
+from api.routes.bodies import Unread, read_json
 from api.routes.fhir_requests import check_accept, check_media_type, read_body
 from twin_core.errors import QueryFailed, StoreError
 from twin_core.kpi.measuring import hospital_zone
@@ -308,8 +309,8 @@ class FhirReading:
 def _parameters(body: bytes) -> Iterator[tuple[str, str]]:
     """Names and values of a Parameters resource. Raises Unanswerable for anything else."""
     try:
-        told = msgspec.json.decode(body, type=_Parameters)
-    except msgspec.MsgspecError:
+        told = read_json(body, _PARAMETERS)
+    except Unread:
         raise Unanswerable("Send a Parameters resource.", "structure") from None
     for one in told.parameter:
         values = [value for name, value in one.items() if name.startswith("value")]
@@ -320,6 +321,9 @@ def _parameters(body: bytes) -> Iterator[tuple[str, str]]:
 
 class _Parameters(msgspec.Struct):
     parameter: list[dict[str, Any]] = []
+
+
+_PARAMETERS = msgspec.json.Decoder(_Parameters)
 
 
 def _version_of(resource: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from api.audit.recording import took
 from api.batches import read_batch, summary, take_batch
 from api.openapi import answers, reply
 from api.routes.asked import AskedTwin
+from api.routes.bodies import Unread, read_json
 from api.translating import DEFAULT_FEED, Reader, translated_hl7
 from twin_core.events import CensusReported, Envelope, Rejection, Translation
 from twin_core.inbox import Answer, Receipt
@@ -54,6 +55,9 @@ class CountedUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     unit: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     at: Annotated[datetime, msgspec.Meta(tz=True)]
     census: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+_COUNTS = msgspec.json.Decoder(list[CountedUnit])
 
 
 class CountsTaken(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,8 +176,8 @@ async def census(request: Request, twin: AskedTwin) -> Response:
     """Counts to compare the twin with (`dq_reconcile`); all of them are taken, or none."""
     raw = await body_within(request, twin.settings.limits.body_bytes)
     try:
-        counts = msgspec.json.decode(raw, type=list[CountedUnit])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        counts = read_json(raw, _COUNTS)
+    except Unread as error:
         raise HTTPException(422, f"The counts are not usable: {error}") from None
     if len(counts) > CENSUS_COUNTS:
         raise HTTPException(413, f"At most {CENSUS_COUNTS} counts at once.")

@@ -12,6 +12,7 @@ from api.openapi import answers, reply
 from api.problems import problem
 from api.research import ResearchDesk, Unopened, opened
 from api.routes.asked import the_twin
+from api.routes.bodies import Unread, read_json
 from api.routes.sql import STOPPED, Question, SqlAnswer, SqlFormat, answered, principal
 from twin_core.errors import QueryFailed, UsageError
 from twin_core.store.permit import explained
@@ -140,8 +141,8 @@ def _kept(body: bytes) -> Kept:
     if len(body) > LONGEST_BODY:
         raise UsageError(f"A query is no longer than {LONGEST_BODY:,} bytes.")
     try:
-        return _KEPT.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return read_json(body, _KEPT)
+    except Unread:
         raise UsageError(
             "What is to be kept cannot be read.",
             do='Put JSON such as {"sql": "FROM twin.stay LIMIT 5", "shared": true}.',

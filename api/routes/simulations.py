@@ -9,6 +9,8 @@ from starlette.responses import Response, StreamingResponse
 
 from api.audit.recording import note
 from api.openapi import answers, reply
+from api.routes.asked import the_principal
+from api.routes.bodies import Unread, read_json
 from api.simulations.asked import SimulationAsked, Task, task_of
 from api.simulations.backtesting import without_history
 from api.simulations.desk import Progress, SimulationDesk
@@ -80,7 +82,9 @@ async def taken(request: Request, asked: SimulationAsked) -> Simulation:
     desk: SimulationDesk = request.app.state.simulations
     twin: Twin = request.app.state.twin
     task = await asyncio.to_thread(task_of, asked, desk.settings, lambda: _history(twin))
-    found = await asyncio.to_thread(desk.ask, task, _title(asked, task), {}, _who(request))
+    found = await asyncio.to_thread(
+        desk.ask, task, _title(asked, task), {}, the_principal(request).id
+    )
     note(request, objects=(f"simulation/{found.id}",))
     return found
 
@@ -161,10 +165,10 @@ def _asked(body: bytes) -> SimulationAsked:
     if len(body) > LONGEST_BODY:
         raise HTTPException(413, f"A question is no longer than {LONGEST_BODY:,} bytes.")
     try:
-        return _ASKED.decode(body)
-    except msgspec.ValidationError as error:
-        raise UsageError("The question cannot be read.", why=f"{error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return read_json(body, _ASKED)
+    except Unread as error:
+        if error.is_json:
+            raise UsageError("The question cannot be read.", why=f"{error}.") from None
         raise UsageError(
             "The question is no JSON.", do='Post JSON such as {"model": "riverside"}.'
         ) from None
@@ -187,8 +191,3 @@ def _title(asked: SimulationAsked, task: Task) -> str:
         model = f"{model}, from now"
     names = [str(scenario["name"]) for scenario in task.scenarios]
     return ": ".join([str(model), ", ".join(names)] if names else [str(model)])
-
-
-def _who(request: Request) -> str:
-    principal = request.scope.get("wardtwin.principal")
-    return principal.id if principal is not None else ""

@@ -15,6 +15,7 @@ from api.exporting import MEDIA_TYPES, csv_of
 from api.openapi import answers, reply
 from api.problems import problem
 from api.research import ResearchDesk, Unopened, opened
+from api.routes.bodies import Unread, read_json
 from api.sidecar import Rows
 from twin_core.errors import QueryFailed, UsageError
 
@@ -173,8 +174,8 @@ def _question(body: bytes) -> Question:
     if len(body) > LONGEST_BODY:
         raise UsageError(f"A question is no longer than {LONGEST_BODY:,} bytes.")
     try:
-        return _ASKED.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return read_json(body, _ASKED)
+    except Unread:
         raise UsageError(
             "The question cannot be read.",
             do='Post JSON such as {"sql": "FROM twin.stay LIMIT 5"}.',

@@ -11,6 +11,7 @@ from api.access.control import AccessControl
 from api.access.store import View
 from api.openapi import answers, reply
 from api.routes.asked import the_twin
+from api.routes.bodies import Unread, read_json
 from api.routes.sql import principal
 from twin_core.errors import UsageError
 
@@ -94,8 +95,8 @@ def _control(request: Request) -> AccessControl:
 def _href(body: bytes) -> str:
     """An address of this server, as the body names it. Raises UsageError for any other."""
     try:
-        href = _KEPT.decode(body).href if len(body) <= 2 * LONGEST_HREF else ""
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        href = read_json(body, _KEPT).href if len(body) <= 2 * LONGEST_HREF else ""
+    except Unread:
         href = ""
     is_ours = href.startswith("/") and not href.startswith(("//", "/\\"))
     if not is_ours or len(href) > LONGEST_HREF or not href.isprintable():
