@@ -7,6 +7,7 @@ coarser than a minute is placed within its unit by the instant of recording.
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ _DTM = re.compile(
     r"([+-]\d{4})?",
     re.ASCII,
 )
+_WHOLE = re.compile(r"\d{14}[+-]\d{4}", re.ASCII)
 _CACHED_OFFSETS = 50_000
 _CACHED_MOMENTS = 500
 _LARGEST_OFFSET = timedelta(hours=14)
@@ -67,11 +69,12 @@ class Calendar:
         Raises Refused (AE) for what is no date and time. What was assumed is added to `notes`.
         """
         if len(text) != 14 or not text.isdigit():
-            moment = self._any(text, where, notes)
-            if len(text) == 19 and moment.unit_ends_at is None and text[14] in "+-":
-                if len(self.exact) >= _CACHED_MOMENTS:
-                    self.exact.clear()
-                self.exact[text] = moment
+            whole = _WHOLE.fullmatch(text)
+            if whole is None:
+                return self._any(text, where, notes)
+            if len(self.exact) >= _CACHED_MOMENTS:
+                self.exact.clear()
+            moment = self.exact[text] = Moment(_at_offset(text, where))
             return moment
         try:
             moment = Moment(self._plain(text, where, notes))
@@ -171,6 +174,18 @@ class Calendar:
         self._offsets[prefix] = offset
 
 
+def _at_offset(text: str, where: str) -> datetime:
+    """The instant of a time with seconds and an offset, as `_any` reads it, only sooner."""
+    try:
+        if text[8:10] == "24":  # midnight at the end of the day is no HL7 time
+            raise ValueError
+        offset = _checked_offset(text[14:])
+        at = datetime.fromisoformat(f"{text[:8]}T{text[8:14]}+00:00")
+        return at - offset
+    except (ValueError, OverflowError):
+        raise _impossible(where) from None
+
+
 def iso_date(text: str, where: str) -> str:
     """A date of birth as ISO text: a year, a year and month, or a day; a time is left out."""
     if len(text) == 8:
@@ -199,6 +214,7 @@ def _next_unit(local: datetime, month: str | None, day: str | None, hour: str | 
     return local.replace(year=local.year + 1)
 
 
+@lru_cache(maxsize=256)
 def _checked_offset(offset: str) -> timedelta:
     magnitude = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
     if magnitude > _LARGEST_OFFSET or offset[3] > "5":

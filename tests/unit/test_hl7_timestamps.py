@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.hl7v2.refusal import Refused
 from adapters.hl7v2.timestamps import Calendar, Moment, iso_date, within_unit
@@ -92,6 +94,24 @@ def test_a_coarse_timestamp_is_placed_by_its_recording_within_its_unit(recorded,
 def test_an_instant_beyond_the_calendar_is_refused(zone, text):
     with pytest.raises(Refused):
         Calendar(zone).moment(text, "PV1^1^45", {})
+
+
+@given(
+    st.from_regex(
+        r"(19|20|00)\d\d[01]\d[0-3]\d[0-2]\d[0-6]\d[0-6]\d[+-][01]\d[0-6]\d", fullmatch=True
+    )
+)
+def test_a_whole_timestamp_means_the_same_with_and_without_a_fraction(text):
+    # Times with a fraction are read by the rules for any timestamp, whole ones by a shorter way.
+    longer = text[:14] + ".0" + text[14:]
+    assert read_or_refused(text) == read_or_refused(longer)
+
+
+def read_or_refused(text):
+    try:
+        return Calendar(BERLIN).moment(text, "PV1^1^44", {})
+    except Refused as refusal:
+        return refusal.faults
 
 
 def test_an_exact_timestamp_is_not_moved_by_its_recording():
