@@ -29,6 +29,8 @@ from twin_core.store.staging import Staging
 
 LOADING_MEMORY = "128MB"
 """DuckDB's memory where a command takes messages in and the site has set none."""
+LOADING_ROOM = 24 * 1024 * 1024
+"""Bytes of receipts that may wait to be applied there: enough for two large batches."""
 PATIENCE_S = 10.0
 """How long a command waits for another short command, or for a server that is starting."""
 
@@ -37,6 +39,11 @@ _PAUSE_S = 0.1
 
 class Desk(Protocol):
     """Answers questions about one store and takes messages in for it."""
+
+    @property
+    def room(self) -> int:
+        """Bytes of encoded receipts that may be taken in and not applied."""
+        ...
 
     def ask(self, operation: str, **asked: Any) -> Any:
         """The answer to an operation, as plain JSON values."""
@@ -62,10 +69,14 @@ class Desk(Protocol):
 class OwnDesk:
     """The store, opened by this very process."""
 
+    room = LOADING_ROOM
+
     def __init__(self, call: Call, *, create: bool) -> None:
         self._path, self._settings = call.path, call.settings
         settings = _for_loading(call.settings) if create else call.settings
         twin = Twin.open(call.path, settings=settings, create=create)
+        if create:
+            twin.load()
         self._twin: Twin | None = twin
         self._key = twin.key
 

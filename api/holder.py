@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from api.ingesting import ROOM
 from twin_core import errors
 from twin_core.errors import StoreError, TwinError
 from twin_core.inbox import Answer
@@ -52,6 +53,8 @@ def socket_path(store: Path, environ: Mapping[str, str] = os.environ) -> Path:
 
 class Holder:
     """The program that holds a store, as another program sees it."""
+
+    room = ROOM
 
     def __init__(self, path: Path) -> None:
         self._http = httpx.Client(

@@ -32,8 +32,8 @@ from twin_core.settings import Settings
 CHUNK_MESSAGES = 1_000
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNKS_UNDER_WAY = 3
-MOST_UNAPPLIED = 6_000
-"""Messages that may be taken in and not applied: they are held in memory until then."""
+ROOM = 6 * 1024 * 1024
+"""Bytes of encoded receipts that a store which does other things may have to apply yet."""
 _PAUSE_S = 0.02
 _NEXT = timedelta(microseconds=1)
 
@@ -73,6 +73,11 @@ class Summary(msgspec.Struct, kw_only=True):
 class Storing(Protocol):
     """What ingesting needs of a store; see `Desk`."""
 
+    @property
+    def room(self) -> int:
+        """Bytes of encoded receipts that may be taken in and not applied: they are in memory."""
+        ...
+
     def submit(self, receipts: bytes) -> "Future[list[Answer]]":
         """Take encoded receipts from files in."""
         ...
@@ -96,21 +101,24 @@ def ingest(
     began = time.monotonic()
     counted: Counter[str] = Counter()
     position = 0
-    under_way: deque[Future[list[Answer]]] = deque()
+    under_way: deque[tuple[Future[list[Answer]], int]] = deque()
+    taken: deque[tuple[int, int]] = deque()
     chunks = chunks_of(order) if chunks is None else chunks
 
     def settle() -> None:
         nonlocal position
-        for answer in under_way.popleft().result():
+        answered, size = under_way.popleft()
+        for answer in answered.result():
             counted[answer.status] += 1
             position = max(position, answer.position or 0)
+        taken.append((position, size))
 
     with contextlib.closing(chunks):
         for chunk in chunks:
-            under_way.append(desk.submit(chunk.receipts))
+            under_way.append((desk.submit(chunk.receipts), len(chunk.receipts)))
             if len(under_way) >= CHUNKS_UNDER_WAY:
                 settle()
-            _wait_until_applied(desk, position - MOST_UNAPPLIED)
+            _wait_for_room(desk, taken)
             report(chunk.bytes_read, _rate(counted, began))
     while under_way:
         settle()
@@ -215,6 +223,17 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     fault: str = ""
     why: str = ""
     do: str = ""
+
+
+def _wait_for_room(desk: Storing, taken: deque[tuple[int, int]]) -> None:
+    """Wait until enough of the chunks that were taken in, by position and size, is applied."""
+    held = sum(size for _, size in taken)
+    while held > desk.room:
+        position = desk.position()
+        while taken and taken[0][0] <= position:
+            held -= taken.popleft()[1]
+        if held > desk.room:
+            time.sleep(_PAUSE_S)
 
 
 def _wait_until_applied(desk: Storing, position: int) -> None:

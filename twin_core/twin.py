@@ -179,6 +179,10 @@ class Twin:
         """
         return self._inbox.submit(receipts, from_file=from_file)
 
+    def load(self) -> None:
+        """Apply larger batches from now on: many messages are to come, and nobody watches."""
+        self._projector.load()
+
     def staging(self) -> Staging:
         """The files that are durable here and not applied yet, and how to add to them."""
         return Staging(self._database, self._projector.pause)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from adapters.fhir.client.world import World
 from api.desk import Desk
-from api.ingesting import Order, Summary, ingest
+from api.ingesting import ROOM, Order, Summary, ingest
 from api.sources.open_encounters import open_encounters
 from api.translating import decode_receipts, encode_receipts
 from twin_core.errors import StoreError
@@ -44,6 +44,8 @@ class Taking(Protocol):
 
 class _Storing:
     """What ingesting files needs of a store; ends when nobody waits for it any more."""
+
+    room = ROOM
 
     def __init__(self, taking: "TwinTaking | DeskTaking") -> None:
         self._taking = taking

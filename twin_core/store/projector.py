@@ -28,6 +28,10 @@ LONGEST_GATHER_S = 0.3
 acknowledge."""
 BATCH_ENTRIES = 4_000
 """Entries of one batch at most: with their facts and rows they take some 10 kB each."""
+LOAD_ENTRIES, LOAD_BYTES = 12_000, 6 * 1024 * 1024
+"""What one batch of a load has at most: several messages about one visit cost little more than one,
+and nobody waits for the present."""
+LONGEST_LOAD_GATHER_S = 2.0
 RETRY_S = 2.0
 _LOG = logging.getLogger("wardtwin.projector")
 
@@ -41,6 +45,7 @@ class Projector:
         self._inbox, self._projection, self._listeners = inbox, projection, listeners
         self._stopping = threading.Event()
         self._applied = threading.Condition()
+        self._most, self._longest_gather = BATCH_ENTRIES, LONGEST_GATHER_S
         self.pause = threading.Lock()
         self.position = projection.position
         self.sequence = projection.batch_no
@@ -48,6 +53,10 @@ class Projector:
         self.failure: str | None = None
         self.batch_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
+
+    def load(self) -> None:
+        """Apply larger batches from now on: much is to come, and nobody watches the present."""
+        self._most, self._longest_gather = LOAD_ENTRIES, LONGEST_LOAD_GATHER_S
 
     def start(self) -> None:
         """Begin to apply."""
@@ -78,12 +87,13 @@ class Projector:
             if not self._inbox.wait(self.position, timeout=0.2):
                 continue
             try:
-                entries = self._inbox.read(self.position, BATCH_ENTRIES)
+                waiting = self._inbox.read(self.position, self._most)
+                entries = waiting[: _together(waiting)]
                 if entries:
                     with self.pause:
                         self._apply(entries)
                 self.failure = None
-                if len(entries) < BATCH_ENTRIES:
+                if len(waiting) < self._most and len(entries) == len(waiting):
                     self._stopping.wait(self._pause_after(len(entries)))
             except (duckdb.Error, StoreError, OSError, MemoryError) as error:
                 # The disk or the database: the entries are durable, so wait and try again.
@@ -95,7 +105,7 @@ class Projector:
         """How long to gather before the next batch, given how many entries the last one had."""
         if entries <= FEW_ENTRIES:
             return GATHER_S
-        return min(max(GATHER_S, self.batch_seconds), LONGEST_GATHER_S)
+        return min(max(GATHER_S, self.batch_seconds), self._longest_gather)
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         started = time.monotonic()
@@ -153,3 +163,13 @@ class Projector:
             self.position = position
             self._applied.notify_all()
         self._inbox.applied_to(position)
+
+
+def _together(entries: Sequence[Entry]) -> int:
+    """How many of the first entries fit into one batch by their weight: one at least."""
+    weight = 0
+    for number, entry in enumerate(entries):
+        weight += len(entry.raw)
+        if weight > LOAD_BYTES and number:
+            return number
+    return len(entries)

@@ -1,0 +1,151 @@
+"""A load of many files in large batches gives the store that one message after the other gives."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.files import find_files
+from api.ingesting import Order, Summary, ingest, translated_chunks
+from api.translating import decode_receipts
+from twin_core import Twin
+from twin_core.inbox import Answer
+from twin_core.settings import Settings
+from twin_core.store import projector
+from twin_core.store.tables import ENTITIES
+
+EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
+STEPS = ("A01", "A08", "A02", "A08", "A12", "A21", "A22", "A03", "A13", "A03")
+
+
+def message(number: int, visit: int, step: int) -> str:
+    """One message of a visit; every third one waits a day, so that visits lie across batches."""
+    at = f"{EIGHT + timedelta(minutes=visit * 7 + step * 90 + 1440 * (visit % 3)):%Y%m%d%H%M%S}"
+    event, bed = STEPS[step], f"W{(visit + step // 2) % 4}^{visit % 9 + 1}^A^GENERAL"
+    left = f"{at}+0000" if event == "A03" else ""
+    segments = (
+        f"MSH|^~\\&|PAS|GENERAL|TWIN|GENERAL|{at}+0000||ADT^{event}|M{number:05}|P|2.5.1",
+        f"EVN|{event}|{at}+0000",
+        f"PID|1||{visit % 5:04}^^^GENERAL^MR||Abel^Ben||19{visit % 90 + 10}0101|{'FM'[visit % 2]}",
+        f"PV1|1|I|{bed}|R||W0^1^A^GENERAL|||||||||||||V{visit:04}^^^GENERAL^VN"
+        + "|" * 26 + left,
+    )  # fmt: skip
+    return "\r".join(segments)
+
+
+def feed(visits: int) -> list[str]:
+    """The messages of some visits, mixed as they would arrive; a few come twice."""
+    sent = sorted(
+        (visit * 3 + step * 5, visit, step) for visit in range(visits) for step in range(10)
+    )
+    told = [message(number, visit, step) for number, (_, visit, step) in enumerate(sent)]
+    return [*told[:40], *told[10:15], *told[40:]]
+
+
+class Taking:
+    """A store as `ingest` sees it, with room for little."""
+
+    def __init__(self, twin: Twin, room: int) -> None:
+        self.room, self._twin = room, twin
+        self.waiting = 0
+
+    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
+        return self._twin.submit(decode_receipts(receipts), from_file=True)
+
+    def position(self) -> int:
+        self.waiting += 1
+        return self._twin.position()
+
+
+def loaded(folder: Path, text: str, *, load: bool, room: int) -> tuple[Summary, list[object]]:
+    """What an ingest of the messages says, and all that the store holds afterwards."""
+    folder.mkdir()
+    (folder / "feed.hl7").write_text(text, newline="")
+    with Twin.open(folder / "x.duckdb") as twin:
+        if load:
+            twin.load()
+        sources = tuple(find_files([str(folder / "feed.hl7")], None))
+        order = Order(sources=sources, feed=None, settings=Settings().model_dump_json(
+            by_alias=True, exclude={"secrets"}), received_at=EIGHT)  # fmt: skip
+        summary = ingest(Taking(twin, room), order, lambda *_: None, translated_chunks(order))
+        return summary, contents(twin)
+
+
+def contents(twin: Twin) -> list[object]:
+    """Present rows of every entity and the journal, without what tells how they were batched."""
+    found: list[object] = []
+    for entity in ENTITIES:
+        named = ", ".join(f'"{c.name}"' for c in entity.columns if c.name != "found_at")
+        held = f"FROM core.{entity.name}_version WHERE known_to = 'infinity'"
+        found.append([entity.name, twin.query(f"SELECT {named} {held} ORDER BY ALL")])
+    journal = "e.message_id, e.ordinal, e.event, e.occurred_at, e.payload, n.kind, n.value"
+    joined = "core.event e JOIN core.node n USING (node)"
+    found.append(twin.query(f"SELECT {journal} FROM {joined} ORDER BY 1, 2"))
+    named = "message_id, control_id, trigger_event, sent_at, status, digest, raw"
+    joined = "core.message JOIN core.raw USING (message_id)"
+    found.append(twin.query(f"SELECT {named} FROM {joined} ORDER BY 1"))
+    return found
+
+
+def test_a_load_gives_what_message_by_message_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = feed(8)
+    monkeypatch.setattr("api.ingesting.CHUNK_MESSAGES", 50)
+    summary, held = loaded(tmp_path / "load", "\r".join(told), load=True, room=2**24)
+    assert (summary.messages, summary.accepted, summary.duplicates) == (85, 80, 5)
+    monkeypatch.setattr("api.ingesting.CHUNK_MESSAGES", 1)
+    monkeypatch.setattr(projector, "BATCH_ENTRIES", 1)
+    _, one_by_one = loaded(tmp_path / "each", "\r".join(told), load=False, room=1)
+    assert held == one_by_one
+
+
+def test_a_load_waits_for_what_it_has_no_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.ingesting.CHUNK_MESSAGES", 10)
+    folder, told = tmp_path / "x", feed(4)
+    folder.mkdir()
+    (folder / "feed.hl7").write_text("\r".join(told), newline="")
+    with Twin.open(folder / "x.duckdb") as twin:
+        order = Order(sources=tuple(find_files([str(folder)], "hl7")), feed=None,
+                      settings=Settings().model_dump_json(by_alias=True, exclude={"secrets"}),
+                      received_at=EIGHT)  # fmt: skip
+        taking = Watched(twin, room=30_000)
+        ingest(taking, order, lambda *_: None, translated_chunks(order))
+        assert 0 < taking.most <= 30_000 + 4 * taking.largest
+
+
+class Watched(Taking):
+    """Notes how much was taken in and not applied at most."""
+
+    def __init__(self, twin: Twin, room: int) -> None:
+        super().__init__(twin, room)
+        self.sizes: list[tuple[Future[list[Answer]], int]] = []
+        self.most = self.largest = 0
+
+    def submit(self, receipts: bytes) -> "Future[list[Answer]]":
+        answered = super().submit(receipts)
+        self.sizes.append((answered, len(receipts)))
+        applied = self._twin.position()
+        self.most = max(self.most, sum(size for one, size in self.sizes if ahead(one, applied)))
+        self.largest = max(self.largest, len(receipts))
+        return answered
+
+
+def ahead(answered: "Future[list[Answer]]", applied: int) -> bool:
+    return any((answer.position or 0) > applied for answer in answered.result(timeout=180))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "together"),
+    [([], 0), ([10], 1), ([70, 50], 1), ([30, 30, 30, 30], 3), ([200, 1], 1), ([50, 50], 2)],
+)
+def test_a_batch_of_a_load_is_bounded_by_its_weight(
+    sizes: Sequence[int], together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "LOAD_BYTES", 100)
+    entries = [type("Entry", (), {"raw": bytes(size)})() for size in sizes]
+    assert projector._together(entries) == together
