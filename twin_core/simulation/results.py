@@ -7,7 +7,6 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from twin_core.simulation.flow.model import FlowModel
@@ -18,6 +17,8 @@ from twin_core.simulation.kernel.layout import Books, Plan, Records
 from twin_core.simulation.statistics import CLASS, STEP, UNIT, Values
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from twin_core.simulation.replicate import Run
 
 _OF_WHOLE_STAYS = frozenset(
@@ -150,8 +151,10 @@ class Results:
         """Hours after the start at which the census was sampled."""
         return np.arange(self.run.samples, dtype=np.float64) * self.run.sample_hours
 
-    def table(self) -> pa.Table:
+    def table(self) -> "pa.Table":
         """Every statistic with its mean, standard error and interval, as an Arrow table."""
+        import pyarrow as pa  # Here and below: who wants no table does not wait for it.
+
         rows = [
             {"subject": subject, "class": class_, "unit": unit, "statistic": name, **_parts(values)}
             for subject, class_, unit, name, values in self._all()
@@ -169,13 +172,15 @@ class Results:
             for name, values in self.class_values.items():
                 yield "class", code, None, name, values[:, at]
 
-    def stays(self, start: datetime | None = None) -> pa.Table:
+    def stays(self, start: datetime | None = None) -> "pa.Table":
         """One row for every uninterrupted stay at one place, in the shape of `twin.stay`.
 
         With `start` the instants are given as `from_at` and `to_at`, otherwise as hours. A stay
         that goes on at the horizon has no end. A patient on the way through several steps in one
         bed has several rows, which `same_place` marks from the second on.
         """
+        import pyarrow as pa
+
         rows = self.rows[np.lexsort((self.rows["from_hours"], self.rows["number"]))]
         rows = rows[np.argsort(rows["replication"], kind="stable")]
         columns: dict[str, Any] = {
@@ -278,7 +283,9 @@ def _joined(*numbers: NDArray[Any]) -> NDArray[Any]:
     return joined.astype(object)
 
 
-def _at(start: datetime, hours: NDArray[np.float64]) -> pa.Array:
+def _at(start: datetime, hours: NDArray[np.float64]) -> "pa.Array":
+    import pyarrow as pa
+
     instants = [
         start + timedelta(hours=hour) if np.isfinite(hour) else None for hour in hours.tolist()
     ]

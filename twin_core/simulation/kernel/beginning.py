@@ -2,7 +2,7 @@
 
 import math
 
-from twin_core.simulation.kernel.agenda import END, NOW, plan
+from twin_core.simulation.kernel.agenda import END, NOW, no_plans, plan
 from twin_core.simulation.kernel.arriving import newcomer
 from twin_core.simulation.kernel.chance import (
     CLEANING,
@@ -48,6 +48,7 @@ def empty(m: Plan, w: Work, hours: float) -> None:
         w.counts[n] = 0
     w.counts[STAYS], w.counts[FREE] = stays, -1
     w.now[NOW], w.now[END] = 0.0, hours
+    no_plans(w)
     for r in range(m.whole[0].resources):
         w.resources[r].used = w.resources[r].capacity = w.resources[r].dirty = 0
     for n in range(m.whole[0].units * m.whole[0].levels):

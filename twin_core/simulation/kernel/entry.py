@@ -21,6 +21,8 @@ def work_for(plan: Plan, patients: int, events: int, stays: int) -> Work:
     return Work(
         patients=np.zeros(patients, lay.PATIENT),
         heap=np.zeros(events, lay.EVENT),
+        far=np.zeros(events, lay.FAR),
+        slices=np.zeros(lay.SLICES, "i4"),
         resources=np.zeros(int(whole["resources"]), lay.RESOURCE),
         wards=np.zeros(units, lay.WARD),
         queues=np.zeros(units * int(whole["levels"]), lay.QUEUE),
@@ -37,7 +39,7 @@ def work_for(plan: Plan, patients: int, events: int, stays: int) -> Work:
         unit_floats=by_unit.view("f8"),
         class_floats=by_class.view("f8"),
         stays=np.zeros(max(1, stays), lay.STAY),
-        now=np.zeros(4, "f8"),
+        now=np.array([0.0, 0.0, 0.0, lay.SLICES_AN_HOUR]),
         counts=np.zeros(lay.COUNTERS, "i8"),
     )
 

@@ -105,6 +105,12 @@ PATIENT = _record(
 )  # fmt: skip
 EVENT = _record(at="f8", order="i8", who="i4", stamp="i4")
 """`order` is the number of the event among all that were planned, times KINDS, and its kind."""
+FAR = _record(at="f8", order="i8", who="i4", stamp="i4", next="i4")
+"""An event of a later slice of time, in the list of its slice."""
+SLICES = 1024
+"""Lists: slices this far apart share one. A power of 2."""
+SLICES_AN_HOUR = 8.0
+"""To begin with."""
 ARRIVE, COME, DONE, LEAVE, RENEGE, OVERFLOW, CLEAN, CHANGES, SLOTS = range(9)
 KINDS = 16
 RESOURCE = _record(used="i8", capacity="i8", dirty="i4")
@@ -148,6 +154,9 @@ class Work(NamedTuple):
 
     patients: Records
     heap: Records
+    far: Records
+    slices: Records
+    """The first event of each list; -1 where it is empty."""
     resources: Records
     wards: Records
     queues: Records
@@ -174,7 +183,10 @@ class Work(NamedTuple):
 
 HEAP, ORDER, FREE, PATIENTS, NUMBER, STAYS = range(6)
 EVENTS, FULL, DIRTY, SLOT_AT, CHANGE_AT, WARM, RECORD = range(6, 13)
-COUNTERS = 16
+SLICE, FAR_OFF, FAR_FREE, FAR_USED, OPENED, TAKEN_OFF = range(13, 19)
+"""The slice of now; how many events are in later ones; the first free place for such, and how many
+places were ever used; slices opened and events taken off since the width was last looked at."""
+COUNTERS = 20
 BINS, BIN_LOW, BIN_WIDTH = 2400, -11.512925464970229, 0.01
 """Waits are counted in bins of 1%, from 1e-5 hours to about 260,000 hours."""
 
@@ -205,10 +217,11 @@ TABLES: dict[Any, dict[str, Any]] = {
         "present": PRESENT, "cleaned": "i4", "whole": WHOLE,
     },
     Work: {
-        "patients": PATIENT, "heap": EVENT, "resources": RESOURCE, "wards": WARD, "queues": QUEUE,
-        "sources": SOURCE, "waits": "i4", "seen": "i4", "free_beds": "i4", "dirty": "i4",
-        "bins": "i4", "steps": STEPS, "units": UNITS, "classes": CLASSES, "step_floats": "f8",
-        "unit_floats": "f8", "class_floats": "f8", "stays": STAY, "now": "f8", "counts": "i8",
+        "patients": PATIENT, "heap": EVENT, "far": FAR, "slices": "i4", "resources": RESOURCE,
+        "wards": WARD, "queues": QUEUE, "sources": SOURCE, "waits": "i4", "seen": "i4",
+        "free_beds": "i4", "dirty": "i4", "bins": "i4", "steps": STEPS, "units": UNITS,
+        "classes": CLASSES, "step_floats": "f8", "unit_floats": "f8", "class_floats": "f8",
+        "stays": STAY, "now": "f8", "counts": "i8",
     },
     Books: {"steps": "f8", "units": "f8", "classes": "f8", "samples": SAMPLE, "events": "i8"},
     Asked: {"run": RUN},

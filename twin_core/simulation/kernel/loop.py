@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from twin_core.simulation.kernel.agenda import END, NEXT_SAMPLE, NOW, next_up
+from twin_core.simulation.kernel.agenda import END, NEXT_SAMPLE, NOW, looked_ahead, next_up
 from twin_core.simulation.kernel.arriving import arrive, book, come, open_streams
 from twin_core.simulation.kernel.beginning import change, cleaned, clear, empty, fill
 from twin_core.simulation.kernel.chance import mixed
@@ -16,7 +16,6 @@ from twin_core.simulation.kernel.layout import (
     DONE,
     EVENTS,
     FULL,
-    HEAP,
     IDLE,
     LEAVE,
     OPEN,
@@ -58,7 +57,7 @@ def replicate(m: Plan, w: Work, books: Books, run: Any, row: int, replication: i
     open_streams(m, w, key)
     sampled = 0
     w.now[NEXT_SAMPLE] = 0.0 if run.samples > 0 else math.inf
-    while w.counts[HEAP] > 0 and w.counts[FULL] == 0:
+    while looked_ahead(w):
         at = w.heap[0].at
         while w.now[NEXT_SAMPLE] <= at and sampled < run.samples:
             _sample(m, w, books, row * run.samples + sampled)
