@@ -23,6 +23,7 @@ from api.demo import (
 )
 from api.logs import log_to
 from api.serving import Server
+from api.simulations.preparing import kernel_prepared
 from twin_core import Twin
 from twin_core.clock import HospitalClock
 from twin_core.errors import StoreError
@@ -55,7 +56,7 @@ def live(call: Call) -> int:
         settings = feeding(settings, options.feed_to)
     remove_demo(settings)
     # An interrupt that comes before the server listens for it ends a demo like any other.
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), kernel_prepared():
         asyncio.run(_live(call, plan, settings))
     return 0
 
