@@ -59,7 +59,9 @@ class Verification:
             folders = [Path(place) for place in self._settings.checkpoints if "://" not in place]
             notes = [note for folder in folders for note in notes_in(folder)]
             ledger = self._ledger
-            verdict = verified(ledger.path, keys=ledger.keys, key=ledger.key, notes=notes)
+            verdict = verified(
+                ledger.path, keys=ledger.keys, key=ledger.key, notes=notes, remembered=True
+            )
             self._last = Verified(at, verdict, len(notes))
         except TwinError as error:
             self._last = Verified(at, None, fault=error.what)

@@ -113,7 +113,15 @@ def run_verify(call: Call) -> int:
     else:
         keys = _keys(call)
     key = read_key(call.settings.encryption)
-    verdict = verified(path, public=public, keys=keys, key=key, notes=notes, ledger_id=ledger_id)
+    verdict = verified(
+        path,
+        public=public,
+        keys=keys,
+        key=key,
+        notes=notes,
+        ledger_id=ledger_id,
+        remembered=options.ledger is None,
+    )
     told = {
         "entries": verdict.entries,
         "covered": verdict.covered,

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import stat
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,8 @@ from adapters.fhir.audit_event import BALP, audit_events
 from adapters.fhir.judge import judge
 from adapters.fhir.release import Release
 from api.audit.opening import UrlKeeper, audit_keys, keepers_of, open_ledger
+from tests.unit.ledgers import KEYS, NOON, NURSE, Ticking, access, ledger
 from twin_core.audit import (
-    Access,
     Actor,
     AuditKeys,
     Cadence,
@@ -37,30 +37,6 @@ from twin_core.audit import (
 )
 from twin_core.errors import AuditFailed, ConfigurationError, StoreError, UsageError
 from twin_core.settings import AuditSettings
-
-NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-KEYS = AuditKeys(b"s" * 32, b"n" * 32)
-NURSE = Actor(id="n7", kind="person", name="Ward 3", roles=("operations",))
-
-
-class Ticking:
-    """A clock that moves one second whenever it is asked."""
-
-    def __init__(self) -> None:
-        self.at = NOON
-
-    def now(self) -> datetime:
-        self.at += timedelta(seconds=1)
-        return self.at
-
-
-def access(**said) -> Access:
-    told = {"who": NURSE, "act": "read", "what": "GET /v1/encounters/{encounter_id}"}
-    return Access(**{**told, "outcome": "success", "status": 200, "address": "10.1.2.3", **said})
-
-
-def ledger(path: Path, **how) -> Ledger:
-    return Ledger(path, KEYS, Ticking(), **how)
 
 
 @pytest.fixture
@@ -239,11 +215,12 @@ def test_a_stolen_key_cannot_change_what_is_kept_elsewhere(path, tmp_path):
             book.record(access())
         ledger_id = book.ledger_id
     path.unlink()
-    for leftover in path.parent.glob("*.audit-*"):
+    for leftover in path.parent.glob("*.audit[-.]*"):
         leftover.unlink()
     with ledger(path):
         pass
-    db = unguarded(path)
+    path.with_name(path.name + ".tip").unlink()
+    db = sqlite3.connect(path, isolation_level=None)
     db.execute("UPDATE meta SET value = ? WHERE key = 'ledger_id'", (ledger_id,))
     db.close()
     with ledger(path) as book:

@@ -78,7 +78,9 @@ def test_an_acceptable_ledger_and_a_tampered_one(site, tmp_path):
     db.execute("DELETE FROM entry WHERE seq = (SELECT max(seq) FROM entry)")
     status, out, _ = run(*auditor)
     assert status == 1
-    assert [finding["kind"] for finding in json.loads(out)["findings"]] == ["truncation"]
+    assert [finding["kind"] for finding in json.loads(out)["findings"]] == [
+        *("truncation", "truncation", "schema")
+    ]
 
 
 def test_export_is_audit_events_without_query_texts(site, tmp_path):

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from twin_core.audit import AuditKeys, Checkpoint, Kept, Row, judged, signed
-from twin_core.audit.checkpoint import origin_of
+from twin_core.audit.checkpoint import FIRST_SIGNATURES, next_signatures, origin_of
 from twin_core.audit.file import first_link, next_link
 from twin_core.audit.merkle import Frontier
+from twin_core.audit.tips import Tip, told_tip
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEDGER = "5e1d"
@@ -36,10 +37,12 @@ def body(seq: int, said: str = "") -> bytes:
 
 
 def note(rows: list[Row], size: int) -> str:
-    tree = Frontier()
+    tree, signatures = Frontier(), FIRST_SIGNATURES
     for row in rows[:size]:
         tree.append(row.body)
-    checkpoint = Checkpoint(origin_of(LEDGER), size, tree.root(), NOON, rows[size - 1].link)
+        signatures = next_signatures(signatures, row.signature)
+    link = rows[size - 1].link
+    checkpoint = Checkpoint(origin_of(LEDGER), size, tree.root(), NOON, link, signatures)
     return signed(checkpoint, KEYS)
 
 
@@ -171,6 +174,61 @@ def test_what_no_checkpoint_covers_yet_is_signed(way):
     late = [rows for rows, first, last in rounds if first >= 15]
     assert late
     assert all(judged(rows, LATE).findings for rows in late)
+
+
+def test_a_signature_that_was_changed_below_a_checkpoint_is_found():
+    chance = random.Random("signature")
+    for _ in range(ROUNDS):
+        at = chance.randrange(SIZE)
+        row, way = WHOLE[at], chance.randrange(4)
+        spot = chance.randrange(64)
+        flipped = (
+            row.signature[:spot] + bytes([row.signature[spot] ^ 1]) + row.signature[spot + 1 :]
+        )
+        other = WHOLE[(at + 1) % SIZE].signature
+        signature = (flipped, b"", other, THIEF.sign(row.link))[way]
+        rows = [*WHOLE[:at], row._replace(signature=signature), *WHOLE[at + 1 :]]
+        [found] = judged(rows, AUDITOR).findings
+        assert found[:3] == ("modification", at + 1, at + 1)
+
+
+def test_a_checkpoint_that_vouches_for_no_signatures_has_them_asked_one_by_one():
+    tree = Frontier()
+    for row in WHOLE:
+        tree.append(row.body)
+    early = signed(Checkpoint(origin_of(LEDGER), SIZE, tree.root(), NOON, WHOLE[-1].link), KEYS)
+    assert judged(WHOLE, Kept(LEDGER, KEYS.public(), [early])).findings == ()
+    rows = [WHOLE[0]._replace(signature=b""), *WHOLE[1:]]
+    [found] = judged(rows, Kept(LEDGER, KEYS.public(), [early])).findings
+    assert found[:3] == ("modification", 1, 1)
+
+
+def test_an_end_cut_off_behind_the_last_checkpoint_is_missed():
+    chance = random.Random("tail")
+    tip = told_tip(LEDGER, Tip(SIZE, WHOLE[-1].link), KEYS)
+    assert judged(WHOLE, LATE._replace(tips=[tip])).findings == ()
+    for _ in range(ROUNDS):
+        left = chance.randrange(15, SIZE)
+        [found] = judged(WHOLE[:left], LATE._replace(tips=[tip])).findings
+        assert found[:3] == ("truncation", left + 1, SIZE)
+    anew = chained([body(seq, "anew") for seq in range(1, SIZE + 3)], KEYS)
+    [found] = judged(anew, Kept(LEDGER, KEYS.public(), (), [tip])).findings
+    assert found[:3] == ("re-chaining", SIZE, SIZE)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        told_tip(LEDGER, Tip(SIZE - 1, WHOLE[-2].link), THIEF),
+        told_tip("another", Tip(SIZE, WHOLE[-1].link), KEYS),
+        told_tip(LEDGER, Tip(SIZE, WHOLE[-1].link), KEYS).replace('"seq":20', '"seq":19'),
+        "",
+        "{}",
+    ],
+)
+def test_an_end_that_the_ledger_did_not_sign_does_not_count(line):
+    [found] = judged(WHOLE, AUDITOR._replace(tips=[line])).findings
+    assert found.kind == "checkpoint"
 
 
 @pytest.mark.parametrize(

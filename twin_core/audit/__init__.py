@@ -8,11 +8,12 @@ anew. Patients stand in it by keyed pseudonyms only, so that an erasure leaves i
 from twin_core.audit.access import Access, Actor, Beside, Entry, Outcome, Purpose, counted
 from twin_core.audit.checkpoint import Checkpoint, Forged, opened, public_key, signed, verifier_line
 from twin_core.audit.file import copy_ledger, forget_texts, texts_before
+from twin_core.audit.findings import Finding, Kept, Verdict
 from twin_core.audit.keeping import FolderKeeper, Keeper, notes_in
 from twin_core.audit.keys import AuditKeys, keys_of
 from twin_core.audit.ledger import Cadence, Ledger, ledger_path
 from twin_core.audit.reading import LedgerReader, Sought
-from twin_core.audit.verify import Finding, Kept, Row, Verdict, judged, verified
+from twin_core.audit.verify import Row, judged, verified
 
 __all__ = [
     "Access",

@@ -8,6 +8,7 @@ chain. The text is that of C2SP's tlog-checkpoint, so that other programs can ve
     fX9...=                   root, base64
     at 2026-11-01T08:00:00Z   further lines are ours
     link 9d2...=
+    signatures Qx0...=        the digest of all signatures so far
 
     - wardtwin/6c1f... Az3k...=      (an em dash) name, key id and Ed25519 signature
 """
@@ -32,6 +33,8 @@ class Checkpoint(NamedTuple):
     root: bytes
     at: datetime
     link: bytes
+    signatures: bytes | None = None
+    """The digest of the signatures of all entries; of none in checkpoints of earlier versions."""
 
     def text(self) -> str:
         """What is signed."""
@@ -42,8 +45,17 @@ class Checkpoint(NamedTuple):
             _b64(self.root),
             f"at {at}",
             f"link {_b64(self.link)}",
+            *((f"signatures {_b64(self.signatures)}",) if self.signatures is not None else ()),
         )
         return "\n".join(lines) + "\n"
+
+
+FIRST_SIGNATURES = hashlib.sha256(b"wardtwin signatures").digest()
+
+
+def next_signatures(digest: bytes, signature: bytes) -> bytes:
+    """The digest of the signatures so far and of one more."""
+    return hashlib.sha256(digest + signature).digest()
 
 
 class Forged(ValueError):
@@ -109,13 +121,17 @@ def _signature(told: str) -> bytes:
 
 
 def _read(text: str) -> Checkpoint:
-    origin, size, root, at, link = text.splitlines()
+    origin, size, root, at, link, *more = text.splitlines()
+    (signatures,) = more or (None,)
     checkpoint = Checkpoint(
         origin,
         int(size),
         base64.b64decode(root, validate=True),
         datetime.fromisoformat(at.removeprefix("at ")),
         base64.b64decode(link.removeprefix("link "), validate=True),
+        base64.b64decode(signatures.removeprefix("signatures "), validate=True)
+        if signatures is not None
+        else None,
     )
     if checkpoint.text() != text:
         raise ValueError("one checkpoint has one spelling")

@@ -18,6 +18,7 @@ import msgspec
 
 from twin_core.audit.access import NAMED_BY_PEOPLE, Access, Entry, Texts
 from twin_core.audit.keys import AuditKeys
+from twin_core.audit.tips import Tip, told_tip
 from twin_core.encryption import Cells, StoreKey, opened_cells
 from twin_core.errors import AuditFailed, StoreError, UsageError
 
@@ -39,13 +40,6 @@ CREATE TRIGGER IF NOT EXISTS entry_stays BEFORE DELETE ON entry
 CREATE TRIGGER IF NOT EXISTS entry_is_final BEFORE UPDATE ON entry
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
-
-
-class Tip(NamedTuple):
-    """The end of the chain."""
-
-    seq: int
-    link: bytes
 
 
 def first_link(ledger_id: str) -> bytes:
@@ -126,6 +120,37 @@ def tip(db: sqlite3.Connection, ledger_id: str) -> Tip:
     return Tip(*rows[0]) if rows else Tip(0, first_link(ledger_id))
 
 
+def noted_tip(db: sqlite3.Connection) -> str | None:
+    """The signed line that the ledger holds of its own end."""
+    rows = db.execute("SELECT value FROM meta WHERE key = 'tip'").fetchall()
+    return str(rows[0][0]) if rows else None
+
+
+def note_tip(db: sqlite3.Connection, ledger_id: str, keys: AuditKeys, end: Tip) -> None:
+    """Note the end in the ledger itself, within the transaction that makes it."""
+    line = told_tip(ledger_id, end, keys)
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('tip', ?)", (line,))
+
+
+def link_at(db: sqlite3.Connection, seq: int) -> bytes | None:
+    """The link of an entry; None where there is no such entry."""
+    rows = db.execute("SELECT link FROM entry WHERE seq = ?", (seq,)).fetchall()
+    return rows[0][0] if rows else None
+
+
+def shape(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """What a file is made of: tables, triggers, views and indexes with what defines them."""
+    rows = db.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {(str(kind), str(name)): str(sql) for kind, name, sql in rows}
+
+
+def own_shape() -> dict[tuple[str, str], str]:
+    """What the file of a ledger is made of, and of nothing else."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_SCHEMA)
+        return shape(db)
+
+
 def sealed(db: sqlite3.Connection, path: Path, key: StoreKey | None) -> Cells:
     """How the texts of an open ledger are kept. Raises AuditFailed, or WrongKey."""
     with failing():
@@ -153,6 +178,8 @@ def append(
                     "INSERT INTO entry VALUES (?, ?, ?, ?)", (seq, body, link, keys.sign(link))
                 )
                 numbers.append(seq)
+            if numbers:
+                note_tip(db, ledger_id, keys, Tip(seq, link))
             _require_written(db, ledger_id, numbers, link)
             db.execute("COMMIT")
         except BaseException:

@@ -17,11 +17,20 @@ from time import monotonic
 from typing import NamedTuple, Self
 
 from twin_core.audit import file
-from twin_core.audit.access import Access
-from twin_core.audit.checkpoint import Checkpoint, origin_of, signed
+from twin_core.audit.access import Access, Actor
+from twin_core.audit.checkpoint import (
+    FIRST_SIGNATURES,
+    Checkpoint,
+    next_signatures,
+    opened,
+    origin_of,
+    signed,
+)
 from twin_core.audit.keeping import Keeper
 from twin_core.audit.keys import AuditKeys
 from twin_core.audit.merkle import Frontier
+from twin_core.audit.remembering import Remembering
+from twin_core.audit.tips import TipFile
 from twin_core.clock import Clock
 from twin_core.encryption import StoreKey
 from twin_core.errors import AuditFailed, TwinError
@@ -29,6 +38,8 @@ from twin_core.errors import AuditFailed, TwinError
 GROUP = 512
 """Most entries in one commit."""
 CHUNK = 2_000
+REMEMBER_S = 1.0
+"""How long the file beside the ledger may be behind it."""
 log = logging.getLogger(__name__)
 
 
@@ -76,12 +87,17 @@ class Ledger:
             self.ledger_id = file.claimed(self._db, keys)
             self._cells = file.sealed(self._db, path, key)
             self._place = file.place_of(path)
+            self._end = Remembering(self._db, self.ledger_id, keys, TipFile(path))
+            if not self._end.is_whole():
+                log.error("the ledger is not as it was left; run `wardtwin audit verify`")
+                with contextlib.suppress(AuditFailed):
+                    file.append(self._db, self.ledger_id, keys, self._cells, [self._alarm()])
         except BaseException:
             self._db.close()
             raise
-        self._frontier = self._last_frontier()
+        self._frontier, self._signatures = self._last_frontier()
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._new_since = 0.0
+        self._new_since = self._remembered_at = 0.0
         self._closed = threading.Event()
         self._door = threading.Lock()
         self._undelivered = threading.Event()
@@ -150,6 +166,9 @@ class Ledger:
                 self._commit(waiting)
             if stopping or self._is_due():
                 self._checkpoint()
+            if stopping or monotonic() - self._remembered_at >= REMEMBER_S:
+                self._remembered_at = monotonic()
+                self._end.remember()
 
     def _gathered(self) -> tuple[list[_Waiting], bool]:
         waiting: list[_Waiting] = []
@@ -175,6 +194,7 @@ class Ledger:
                 one.written.set_exception(error)
             return
         self.failure = None
+        self._end.is_new = True
         self._new_since = self._new_since or monotonic()
         for one, number in zip(waiting, numbers, strict=True):
             one.written.set_result(number)
@@ -205,6 +225,7 @@ class Ledger:
                         self._frontier.root(),
                         self._clock.now(),
                         link,
+                        self._signatures,
                     ),
                     self.keys,
                 )
@@ -222,29 +243,41 @@ class Ledger:
         """Take entries into the tree, other processes' too; the last one's link."""
         while True:
             rows = self._db.execute(
-                "SELECT seq, body, link FROM entry WHERE seq > ? ORDER BY seq LIMIT ?",
+                "SELECT seq, body, signature FROM entry WHERE seq > ? ORDER BY seq LIMIT ?",
                 (self._frontier.size, CHUNK),
             ).fetchall()
-            for seq, body, _ in rows:
+            for seq, body, signature in rows:
                 if seq != self._frontier.size + 1:
                     raise AuditFailed(
                         f"Entry {self._frontier.size + 1} of the ledger is missing.",
                         do="Run `wardtwin audit verify`.",
                     )
                 self._frontier.append(body)
+                self._signatures = next_signatures(self._signatures, signature)
             if len(rows) < CHUNK:
                 break
         return file.tip(self._db, self.ledger_id).link
 
-    def _last_frontier(self) -> Frontier:
+    def _last_frontier(self) -> tuple[Frontier, bytes]:
+        """The tree and the signatures of the last checkpoint; from nothing where it is unusable."""
         with file.failing():
             rows = self._db.execute(
-                "SELECT size, subtrees FROM checkpoint ORDER BY size DESC LIMIT 1"
+                "SELECT size, subtrees, note FROM checkpoint ORDER BY size DESC LIMIT 1"
             ).fetchall()
-        try:
-            return Frontier.decoded(*rows[0]) if rows else Frontier()
-        except ValueError:
-            return Frontier()
+        for size, subtrees, note in rows:
+            with contextlib.suppress(ValueError, TypeError):
+                frontier = Frontier.decoded(size, subtrees)
+                last = opened(note, self.keys.public())
+                if last.signatures is not None and last.root == frontier.root():
+                    return frontier, last.signatures
+        return Frontier(), FIRST_SIGNATURES
+
+    def _alarm(self) -> tuple[datetime, Access]:
+        what = "the end of the ledger is not where it was, or nothing remembers it"
+        actor = Actor(id="wardtwin", kind="local")
+        return self._clock.now(), Access(
+            who=actor, act="alert", what=what, outcome="failed", why="HSYSADMIN", via="cli"
+        )
 
     # --- the thread that carries checkpoints away ----------------------------------------------
 

@@ -101,6 +101,29 @@ class LedgerReader:
         """The ledger's own copies of its checkpoints."""
         return [str(note) for (note,) in self._all("SELECT note FROM checkpoint ORDER BY size")]
 
+    def snapshot(self) -> None:
+        """Read what follows as it is at the first read, whatever is written meanwhile."""
+        self._all("BEGIN")
+
+    def noted_tip(self) -> str | None:
+        """The signed line that the ledger holds of its own end."""
+        rows = self._all("SELECT value FROM meta WHERE key = 'tip'")
+        return str(rows[0][0]) if rows else None
+
+    def shape(self) -> dict[tuple[str, str], str]:
+        """What the file is made of."""
+        with file.failing():
+            return file.shape(self._db)
+
+    def frontiers(self) -> list[tuple[int, str, bytes]]:
+        """The sizes of the ledger's own checkpoints, their notes, and their subtrees."""
+        rows = self._all("SELECT size, note, subtrees FROM checkpoint ORDER BY size")
+        return [(int(size), str(note), _bytes(roots)) for size, note, roots in rows]
+
+    def delivered(self) -> dict[str, int]:
+        """Up to which checkpoint each keeper was served."""
+        return {str(name): int(size) for name, size in self._all("SELECT keeper, size FROM kept")}
+
     def raw(self) -> Iterator[tuple[int, bytes, bytes, bytes]]:
         """The rows as they stand, for verification."""
         sql = "SELECT seq, body, link, signature FROM entry ORDER BY seq, rowid"

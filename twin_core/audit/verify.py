@@ -1,46 +1,35 @@
 """Whether a ledger is what was written: what was done to it, and where.
 
-Three witnesses are heard. The chain tells where neighbours do not belong together. The signature
-of each link tells whether the ledger made it; they are asked where no checkpoint vouches, because
-a signature takes twenty times as long to verify as a link. The checkpoints tell how many entries
-there were and the RFC 6962 root over them, so that a ledger that was cut short, or chained anew
-even with its own keys, disagrees with what is kept elsewhere.
+Four witnesses are heard. The chain tells where neighbours do not belong together. The signature
+of each link tells whether the ledger made it; they are asked one by one where no checkpoint vouches
+for their digest, because a signature takes twenty times as long to verify as a link. The tips, in
+the ledger and beside it, tell where it ended. The checkpoints tell how many entries there were and
+the RFC 6962 root over them, so that a ledger that was cut short, or chained anew even with its own
+keys, disagrees with what is kept elsewhere.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from twin_core.audit.checkpoint import Checkpoint, Forged, opened, origin_of
+from twin_core.audit.beside import beside, misshapen, unremembered
+from twin_core.audit.checkpoint import (
+    FIRST_SIGNATURES,
+    Checkpoint,
+    Forged,
+    next_signatures,
+    opened,
+    origin_of,
+)
 from twin_core.audit.file import first_link, next_link
+from twin_core.audit.findings import Finding, Kept, Kind, Verdict
 from twin_core.audit.keys import AuditKeys, is_signed
 from twin_core.audit.merkle import Frontier
 from twin_core.audit.reading import LedgerReader
+from twin_core.audit.tips import Tip, TipFile, heard_tip
 from twin_core.encryption import StoreKey
-
-Kind = Literal[
-    "modification",
-    "deletion",
-    "insertion",
-    "reordering",
-    "truncation",
-    "re-chaining",
-    "checkpoint",
-    "patients",
-    "text",
-]
-
-
-class Finding(NamedTuple):
-    """Something that was done to the ledger, between two entries, both included."""
-
-    kind: Kind
-    first: int
-    last: int
-    said: str
 
 
 class Row(NamedTuple):
@@ -50,27 +39,6 @@ class Row(NamedTuple):
     body: bytes
     link: bytes
     signature: bytes
-
-
-class Kept(NamedTuple):
-    """What vouches for a ledger: its id, the public key, and signed notes."""
-
-    ledger_id: str
-    public: bytes
-    notes: Sequence[str] = ()
-
-
-class Verdict(NamedTuple):
-    """What verification found. `covered` entries stand under a checkpoint, the rest in the chain
-    alone.
-    """
-
-    entries: int
-    covered: int
-    checkpoints: int
-    findings: tuple[Finding, ...]
-    patients_digests: Mapping[str, int] = {}
-    text_digests: Mapping[int, str] = {}
 
 
 class _Told(msgspec.Struct):
@@ -94,8 +62,13 @@ class _Walk:
         self.agreed = 0
         self.suspect = False
         self.displaced: list[tuple[int, int]] = []
+        self.signatures = FIRST_SIGNATURES
+        self.wanted = frozenset[int]()
+        self.links: dict[int, bytes] = {0: self.link}
+        """The links where the ledger once ended."""
         self.unvouched: list[Row] = []
         """Rows since the last checkpoint that agreed, while nothing is suspect."""
+        self.resigned: list[Finding] = []
         self.patients: dict[str, int] = {}
         self.texts: dict[int, str] = {}
 
@@ -113,6 +86,9 @@ class _Walk:
             self._broken(row)
         self.link, self.expected = row.link, row.seq + 1
         self.tree.append(row.body)
+        self.signatures = next_signatures(self.signatures, row.signature)
+        if row.seq in self.wanted:
+            self.links[row.seq] = row.link
         if not self.suspect:
             self.unvouched.append(row)
         if told is not None:
@@ -154,6 +130,8 @@ class _Walk:
     def _agree(self, checkpoint: Checkpoint) -> None:
         size = self.tree.size
         if checkpoint.root == self.tree.root() and checkpoint.link == self.link:
+            if checkpoint.signatures != self.signatures:
+                self._ask_resigned()
             self.agreed = size
             self.unvouched.clear()
             return
@@ -166,11 +144,30 @@ class _Walk:
 
     def _ask_signatures(self) -> None:
         """Find the rows that somebody else than the ledger put there."""
-        forged = [row.seq for row in self.unvouched if not self._is_signed(row)]
-        if forged:
+        if forged := self._forged():
             said = "chained by somebody without the keys of the ledger"
             self._add("re-chaining", forged[0], forged[-1], said)
         self.unvouched.clear()
+
+    def _ask_resigned(self) -> None:
+        """Find the rows whose signature was changed; a checkpoint vouches for what they say."""
+        if forged := self._forged():
+            said = "the signature is not that of the ledger"
+            self.resigned.append(Finding("modification", forged[0], forged[-1], said))
+
+    def _forged(self) -> list[int]:
+        return [row.seq for row in self.unvouched if not self._is_signed(row)]
+
+    def ended(self, tips: Mapping[str, Tip]) -> None:
+        """Hold the ledger against where it once ended."""
+        last = self.expected - 1
+        for tip in sorted(set(tips.values())):
+            if tip.seq > last:
+                said = f"it once ended at entry {tip.seq}"
+                self._add("truncation", last + 1, tip.seq, said)
+            elif self.links.get(tip.seq) != tip.link:
+                said = "it once ended here with another link"
+                self._add("re-chaining", tip.seq, tip.seq, said)
 
     def _is_signed(self, row: Row) -> bool:
         return is_signed(row.link, row.signature, self.kept.public)
@@ -189,17 +186,22 @@ def judged(rows: Iterable[Row], kept: Kept) -> Verdict:
     from one that is whole.
     """
     checkpoints, findings = _checkpoints(kept)
+    tips, forged = _tips(kept)
+    findings += forged
     walk = _Walk(kept, checkpoints)
+    walk.wanted = frozenset(tip.seq for tip in tips.values())
     for row in rows:
         walk.take(row)
     walk.finish()
+    walk.ended(tips)
     return Verdict(
         walk.tree.size,
         walk.agreed,
         len(checkpoints),
-        (*findings, *walk.findings),
+        (*findings, *walk.findings, *walk.resigned),
         walk.patients,
         walk.texts,
+        walk.expected - 1,
     )
 
 
@@ -211,37 +213,34 @@ def verified(
     key: StoreKey | None = None,
     notes: Sequence[str] = (),
     ledger_id: str = "",
+    remembered: bool = False,
 ) -> Verdict:
     """A ledger's file held against itself and against checkpoints kept elsewhere.
 
     `public` or `keys` says whom to believe; with the keys, texts are verified too, sealed ones with
     the `key` that they are sealed by. `ledger_id` is that of the checkpoints kept elsewhere, where
-    the file may claim to be another ledger. Raises StoreError where the file cannot be read.
+    the file may claim to be another ledger. `remembered` says that a file beside it must remember
+    where it ends, as of every ledger that is no copy. Raises StoreError where it cannot be read.
     """
     trusted = keys.public() if keys is not None else public or b""
+    # Read before the ledger, which may be written meanwhile and is never behind it.
+    lines = TipFile(path).lines()
     reader = LedgerReader(path, key)
     try:
-        kept = Kept(ledger_id or reader.ledger_id(), trusted, (*notes, *reader.notes()))
+        reader.snapshot()
+        noted = reader.noted_tip()
+        tips = (*((noted,) if noted is not None else ()), *lines)
+        notes = (*notes, *reader.notes())
+        kept = Kept(ledger_id or reader.ledger_id(), trusted, notes, tips)
         verdict = judged((Row(*row) for row in reader.raw()), kept)
-        return verdict._replace(findings=(*verdict.findings, *_beside(reader, verdict, keys)))
+        found = [
+            *unremembered(verdict, kept, noted, lost=remembered and not lines),
+            *beside(reader, verdict, keys),
+            *misshapen(reader, verdict),
+        ]
+        return verdict._replace(findings=(*verdict.findings, *found))
     finally:
         reader.close()
-
-
-def _beside(reader: LedgerReader, verdict: Verdict, keys: AuditKeys | None) -> Iterable[Finding]:
-    """What was done to the lists and the texts beside the chain."""
-    lists = dict(reader.patient_lists())
-    for digest, seq in verdict.patients_digests.items():
-        listed = lists.get(digest)
-        if listed is None or hashlib.sha256(listed.encode()).hexdigest() != digest:
-            yield Finding("patients", seq, seq, "the list of its patients is not what it was")
-    if keys is None or reader.has_closed_texts:
-        return
-    texts = reader.all_texts()
-    for seq, digest in verdict.text_digests.items():
-        # A text may be gone: erasing it is allowed, and leaves the digest behind.
-        if seq in texts and keys.text_digest(texts[seq]) != digest:
-            yield Finding("text", seq, seq, "the text beside it is not what it was")
 
 
 def _checkpoints(kept: Kept) -> tuple[dict[int, Checkpoint], list[Finding]]:
@@ -262,6 +261,19 @@ def _checkpoints(kept: Kept) -> tuple[dict[int, Checkpoint], list[Finding]]:
         if (known.root, known.link) != (checkpoint.root, checkpoint.link):
             said = "two signed checkpoints of one size disagree"
             findings.append(Finding("checkpoint", 1, checkpoint.size, said))
+    return found, findings
+
+
+def _tips(kept: Kept) -> tuple[dict[str, Tip], list[Finding]]:
+    """Where the ledger once ended, by the lines that say so; those that do not count."""
+    found: dict[str, Tip] = {}
+    findings = []
+    for line in dict.fromkeys(kept.tips):
+        try:
+            found[line] = heard_tip(line, kept.ledger_id, kept.public)
+        except Forged as error:
+            said = f"what remembers its end does not count: {error}"
+            findings.append(Finding("checkpoint", 0, 0, said))
     return found, findings
 
 

@@ -28,7 +28,8 @@ MANIFEST = "backup.json"
 _FORMAT = 1
 _PIECE = 1 << 20
 _OF_A_STORE = (
-    "", ".wal", ".inbox", ".outbound", ".sources", ".simulations", ".audit", ".access",
+    "", ".wal", ".inbox", ".outbound", ".sources", ".simulations",
+    ".audit", ".audit.tip", ".access",
 )  # fmt: skip
 """Endings of files that a store leaves, of which none may wait for the new one."""
 
