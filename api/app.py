@@ -19,6 +19,7 @@ from api.access.store import View
 from api.alerting import AlertDesk
 from api.audit.opening import open_ledger
 from api.audit.recording import Recorder
+from api.audit.touched import Tracing
 from api.audit.verifying import Verification
 from api.board import Board, Composer, Delta
 from api.browsing import Shown
@@ -144,7 +145,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path, twin.key)
-        live = LiveBoard(twin, composer, Strip(twin), app.state.lately.figures)
+        live = LiveBoard(twin, composer, Strip(twin), app.state.lately.prepare)
         app.state.live = live
         app.state.verification = Verification(app.state.ledger, twin.settings.audit)
         app.state.alerts = AlertDesk(twin)
@@ -154,6 +155,7 @@ def create_app(
         try:
             yield
         finally:
+            app.state.lately.hurry()
             await app.state.alerts.stop()
             await live.stop()
             app.state.research.close()
@@ -167,6 +169,7 @@ def create_app(
         title="wardtwin", version=version, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.twin = twin
+    app.state.tracing = Tracing()
     settings = twin.settings.access
     if access is None and settings is not None:
         access = AccessControl(settings, twin.path)

@@ -352,17 +352,24 @@ class Twin:
             offset=offset,
         )
 
-    def kpis_lately(self, hours: float = 24, *, by: str = "hospital") -> Lately:
+    def kpis_lately(
+        self,
+        hours: float = 24,
+        *,
+        by: str = "hospital",
+        rest: Callable[[float], None] = lambda took: None,
+    ) -> Lately:
         """The whole catalogue over the last hours, in one go and at little cost.
 
         The rows of each KPI are those of `kpi` over the same window, with grain `all`. KPIs that
-        have no inputs yet, or that cannot be told apart `by`, are not in it.
+        have no inputs yet, or that cannot be told apart `by`, are not in it. It calls `rest` with
+        the seconds of each step of its work: who is in no hurry may leave the machine to others.
         """
         now, sequence = self.clock.now(), self.sequence()
         window = Window(now - timedelta(hours=hours), now)
         buildings = self.settings.kpi.buildings
         live = self._live.setdefault(by, LiveKpis(self.kpis, by=by, buildings=buildings))
-        return Lately(window, sequence, live.measure(self._database, window))
+        return Lately(window, sequence, live.measure(self._database, window, rest))
 
     def kpis_kept(self, windows: Mapping[str, Window]) -> Measured:
         """KPIs of the board over a window each, counted anew at very little cost after a batch.

@@ -21,7 +21,9 @@ from api.access.doors import Door, door_of
 from api.audit.touched import (
     LONGEST_ID,
     Told,
+    Tracing,
     ids_in,
+    ids_in_part,
     messages_in,
     patients_of,
     told_by_messages,
@@ -145,7 +147,7 @@ class _Held:
 
     async def _part(self, message: Message) -> None:
         shown = message.get("body", b"")
-        fresh = ids_in(self.tail + shown, board=self.door.address in _BOARDS) - self.known
+        fresh = ids_in_part(self.tail + shown, board=self.door.address in _BOARDS) - self.known
         if (fresh or not self.recorded) and not await self._record(self.tail + shown):
             return
         self.known |= fresh
@@ -204,7 +206,13 @@ class _Held:
         if str(params.get("message_id", "")).isdigit():
             numbers |= {int(params["message_id"])}
         spoken = told_by_messages(numbers, self.twin.query)
-        return Told(spoken.patients.union(patients_of(ids, self.twin.query)), spoken.beside)
+        return Told(spoken.patients.union(self._traced(ids)), spoken.beside)
+
+    def _traced(self, ids: frozenset[str]) -> tuple[str, ...]:
+        if self.door.address not in _BOARDS:
+            return patients_of(ids, self.twin.query)
+        tracing: Tracing = self.scope["app"].state.tracing
+        return tracing.patients(ids, self.twin.query, self.twin.sequence())
 
 
 class _Taken(_Held):

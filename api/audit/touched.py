@@ -7,7 +7,9 @@ never applied), that is said, too: nobody named is not nobody touched.
 """
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -74,6 +76,10 @@ def ids_in(shown: bytes, *, board: bool = False) -> frozenset[str]:
     return frozenset(found)
 
 
+ids_in_part = lru_cache(maxsize=8)(ids_in)
+"""`ids_in` of a part of a stream, which many are sent at the same time."""
+
+
 def messages_in(shown: bytes) -> frozenset[int]:
     """The numbers of messages in an answer that lists messages or findings."""
     return frozenset(int(one or other) for one, other in _MESSAGE_NUMBER.findall(shown))
@@ -103,6 +109,24 @@ def _listed(named: Sequence[str]) -> Iterator[str]:
     for first in range(0, len(named), MOST_ASKED):
         quoted = (one.replace("'", "''") for one in named[first : first + MOST_ASKED])
         yield ", ".join(f"'{one}'" for one in quoted)
+
+
+class Tracing:
+    """Whom the ids on a board lead to, asked once for everybody who is shown the same of it."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._sequence = -1
+        self._known: dict[frozenset[str], tuple[str, ...]] = {}
+
+    def patients(self, ids: frozenset[str], query: Query, sequence: int) -> tuple[str, ...]:
+        """As `patients_of`; a batch may change whose a visit is, so each `sequence` asks anew."""
+        with self._turn:
+            if sequence != self._sequence:
+                self._sequence, self._known = sequence, {}
+            if ids not in self._known:
+                self._known[ids] = patients_of(ids, query)
+            return self._known[ids]
 
 
 class Told(NamedTuple):

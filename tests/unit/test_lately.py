@@ -1,5 +1,7 @@
 """The catalogue over the last day at hand: a reader of the page waits once, others are served."""
 
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -43,3 +45,25 @@ def test_only_the_first_reader_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     now[0] += 61
     assert kept.at_hand()[0].sequence == 2
     assert twin.measured == 3
+
+
+def test_who_asks_while_figures_are_prepared_ends_the_pauses() -> None:
+    class Leisurely(Counting):
+        def kpis_lately(
+            self, *, by: str, rest: Callable[[float], None] = lambda took: None
+        ) -> Lately:
+            if not self.measured:
+                preparing.set()
+                # Without somebody who asks, this pause would be of hours.
+                rest(10_000.0)
+            return super().kpis_lately(by=by)
+
+    preparing, twin = threading.Event(), Leisurely()
+    kept = LatelyKept(twin)  # type: ignore[arg-type]
+    thread = threading.Thread(target=kept.prepare)
+    thread.start()
+    assert preparing.wait(600)
+    assert kept.figures().sequence == 1
+    thread.join(600)
+    # What was prepared is what is shown.
+    assert twin.measured == 1

@@ -6,8 +6,9 @@ equal those of the table macros over the same window; a test holds that.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from time import monotonic
 from typing import NamedTuple
 
 from twin_core.kpi.catalogue import RESULT_COLUMNS, Buildings, Definition
@@ -80,10 +81,13 @@ class LiveKpis:
                 self._mirror.close()
                 self._mirror = None
 
-    def measure(self, database: Database, window: Window) -> Figures:
+    def measure(
+        self, database: Database, window: Window, rest: Callable[[float], None] = lambda took: None
+    ) -> Figures:
         """Every KPI of the catalogue that has inputs and knows the grouping, over one window.
 
         The rows are those of `kpi.<id>(start, end, grain := 'all', by := ...)` as known now.
+        Between its steps it calls `rest` with the seconds that the last one took.
         Raises QueryFailed where the store cannot be read.
         """
         with self._turn:
@@ -91,10 +95,15 @@ class LiveKpis:
             mirror.between(*window)
             horizon = f"TIMESTAMPTZ '{(window.start - RECENT).isoformat()}'"
             mirror.copy(database, _RECENT.format(horizon=horizon), _copied(plan, horizon))
+            rested, figures = _Rested(rest), {}
             for table, sql in plan.steps:
                 if not table.startswith(_TAKEN):
                     mirror.make(table, sql)
-            return {kpi: _rows(mirror, sql) for kpi, sql in plan.figures.items()}
+                    rested.step()
+            for kpi, sql in plan.figures.items():
+                figures[kpi] = _rows(mirror, sql)
+                rested.step()
+            return figures
 
     def _prepared(self) -> tuple[Plan, Mirror]:
         if self._plan is None:
@@ -102,6 +111,17 @@ class LiveKpis:
         if self._mirror is None:
             self._mirror = Mirror((HISTORY, MADE), scalar_macros(self._buildings))
         return self._plan, self._mirror
+
+
+class _Rested:
+    """Steps of long work with a rest after each, as long as somebody makes of its seconds."""
+
+    def __init__(self, rest: Callable[[float], None]) -> None:
+        self._rest, self._began = rest, monotonic()
+
+    def step(self) -> None:
+        self._rest(monotonic() - self._began)
+        self._began = monotonic()
 
 
 _TAKEN = tuple(f"{MADE}.{part}_" for part in _WHOLE)
