@@ -5,11 +5,14 @@
 One viewer is Chromium, the others read the event stream. Every message moves a patient of a
 hospital of 250 beds into a bed that was free; an observer in the page notes when the bed's tile has
 changed and been painted: after the next frame, when the task that follows it runs. Both clocks are
-this machine's. A message whose bed is not seen to change is counted as lost.
+this machine's. A message whose bed is not seen to change is counted as lost. One viewer of the
+stream notes the beds, too, which tells how much of the time is the server's and how much is the
+browser's.
 """
 
 import asyncio
 import contextlib
+import json
 import shutil
 import time
 from typing import Any
@@ -44,6 +47,27 @@ OBSERVE = """() => {
 }"""
 
 
+class Noting(room.Viewer):
+    """A viewer that notes when the stream told of which bed that it is occupied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[list[Any]] = []
+        self._known: dict[tuple[str, str], list[str]] = {}
+
+    def _line(self, line: bytes) -> None:
+        super()._line(line)
+        if not line.startswith(b"data: {"):
+            return
+        at = time.time() * 1e3
+        for unit in json.loads(line[6:]).get("units", ()):
+            for bed in unit["beds"]:
+                place, who = (unit["key"], bed["label"]), bed.get("who", [])
+                if who and self._known.get(place) != who:
+                    self.told.append([*place, at])
+                self._known[place] = who
+
+
 async def measure(viewers: int, seconds: float, rate: float) -> None:
     """Fill a hospital, open the board, move patients, and print when it was seen."""
     from playwright.async_api import async_playwright
@@ -53,7 +77,8 @@ async def measure(viewers: int, seconds: float, rate: float) -> None:
         feed = await room.Feed.open(server.mllp_port)
         await feed.fill(hospital)
         await room.settled(server, len(hospital.where))
-        watching = [room.Viewer() for _ in range(viewers - 1)]
+        noting = Noting()
+        watching = [noting, *(room.Viewer() for _ in range(viewers - 2))]
         tasks = [asyncio.create_task(one.watch(server.http_port)) for one in watching]
         async with async_playwright() as playwright:
             chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -88,6 +113,9 @@ async def measure(viewers: int, seconds: float, rate: float) -> None:
         "byte in to pixel, p95", f"{worst:.0f} ms", f"{LATENCY_MS:.0f} ms", worst < LATENCY_MS
     )
     print(f"median {room.middle(delays):.0f} ms, longest {max(delays, default=0):.0f} ms")
+    streamed, _ = matched(sent, noting.told)
+    print(f"byte in to event stream: median {room.middle(streamed):.0f} ms,"
+          f" p95 {room.p95(streamed):.0f} ms")  # fmt: skip
     room.told("messages not seen on the page", f"{lost}", "0", lost == 0)
     room.told("first page, compressed", f"{weight:,} B", f"{FIRST_PAGE_BYTES:,} B",
               weight < FIRST_PAGE_BYTES)  # fmt: skip

@@ -17,7 +17,18 @@ REFUSED = "\r".join(
         "PV1|1|I|MED^1^1^GEN" + "|" * 16 + "V1^^^GEN^VN" + "|" * 26 + "20260230",
     )
 )
-CORRECT_S = 2.0
+SAID_ONCE_LIVE = """() => {
+    const link = document.getElementById("link");
+    new MutationObserver(() => {
+        if (link.dataset.state !== "live" || window.said) return;
+        window.said = [...document.querySelectorAll("#units li.bed")].map((bed) => bed.title);
+    }).observe(link, { attributes: true, attributeFilter: ["data-state"] });
+}"""
+# Whether the last unit is laid out: what is beside the screen has a place and nothing in it.
+_LAID_OUT = """document.querySelector('[data-unit="GEN/SIDE7"] h3')
+    .checkVisibility({ contentVisibilityAuto: true })"""
+BESIDE, SEEN = f"!{_LAID_OUT}", _LAID_OUT
+HEIGHT = "(unit) => unit.getBoundingClientRect().height"
 
 pytestmark = pytest.mark.browser
 
@@ -29,6 +40,14 @@ def tile(page: Any, unit: str, label: str) -> Any:
 def shows(locator: Any, pattern: str, within_s: float = 60.0) -> None:
     """Wait for an element whose title begins as given."""
     locator.and_(locator.page.locator(f'[title^="{pattern}"]')).wait_for(timeout=within_s * 1000)
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait until an expression holds; the page's own policy lets no waiter evaluate in it."""
+    ends = time.monotonic() + 180
+    while not page.evaluate(condition):
+        assert time.monotonic() < ends, condition
+        page.wait_for_timeout(50)
 
 
 def test_a_bed_changes_on_the_board_without_a_reload(page: Any, server: Served) -> None:
@@ -48,7 +67,7 @@ def test_a_bed_changes_on_the_board_without_a_reload(page: Any, server: Served) 
     assert "QUISENBERRY" not in page.content()
 
 
-def test_the_board_is_correct_within_two_seconds_after_a_kill(
+def test_the_board_is_correct_once_it_says_live_again_after_a_kill(
     page: Any, own_server: Served
 ) -> None:
     own_server.send("A01", "V1", "MED^1^1^GEN")
@@ -59,17 +78,42 @@ def test_the_board_is_correct_within_two_seconds_after_a_kill(
     own_server.kill()
     page.locator('#link[data-state="reconnecting"]').wait_for()
     assert "stale since" in page.locator("#link").inner_text()
+    # What the beds say at the very moment at which the page says again that it is live.
+    page.evaluate(SAID_ONCE_LIVE)
+    page.context.set_offline(True)
     own_server.start()
     own_server.send("A03", "V1", "MED^1^1^GEN")
     own_server.send("A02", "V2", "ICU^1^1^GEN")
-    began = time.monotonic()
-    remaining = CORRECT_S - (time.monotonic() - began)
-    shows(tile(page, "ICU", "1-1"), "1-1: occupied", within_s=remaining)
-    shows(tile(page, "MED", "1-1"), "1-1: free", within_s=remaining)
-    shows(tile(page, "MED", "1-2"), "1-2: free", within_s=remaining)
-    assert time.monotonic() - began < CORRECT_S
-    assert page.locator("#link").get_attribute("data-state") == "live"
+    own_server.wait_for("/units/GEN/ICU")
+    page.context.set_offline(False)
+    until(page, "Boolean(window.said)")
+    beds = [title.split(",")[0] for title in page.evaluate("window.said")]
+    assert sorted(beds) == ["1-1: free", "1-1: occupied", "1-2: free"]
+    shows(tile(page, "ICU", "1-1"), "1-1: occupied")
     assert page.evaluate("window.opened")
+
+
+def test_units_beside_the_screen_keep_their_place_change_and_are_found(
+    page: Any, server: Served
+) -> None:
+    for number in range(8):
+        server.send("A01", f"S{number}", f"SIDE{number}^1^{number}^GEN")
+    page.set_viewport_size({"width": 360, "height": 320})
+    page.goto(server.url)
+    page.locator('#link[data-state="live"]').wait_for()
+    last = page.locator('[data-unit="GEN/SIDE7"]')
+    until(page, BESIDE)
+    height = last.evaluate(HEIGHT)
+    server.send("A02", "S7", "SIDE7^1^8^GEN")
+    shows(tile(page, "SIDE7", "1-8"), "1-8: occupied")
+    server.send("A03", "S7", "SIDE7^1^8^GEN")
+    shows(tile(page, "SIDE7", "1-8"), "1-8: free")
+    assert page.evaluate("window.find('SIDE7')")
+    last.scroll_into_view_if_needed()
+    until(page, SEEN)
+    assert abs(last.evaluate(HEIGHT) - height) < 1
+    page.locator('[data-unit="GEN/SIDE7"] h3 a').focus()
+    assert page.evaluate("document.activeElement.textContent") == "SIDE7"
 
 
 def test_a_unit_page_follows_its_unit(page: Any, server: Served) -> None:

@@ -1,7 +1,8 @@
 // The board: what the stream says, onto the page.
 
+import { inFrames, startSizing } from "./calm.js";
 import { day, now, setClock, silence, span, time } from "./clock.js";
-import { find, startFinding } from "./find.js";
+import { forgetUnit, judgePatients, judgeUnits, startFinding } from "./find.js";
 import { follow } from "./live.js";
 import {
   expectedWords, fillCard, fillEdRow, fillFeedRow, fillRows, fillUnit, openBeds, say,
@@ -12,6 +13,8 @@ const LONG_WAIT_MS = 4 * 3600 * 1000;
 const at = (id) => document.getElementById(id);
 const units = at("units");
 const tiles = new Map([...units.children].map((tile) => [tile.dataset.unit, tile]));
+const changes = inFrames(showUnit);
+const resized = startSizing(units);
 let staleSince = null;
 
 follow({
@@ -21,6 +24,7 @@ follow({
     const present = new Set(board.units.map((unit) => unit.key));
     removeUnits([...tiles.keys()].filter((key) => !present.has(key)));
     apply(board);
+    judgeUnits(changes.flush());
     // Only what is out of place is moved: moving every tile lays the whole board out again.
     board.units.forEach((unit, place) => {
       const tile = tiles.get(unit.key);
@@ -30,6 +34,7 @@ follow({
   onDelta(delta) {
     removeUnits(delta.removed ?? []);
     apply(delta);
+    changes.ask(judgeUnits);
   },
   onState: showLink,
 });
@@ -40,19 +45,21 @@ tick();
 
 function apply(change) {
   setClock(change.clock);
-  for (const unit of change.units ?? []) showUnit(unit);
-  if (change.ed) fillRows(at("ed"), at("ed-template"), change.ed, fillEdRow);
+  for (const unit of change.units ?? []) changes.add(unit);
+  if (change.ed) {
+    fillRows(at("ed"), at("ed-template"), change.ed, fillEdRow);
+    judgePatients();
+  }
   if (change.feeds) fillRows(at("feeds"), at("feed-template"), change.feeds, fillFeedRow);
   for (const card of change.kpis ?? []) {
     const item = document.querySelector(`[data-kpi="${CSS.escape(card.kpi_id)}"]`);
     if (item) fillCard(item, card);
   }
   if (change.totals) showTotals(change.totals);
-  at("no-units").hidden = tiles.size > 0;
+  at("no-units").hidden = tiles.size > 0 || Boolean(change.units?.length);
   at("no-ed").hidden = at("ed").children.length > 0;
   at("no-feeds").hidden = at("feeds").children.length > 0;
-  find();
-  tick();
+  if (change.ed || change.feeds) tick();
 }
 
 function showUnit(unit) {
@@ -63,11 +70,14 @@ function showUnit(unit) {
     const next = [...tiles.keys()].sort(byName).find((key) => byName(key, unit.key) > 0);
     units.insertBefore(tile, next ? tiles.get(next) : null);
   }
-  fillUnit(tile, unit);
+  if (fillUnit(tile, unit)) resized(tile);
+  return tile;
 }
 
 function removeUnits(keys) {
   for (const key of keys) {
+    changes.drop(key);
+    forgetUnit(tiles.get(key));
     tiles.get(key)?.remove();
     tiles.delete(key);
   }

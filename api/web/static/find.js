@@ -16,48 +16,82 @@ const SHOWN = {
   conflict: (bed) => bed.contains("conflict"),
 };
 
+// How many beds each unit shows; a unit that is not shown has none here.
+const found = new Map();
+let wanted = { words: "", show: "", narrowed: false };
+
 export function startFinding() {
   const form = at("find");
   form.hidden = false;
   form.elements.find.value = asked.get("find") ?? "";
   form.elements.show.value = asked.get("show") ?? "";
+  let due = 0;
   form.addEventListener("input", () => {
     remember(form);
-    find();
+    // Keys that come faster than frames are looked for together.
+    due ||= requestAnimationFrame(() => {
+      due = 0;
+      findAll();
+    });
   });
   form.addEventListener("submit", (event) => event.preventDefault());
-  find();
+  findAll();
 }
 
-let wasNarrowed = false;
+// After a change of the board only what it is about is judged again. Where nothing is asked for,
+// everything is shown already.
+export function judgeUnits(units) {
+  if (!wanted.narrowed) return;
+  for (const unit of units) judge(unit);
+  tellFound();
+}
 
-// Called again after every change of the board: new tiles are judged like the old ones. Where
-// nothing is asked for, everything is shown already, and a large board keeps its time for input.
-export function find() {
+export function forgetUnit(unit) {
+  found.delete(unit);
+}
+
+export function judgePatients() {
+  if (!wanted.narrowed) return;
+  for (const row of at("ed").children) hide(row, !row.textContent.toLowerCase().includes(wanted.words));
+}
+
+function findAll() {
   const { find: words, show } = at("find").elements;
-  const wanted = words.value.trim().toLowerCase();
-  const fits = SHOWN[show.value] ?? (() => true);
-  const narrowed = Boolean(wanted || show.value);
-  if (!narrowed && !wasNarrowed) return;
-  wasNarrowed = narrowed;
+  const before = wanted;
+  wanted = { words: words.value.trim().toLowerCase(), show: show.value };
+  wanted.narrowed = Boolean(wanted.words || wanted.show);
+  if (wanted.narrowed || before.narrowed) {
+    for (const unit of at("units").children) judge(unit);
+    for (const row of at("ed").children) hide(row, !row.textContent.toLowerCase().includes(wanted.words));
+  }
+  tellFound();
+}
+
+function judge(unit) {
+  const { words, show, narrowed } = wanted;
+  const fits = SHOWN[show] ?? (() => true);
+  const named = unit.querySelector("h3").textContent.toLowerCase().includes(words);
+  let here = 0;
+  for (const bed of unit.querySelector(".beds").children) {
+    const shown = fits(bed.classList) && (named || bed.title.toLowerCase().includes(words));
+    hide(bed, !shown);
+    if (shown) here += 1;
+  }
+  const shown = !narrowed || here > 0 || (named && !show);
+  hide(unit, !shown);
+  if (shown) found.set(unit, here);
+  else found.delete(unit);
+}
+
+function hide(element, hidden) {
+  if (element.hidden !== hidden) element.hidden = hidden;
+}
+
+function tellFound() {
   let beds = 0;
-  let units = 0;
-  for (const unit of at("units").children) {
-    const named = unit.querySelector("h3").textContent.toLowerCase().includes(wanted);
-    let here = 0;
-    for (const bed of unit.querySelectorAll("li.bed")) {
-      bed.hidden = !(fits(bed.classList) && (named || bed.title.toLowerCase().includes(wanted)));
-      if (!bed.hidden) here += 1;
-    }
-    unit.hidden = narrowed && here === 0 && !(named && !show.value);
-    beds += here;
-    if (!unit.hidden) units += 1;
-  }
-  for (const row of at("ed").children) {
-    row.hidden = !row.textContent.toLowerCase().includes(wanted);
-  }
-  const found = { beds: many(beds, "{n} bed", "{n} beds"), units: many(units, "{n} unit", "{n} units") };
-  const said = narrowed ? t("{beds} in {units}", found) : "";
+  for (const here of found.values()) beds += here;
+  const told = { beds: many(beds, "{n} bed", "{n} beds"), units: many(found.size, "{n} unit", "{n} units") };
+  const said = wanted.narrowed ? t("{beds} in {units}", told) : "";
   if (at("found").textContent !== said) at("found").textContent = said;
 }
 

@@ -18,28 +18,34 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// What an element says already is not said again: every write has the page look at its styles.
+function put(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
 export const openBeds = (counts) => counts.staffed ?? counts.beds - counts.closed;
 
+// Fills a unit's tile; whether it has another number of beds than before.
 export function fillUnit(section, unit) {
   const { counts } = unit;
   const open = openBeds(counts);
-  section.dataset.unit = unit.key;
-  section.setAttribute("aria-label", t("Unit {unit}", { unit: unit.unit || t("not named") }));
+  put(section, "data-unit", unit.key);
+  put(section, "aria-label", t("Unit {unit}", { unit: unit.unit || t("not named") }));
   const link = section.querySelector("h3 a");
   say(link, unit.unit || t("No unit"));
-  link.href = `/units/${unit.key.split("/").map(encodeURIComponent).join("/")}`;
+  put(link, "href", `/units/${unit.key.split("/").map(encodeURIComponent).join("/")}`);
   say(section.querySelector("h3 small"), [unit.site, unit.name].filter(Boolean).join(" "));
   say(section.querySelector(".load strong"), String(counts.occupied));
   say(section.querySelector(".load .of"), `/${open}`);
   const filled = open ? Math.round((100 * counts.occupied) / open) : 0;
-  section.querySelector(".bar-fill").setAttribute("width", String(filled));
+  put(section.querySelector(".bar-fill"), "width", String(filled));
   const decided = Boolean(unit.expected_in || unit.expected_out);
   const then = decided && open ? Math.min(99, Math.round((100 * unit.census_expected) / open)) : 0;
   const mark = section.querySelector(".bar-then");
-  mark.setAttribute("x", String(then));
-  mark.setAttribute("width", decided ? "1" : "0");
+  put(mark, "x", String(then));
+  put(mark, "width", decided ? "1" : "0");
   say(section.querySelector(".tally"), tallyWords(unit));
-  fillBeds(section.querySelector(".beds"), unit.beds);
+  return fillBeds(section.querySelector(".beds"), unit.beds);
 }
 
 export function tallyWords(unit) {
@@ -67,7 +73,8 @@ export function expectedWords(place) {
 
 function fillBeds(list, beds) {
   const longest = Math.max(0, ...beds.map((bed) => bed.label.length));
-  list.className = `beds w${Math.min(12, Math.max(5, longest))}`;
+  put(list, "class", `beds w${Math.min(12, Math.max(5, longest))}`);
+  const before = list.children.length;
   while (list.children.length > beds.length) list.lastElementChild.remove();
   beds.forEach((bed, index) => {
     const tile = list.children[index] ?? list.appendChild(newBed());
@@ -80,6 +87,7 @@ function fillBeds(list, beds) {
     say(tile.children[1], mark(bed));
     say(tile.children[2], words);
   });
+  return before !== beds.length;
 }
 
 function mark(bed) {
