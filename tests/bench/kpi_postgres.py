@@ -22,6 +22,8 @@ from twin_core.store.database import Database, install_views, migrate
 
 UNITS, YEARS = 40, 5
 START = "2021-01-01 00:00:00+00"
+# Instants are counted in microseconds since 1970, as the KPIs do: to add an interval to an instant,
+# or to find its month, asks the time zone anew for every row.
 PAIRS = {  # What is asked: of the store, and of PostgreSQL.
     "hourly census per unit": (
         "SELECT unit, hour_start, patients"
@@ -54,8 +56,10 @@ PAIRS = {  # What is asked: of the store, and of PostgreSQL.
         WITH last_stay AS (
             SELECT encounter_id, arg_max(unit, from_at) AS unit FROM history.stay(NULL)
             GROUP BY encounter_id)
-        SELECT s.unit, date_trunc('month', e.discharged_at) AS month, count(*) AS discharges,
-               sum(epoch(e.discharged_at) - epoch(e.admitted_at))::BIGINT AS seconds
+        SELECT s.unit, date_trunc('month', make_timestamp(epoch_us(e.discharged_at))) AS month,
+               count(*) AS discharges,
+               (sum(epoch_us(e.discharged_at) - epoch_us(e.admitted_at)) // 1000000)::BIGINT
+                   AS seconds
         FROM history.encounter(NULL) e JOIN last_stay s ON s.encounter_id = e.encounter_id
         WHERE e.class = 'IMP' AND e.discharged_at IS NOT NULL GROUP BY ALL
         """,
@@ -73,13 +77,12 @@ PAIRS = {  # What is asked: of the store, and of PostgreSQL.
     "30-day readmission by month": (
         """
         WITH visit AS (
-            SELECT discharged_at, lead(admitted_at) OVER (
-                       PARTITION BY patient_id ORDER BY admitted_at, encounter_id) AS next_at
+            SELECT epoch_us(discharged_at) AS left_us, epoch_us(lead(admitted_at) OVER (
+                       PARTITION BY patient_id ORDER BY admitted_at, encounter_id)) AS next_us
             FROM history.encounter(NULL) WHERE class = 'IMP')
-        SELECT date_trunc('month', discharged_at) AS month, count(*) AS discharges,
-               count(*) FILTER (WHERE next_at > discharged_at
-                   AND next_at <= discharged_at + INTERVAL 30 DAY) AS readmitted
-        FROM visit WHERE discharged_at IS NOT NULL GROUP BY ALL
+        SELECT date_trunc('month', make_timestamp(left_us)) AS month, count(*) AS discharges,
+               count(*) FILTER (WHERE next_us - left_us BETWEEN 1 AND 2592000000000) AS readmitted
+        FROM visit WHERE left_us IS NOT NULL GROUP BY ALL
         """,
         """
         WITH visit AS (
@@ -97,9 +100,12 @@ PAIRS = {  # What is asked: of the store, and of PostgreSQL.
         WITH left_ed AS (
             SELECT encounter_id, max(to_at) AS left_at FROM history.stay(NULL)
             WHERE unit = 'ED' GROUP BY encounter_id)
-        SELECT date_trunc('month', l.left_at) AS month, count(*) AS boarders,
-               quantile_cont(epoch(l.left_at) - epoch(m."at"), 0.5)::BIGINT AS median,
-               quantile_cont(epoch(l.left_at) - epoch(m."at"), 0.9)::BIGINT AS p90
+        SELECT date_trunc('month', make_timestamp(epoch_us(l.left_at))) AS month,
+               count(*) AS boarders,
+               (quantile_cont(epoch_us(l.left_at) - epoch_us(m."at"), 0.5) / 1000000)::BIGINT
+                   AS median,
+               (quantile_cont(epoch_us(l.left_at) - epoch_us(m."at"), 0.9) / 1000000)::BIGINT
+                   AS p90
         FROM left_ed l JOIN history.encounter_milestone(NULL) m ON m.encounter_id = l.encounter_id
         WHERE m.kind = 'decision_to_admit' AND l.left_at IS NOT NULL GROUP BY ALL
         """,

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from twin_core.kpi.kept.ledger import Change, Ledger, Site
+from twin_core.kpi.kept.held import Change
+from twin_core.kpi.kept.ledger import Ledger, Site
 from twin_core.kpi.kept.records import EPOCH, Row, chosen, instant
 from twin_core.kpi.kept.sums import Counted, counted
 from twin_core.kpi.measuring import Window
