@@ -16,8 +16,8 @@
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.batch", "core.kpi_setting"]
 WITH visit AS (
     SELECT v.encounter_id, v.facility, v.unit, v.departed_at,
-           coalesce(v.departed_at, v.arrived_at + INTERVAL 12 HOUR) AS happened_at,
-           coalesce(v.departed_at, scope.as_of) - v.arrived_at > INTERVAL 12 HOUR AS counted
+           coalesce(v.departed_at, kpi_part.later(v.arrived_at, 720)) AS happened_at,
+           kpi_part.exceeded(v.arrived_at, coalesce(v.departed_at, scope.as_of), 720) AS counted
     FROM kpi_part.ed_visits(window_start, window_end, known_at) v,
          kpi_part.scope(window_start, window_end, grain, "by", known_at) scope
 )

@@ -18,4 +18,4 @@ SELECT d.encounter_id, d.facility, d.unit, d.class, d.discharged_at AS happened_
 FROM kpi_part.discharges(window_start, window_end, known_at) d
 JOIN kpi_part.zones(known_at) z ON z.facility = d.facility
 WHERE d.patient_group = 'inpatient' AND NOT kpi_part.listed('died', d.disposition)
-  AND d.discharged_at - d.spell_start >= INTERVAL 24 HOUR
+  AND kpi_part.lasted(d.spell_start, d.discharged_at, 1440)

@@ -16,14 +16,15 @@
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting"]
 WITH admitted AS (
     SELECT encounter_id, facility, unit, departed_at AS happened_at,
-           departed_at - decided_at AS waited
+           kpi_part.exceeded(decided_at, departed_at, 240) AS over_4,
+           kpi_part.exceeded(decided_at, departed_at, 720) AS over_12
     FROM kpi_part.ed_visits(window_start, window_end, known_at)
     WHERE outcome = 'admitted' AND departed_at IS NOT NULL
 )
 SELECT encounter_id, facility, unit, NULL AS class, happened_at, NULL AS stratum,
-       waited > INTERVAL 12 HOUR AS counted
+       over_12 AS counted
 FROM admitted
 UNION ALL
 SELECT encounter_id, facility, unit, NULL, happened_at, '4_to_12',
-       waited > INTERVAL 4 HOUR AND waited <= INTERVAL 12 HOUR
+       over_4 AND NOT over_12
 FROM admitted

@@ -24,12 +24,12 @@
 WITH visit AS (
     SELECT v.encounter_id, v.facility, v.unit, v.departed_at AS happened_at, v.psychiatric,
            date_sub('year', p.birth_date, timezone(z.zone, v.arrived_at)::DATE) AS age,
-           coalesce(v.roomed_at - v.arrived_at >= INTERVAL 61 MINUTE, false) AS over_60_to_room,
+           coalesce(kpi_part.lasted(v.arrived_at, v.roomed_at, 61), false) AS over_60_to_room,
            v.outcome = 'left_unseen' AS left_unseen,
            coalesce(NOT v.observed AND v.outcome IN ('admitted', 'transferred')
-               AND v.departed_at - least(v.redecided_at, v.rerequested_at, v.inpatient_at)
-                   >= INTERVAL 241 MINUTE, false) AS boarded_over_240,
-           coalesce(NOT v.observed AND v.departed_at - v.arrived_at >= INTERVAL 481 MINUTE, false)
+               AND kpi_part.lasted(least(v.redecided_at, v.rerequested_at, v.inpatient_at),
+                                   v.departed_at, 241), false) AS boarded_over_240,
+           coalesce(NOT v.observed AND kpi_part.lasted(v.arrived_at, v.departed_at, 481), false)
                AS over_480_in_ed
     FROM kpi_part.ed_visits(window_start, window_end, known_at) v
     JOIN kpi_part.zones(known_at) z ON z.facility = v.facility

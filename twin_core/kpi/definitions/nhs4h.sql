@@ -19,8 +19,8 @@
 -- inputs = ["history.encounter", "history.encounter_class", "history.encounter_milestone", "history.stay", "core.kpi_setting", "core.batch"]
 WITH visit AS (
     SELECT v.encounter_id, v.facility, v.unit, v.outcome, v.departed_at,
-           coalesce(v.departed_at, v.arrived_at + INTERVAL 4 HOUR) AS happened_at,
-           coalesce(v.departed_at, scope.as_of) - v.arrived_at <= INTERVAL 4 HOUR AS counted
+           coalesce(v.departed_at, kpi_part.later(v.arrived_at, 240)) AS happened_at,
+           NOT kpi_part.exceeded(v.arrived_at, coalesce(v.departed_at, scope.as_of), 240) AS counted
     FROM kpi_part.ed_visits(window_start, window_end, known_at) v,
          kpi_part.scope(window_start, window_end, grain, "by", known_at) scope
 )

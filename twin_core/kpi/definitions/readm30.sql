@@ -29,7 +29,8 @@ WITH admission AS (
 ),
 index_discharge AS (
     SELECT d.*, e.patient_id,
-           d.discharged_at + INTERVAL 30 DAY > scope.as_of AS immature
+           kpi_part.later(d.discharged_at, 43200) AS counts_until,
+           kpi_part.later(d.discharged_at, 43200) > scope.as_of AS immature
     FROM kpi_part.discharges(window_start, window_end, known_at) d
     JOIN history.encounter(known_at) e ON e.encounter_id = d.encounter_id
     JOIN kpi_part.scope(window_start, window_end, grain, "by", known_at) scope ON true
@@ -42,5 +43,5 @@ SELECT d.encounter_id, d.facility, d.unit, d.class, d.discharged_at AS happened_
        EXISTS (FROM admission a
                WHERE a.patient_id = d.patient_id AND a.encounter_id <> d.encounter_id
                  AND a.began_at > d.discharged_at
-                 AND a.began_at <= d.discharged_at + INTERVAL 30 DAY) AS counted
+                 AND a.began_at <= d.counts_until) AS counted
 FROM index_discharge d

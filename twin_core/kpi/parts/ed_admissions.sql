@@ -6,4 +6,4 @@ WHERE v.outcome = 'admitted' AND v.departed_at IS NOT NULL
   AND NOT EXISTS (
       FROM history.encounter(known_at) e
       WHERE e.encounter_id = v.encounter_id
-        AND e.discharged_at > v.inpatient_at + INTERVAL 120 DAY);
+        AND e.discharged_at > kpi_part.later(v.inpatient_at, 172800));

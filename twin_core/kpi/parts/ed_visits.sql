@@ -59,7 +59,7 @@ follow_on AS (
       AND coalesce(w.status, '') NOT IN ('planned', 'cancelled', 'entered-in-error')
       AND coalesce(c.inpatient_at, w.admitted_at) >= l.arrived_at
       AND (w.part_of = l.encounter_id OR l.part_of = w.encounter_id
-           OR coalesce(c.inpatient_at, w.admitted_at) <= l.departed_at + INTERVAL 1 HOUR)
+           OR coalesce(c.inpatient_at, w.admitted_at) <= kpi_part.later(l.departed_at, 60))
     GROUP BY l.encounter_id
 ),
 mark AS (
