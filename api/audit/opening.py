@@ -1,6 +1,7 @@
 """Opening the ledger of a store, with its keys and those who keep its checkpoints."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -21,35 +22,63 @@ from twin_core.errors import ConfigurationError, StoreError
 from twin_core.settings import AuditSettings
 
 PUT_TIMEOUT_S = 10.0
-Put = Callable[[str, bytes], int]
-"""Sends bytes to a URL by PUT; the status that came back. Raises OSError where nothing did."""
+IF_ABSENT = {"If-None-Match": "*"}
+"""Asks a bucket to keep what it has under a name (RFC 9110 13.1.2)."""
+_TAKEN, _AT_ONCE = 412, 409
+"""The name has an object; another PUT of it is under way, which is to be tried again."""
+Put = Callable[[str, bytes, Mapping[str, str]], int]
+"""Sends bytes to a URL by PUT, with headers; the status that came back. Raises OSError where
+nothing did."""
 
 
 class UrlKeeper:
-    """A bucket (a presigned or otherwise open URL) or another host that takes PUT."""
+    """A bucket (a presigned or otherwise open URL) or another host that takes PUT.
+
+    It is asked never to replace what it has: a keeper that heeds `If-None-Match` cannot be made to
+    forget by this server, whoever holds it.
+    """
 
     def __init__(self, base: str, put: Put) -> None:
         self.name, self._put = base, put
 
     def keep(self, file_name: str, note: str) -> None:
-        """Put the note under its name, before the query where the URL has one."""
+        """Put the note under its name, before the query where the URL has one.
+
+        What is there already stays. It may be this very note, whose answer was lost, or another of
+        this size, and then both are kept: the second name says what it holds, so that only the same
+        note can be there.
+        """
+        if not self._kept(file_name, note):
+            digest = hashlib.sha256(note.encode()).hexdigest()[:12]
+            stem, mark, ending = file_name.rpartition(".")
+            self._kept(f"{stem}.{digest}{mark}{ending}" if stem else f"{ending}.{digest}", note)
+
+    def _kept(self, file_name: str, note: str) -> bool:
+        """Whether it was kept now; False where the name is taken. Raises StoreError."""
         address, mark, query = self.name.partition("?")
         url = f"{address.rstrip('/')}/{file_name}{mark}{query}"
         try:
-            status = self._put(url, note.encode())
+            status = self._put(url, note.encode(), IF_ABSENT)
         except OSError as error:
             raise _not_kept(address, str(error)) from error
+        if status == _TAKEN:
+            return False
         if not 200 <= status < 300:
-            raise _not_kept(address, f"It answered with status {status}.")
+            why = f"It answered with status {status}."
+            raise _not_kept(address, why if status != _AT_ONCE else f"{why} It is tried again.")
+        return True
 
 
-def put_by_http(url: str, body: bytes) -> int:
+def put_by_http(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     """PUT over HTTP, following no redirect."""
     try:
-        return httpx.put(url, content=body, timeout=PUT_TIMEOUT_S, trust_env=False).status_code
+        answer = httpx.put(
+            url, content=body, headers=dict(headers), timeout=PUT_TIMEOUT_S, trust_env=False
+        )
     except httpx.HTTPError as error:
         # Its words may hold the URL, and a presigned URL is a secret.
         raise ConnectionError(type(error).__name__) from error
+    return answer.status_code
 
 
 def keepers_of(settings: AuditSettings, put: Put = put_by_http) -> Sequence[Keeper]:

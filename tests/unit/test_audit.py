@@ -325,7 +325,8 @@ def test_a_keeper_that_fails_is_told_again(path):
 def test_checkpoints_are_put_to_a_url():
     sent = {}
 
-    def put(url, body):
+    def put(url, body, headers):
+        assert headers == {"If-None-Match": "*"}
         sent[url] = body
         return 200 if "bucket" in url else 403
 
