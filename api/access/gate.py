@@ -6,8 +6,10 @@ or another's, all get the same answer. Why stands in the server's log, without w
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote
 
@@ -23,7 +25,7 @@ from api.access.rows import why_refused, within
 from api.access.scopes import allows, interaction_of
 from api.access.sessions import CSRF, MAY, PLAIN_COOKIE, SECURE_COOKIE, Session, is_csrf
 from api.access.tokens import Refused, Unreachable
-from api.audit.recording import asked_for, nobody
+from api.audit.recording import asked_for, called, nobody
 from api.problems import problem
 from twin_core.audit import Access, Actor, Outcome
 from twin_core.errors import AuditFailed
@@ -58,6 +60,9 @@ class Caller(NamedTuple):
     principal: Principal | None
     session: Session | None = None
     why: str = ""
+
+
+_HOP = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")
 
 
 class Gate:
@@ -155,7 +160,7 @@ class _Visit:
         access = Access(
             who=self.caller.principal.actor() if self.caller.principal else _stranger(),
             act="login" if shut.status == 401 else self.door.act if self.door else "read",
-            what=f"{self.scope['method']} {self.door.address if self.door else 'elsewhere'}"[:200],
+            what=called(self.scope["method"], self.door.address if self.door else "elsewhere"),
             outcome=outcome,
             status=shut.status,
             address=self.address,
@@ -330,10 +335,22 @@ def _origin(scope: Scope, headers: Headers, control: AccessControl) -> tuple[str
     secure = headers.get("x-forwarded-proto", "").strip().lower() == "https"
     hops = [hop.strip() for hop in ",".join(headers.getlist("x-forwarded-for")).split(",")]
     for hop in reversed([hop for hop in hops if hop]):
-        address = hop
-        if not control.is_proxy(hop):
+        told = _address_in(hop)
+        # Whatever else somebody wrote there is nobody's address, and goes into no ledger.
+        address = told or address
+        if not control.is_proxy(told):
             break
     return address[:64], secure
+
+
+def _address_in(hop: str) -> str:
+    """The address that a proxy noted, with a port or without; empty where it is none."""
+    found = _HOP.fullmatch(hop)
+    told = (found[1] or found[2]) if found else hop
+    try:
+        return ip_address(told).compressed.partition("%")[0]
+    except ValueError:
+        return ""
 
 
 def _carries_secret(query: str) -> bool:

@@ -38,6 +38,7 @@ _BOARDS = frozenset({"/", "/past", "/v1/board", "/v1/deltas", "/units/{facility}
 _LISTING_MESSAGES = frozenset(
     {"/messages", "/v1/messages", "/quarantine", "/v1/quarantine", "/v1/findings"}
 )
+_METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _SAID = "wardtwin.audit"
 _TAKEN: ContextVar[list[int] | None] = ContextVar("taken", default=None)
 FEW_MESSAGES = 8
@@ -191,7 +192,7 @@ class _Held:
         }
         return Access(
             act=self.door.act,
-            what=f"{self.scope['method']} {self.door.address}",
+            what=called(self.scope["method"], self.door.address),
             outcome="success" if status < 400 else "refused" if status < 500 else "failed",
             status=status,
             address=caller(self.scope),
@@ -256,6 +257,11 @@ def caller(scope: Scope) -> str:
     """Where a request came from; the gate may know better than the connection, behind a proxy."""
     client = scope.get("client")
     return str(scope.get("wardtwin.address") or (client[0] if client else ""))
+
+
+def called(method: str, address: str) -> str:
+    """What was done, in words of ours: a method may be anything that somebody typed, too."""
+    return f"{method if method in _METHODS else 'another method'} {address}"
 
 
 def asked_for(scope: Scope) -> str:

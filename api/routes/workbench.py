@@ -72,9 +72,10 @@ async def answered(request: Request, asked: Question) -> Response:
     """A question asked, whoever wrote it; what cannot be asked is explained on the sheet."""
     desk: ResearchDesk = request.app.state.research
     sql = f"EXPLAIN {explained(asked.sql)}" if asked.answer == "explain" else asked.sql
-    note(request, text=sql, objects=(f"release/{asked.release or 'newest'}",), patients=())
+    note(request, text=sql, patients=())
     try:
         chosen = await asyncio.to_thread(opened, desk, asked.release or None, principal(request))
+        note(request, objects=(f"release/{chosen}",))
         rows = await asyncio.to_thread(desk.query, chosen, sql)
     except (UsageError, QueryFailed, StoreBusy, StoreError) as error:
         return await sheet(request, asked, fault=error)

@@ -197,6 +197,47 @@ def test_a_token_for_another_time_or_place_opens_nothing(claims, site):
     refused(site.get("/v1/encounters", site.issuer.token(**moved)))
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        *({name: sign * 10**400} for name in ("exp", "nbf", "iat") for sign in (1, -1)),
+        {"aud": 5},
+        {"aud": True},
+        {"aud": {issuing.AUDIENCE: 1}},
+        {"aud": [[issuing.AUDIENCE]]},
+        {"aud": f"{issuing.AUDIENCE} "},
+    ],
+    ids=lambda told: str(told)[:40],
+)
+def test_claims_that_are_no_instants_and_no_audience_are_refused_and_break_nothing(claims, site):
+    refused(site.get("/v1/encounters", site.issuer.token(**claims)))
+
+
+def test_an_audience_may_be_one_of_several(site):
+    token = site.issuer.token(aud=["https://other.test", issuing.AUDIENCE])
+    assert site.get("/v1/encounters", token).status_code == 200
+
+
+@pytest.mark.parametrize("kid", ["../../etc/passwd", "https://evil.test/jwks", "' OR 1=1", "k\x00"])
+def test_a_key_id_is_only_looked_up(kid, site):
+    refused(site.get("/v1/encounters", site.issuer.token(header={"kid": kid})))
+    assert {url.partition("/.well")[0].removesuffix("/keys") for url in site.issuer.asked} <= {
+        issuing.ISSUER
+    }
+
+
+def test_what_somebody_writes_into_method_and_hops_is_in_no_entry(site, monkeypatch):
+    monkeypatch.setattr(site.caller.http._transport, "client", ("10.0.0.1", 5))
+    hops = {"X-Forwarded-For": "QUISENBERRY, 10.0.0.1"}
+    for method in ("QUISENBERRY", "GET"):
+        refused(site.ask(method, "/v1/encounters", "wtk_no", headers=hops), 401, 404, 405)
+        entry = site.entries()[0]
+        assert "QUISENBERRY" not in f"{entry.what} {entry.address}"
+    hops = {"X-Forwarded-For": "203.0.113.7:4711, 10.0.0.1"}
+    refused(site.get("/v1/units", "wtk_no", headers=hops))
+    assert site.entries()[0].address == "203.0.113.7"
+
+
 def test_clocks_may_be_a_little_apart(site):
     at = NOON.timestamp()
     for claims in ({"exp": at - 30}, {"nbf": at + 30}, {"iat": at + 30}):

@@ -56,7 +56,7 @@ def test_names_of_queries_stand_beside_the_chain_and_old_ones_still_verify(path,
     named = "query/Ada Quisenberry"
     with monkeypatch.context() as before, ledger(path) as book:
         # As entries were written once: the name in the hashed body.
-        before.setattr("twin_core.audit.file.NAMED_BY_PEOPLE", ())
+        before.setattr("twin_core.audit.file.is_typed", lambda named, outcome: False)
         book.record(access(objects=("query/Old",)))
     with ledger(path) as book:
         for objects in ((named, "kpi/alos"), (named,), ("query/another",)):
@@ -74,6 +74,26 @@ def test_names_of_queries_stand_beside_the_chain_and_old_ones_still_verify(path,
     assert forget_texts(path, [2, 3]) == 2
     assert verified(path, keys=KEYS).findings == ()
     assert b"Quisenberry" not in path.read_bytes()
+
+
+def test_words_that_somebody_typed_are_in_no_entry(path):
+    said = "QUISENBERRY"
+    kinds = ("query", "path", "kpi", "unit", "release", "destination")
+    typed = [f"{kind}/{said}" for kind in kinds]
+    numbers = ("message/12", "messages/3-9", "simulation/0f3a", "settings/00ff")
+    with ledger(path) as book:
+        for outcome in ("refused", "failed"):
+            book.record(access(objects=(*typed, f"message/{said}", *numbers), outcome=outcome))
+        book.record(access(objects=("kpi/alos", "unit/ICU", typed[0])))
+    reader = LedgerReader(path)
+    *refused, found = reader.entries()
+    bodies = b"".join(body for _, body, *_ in reader.raw())
+    told = [reader.texts(one).objects for one in (*refused, found)]
+    reader.close()
+    assert said.encode() not in bodies
+    assert all(set(numbers) <= set(one.objects) for one in refused)
+    assert found.objects[:2] == ("kpi/alos", "unit/ICU")
+    assert told == [(*typed, f"message/{said}")] * 2 + [(typed[0],)]
 
 
 def test_what_is_recorded_is_read_back_and_patients_are_pseudonyms(path):

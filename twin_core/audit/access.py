@@ -5,6 +5,7 @@ patients become pseudonyms, and texts that may name somebody (a query, a reason)
 body for a table beside it, where only a keyed digest of them remains behind.
 """
 
+import re
 from datetime import datetime
 from typing import Literal
 
@@ -20,8 +21,22 @@ Outcome = Literal["success", "refused", "failed"]
 Beside = Literal["", "unknown", "all"]
 """Patients besides those that an entry names: none, how many is unknown, all of the store."""
 
-NAMED_BY_PEOPLE = ("query/",)
-"""Objects whose names are somebody's own words, and so may be those of a patient."""
+_OWN_NUMBERS = re.compile(
+    r"(?:erasure|message|settings|simulation)/[0-9a-f-]{1,64}|messages/\d{1,20}-\d{1,20}"
+)
+_NAMES_OF_THE_SITE = ("destination/", "kpi/", "path/", "release/", "unit/")
+
+
+def is_typed(named: str, outcome: Outcome) -> bool:
+    """Whether the name of an object is somebody's own words, and so may be those of a patient.
+
+    Numbers of our own are not, nor are names from the settings where there was such a thing. What
+    was asked for and is not there may be anything, and so may the names of queries. Where releases
+    and backups were written stays readable, because an erasure names those that must expire.
+    """
+    if _OWN_NUMBERS.fullmatch(named):
+        return False
+    return outcome != "success" or not named.startswith(_NAMES_OF_THE_SITE)
 
 
 class Actor(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -48,8 +63,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Where the request came from."""
     why: str = "HOPERAT"
     objects: tuple[str, ...] = ()
-    """What was touched besides patients: `message/12`, `kpi/alos`, `feed/adt`. Of those in
-    `NAMED_BY_PEOPLE` the ledger keeps the name beside the chain."""
+    """What was touched besides patients: `message/12`, `kpi/alos`, `query/Stays`. Where it
+    `is_typed`, the ledger keeps the name beside the chain."""
     patients: tuple[str, ...] = ()
     beside: Beside = ""
     """Whom the answer may be about besides `patients`, where it does not name everybody."""

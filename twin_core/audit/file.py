@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from twin_core.audit.access import NAMED_BY_PEOPLE, Access, Entry, Texts
+from twin_core.audit.access import Access, Entry, Texts, is_typed
 from twin_core.audit.keys import AuditKeys
 from twin_core.audit.tips import Tip, told_tip
 from twin_core.encryption import Cells, StoreKey, opened_cells
@@ -219,7 +219,7 @@ def _put(
         few, digest = (), hashlib.sha256(listed.encode()).hexdigest()
         db.execute("INSERT OR IGNORE INTO patients VALUES (?, ?)", (digest, listed))
     texts = ""
-    named = tuple(one for one in access.objects if one.startswith(NAMED_BY_PEOPLE))
+    named = tuple(one for one in access.objects if is_typed(one, access.outcome))
     if access.text or access.reason or named:
         said = msgspec.json.encode(Texts(access.text, access.reason, named))
         texts = keys.text_digest(said)
