@@ -81,10 +81,10 @@ class Nodes:
     def learn(self, wanted: Iterable[Wanted]) -> None:
         """Number every identifier, looking up those not remembered and creating the rest."""
         missing: dict[Key, Identifier] = {}
+        known = self._node
         for kind, identifier in wanted:
-            key = (kind, identifier.system, identifier.value)
-            if key not in self._node:
-                missing.setdefault(key, identifier)
+            if (kind, identifier.system, identifier.value) not in known:
+                missing.setdefault((kind, identifier.system, identifier.value), identifier)
         if missing:
             if self.first_new > 1:
                 self._look_up({_hash(key) for key in missing})

@@ -90,8 +90,10 @@ class Projection:
     def _write(self, filed: Sequence[Filed], changes: Changes, known_at: datetime) -> None:
         connection, nodes = self._connection, self._folding.nodes
         events = [
-            event_row(f, self._next_event + n, nodes.number(f.subject.kind, f.subject.united[0]))
-            for n, f in enumerate(filed, 1)
+            event_row(f, number, node)
+            for number, (f, node) in enumerate(
+                zip(filed, changes.nodes, strict=True), self._next_event + 1
+            )
         ]
         writing.insert(connection, "event", writing.EVENT, events)
         writing.insert(connection, "node", writing.NODE, nodes.created)

@@ -16,6 +16,7 @@ from twin_core.events import AnyEvent, Event, Withdrawn
 from twin_core.store.facts import Fact, natural, order_of
 from twin_core.store.fold.account import Accounts
 from twin_core.store.fold.billed import COLUMNS, BilledVisit
+from twin_core.store.fold.patient import repeats
 from twin_core.store.fold.rows import EntityRow, nobody_described
 from twin_core.store.fold.withdrawn import STANDING, standing
 from twin_core.store.nodes import Nodes
@@ -71,7 +72,16 @@ _EVENT = msgspec.json.Decoder(AnyEvent)
 class Unit:
     """One family while it is remembered: facts in order, and its open versions by row."""
 
-    __slots__ = ("accounts", "facts", "kind", "owner", "rows", "survivors", "withdrawn")
+    __slots__ = (
+        "accounts",
+        "facts",
+        "has_news",
+        "kind",
+        "owner",
+        "rows",
+        "survivors",
+        "withdrawn",
+    )
 
     def __init__(self, kind: str, owner: int) -> None:
         self.kind, self.owner = kind, owner
@@ -80,6 +90,8 @@ class Unit:
         """Its open versions. A list, since hashing rows costs more than folding them."""
         self.survivors: dict[tuple[str, str], str] | None = None
         self.accounts: Accounts | None = None
+        self.has_news = True
+        """Whether anything was added, since it was folded, but repetitions of the last words."""
         self.withdrawn = False
         """Whether some resource that it is told by was ever deleted: hardly any."""
 
@@ -96,12 +108,20 @@ class Unit:
 
     def add(self, fact: Fact) -> None:
         """Put a fact in its place in the order."""
+        facts = self.facts
         if type(fact.event) is Withdrawn:
             self.withdrawn = True
-        if not self.facts or self.facts[-1].order <= fact.order:
-            self.facts.append(fact)
+        if not facts or facts[-1].order <= fact.order:
+            # What a finding says of the last words, it says of their repetition from now on.
+            self.has_news = (
+                self.has_news
+                or not repeats(facts[-1], fact)
+                or any(row[0] == "fold_finding" for row, _ in self.rows)
+            )
+            facts.append(fact)
         else:
-            insort(self.facts, fact, key=lambda held: held.order)
+            self.has_news = True
+            insort(facts, fact, key=lambda held: held.order)
 
     def weight(self) -> int:
         """How much memory it takes, in facts; one fact of results may give a hundred rows, and
@@ -114,6 +134,7 @@ class Unit:
         self.rows = [*self.rows, *other.rows]
         self.withdrawn = self.withdrawn or other.withdrawn
         self.survivors = self.accounts = None
+        self.has_news = True
 
 
 class Units:
@@ -146,6 +167,17 @@ class Units:
             self._held[owner] = unit  # last in the dictionary: most recently used
             units.append(unit)
         return units
+
+    def told_of(self, owners: Iterable[int]) -> None:
+        """Forget these last, in the order in which messages told of them.
+
+        Folding fetches units in an order of its own; whoever is told of will be told of again.
+        """
+        held = self._held
+        for owner in owners:
+            unit = held.pop(owner, None)
+            if unit is not None:
+                held[owner] = unit
 
     def get(self, owner: int) -> Unit:
         """A unit that was fetched in this batch."""

@@ -71,6 +71,22 @@ def fold_people(
     return FoldedPeople(rows, survivors)
 
 
+def repeats(last: Fact, fact: Fact) -> bool:
+    """Whether a fact says of a person, word for word, what the one before it said.
+
+    Most messages repeat who the patient is; folding them again would give what stands.
+    """
+    said, event = last.event, fact.event
+    return (
+        isinstance(event, PatientDescribed)
+        and isinstance(said, PatientDescribed)
+        and event.patient == said.patient
+        and event.demographics == said.demographics
+        and event.other_identifiers == said.other_identifiers
+        and fact.feed == last.feed
+    )
+
+
 def unnamed(facts: Sequence[Fact], identifiers: Sequence[Identifier]) -> frozenset[Key]:
     """The identifiers of a family that none of these facts names."""
     named = {i.key for fact in facts for i in identifiers_of(fact.event)}

@@ -52,7 +52,7 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
         named_before = self._encounters_before()
         devices_before = self._devices_before()
         accounts_before = self._accounts_before()
-        self._unite_and_add(filed)
+        named = self._unite_and_add(filed)
         self._fold_people(before)
         self._fold_accounts(accounts_before)
         self._fold_places(filed)
@@ -66,7 +66,8 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
         self._fold_devices(filed, devices_before)
         self._fold_others()
         self._fold_care()
-        return Changes(self._opened, self._closed)
+        self.units.told_of([self.nodes.family(node) for node in named])
+        return Changes(self._opened, self._closed, named)
 
     # --- the steps of a batch ----------------------------------------------------------------
 
@@ -82,9 +83,10 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
         self.nodes.learn(wanted)
 
     def _fetch(self, filed: Sequence[Filed]) -> None:
-        for _, _, subject in filed:
-            for node in self._tied(subject):
-                self._dirty[subject.kind].add(self.nodes.family(node))
+        family = self.nodes.family
+        self._numbers = [self._tied(subject) for _, _, subject in filed]
+        for (_, _, subject), numbers in zip(filed, self._numbers, strict=True):
+            self._dirty[subject.kind].update([family(node) for node in numbers])
         for kind, owners in self._dirty.items():
             self.units.fetch(kind, owners)
 
@@ -112,19 +114,23 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
             if not self.nodes.is_new(owner)
         }
 
-    def _unite_and_add(self, filed: Sequence[Filed]) -> None:
-        for fact, _, subject in filed:
-            numbers = self._tied(subject)
+    def _unite_and_add(self, filed: Sequence[Filed]) -> list[int]:
+        """Tie together what events tie; the node that each event is filed under."""
+        family, unit_of = self.nodes.family, self.units.get
+        for (fact, _, subject), numbers in zip(filed, self._numbers, strict=True):
             for number in numbers[1:]:
+                if number in self._unnaming:
+                    continue
                 if subject.kind != RESULT or self._names_an_order(subject.united[1], number):
                     self._unite(subject.kind, numbers[0], number)
-            self.units.get(self.nodes.family(numbers[0])).add(fact)
+            unit_of(family(numbers[0])).add(fact)
         for one, other in same_starts(self._connection, self.nodes, self._who_is_who()):
             self.units.fetch(ENCOUNTER, (self.nodes.family(one), self.nodes.family(other)))
             self._dirty[ENCOUNTER].update((self.nodes.family(one), self.nodes.family(other)))
             self._unite(ENCOUNTER, one, other)
         for kind, owners in self._dirty.items():
             self._dirty[kind] = {self.nodes.family(owner) for owner in owners}
+        return [numbers[0] for numbers in self._numbers]
 
     def _tied(self, subject: Subject) -> list[int]:
         """The nodes that an event ties together, the one that it is filed under first."""
@@ -173,8 +179,11 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
         undescribed: set[Key] = set()
         for owner in self._dirty[PATIENT]:
             unit = self.units.get(owner)
+            if unit.survivors is not None and not unit.has_news:
+                after.update(unit.survivors)
+                continue
             folded = self._people(unit)
-            unit.survivors = folded.survivors
+            unit.survivors, unit.has_news = folded.survivors, False
             after.update(folded.survivors)
             if unit.withdrawn and not unit.standing():
                 undescribed.update(folded.survivors)

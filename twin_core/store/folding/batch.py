@@ -34,10 +34,14 @@ _CARED = {
 
 
 class Changes(NamedTuple):
-    """What a batch changes: rows that begin with (version number, owner), rows that end."""
+    """What a batch changes: rows that begin with (version number, owner), rows that end.
+
+    `nodes` are those that the events of the batch are filed under, event by event.
+    """
 
     opened: list[tuple[EntityRow, int, int]]
     closed: list[tuple[EntityRow, int]]
+    nodes: list[int]
 
 
 class Batch:
@@ -58,6 +62,8 @@ class Batch:
         self._closed: list[tuple[EntityRow, int]] = []
         self._dirty: dict[str, set[int]] = defaultdict(set)
         self._sighted: list[Identifier] = []
+        self._numbers: list[list[int]] = []
+        """The nodes that each event of the batch ties together."""
         self._shared: dict[int, Shared] = {}
         self._given: dict[int, list[Fact]] = {}
         self._joined: dict[int, int] = {}

@@ -1,0 +1,73 @@
+"""What a remembered family skips: whom a message says nothing new of is not folded again."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from twin_core.events import Demographics, PatientDescribed, PatientsMerged
+from twin_core.identifiers import Identifier
+from twin_core.store.facts import Fact, order_of
+from twin_core.store.fold.patient import fold_people
+from twin_core.store.units import Unit
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+NUMBERS = [Identifier("urn:mrn", str(n), "MR") for n in range(3)]
+
+described = st.builds(
+    PatientDescribed,
+    occurred_at=st.sampled_from([NOON, NOON + timedelta(hours=1)]),
+    patient=st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=2, unique=True).map(tuple),
+    demographics=st.builds(
+        Demographics,
+        sex=st.sampled_from([UNSET, None, "female", "male"]),
+        birth_date=st.sampled_from([UNSET, "1950-01-01", "1951"]),
+    ),
+    other_identifiers=st.sampled_from([(), (Identifier("urn:ssn", "1", "SS"),)]),
+)
+merged = st.builds(
+    PatientsMerged,
+    occurred_at=st.just(NOON),
+    source=st.sampled_from(NUMBERS[:2]),
+    target=st.just(NUMBERS[2]),
+)
+
+
+def fact(number: int, event: object, feed: str = "main") -> Fact:
+    order = order_of(event, sent_at=NOON, sequence=0, control=f"{number:04}", digest=b"", ordinal=0)
+    return Fact(order, event, number, NOON + timedelta(seconds=number), "hl7v2", feed)
+
+
+def folded(unit: Unit) -> list[object]:
+    people = fold_people(unit.facts, NUMBERS)
+    return [people.rows, people.survivors]
+
+
+@given(
+    st.lists(st.one_of(described, merged), min_size=1, max_size=4),
+    st.one_of(st.none(), described),
+    st.sampled_from(["main", "main", "lab"]),
+)
+def test_what_is_no_news_of_a_person_changes_nothing(events, said, feed):
+    unit = Unit("p", 1)
+    for number, event in enumerate(events):
+        unit.add(fact(number, event))
+    before = folded(unit)
+    unit.rows = [(row, number) for number, row in enumerate(before[0])]
+    unit.has_news = False
+    repeated = events[-1] if said is None else said
+    unit.add(fact(len(events), repeated, feed))
+    assert unit.has_news or folded(unit) == before
+
+
+def test_a_repeated_description_is_no_news():
+    unit = Unit("p", 1)
+    told = PatientDescribed(occurred_at=NOON, patient=(NUMBERS[0],))
+    unit.add(fact(1, told))
+    assert unit.has_news
+    unit.has_news = False
+    unit.add(fact(2, told))
+    assert not unit.has_news
+    unit.add(fact(0, told))
+    assert unit.has_news
