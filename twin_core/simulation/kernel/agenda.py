@@ -69,7 +69,7 @@ def plan(w: Work, at: float, kind: int, who: int, stamp: int) -> None:
     w.slices[slice_ & (SLICES - 1)] = place
 
 
-@compiled
+@inlined
 def looked_ahead(w: Work) -> bool:
     """See what is next, so that it is the first of the heap; whether there is anything."""
     while w.counts[HEAP] == 0:
@@ -133,7 +133,7 @@ def _look_at_width(w: Work) -> None:
         gathered = next_
 
 
-@compiled
+@inlined
 def next_up(w: Work) -> tuple[int, int, int]:
     """Take the first of the heap off and set the clock to it: what, to whom, and its stamp.
 

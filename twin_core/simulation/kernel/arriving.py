@@ -8,7 +8,7 @@ import math
 
 from twin_core.simulation.kernel.agenda import END, NOW, plan
 from twin_core.simulation.kernel.chance import KEPT, LATENESS, SHOWS, mixed, uniform
-from twin_core.simulation.kernel.compiled import compiled
+from twin_core.simulation.kernel.compiled import compiled, inlined
 from twin_core.simulation.kernel.layout import (
     ARRIVE,
     COME,
@@ -31,7 +31,7 @@ _GAPS, _DAYS, _BOOKED = 0x5851F42D4C957F2D, 0x14057B7EF767814F, 0x2545F4914F6CDD
 """Keys apart: of gaps, of days and of appointments."""
 
 
-@compiled
+@inlined
 def next_arrival(m: Plan, w: Work, s: int) -> None:
     """Plan the next arrival of a stream, if there is one before the end."""
     stream, source = m.streams[s], w.sources[s]
@@ -110,7 +110,7 @@ def arrive(m: Plan, w: Work, s: int) -> None:
         _enter(m, w, s, key)
 
 
-@compiled
+@inlined
 def _kept(m: Plan, s: int, key: int, at: float) -> bool:
     """Whether a patient comes although fewer do."""
     stream = m.streams[s]
@@ -124,7 +124,7 @@ def _kept(m: Plan, s: int, key: int, at: float) -> bool:
     return True
 
 
-@compiled
+@inlined
 def _enter(m: Plan, w: Work, s: int, key: int) -> None:
     stream = m.streams[s]
     i = newcomer(m, w, key, stream.step)
@@ -135,7 +135,7 @@ def _enter(m: Plan, w: Work, s: int, key: int) -> None:
     ask(m, w, i, stream.step, w.now[NOW])
 
 
-@compiled
+@inlined
 def newcomer(m: Plan, w: Work, key: int, step: int) -> int:
     """A patient who was not there before; the books are full where there is no room."""
     i = w.counts[FREE]

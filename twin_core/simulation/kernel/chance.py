@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twin_core.simulation.kernel.compiled import compiled, inlined
+from twin_core.simulation.kernel.compiled import inlined
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -97,7 +97,7 @@ def drawn(patient: Any, purpose: int) -> float:
     return uniform(patient.key, patient.visit * DRAWS_PER_VISIT + purpose)
 
 
-@compiled
+@inlined
 def normal_quantile(p: float) -> float:
     """The standard normal quantile; minus infinity at 0, infinity at 1."""
     if p <= 0.0:

@@ -22,9 +22,20 @@ _OPTIONS: dict[str, Any] = {
 
 def compiled(function: F) -> F:
     """Compile for the kernel, without liberties in floating point."""
-    return cast(F, numba.njit(**_OPTIONS)(function))
+    return cast(F, _once(numba.njit(**_OPTIONS)(function)))
 
 
 def inlined(function: F) -> F:
-    """Compile into whoever calls it: for what is small and called everywhere."""
-    return cast(F, numba.njit(**_OPTIONS, forceinline=True)(function))
+    """Compile into whoever calls it: for what every event goes through."""
+    return cast(F, _once(numba.njit(**_OPTIONS, forceinline=True)(function)))
+
+
+def _once(dispatcher: Any) -> Any:
+    """Compile a function for numbers, not for every constant that it is called with."""
+    found = dispatcher.get_call_template
+
+    def get_call_template(args: Any, kws: Any) -> Any:
+        return found(tuple(map(numba.types.unliteral, args)), kws)
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher

@@ -2,14 +2,14 @@
 
 from twin_core.simulation.kernel.agenda import NOW, plan
 from twin_core.simulation.kernel.chance import CLEANING, DRAWS_PER_VISIT
-from twin_core.simulation.kernel.compiled import compiled
+from twin_core.simulation.kernel.compiled import compiled, inlined
 from twin_core.simulation.kernel.layout import CLEAN, DIRTY, NO_PREEMPTION, Plan, Work
 from twin_core.simulation.kernel.ledger import touch
 from twin_core.simulation.kernel.lengths import length
 from twin_core.simulation.kernel.standing import end_outlying, get_up, go_outlying, lie_down
 
 
-@compiled
+@inlined
 def mark(w: Work, resource: int) -> None:
     """Something of a resource has come free: see later who may have it."""
     if not w.resources[resource].dirty:
@@ -18,7 +18,7 @@ def mark(w: Work, resource: int) -> None:
         w.counts[DIRTY] += 1
 
 
-@compiled
+@inlined
 def has_bed(m: Plan, w: Work, i: int, unit: int) -> bool:
     """Whether a bed in a unit is open and free for a patient, or already theirs."""
     if not m.units[unit].limited or w.patients[i].at == unit:
@@ -52,14 +52,14 @@ def has_staff(m: Plan, w: Work, i: int, instead_of: int) -> bool:
     return True
 
 
-@compiled
+@inlined
 def take_staff(m: Plan, w: Work, step: int) -> None:
     """Hold what a step needs."""
     for n in range(m.steps[step].first_need, m.steps[step].first_need + m.steps[step].needs):
         w.resources[m.needs[n].pool].used += m.needs[n].amount
 
 
-@compiled
+@inlined
 def free_staff(m: Plan, w: Work, step: int, staying: int) -> None:
     """Give back those who leave when the stay is over (0) or those who stay until the end (1)."""
     for n in range(m.steps[step].first_need, m.steps[step].first_need + m.steps[step].needs):
@@ -68,7 +68,7 @@ def free_staff(m: Plan, w: Work, step: int, staying: int) -> None:
             mark(w, m.needs[n].pool)
 
 
-@compiled
+@inlined
 def take_bed(m: Plan, w: Work, i: int, unit: int) -> None:
     """Lie in a bed of a unit from now on."""
     p, ward, of = w.patients[i], w.wards[unit], m.units[unit]
@@ -86,7 +86,7 @@ def take_bed(m: Plan, w: Work, i: int, unit: int) -> None:
         go_outlying(w, i, home)
 
 
-@compiled
+@inlined
 def free_bed(m: Plan, w: Work, i: int, clean: bool) -> None:
     """Lie in one's bed no more; it is cleaned if the unit cleans beds and this one needs it."""
     p = w.patients[i]
@@ -108,7 +108,7 @@ def free_bed(m: Plan, w: Work, i: int, clean: bool) -> None:
     put_back(m, w, unit, bed)
 
 
-@compiled
+@inlined
 def put_back(m: Plan, w: Work, unit: int, bed: int) -> None:
     """A bed is free again."""
     w.resources[unit].used -= 1

@@ -4,7 +4,7 @@ import math
 
 from twin_core.simulation.kernel.agenda import NOW, plan
 from twin_core.simulation.kernel.chance import HOUR, drawn
-from twin_core.simulation.kernel.compiled import compiled
+from twin_core.simulation.kernel.compiled import compiled, inlined
 from twin_core.simulation.kernel.holding import free_bed, free_staff
 from twin_core.simulation.kernel.layout import (
     BY_HOUR,
@@ -64,7 +64,7 @@ def go_on(m: Plan, w: Work, i: int, step: int, exit_: int) -> None:
         ask(m, w, i, step, now)
 
 
-@compiled
+@inlined
 def waits_to_leave(exit_: int) -> bool:
     """Whether patients leave by an exit only when they are let go."""
     return exit_ != _DIED and exit_ != _LEFT
@@ -79,7 +79,7 @@ def leave_later(w: Work, i: int, exit_: int, at: float) -> None:
     plan(w, at, LEAVE, i, p.stamp)
 
 
-@compiled
+@inlined
 def leaving_at(m: Plan, w: Work, i: int, unit: int, over: float) -> float:
     """When a patient leaves whose stay is over at `over`.
 

@@ -3,7 +3,7 @@
 import math
 
 from twin_core.simulation.kernel.agenda import NOW
-from twin_core.simulation.kernel.compiled import compiled
+from twin_core.simulation.kernel.compiled import compiled, inlined
 from twin_core.simulation.kernel.layout import (
     BIN_LOW,
     BIN_WIDTH,
@@ -16,7 +16,7 @@ from twin_core.simulation.kernel.layout import (
 )
 
 
-@compiled
+@inlined
 def touch(w: Work, unit: int) -> None:
     """Count the hours since a unit last changed, before it changes."""
     ward, of = w.wards[unit], w.units[unit]
@@ -35,7 +35,7 @@ def touch(w: Work, unit: int) -> None:
             of.most_waiting = ward.waiting
 
 
-@compiled
+@inlined
 def waited(w: Work, step: int, unit: int, hours: float) -> None:
     """Somebody has a bed after waiting so many hours; of no unit (-1) where it is the same bed."""
     of = w.steps[step]

@@ -3,7 +3,7 @@
 import math
 
 from twin_core.simulation.kernel.chance import SUB, mixed, normal_quantile, uniform
-from twin_core.simulation.kernel.compiled import compiled
+from twin_core.simulation.kernel.compiled import compiled, inlined
 from twin_core.simulation.kernel.layout import (
     EXPONENTIAL,
     FIXED,
@@ -25,7 +25,7 @@ OVERDUE = 0.1
 _SQRT2 = 1.4142135623730951
 
 
-@compiled
+@inlined
 def length(m: Plan, which: int, key: int, number: int) -> float:
     """One duration; `key` and `number` name the chance it is drawn with."""
     if m.lengths[which].kind == MIX:
@@ -66,13 +66,13 @@ def gamma(shape: float, key: int) -> float:
         number += 2
 
 
-@compiled
+@inlined
 def beyond(m: Plan, which: int, s: float) -> float:
     """The duration that a share `s` exceeds (the inverse of `surviving`)."""
     return m.lengths[which].plus + _plain_beyond(m, which, s)
 
 
-@compiled
+@inlined
 def _plain_beyond(m: Plan, which: int, s: float) -> float:
     of = m.lengths[which]
     kind, a, b, c = of.kind, of.a, of.b, of.c

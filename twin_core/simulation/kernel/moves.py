@@ -12,7 +12,7 @@ from twin_core.simulation.kernel.chance import (
     ROUTE,
     drawn,
 )
-from twin_core.simulation.kernel.compiled import compiled
+from twin_core.simulation.kernel.compiled import compiled, inlined
 from twin_core.simulation.kernel.holding import (
     free_bed,
     free_staff,
@@ -73,14 +73,14 @@ def ask(m: Plan, w: Work, i: int, step: int, since: float) -> None:
         _wait(m, w, i)
 
 
-@compiled
+@inlined
 def stays_in_care(m: Plan, w: Work, i: int) -> bool:
     """Whether one in bed asks for a next step of the same unit: it needs no other bed."""
     p = w.patients[i]
     return p.at >= 0 and m.steps[p.held].unit == p.unit
 
 
-@compiled
+@inlined
 def find_place(m: Plan, w: Work, i: int) -> int:
     """The unit where a patient may have a bed and all else now; -1 for none."""
     p = w.patients[i]
@@ -173,7 +173,7 @@ def start(m: Plan, w: Work, i: int, place: int) -> None:
         p.stream = -1
 
 
-@compiled
+@inlined
 def settle_in(m: Plan, w: Work, i: int, place: int) -> None:
     """Hold a bed in a unit, unless it is held already, and what the step needs."""
     p = w.patients[i]
@@ -191,7 +191,7 @@ def settle_in(m: Plan, w: Work, i: int, place: int) -> None:
     p.since = w.now[NOW]
 
 
-@compiled
+@inlined
 def _count_wait(m: Plan, w: Work, i: int, place: int) -> None:
     p = w.patients[i]
     hours = max(0.0, w.now[NOW] - p.asked)
@@ -203,7 +203,7 @@ def _count_wait(m: Plan, w: Work, i: int, place: int) -> None:
         w.steps[p.step].wait_hours += hours
 
 
-@compiled
+@inlined
 def draw_stay(m: Plan, w: Work, i: int) -> None:
     """Where a stay will lead, and how long it takes."""
     p = w.patients[i]
@@ -217,7 +217,7 @@ def draw_stay(m: Plan, w: Work, i: int) -> None:
     p.rest = length(m, stay, p.key, p.visit * DRAWS_PER_VISIT + LENGTH_OF_STAY)
 
 
-@compiled
+@inlined
 def run_stay(w: Work, i: int) -> None:
     """Let the rest of a stay begin now."""
     p, now = w.patients[i], w.now[NOW]
@@ -226,7 +226,7 @@ def run_stay(w: Work, i: int) -> None:
     plan(w, p.over, DONE, i, p.stamp)
 
 
-@compiled
+@inlined
 def end_stay(m: Plan, w: Work, i: int, end: int, next_: int) -> None:
     """Count what a stay was when its bed is left."""
     p, now = w.patients[i], w.now[NOW]

@@ -53,7 +53,7 @@ class Table(types.Type):
         # Numbers that are another table's fields as well may lie on anything.
         self.own = name not in lay.SEEN_TWICE
         super().__init__(name=_short(self.label, str(self.item), str(lasting)))
-        self.row: Any = Row(self) if self.item.fields else numba.from_dtype(self.item)
+        self.row: Any = Row(self) if self.item.fields else _seen(self.item)
 
 
 class Row(types.Type):
@@ -63,10 +63,15 @@ class Row(types.Type):
         self.table = of
         super().__init__(name=f"Row{of.name}")
 
-    def field(self, name: str) -> tuple[Any, int]:
-        """What a field is, and where in the row."""
+    def field(self, name: str) -> tuple[Any, Any, int]:
+        """What a field is seen as, what it is kept as, and where in the row."""
         kind, offset = self.table.item.fields[name][:2]
-        return numba.from_dtype(kind), offset
+        return _seen(kind), numba.from_dtype(kind), offset
+
+
+def _seen(kind: Any) -> Any:
+    """Small numbers are seen as large ones, so that functions are compiled for one kind only."""
+    return types.int64 if kind == np.dtype("i4") else numba.from_dtype(kind)
 
 
 def _short(label: str, *content: str) -> str:
@@ -145,35 +150,37 @@ def _table(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
 
 @lower_getattr_generic(Row)
 def _field(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
-    of, offset = kind.field(name)
-    found = cgutils.pointer_add(builder, value, offset, context.get_data_type(of).as_pointer())
-    return _read(context, builder, kind.table, name, of, found)
+    seen, kept, offset = kind.field(name)
+    place = cgutils.pointer_add(builder, value, offset, context.get_data_type(kept).as_pointer())
+    return context.cast(builder, _read(builder, kind.table, name, place), kept, seen)
 
 
 @lower_setattr_generic(Row)
 def _set_field(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
     kind, given = sig.args
-    of, offset = kind.field(name)
-    found = cgutils.pointer_add(builder, args[0], offset, context.get_data_type(of).as_pointer())
-    _write(context, builder, kind.table, name, of, found, context.cast(builder, args[1], given, of))
+    _, kept, offset = kind.field(name)
+    place = cgutils.pointer_add(builder, args[0], offset, context.get_data_type(kept).as_pointer())
+    _write(builder, kind.table, name, place, context.cast(builder, args[1], given, kept))
 
 
 @lower_builtin(operator.getitem, Table, types.Integer)
 def _get_item(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     kind = sig.args[0]
-    found = _place(context, builder, kind, args)
+    place = _place(context, builder, kind, args)
     if isinstance(kind.row, Row):
-        return found
-    pointer = context.get_data_type(kind.row).as_pointer()
-    return _read(context, builder, kind, "", kind.row, builder.bitcast(found, pointer))
+        return place
+    kept = numba.from_dtype(kind.item)
+    place = builder.bitcast(place, context.get_data_type(kept).as_pointer())
+    return context.cast(builder, _read(builder, kind, "", place), kept, kind.row)
 
 
 @lower_builtin(operator.setitem, Table, types.Integer, types.Any)
 def _set_item(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     kind = sig.args[0]
-    pointer = context.get_data_type(kind.row).as_pointer()
-    found = builder.bitcast(_place(context, builder, kind, args), pointer)
-    _write(context, builder, kind, "", kind.row, found, args[2])
+    kept = numba.from_dtype(kind.item)
+    place = _place(context, builder, kind, args)
+    place = builder.bitcast(place, context.get_data_type(kept).as_pointer())
+    _write(builder, kind, "", place, context.cast(builder, args[2], kind.row, kept))
     return context.get_dummy_value()
 
 
@@ -189,18 +196,13 @@ def _place(context: Any, builder: Any, kind: Any, args: Any) -> Any:
     return builder.gep(pair.first, [offset], inbounds=True)
 
 
-def _read(context: Any, builder: Any, of: Any, name: str, kind: Any, found: Any) -> Any:
-    loaded = _known(builder, of, name, builder.load(found))
-    if of.lasting:
-        _for_ever(builder, loaded)
-    return context.data_model_manager[kind].from_data(builder, loaded)
+def _read(builder: Any, of: Any, name: str, place: Any) -> Any:
+    loaded = _known(builder, of, name, builder.load(place))
+    return _for_ever(builder, loaded) if of.lasting else loaded
 
 
-def _write(
-    context: Any, builder: Any, of: Any, name: str, kind: Any, found: Any, value: Any
-) -> None:
-    stored = builder.store(context.data_model_manager[kind].as_data(builder, value), found)
-    _known(builder, of, name, stored)
+def _write(builder: Any, of: Any, name: str, place: Any, value: Any) -> None:
+    _known(builder, of, name, builder.store(value, place))
 
 
 def _for_ever(builder: Any, loaded: Any) -> Any:

@@ -1,10 +1,10 @@
 """Who stands in which order: the waiting by urgency and time, outliers, and who lies where."""
 
-from twin_core.simulation.kernel.compiled import compiled
+from twin_core.simulation.kernel.compiled import compiled, inlined
 from twin_core.simulation.kernel.layout import Plan, Work
 
 
-@compiled
+@inlined
 def join(m: Plan, w: Work, i: int, ahead: bool) -> None:
     """Join the queue of one's unit at one's level, at its end or ahead of all."""
     p = w.patients[i]
@@ -23,7 +23,7 @@ def join(m: Plan, w: Work, i: int, ahead: bool) -> None:
     w.wards[p.unit].waiting += 1
 
 
-@compiled
+@inlined
 def quit_queue(m: Plan, w: Work, i: int) -> None:
     """Leave the queue, wherever in it one stands."""
     p = w.patients[i]

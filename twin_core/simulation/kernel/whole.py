@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llvmlite import binding
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
@@ -44,10 +45,16 @@ def object_code(name: str, machine: Any) -> bytes:
                 of.linkage = "internal"
         function = module.get_function(compiled_.fndesc.llvm_func_name)
         function.linkage, function.name = "external", name
-        library._optimize_final_module()
-        module.verify()
+    _optimize(module, machine)
     code: bytes = machine.emit_object(module)
     return code
+
+
+def _optimize(module: Any, machine: Any) -> None:
+    module.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=3)
+    passes = binding.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
 
 
 def _closure(library: Any) -> list[Any]:
