@@ -1,5 +1,6 @@
 """The pages people look at: the board, units, KPIs, messages, quarantine, and the API's words."""
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -46,7 +47,9 @@ PAGE_PARTS = 4_000
 @router.get("/")
 async def board(request: Request, reach: AskedReach) -> Response:
     """The board, complete before any script runs."""
-    return page("board.html", board=await request.app.state.live.board(reach), here="board")
+    shown = await request.app.state.live.board(reach)
+    # Thousands of beds are not put into words where every stream of changes would wait for it.
+    return await asyncio.to_thread(page, "board.html", board=shown, here="board")
 
 
 @router.get("/units/{facility}/{unit:path}")
@@ -54,7 +57,9 @@ def unit(
     facility: str, unit: str, twin: AskedTwin, at: At = None, known_at: KnownAt = None
 ) -> Response:
     """One unit as a table."""
-    state = twin.state(at, known_at)
+    # Whoever watches a unit asks after each of its changes.
+    is_now = at is None and known_at is None
+    state = twin.present() if is_now else twin.state(at, known_at)
     found = find_unit(state, facility, unit)
     return page(
         "unit.html",

@@ -23,24 +23,26 @@ ALWAYS = {"researcher": "/sql", "auditor": "/audit"}
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that lets in whom it knows, with two patients."""
-    served = Served(tmp_path_factory.mktemp("guarded"))
+    served = Served(tmp_path_factory.mktemp("guarded"), "[access]\n")
     try:
+        key = made_key(served, "interface")
+        served.http.headers["Authorization"] = f"Bearer {key}"
         served.send("A01", "V1", "MED^1^1^GEN")
         served.send("A04", "V2", "ED^^^GEN", kind="E")
         served.wait_for("/messages/2")
-        served.process.terminate()
-        served.process.wait(timeout=180)
-        served.site.write_text("[access]\n")
-        served.start()
+        del served.http.headers["Authorization"]
         yield served
     finally:
         served.stop()
 
 
+def made_key(served: Served, role: Any, name: str = "sends") -> str:
+    return AccessStore(access_path(served.store), SystemClock()).create(name, (role,))[1]
+
+
 @pytest.fixture(scope="module")
 def keys(guarded: Served) -> dict[str, str]:
-    store = AccessStore(access_path(guarded.store), SystemClock())
-    return {role: store.create(role, (role,))[1] for role in ROLE_NAMES}
+    return {role: made_key(guarded, role, role) for role in ROLE_NAMES}
 
 
 def sign_in(page: Any, url: str, key: str) -> None:
