@@ -172,7 +172,7 @@ def create_app(
     app.state.tracing = Tracing()
     settings = twin.settings.access
     if access is None and settings is not None:
-        access = AccessControl(settings, twin.path)
+        access = AccessControl(settings, twin.path, key=twin.key)
     app.state.access = access
     app.state.provider = Provider(access) if access and access.settings.client_id else None
     if settings is not None:

@@ -17,6 +17,7 @@ from api.access.sessions import Sessions
 from api.access.store import AccessStore, access_path, looks_like_a_key
 from api.access.tokens import Fetch, Published, Refused, TokenVerifier
 from twin_core.clock import Clock, SystemClock
+from twin_core.encryption import StoreKey
 from twin_core.settings import AccessSettings
 
 HEAVIEST_DOCUMENT = 1024 * 1024
@@ -45,13 +46,14 @@ class AccessControl:
         settings: AccessSettings,
         store: Path,
         *,
+        key: StoreKey | None = None,
         clock: Clock | None = None,
         fetch: Fetch = fetched,
         exchange: Exchange = exchanged,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings, self.clock, self.exchange = settings, clock or SystemClock(), exchange
-        self.store = AccessStore(access_path(store), self.clock)
+        self.store = AccessStore(access_path(store), self.clock, key)
         self.published = Published(settings, fetch, self.clock)
         self.verifier = (
             TokenVerifier(settings, self.published, self.clock) if settings.issuer else None

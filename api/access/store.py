@@ -20,6 +20,7 @@ import msgspec
 from api.access.principal import Principal
 from api.access.roles import ROLE_NAMES, ROLES
 from twin_core.clock import Clock
+from twin_core.encryption import Cells, StoreKey, opened_cells
 from twin_core.errors import StoreError, UsageError
 
 _KEY = re.compile(r"wtk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -28,10 +29,12 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS api_key (
     id TEXT PRIMARY KEY, name TEXT, digest BLOB, roles TEXT, facilities TEXT, units TEXT,
     created_at TEXT, expires_at TEXT, revoked_at TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS broken_glass (principal TEXT PRIMARY KEY, until TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS view (
     principal TEXT, name TEXT, href TEXT, PRIMARY KEY (principal, name)) WITHOUT ROWID;
 """
+KIND = ".access"
 MOST_VIEWS = 100
 """Views of one person; who keeps more has to forget one first."""
 
@@ -62,10 +65,13 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccessStore:
-    """The file of keys and grants. Every question opens it anew: a revocation counts at once."""
+    """The file of keys and grants. Every question opens it anew: a revocation counts at once.
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path, self._clock = path, clock
+    The `key` of the store seals what people called their views, and what they asked for.
+    """
+
+    def __init__(self, path: Path, clock: Clock, key: StoreKey | None = None) -> None:
+        self.path, self._clock, self._key = path, clock, key
 
     def create(
         self,
@@ -168,10 +174,16 @@ class AccessStore:
         if not self.path.exists():
             return []
         with self._open() as db:
-            rows = db.execute(
-                "SELECT name, href FROM view WHERE principal = ? ORDER BY name", (principal_id,)
-            ).fetchall()
-        return [View(name=name, href=href) for name, href in rows]
+            cells, who = self._cells(db), (principal_id,)
+            rows = db.execute("SELECT name, href FROM view WHERE principal = ?", who).fetchall()
+            told = [
+                View(
+                    name=str(cells.said("view", "name", who, name)),
+                    href=str(cells.said("view", "href", who, href)),
+                )
+                for name, href in rows
+            ]
+        return sorted(told, key=lambda view: view.name)
 
     def keep_view(self, principal_id: str, view: View) -> None:
         """Keep a view in the place of the one of its name. Raises UsageError for one too many."""
@@ -179,14 +191,19 @@ class AccessStore:
         if view.name not in kept and len(kept) >= MOST_VIEWS:
             raise UsageError(f"Nobody keeps more than {MOST_VIEWS} views.", do="Forget one first.")
         with self._open() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO view VALUES (?, ?, ?)", (principal_id, view.name, view.href)
-            )
+            cells, who = self._cells(db), (principal_id,)
+            name = cells.kept("view", "name", who, view.name)
+            href = cells.kept("view", "href", who, view.href)
+            db.execute("INSERT OR REPLACE INTO view VALUES (?, ?, ?)", (principal_id, name, href))
 
     def forget_view(self, principal_id: str, name: str) -> None:
         """Forget a view; one that is not kept is forgotten already."""
         with self._open() as db:
-            db.execute("DELETE FROM view WHERE principal = ? AND name = ?", (principal_id, name))
+            kept = self._cells(db).kept("view", "name", (principal_id,), name)
+            db.execute("DELETE FROM view WHERE principal = ? AND name = ?", (principal_id, kept))
+
+    def _cells(self, db: sqlite3.Connection) -> Cells:
+        return opened_cells(db, KIND, self._key, f"The file {self.path.name}")
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -166,7 +166,8 @@ def told_by_rows(sql: str, rows: Sequence[Mapping[str, Any]], query: Query) -> T
 
 
 def _texts(row: Mapping[str, Any]) -> set[str]:
-    return {one for one in row.values() if isinstance(one, str) and 0 < len(one) <= LONGEST_NUMBER}
+    texts = (one for one in row.values() if isinstance(one, str) and "\0" not in one)
+    return {one for one in texts if 0 < len(one) <= LONGEST_NUMBER}
 
 
 def _owners(values: Iterable[str], query: Query) -> dict[str, set[str]]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from api.access.store import AccessStore, View
 from api.encryption import encryption_of
 from api.outbound.ledger import Ledger as Outbound
 from api.outbound.ledger import Parked, Position
@@ -34,7 +35,7 @@ AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 KEY, OTHER = StoreKey(bytes(range(32))), StoreKey(bytes(range(1, 33)))
 KEYS = AuditKeys.made()
 STORE = "x.duckdb"
-SUFFIXES = (".audit", ".outbound", ".simulations", ".sources")
+SUFFIXES = (".access", ".audit", ".outbound", ".simulations", ".sources")
 RUN = {"replications": 1, "hours": 24, "seed": 1}
 Told = dict[str, Any]
 
@@ -70,6 +71,12 @@ def filled(folder: Path, key: StoreKey | None, store_id: str = "one") -> None:
         simulations.begin("a", AT)
         simulations.answered("a", {"found": PLANTED}, {}, AT)
         simulations.end("b", "failed", PLANTED, AT)
+    people = AccessStore(beside(folder, ".access"), SystemClock(), key)
+    for who in ("a", "b"):
+        for name in (PLANTED, f"{PLANTED} again", "gone"):
+            people.keep_view(who, View(name=name, href=f"/?who={PLANTED}{who}"))
+        people.keep_view(who, View(name=PLANTED, href=f"/messages?q={PLANTED}"))
+        people.forget_view(who, "gone")
 
 
 def told(folder: Path, key: StoreKey | None, store_id: str = "one") -> Told:
@@ -89,6 +96,8 @@ def told(folder: Path, key: StoreKey | None, store_id: str = "one") -> Told:
             (one.asked_by, one.title, one.learned, one.reason) for one in listed if one
         ]
         found["work"] = simulations.task("a"), simulations.answer("a")
+    people = AccessStore(beside(folder, ".access"), SystemClock(), key)
+    found["views"] = [people.views(who) for who in "ab"]
     return found
 
 
@@ -175,6 +184,7 @@ def test_sealed_files_do_not_open_without_their_key(
         lambda: Outbound(beside(tmp_path, ".outbound"), "one", key),
         lambda: Sources(beside(tmp_path, ".sources"), "one", key),
         lambda: Simulations(beside(tmp_path, ".simulations"), "one", key),
+        lambda: AccessStore(beside(tmp_path, ".access"), SystemClock(), key).views("a"),
         lambda: settle_beside(tmp_path / STORE, key),
     )
     for opening in openings:
@@ -186,6 +196,13 @@ def test_sealed_files_do_not_open_without_their_key(
 @pytest.mark.parametrize(
     ("suffix", "tampering", "read"),
     [
+        (
+            ".access",
+            "UPDATE view SET href = (SELECT href FROM view WHERE principal = 'b' LIMIT 1)"
+            " WHERE principal = 'a'",
+            "views",
+        ),
+        (".access", "UPDATE OR REPLACE view SET name = 'mine' WHERE principal = 'a'", "views"),
         (".audit", "UPDATE texts SET said = (SELECT said FROM texts WHERE seq = 2)", "texts"),
         (".audit", 'UPDATE texts SET said = CAST(\'{"text":"x"}\' AS BLOB)', "texts"),
         (".outbound", "UPDATE parked SET reason = 'it was put there'", "parked"),
@@ -234,8 +251,7 @@ def test_every_table_that_forgets_a_patient_is_sealed() -> None:
         if forgets is not None
     }
     sealed = {(suffix, one.table) for suffix, columns in BESIDE.items() for one in columns}
-    # Names and addresses of people's views are open, which docs/how-to/encrypt-the-store.md says.
-    assert sealed == forgetting - {(".access", "view")}
+    assert sealed == forgetting
 
 
 def opened(path: Path, key: StoreKey | None) -> Twin:

@@ -33,6 +33,10 @@ class Sealed(NamedTuple):
 
 
 BESIDE: dict[str, tuple[Sealed, ...]] = {
+    ".access": (
+        Sealed("view", "name", ("principal",), alike=True),
+        Sealed("view", "href", ("principal",)),
+    ),
     ".audit": (Sealed("texts", "said", ("seq",), is_text=False),),
     ".outbound": tuple(
         Sealed("parked", column, ("name", "message_id")) for column in ("control_id", "reason")
@@ -109,6 +113,8 @@ def opened_cells(db: sqlite3.Connection, suffix: str, key: StoreKey | None, name
         before = _judged(suffix, noted, handed, key, name)
         if before.is_locked:
             raise missing_key(name)
+        # A file of an earlier version may have had nothing to note.
+        db.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT)")
         after = before
         if _must_change(noted, key, name, suffix):
             seal, note = _new_seal(suffix, key, name)
@@ -180,6 +186,8 @@ def unsealed(path: Path, key: StoreKey | None) -> list[str]:
 
 
 def _noted(db: sqlite3.Connection) -> tuple[str | None, str | None]:
+    if not db.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchall():
+        return None, None
     sql = "SELECT key, value FROM meta WHERE key IN (?, ?)"
     noted = dict(db.execute(sql, (_SEALING, _HANDOVER)).fetchall())
     return noted.get(_SEALING), noted.get(_HANDOVER)

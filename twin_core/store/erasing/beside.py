@@ -58,7 +58,14 @@ def _texts(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
 
 def _view(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
     rows = db.execute("SELECT principal, name, href FROM view").fetchall()
-    gone = [(who, name) for who, name, href in rows if _tells(f"{name}\n{href}".encode(), erasure)]
+    gone = []
+    for who, *kept in rows:
+        told = (
+            str(cells.said("view", column, (who,), held))
+            for column, held in zip(("name", "href"), kept, strict=True)
+        )
+        if _tells("\n".join(told).encode(), erasure):
+            gone.append((who, kept[0]))
     db.executemany("DELETE FROM view WHERE principal = ? AND name = ?", gone)
 
 
@@ -103,7 +110,7 @@ BESIDE: dict[str, dict[str, Forgetting | None]] = {
         "kept": None,
     },
     # Keys and whoever broke glass: people of the site, no patients. An address may name anybody.
-    ".access": {"api_key": None, "broken_glass": None, "view": _view},
+    ".access": {"meta": None, "api_key": None, "broken_glass": None, "view": _view},
 }
 """By the ending of a file's name: its tables, and how each forgets a patient."""
 _OPEN = Cells("", None, "")
