@@ -16,11 +16,11 @@
 -- caveats = ["Without a feed of bed statuses (A20) there are no rows."]
 -- inputs = ["history.location_status", "history.stay"]
 WITH departure AS (
-    SELECT s.facility, s.unit, s.location_id, s.to_at AS vacated_at,
-           (SELECT min(n.from_at) FROM history.stay(known_at) n
-            WHERE n.location_id = s.location_id AND n.from_at >= s.to_at
-              AND n.stay_id <> s.stay_id) AS taken_at
-    FROM history.stay(known_at) s WHERE s.bed IS NOT NULL AND s.to_at > s.from_at
+    SELECT s.facility, s.unit, s.location_id, s.to_at AS vacated_at, n.from_at AS taken_at
+    FROM history.stay(known_at) s
+    ASOF LEFT JOIN history.stay(known_at) n
+      ON n.location_id = s.location_id AND n.from_at >= s.to_at
+    WHERE s.bed IS NOT NULL AND s.to_at > s.from_at
 ),
 turned AS (
     SELECT d.location_id, d.facility, d.unit, d.vacated_at, d.taken_at,

@@ -31,19 +31,26 @@ message AS (
     FROM core.message m, scope WHERE m.received_at <= scope.seen_to
 ),
 first_message AS (SELECT feed, min(received_at) AS first_at FROM message GROUP BY ALL),
-clock AS (
-    SELECT f.feed, b.starts_at, hour(timezone(b.zone, b.starts_at)) AS clock_hour,
-           b.starts_at >= scope.seen_to - INTERVAL 28 DAY AND b.starts_at < scope.seen_to
-               AND b.starts_at + INTERVAL 1 HOUR > f.first_at AS typical
-    FROM first_message f, scope,
+hour_of_day AS (
+    SELECT b.starts_at, kpi_part.later(b.starts_at, 60) AS ends_at,
+           hour(timezone(b.zone, b.starts_at)) AS clock_hour,
+           b.starts_at >= kpi_part.later(scope.seen_to, -28 * 1440)
+               AND b.starts_at < scope.seen_to AS recent
+    FROM scope,
          kpi_part.boundaries(window_start::TIMESTAMPTZ - INTERVAL 28 DAY, window_end, 'hour',
                              'hospital', known_at) b
     JOIN kpi_part.zones(known_at) z ON z.zone = b.zone AND z.facility = '*'
 ),
+clock AS (
+    SELECT f.feed, h.starts_at, h.clock_hour, h.recent AND h.ends_at > f.first_at AS typical
+    FROM first_message f, hour_of_day h
+),
+placed AS (
+    SELECT m.feed, m.received_at, c.starts_at, c.typical
+    FROM message m ASOF LEFT JOIN clock c ON c.feed = m.feed AND c.starts_at <= m.received_at
+),
 heard AS (
-    SELECT c.feed, c.starts_at, count(*) AS messages
-    FROM message m ASOF JOIN clock c ON c.feed = m.feed AND c.starts_at <= m.received_at
-    WHERE c.typical GROUP BY ALL
+    SELECT feed, starts_at, count(*) AS messages FROM placed WHERE typical GROUP BY ALL
 ),
 rate AS (
     SELECT c.feed, c.clock_hour, coalesce(sum(h.messages), 0) / count(*) AS per_hour
@@ -57,9 +64,9 @@ expected AS (
     FROM clock c LEFT JOIN rate r ON r.feed = c.feed AND r.clock_hour = c.clock_hour
 ),
 mark AS (
-    SELECT m.feed, m.received_at,
-           coalesce(e.so_far + e.per_hour * kpi_part.hours(e.starts_at, m.received_at), 0) AS so_far
-    FROM message m ASOF LEFT JOIN expected e ON e.feed = m.feed AND e.starts_at <= m.received_at
+    SELECT p.feed, p.received_at,
+           coalesce(e.so_far + e.per_hour * kpi_part.hours(e.starts_at, p.received_at), 0) AS so_far
+    FROM placed p LEFT JOIN expected e ON e.feed = p.feed AND e.starts_at = p.starts_at
 ),
 gap AS (
     SELECT feed, received_at, so_far - lag(so_far) OVER line AS missed,
