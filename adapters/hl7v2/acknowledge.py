@@ -8,7 +8,11 @@ names, the control id, the trigger event, the processing id and the version, and
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from adapters.hl7v2.charsets import CODECS
 from adapters.hl7v2.header import Header, peek
@@ -22,6 +26,8 @@ _NEWEST_WITHOUT_STRUCTURE = "2.3"
 _NEWEST_WITHOUT_EVENT = "2.2"
 _OLDEST_WITH_ERR_2 = "2.5"
 _LONGEST_ECHO = 1024
+_ROUTES = 256
+"""Outlines of answers that are remembered: most senders send a few kinds of messages."""
 _ANSWERS = ("ACK", "MCF")
 _UNSAFE = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
@@ -63,29 +69,59 @@ def acknowledgement(
     sender uses; the bytes that are echoed keep the sender's character set, which MSH-18 repeats.
     In enhanced mode the answer says that it wants none itself.
     """
+    outline = _outline(replace(header, control_id=""))
+    control_id = header.control_id[:_LONGEST_ECHO]
+    if not (control_id.isalnum() and control_id.isascii()):
+        control_id = Echo(header, ascii_only=outline.ascii_only).verbatim(header.control_id)
+    at = _stamp(now.replace(microsecond=0), now.utcoffset())
+    msh = f"{outline.routed}|{at}||{outline.type}|{escaped(ack_id)}|{outline.rest}"
+    segments = [msh, f"MSA|{answer_code}|{control_id}"]
+    segments += [_err(fault, dated=outline.version < _OLDEST_WITH_ERR_2) for fault in faults]
+    return ("\r".join(segments) + "\r").encode("iso8859-1", "replace")
+
+
+class _Outline(NamedTuple):
+    """What the answers to all messages of one route have in common.
+
+    `routed` is MSH-1 to 6, `type` MSH-9, and `rest` what follows MSH-10.
+    """
+
+    routed: str
+    type: str
+    rest: str
+    version: str
+    ascii_only: bool
+
+
+@lru_cache(maxsize=_ROUTES)
+def _outline(header: Header) -> _Outline:
+    """The outline of answers to messages with this header, which has no control id."""
     charset = header.charset if header.charset in CODECS else ""
-    echo = Echo(header, ascii_only=bool(header.charset) and not charset)
+    ascii_only = bool(header.charset) and not charset
+    echo = Echo(header, ascii_only=ascii_only)
     version = header.version if _VERSION.fullmatch(header.version) else "2.5.1"
-    msh = [
+    routed = [
         "MSH|^~\\&",
         echo.routing(header.receiving_application) or _OWN_NAME,
         echo.routing(header.receiving_facility),
         echo.routing(header.sending_application),
         echo.routing(header.sending_facility),
-        f"{now:%Y%m%d%H%M%S%z}",
-        "",
-        _type(header.trigger_event, version),
-        escaped(ack_id),
+    ]
+    rest = [
         header.processing_id if _PROCESSING_ID.fullmatch(header.processing_id) else "P",
         version,
     ]
     enhanced = "NE" if header.accept or header.application else ""
     if charset or enhanced:
-        msh += ["", "", enhanced, enhanced, "", charset]
-    segments = ["|".join(msh).rstrip("|"), f"MSA|{answer_code}|{echo.verbatim(header.control_id)}"]
-    dated = version < _OLDEST_WITH_ERR_2
-    segments += [_err(fault, dated=dated) for fault in faults]
-    return ("\r".join(segments) + "\r").encode("iso8859-1", "replace")
+        rest += ["", "", enhanced, enhanced, "", charset]
+    type_ = _type(header.trigger_event, version)
+    return _Outline("|".join(routed), type_, "|".join(rest).rstrip("|"), version, ascii_only)
+
+
+@lru_cache(maxsize=8)
+def _stamp(now: datetime, offset: timedelta | None) -> str:
+    # Instants are equal whatever their offset is, and what is written is not.
+    return f"{now:%Y%m%d%H%M%S%z}"
 
 
 def is_acknowledgement(outcome: Translation | Rejection) -> bool:

@@ -1,6 +1,6 @@
 """Acknowledgements: who is answered what, and what is never repeated."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -22,6 +22,31 @@ def test_an_accepted_message_is_answered_to_its_sender():
     assert answered(HEADER + PID) == (
         b"MSH|^~\\&|TWIN|LAB|ADT1|HOSP|20261101080500+0000||ACK^A01^ACK|A-1|P|2.5.1\rMSA|AA|MSG 7\r"
     )
+
+
+def test_answers_to_messages_of_one_route_tell_each_its_own():
+    later = HEADER.replace("MSG 7", "MSG|8".replace("|", "\\F\\")).replace("A01^ADT_A01", "A03")
+    moment = datetime(2026, 11, 1, 9, 5, 30, 900, timezone(timedelta(hours=1)))
+    same = moment.astimezone(UTC)
+    told = [
+        acknowledge(raw.encode(), "AA", (), now=now, ack_id=number)
+        for raw, now, number in [
+            (HEADER, moment, "A-1"),
+            (HEADER, same, "A-2"),
+            (later, same, "A-3"),
+            (HEADER + "|||NE|AL", same, "A-4"),
+        ]
+    ]
+    assert told == [
+        b"MSH|^~\\&|TWIN|LAB|ADT1|HOSP|20261101090530+0100||ACK^A01^ACK|A-1|P|2.5.1\r"
+        b"MSA|AA|MSG 7\r",
+        b"MSH|^~\\&|TWIN|LAB|ADT1|HOSP|20261101080530+0000||ACK^A01^ACK|A-2|P|2.5.1\r"
+        b"MSA|AA|MSG 7\r",
+        b"MSH|^~\\&|TWIN|LAB|ADT1|HOSP|20261101080530+0000||ACK^A03^ACK|A-3|P|2.5.1\r"
+        b"MSA|AA|MSG\\F\\8\r",
+        b"MSH|^~\\&|TWIN|LAB|ADT1|HOSP|20261101080530+0000||ACK^A01^ACK|A-4|P|2.5.1|||NE|NE\r"
+        b"MSA|AA|MSG 7\r",
+    ]
 
 
 def test_a_reject_says_where_and_why():
