@@ -162,6 +162,24 @@ def test_what_cannot_be_recorded_is_not_shown(told, twin):
     assert [row["replayed_at"] for row in replayed] == [None]
 
 
+def test_a_full_disk_under_the_ledger_shows_no_patient_until_there_is_room(told, twin):
+    """SQLite is told that its file may grow no further, which it answers as a full disk."""
+    db = told.app.state.ledger._db
+    encounter_id, patient_id = visits(twin)[0]
+    [(pages,)] = db.execute("PRAGMA page_count").fetchall()
+    db.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+    for _ in range(100):
+        answer = told.get(f"/v1/encounters/{encounter_id}")
+        if answer.status_code != 200:
+            break
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:wardtwin:problem:audit")
+    assert not any(one in answer.text for one in (encounter_id, patient_id))
+    assert told.get("/v1/kpis").status_code == 200
+    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    assert told.get(f"/v1/encounters/{encounter_id}").status_code == 200
+    assert entries(twin)[-1][0].status == 200
+
+
 def test_a_stream_is_recorded_again_for_whom_it_shows_later(twin, serve, heard):
     """Server-sent events: who is on the first board, and who comes while it is watched."""
     caller = serve(create_app(twin))
