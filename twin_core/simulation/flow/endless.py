@@ -1,5 +1,6 @@
 """Numbers that no hospital has: times below nought, streams without end, ends before beginnings."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from twin_core.simulation.flow.model import FlowModel
 
 MOST_BEDS, MOST_PER_HOUR = 100_000, 1e6
+MOST_WAITING, MOST_DAY_VARIATION = 1_000_000_000, 10.0
+LEAST_SPREAD, MOST_SPREAD, MOST_SIGMA, LEAST_SHAPE = 1e-100, 1e3, 30.0, 0.01
 """Beyond these a number is a slip of the pen, and no computer has room for it."""
 
 
@@ -60,6 +63,20 @@ def _times(model: "FlowModel") -> Iterator[str]:
         for part in duration.mix or (duration,):
             if part.family == "normal" and part.mean is not None and part.mean <= 0:
                 yield f"{place}: negative on average (a normal of mean {part.mean:g})"
+            yield from (f"{place}: {why}" for why in _unheard_of(part))
+
+
+def _unheard_of(duration: Duration) -> Iterator[str]:
+    """Spreads and shapes that no length of time has, and that no number can hold."""
+    of = duration
+    spread = of.cv if of.sd is None or not of.mean else of.sd / abs(of.mean)
+    if spread and not LEAST_SPREAD <= spread <= MOST_SPREAD:
+        yield f"a spread of {spread:g} times the mean"
+    sigma = of.sigma if of.p90 is None or not of.median else math.log(of.p90 / of.median)
+    if sigma is not None and sigma > MOST_SIGMA:
+        yield f"a sigma of {sigma:g}"
+    if of.shape is not None and of.shape < LEAST_SHAPE:
+        yield f"a shape of {of.shape:g}"
 
 
 def _durations(model: "FlowModel") -> Iterator[tuple[str, Duration]]:
@@ -87,6 +104,8 @@ def _units(model: "FlowModel") -> Iterator[str]:
     for unit in model.units:
         if unit.beds != "unlimited" and unit.beds > MOST_BEDS:
             yield f"unit {unit.code}, beds: {unit.beds} are too many (`unlimited` sets no limit)"
+        if unit.waiting_places is not None and unit.waiting_places > MOST_WAITING:
+            yield f"unit {unit.code}, waiting_places: {unit.waiting_places} are too many"
         if unit.code in unit.overflow:
             yield f"unit {unit.code}, overflow: it cannot help itself out"
     for code, beds in model.being_cleaned.items():
@@ -99,9 +118,13 @@ def _without_end(model: "FlowModel", stream: Arrivals) -> Iterator[str]:
     place = f"arrivals {stream.label}"
     if stream.interarrival is not None and _never_lasts(stream.interarrival):
         yield f"{place}, interarrival: endlessly many come at once, with no time between them"
+    elif stream.interarrival is not None and _average(stream.interarrival) * MOST_PER_HOUR < 1:
+        yield f"{place}, interarrival: {_average(stream.interarrival):g} h on average are too few"
     rated = stream.interarrival is None and stream.saturated is None and stream.slots is None
     if rated and max(stream.hourly()) > MOST_PER_HOUR:
         yield f"{place}: {max(stream.hourly()):g} an hour are too many"
+    if stream.day_variation and not LEAST_SPREAD <= stream.day_variation <= MOST_DAY_VARIATION:
+        yield f"{place}, day_variation: {stream.day_variation:g} is no hospital's"
     if stream.saturated:
         yield from _always_waiting(model, stream, place)
 
@@ -124,6 +147,18 @@ def _always_waiting(model: "FlowModel", stream: Arrivals, place: str) -> Iterato
     ):
         if wrong:
             yield f"{place}, saturated: endlessly many come at once, for {why}"
+
+
+def _average(of: Duration) -> float:
+    """About how many hours a duration takes; a weibull or lognormal by its median."""
+    if of.mix is not None:
+        return sum(part.share * _average(part) for part in of.mix)
+    values = of.observed or of.quantiles or of.between or (of.exactly or of.mean or of.median or 0,)
+    if of.scale is not None:
+        values = (of.scale * (of.shape or 1) if of.family == "gamma" else of.scale * math.log(2),)
+    weights = of.weights if of.observed and of.weights else (1.0,) * len(values)
+    mean = sum(map(math.prod, zip(values, weights, strict=True))) / sum(weights)
+    return (mean + of.plus) * of.hours
 
 
 def _never_lasts(duration: Duration) -> bool:
