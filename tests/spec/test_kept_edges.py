@@ -102,7 +102,9 @@ def paint(hospital: Hospital) -> None:
         E4        | decision_to_admit | 11-01 03:30
         E4        | decision_to_admit | 11-01 06:30
         E5        | decision_to_admit | 11-01 04:00
-        E6        | bed_requested     | 11-01 08:30
+        E6        | bed_requested     | 11-01 05:00
+        E6        | decision_to_admit | 11-01 07:00
+        E8        | bed_requested     | 11-01 08:30
         E7        | decision_to_admit | 11-01 06:00
         EA        | decision_to_admit | 11-01 05:30
         EC        | bed_requested     | 11-01 09:00

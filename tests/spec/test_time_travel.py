@@ -1,5 +1,8 @@
 """The hospital at an instant, as of and as known at: `twin.census_at` and its sisters."""
 
+from datetime import timedelta
+from random import Random
+
 from drawn import instant
 
 
@@ -99,3 +102,36 @@ def test_the_census_of_every_hour_is_that_of_its_instant(draw):
         assert {unit: n for unit, n in found.items() if n} == there
     # A window that begins between two hours begins with the next one.
     assert rows(hospital, asked.format("2026-11-01 00:30").replace("11-01'", "11-01 00:10'")) == []
+
+
+def test_every_hour_of_any_window_is_counted_naively_too(draw):
+    hospital = draw()
+    chance = Random(5)
+    first = instant("11-01 00:00")
+    drawn = []
+    for number in range(60):
+        from_at = first + timedelta(minutes=30 * chance.randrange(96))
+        # Some end where they begin, or by a slip before; some are still there.
+        to_at = from_at + timedelta(minutes=30 * chance.choice([-3, 0, 1, 2, 9, 40]))
+        drawn.append((f"E{number}", chance.choice("ABC"), from_at, chance.choice([to_at, None])))
+    lines = (
+        f"{name} | {unit} | - | {a.isoformat()} | {b.isoformat() if b else '-'}"
+        for name, unit, a, b in drawn
+    )
+    hospital.stays("\n".join(("encounter | unit | bed | from | to", *lines)))
+    for start, hours in ((0, 48), (7.5, 1), (12, 0.5), (30.25, 40)):
+        window = (first + timedelta(hours=start), first + timedelta(hours=start + hours))
+        found = rows(
+            hospital,
+            "SELECT unit, hour_start, patients FROM"
+            f" twin.hourly_census('{window[0].isoformat()}', '{window[1].isoformat()}')",
+        )
+        units = {u for _, u, a, b in drawn if a < window[1] and (b is None or b > window[0])}
+        full = [first + timedelta(hours=n) for n in range(96)]
+        expected = {
+            (unit, at): sum(u == unit and a <= at and (b is None or b > at) for _, u, a, b in drawn)
+            for unit in units
+            for at in full
+            if window[0] <= at < window[1]
+        }
+        assert {(unit, at): n for unit, at, n in found} == expected
