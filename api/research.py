@@ -186,12 +186,16 @@ class Unopened(UsageError):
 
 
 def opened(desk: ResearchDesk, name: str | None, who: Principal) -> str:
-    """The profile that is meant, as `ResearchDesk.chosen` says.
+    """The profile that is meant, as `ResearchDesk.chosen` says; the only one that the caller may
+    ask, where they name none and may not ask that.
 
     Raises Unopened where the caller may not ask it.
     """
     chosen = desk.chosen(name)
     if desk.described(chosen).get("profile") == "limited" and not who.may(REAL_DATES):
+        others = openable(desk, who) if name is None else []
+        if len(others) == 1:
+            return others[0]
         raise Unopened(f"{chosen} has real dates; your role does not open it.")
     return chosen
 

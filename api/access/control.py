@@ -75,6 +75,10 @@ class AccessControl:
             raise Refused("no provider is configured")
         return self.verifier.principal(token)
 
+    def still(self, principal: Principal) -> Principal | None:
+        """Who somebody is who signed in before: a key counts only as long as it opens something."""
+        return self.store.standing(principal.id) if principal.kind == "key" else principal
+
     def with_broken_glass(self, principal: Principal) -> tuple[Principal, str]:
         """The principal with what an emergency gives them, and why they read."""
         if self.store.glass_broken_until(principal.id) is None:

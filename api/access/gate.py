@@ -208,9 +208,12 @@ class _Visit:
         if told:
             return await self._of_bearer(told[0])
         session = self._session()
-        if session is None:
+        principal = (
+            await asyncio.to_thread(self.control.still, session.principal) if session else None
+        )
+        if session is None or principal is None:
             return Caller(None)
-        return await self._emergency(session.principal, session)
+        return await self._emergency(principal, session)
 
     async def _of_bearer(self, told: str) -> Caller:
         scheme, _, token = told.partition(" ")

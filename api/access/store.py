@@ -6,6 +6,7 @@ It is shown once, when it is made: `wtk_<id>_<secret>`.
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import sqlite3
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,6 +26,8 @@ from twin_core.errors import StoreError, UsageError
 
 _KEY = re.compile(r"wtk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NO_DIGEST = bytes(32)
+_KEYS_OWN = "key:"
+"""Before a key's id in the id of its principal."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS api_key (
     id TEXT PRIMARY KEY, name TEXT, digest BLOB, roles TEXT, facilities TEXT, units TEXT,
@@ -97,7 +100,7 @@ class AccessStore:
             key_id,
             name,
             _digest(secret),
-            *(" ".join(words) for words in (roles, facilities, units)),
+            *(json.dumps(words) for words in (roles, facilities, units)),
             _text(self._clock.now()),
             _text(expires_at) if expires_at else None,
             None,
@@ -114,7 +117,7 @@ class AccessStore:
                 " FROM api_key ORDER BY created_at, id"
             ).fetchall()
         return [
-            ApiKey(key_id, name, roles.split(), facilities.split(), units.split(), *times)
+            ApiKey(key_id, name, *map(_words, (roles, facilities, units)), *times)
             for key_id, name, roles, facilities, units, *times in rows
         ]
 
@@ -132,23 +135,33 @@ class AccessStore:
         """Whom a key stands for, or None for one that opens nothing, whyever that is."""
         parts = _KEY.fullmatch(key)
         key_id, secret = parts.groups() if parts else ("", "")
+        row = self._row(key_id)
+        # A key that does not exist takes as long as one that is wrong.
+        same = hmac.compare_digest(_digest(secret), bytes(row[2]) if row else _NO_DIGEST)
+        return self._standing(row) if row is not None and same else None
+
+    def standing(self, principal_id: str) -> Principal | None:
+        """Whom the key of somebody who signed in with it stands for now; None once it is over."""
+        row = self._row(principal_id.removeprefix(_KEYS_OWN))
+        return self._standing(row) if row is not None else None
+
+    def _row(self, key_id: str) -> tuple[Any, ...] | None:
         with self._open() as db:
             rows = db.execute("SELECT * FROM api_key WHERE id = ?", (key_id,)).fetchall()
-        # A key that does not exist takes as long as one that is wrong.
-        _, name, digest, roles, facilities, units, _, expires, revoked = (
-            rows[0] if rows else ("", "", _NO_DIGEST, "", "", "", "", None, None)
-        )
-        same = hmac.compare_digest(_digest(secret), bytes(digest))
+        return rows[0] if rows else None
+
+    def _standing(self, row: tuple[Any, ...]) -> Principal | None:
+        key_id, name, _, roles, facilities, units, _, expires, revoked = row
         late = expires is not None and _text(self._clock.now()) >= expires
-        if not rows or not same or late or revoked is not None:
+        if late or revoked is not None:
             return None
         return Principal(
-            id=f"key:{key_id}",
+            id=f"{_KEYS_OWN}{key_id}",
             kind="key",
             name=name,
-            roles=tuple(roles.split()),
-            facilities=tuple(facilities.split()),
-            units=tuple(units.split()),
+            roles=tuple(_words(roles)),
+            facilities=tuple(_words(facilities)),
+            units=tuple(_words(units)),
         )
 
     def break_glass(self, principal_id: str, until: datetime) -> None:
@@ -225,6 +238,14 @@ class AccessStore:
 def looks_like_a_key(token: str) -> bool:
     """Whether a bearer token is meant as an API key rather than as a provider's token."""
     return token.startswith("wtk_")
+
+
+def _words(told: str) -> list[str]:
+    """Roles or places as they were written: a list, since codes have spaces in them; words parted
+    by spaces in a file of an earlier version.
+    """
+    words: list[str] = json.loads(told) if told.startswith("[") else told.split()
+    return words
 
 
 def _digest(secret: str) -> bytes:

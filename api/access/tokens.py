@@ -38,6 +38,8 @@ _FORBIDDEN_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "zip", "enc"
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _SMALLEST_RSA_BITS = 2048
+LONGEST_SUBJECT = 255
+"""Characters of `sub` (OpenID Connect Core 1.0, section 2)."""
 LONGEST_S = 366 * 24 * 3600.0
 """What is good for longer than this is meant to be good for ever."""
 _LAST = 10**15
@@ -268,8 +270,10 @@ _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "key_ops"})
 def principal_of(claims: Mapping[str, Any], settings: AccessSettings) -> Principal:
     """Who verified claims speak for. Raises Refused where they name nobody."""
     subject = claims.get("sub") or claims.get("client_id") or claims.get("azp")
-    if not isinstance(subject, str) or not subject:
+    if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT:
         raise Refused("nobody is named")
+    if not subject.isprintable():
+        raise Refused("the name of nobody")
     scope = claims.get("scope") or claims.get("scp") or ""
     text = " ".join(map(str, scope)) if isinstance(scope, list) else str(scope)
     client = claims.get("client_id") in (None, subject) and "email" not in claims
@@ -295,12 +299,13 @@ def _roles(claims: Mapping[str, Any], settings: AccessSettings) -> tuple[str, ..
 def _held_to(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
     """The places that a claim holds somebody to; none where there is no such claim.
 
+    A list, or a text that is one place: codes have spaces in them, so a text is not parted.
     Raises Refused for a claim that names no place: it is meant as a limit, and is not read as none.
     """
     told = _claim(claims, path)
     if told is _ABSENT:
         return ()
-    places = told.split() if isinstance(told, str) else told
+    places = [told] if isinstance(told, str) else told
     if not isinstance(places, list) or not places:
         raise Refused(f"{path} names no place")
     if not all(isinstance(place, str) and place.strip() for place in places):

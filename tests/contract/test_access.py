@@ -707,6 +707,56 @@ def test_keys_are_kept_by_their_hashes_and_end_at_once(site):
     assert len(answers) == 1, "an answer tells one failure from another"
 
 
+def test_a_session_ends_with_the_key_that_it_was_opened_with(site):
+    for end in ("revoked", "expired", "narrowed"):
+        key_id, key = site.control.store.create(
+            "ward", ("operations",), expires_at=site.clock.at + timedelta(minutes=5)
+        )
+        site.caller.http.cookies.clear()
+        site.caller.post("http://localhost/login", data={"key": key, "next": "/"})
+        assert site.caller.get("http://localhost/v1/encounters").status_code == 200
+        before = site.clock.at
+        if end == "revoked":
+            site.control.store.revoke(key_id)
+        elif end == "expired":
+            site.clock.at += timedelta(minutes=5)
+        else:
+            with closing(sqlite3.connect(site.control.store.path)) as db:
+                db.execute("UPDATE api_key SET roles = '[]' WHERE id = ?", (key_id,))
+                db.commit()
+        refused(
+            site.caller.get("http://localhost/v1/encounters"), 403 if end == "narrowed" else 401
+        )
+        site.clock.at = before
+
+
+def test_a_code_with_a_space_in_it_is_one_place(site):
+    key = site.key("operations", units=("GEN/MED Annex", "GEN/IC U"), facilities=("NO SUCH",))
+    assert site.get("/v1/access/me", key).json()["units"] == ["GEN/MED Annex", "GEN/IC U"]
+    assert site.get("/v1/encounters", key).json()["encounters"] == []
+    listed = next(one for one in site.control.store.keys() if "GEN/IC U" in one.units)
+    assert listed.facilities == ["NO SUCH"]
+    at = site.clock.at.timestamp()
+    claims = {"roles": ["operations"], "exp": at + 60, "iat": at - 1}
+    token = site.issuer.token(**claims, wardtwin_units="GEN/MED Annex")
+    assert site.get("/v1/encounters", token).json()["encounters"] == []
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        *(
+            {"aud": odd}
+            for odd in (5, True, 1.5, {issuing.AUDIENCE: 1}, [[issuing.AUDIENCE]], None)
+        ),
+        *({"sub": odd} for odd in ("a\n\x00b", "a\ud800", "x" * 256, 7, ["a"], "a\u202eb")),
+    ],
+    ids=str,
+)
+def test_a_claim_of_another_kind_opens_nothing(claims, site):
+    refused(site.get("/v1/encounters", site.issuer.token(**claims)))
+
+
 # --- browsers ----------------------------------------------------------------------------------
 
 
