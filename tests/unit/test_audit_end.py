@@ -178,3 +178,14 @@ def test_two_that_write_to_one_ledger_leave_it_whole(path):
         assert found(path) == []
     assert found(path) == []
     assert whats(path) == [("read", "success")] * 4
+
+
+@pytest.mark.parametrize("gone", ["meta WHERE key = 'ledger_id'", "meta"])
+def test_a_ledger_whose_own_name_was_taken_out_is_told_and_read(path, gone):
+    with ledger(path) as book:
+        book.record(access())
+        book.record(access())
+    changed(path, f"DELETE FROM {gone}")
+    for how in ({}, {"remembered": False}):
+        assert found(path, **how)
+    assert len(whats(path)) == 2

@@ -52,9 +52,9 @@ class LedgerReader:
         self._db.close()
 
     def ledger_id(self) -> str:
-        """The id of the ledger."""
-        [(found,)] = self._all("SELECT value FROM meta WHERE key = 'ledger_id'")
-        return str(found)
+        """The id of the ledger; empty where somebody took it out, so that no chain begins by it."""
+        rows = self._all("SELECT value FROM meta WHERE key = 'ledger_id'")
+        return str(rows[0][0]) if rows else ""
 
     def entries(self, *, newest_first: bool = False) -> Iterator[Entry]:
         """Every entry that can be read as one."""
