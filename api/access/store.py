@@ -117,7 +117,7 @@ class AccessStore:
                 " FROM api_key ORDER BY created_at, id"
             ).fetchall()
         return [
-            ApiKey(key_id, name, *map(_words, (roles, facilities, units)), *times)
+            ApiKey(key_id, name, _words(roles), _words(facilities), _words(units), *times)
             for key_id, name, roles, facilities, units, *times in rows
         ]
 
