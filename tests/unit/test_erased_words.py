@@ -47,6 +47,8 @@ def test_a_long_number_is_known_wherever_it_stands_alone(raw: bytes, named: bool
         (b"MSH|^~\\&|A\rPID|1||12^^^GEN^MR||X", True),
         (b"MSH|^~\\&|A\rPID|1|12||X", True),
         (b"MSH|^~\\&|A\nMRG|3~12^^^GEN", True),
+        (b"MSH|^~\\&|A\rPID|1||13^^^GEN^MR" + b"|" * 18 + b"12^^^GEN^MR", True),
+        (b"MSH|^~\\&|A\rNK1|1|X^Y" + b"|" * 31 + b"12^^^GEN^MR", True),
         (b"MSH|^~\\&|A\rPID|12||13^^^GEN^MR||12^12", False),
         (b"MSH|^~\\&|A\rOBX|12|NM|12||12", False),
         (b'{"identifier": [{"system": "urn:x", "value": "12"}]}', True),

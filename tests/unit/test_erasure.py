@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from a_patient_everywhere import (
     ADMITTED,
+    BABY,
+    BABY_VISIT,
     FHIR,
     HER,
     HER_VISIT,
@@ -28,6 +30,7 @@ from a_patient_everywhere import (
     HL7,
     PLANTED,
     hl7,
+    pid,
     planted,
     pv1,
     tell_everything,
@@ -384,6 +387,9 @@ def test_numbers_are_found_in_bytes_however_short(tmp_path: Path, charset: str) 
     assert found == {0, 1, 3, 5}
 
 
+HERS_ELSEWHERE = {"identifier": {"system": "urn:elsewhere", "value": "MRQZXYW7741"}}
+
+
 # --- what stays out -------------------------------------------------------------------------------
 
 
@@ -428,6 +434,43 @@ def test_she_stays_out_in_whatever_form_she_comes_again(erased: Path) -> None:
         [answer] = told(twin, hl7("ADT^A17", "93", *swap, at="1700"), "hl7v2")
         assert (answer.status, twin.has_raw(answer.position or 0)) == ("accepted", False)
         assert [s["room"] for s in twin.query("FROM twin.stay WHERE unit = 'W4'")] == ["2"]
+    assert planted(erased) == []
+
+
+def test_messages_about_others_come_in_without_the_bytes_that_name_her(erased: Path) -> None:
+    next_of_kin = f"NK1|1|Quixworthy^Zephyrine|MTH{'|' * 30}MRQZXYW7741^^^GEN^MR"
+    joined = "W2^7^A^GEN"
+    moved = hl7("ADT^A02", "80", BABY, next_of_kin, pv1(joined, BABY_VISIT), at="1800")
+    another = pid("MR2", "Smith", "John").replace("||MR2", "|MRQZXYW7741|MR2", 1)
+    stated = {
+        "resourceType": "Patient",
+        "id": "pat-4",
+        "gender": "male",
+        "birthDate": "1999-01-01",
+        "contact": [{"name": {"family": "Quixworthy"}}],
+        "identifier": [{"system": "urn:elsewhere", "value": "M4"}],
+        "link": [{"other": HERS_ELSEWHERE, "type": "seealso"}],
+    }
+    resource = json.dumps(stated).encode()
+    with opened(erased) as twin:
+        arrived = [
+            told(twin, moved, "hl7v2")[0],
+            told(twin, hl7("ADT^A08", "81", another, at="1810"), "hl7v2")[0],
+            told(twin, resource, "fhir")[0],
+        ]
+        assert {answer.status for answer in arrived} == {"accepted"}
+        assert not any(twin.has_raw(answer.position or 0) for answer in arrived)
+        assert twin.query("SELECT room FROM twin.stay WHERE unit = 'W2' AND room = '7'")
+        assert twin.query("SELECT birth_date FROM twin.patient WHERE birth_date = '1999-01-01'")
+        numbers = ", ".join(str(answer.position) for answer in arrived)
+        asked = f"SELECT DISTINCT status FROM core.message WHERE message_id IN ({numbers})"
+        assert twin.query(asked) == [{"status": "applied"}]
+        for raw, form in ((moved, "hl7v2"), (resource, "fhir")):
+            [answer] = told(twin, raw, form)
+            assert answer.status == "duplicate"
+        # Who is not named with her keeps the bytes.
+        [answer] = told(twin, hl7("ADT^A08", "82", HIM, at="1820"), "hl7v2")
+        assert twin.has_raw(answer.position or 0)
     assert planted(erased) == []
 
 

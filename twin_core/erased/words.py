@@ -16,9 +16,9 @@ NUMBER = "="
 _CHARSETS = ("utf-8", "latin-1")
 _HL7 = re.compile(r"[\x00-\x1f|^~&]+")
 _FINER = re.compile(r"[\x00-\x20|^~&\"'<>,;={}()\[\]\\]+")
-_NUMBERS = re.compile(r"(?:^|[\r\n])\s*(PID|MRG)\|([^\r\n]*)")
-_OF_PEOPLE = {"PID": (2, 3, 4), "MRG": (1, 4)}
-"""Fields with numbers of people."""
+_NUMBERS = re.compile(r"(?:^|[\r\n])\s*(PID|NK1|MRG)\|([^\r\n]*)")
+_OF_PEOPLE = {"PID": (2, 3, 4, 21), "NK1": (33,), "MRG": (1, 4)}
+"""Fields with numbers of people: the patient's, the mother's, those of the next of kin."""
 _VALUE = re.compile(r'"value"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _JSON = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from twin_core.erased import Marks, read_mark_key, without, words_in
+from twin_core.erased import Marks, read_mark_key, telling, without, words_in
 from twin_core.events import (
     Envelope,
     Event,
@@ -33,6 +33,8 @@ _WHOLLY = NotedFinding(kind=ERASED, detail="It was about an erased patient; noth
 _PARTLY = NotedFinding(
     kind=ERASED, detail="What it said of an erased patient is not kept, nor its bytes."
 )
+
+_NAMED = NotedFinding(kind=ERASED, detail="It named an erased patient; its bytes are not kept.")
 
 
 def mark_key_path(inbox: Path) -> Path:
@@ -98,13 +100,28 @@ class KeptOut:
             return self._wholly(receipt, received_at) if named else receipt
         left = tuple(self._left(outcome.events))
         if left == outcome.events:
-            return receipt
+            return self._told_of_others(receipt, outcome)
         if not left:
             return self._wholly(receipt, received_at)
         envelope = msgspec.structs.replace(
             outcome.envelope, digest=self._marks.digest("body", outcome.envelope.digest.hex())
         )
         told = Translation(envelope=envelope, events=left, findings=(_PARTLY,))
+        return msgspec.structs.replace(receipt, raw=b"", outcome=told)
+
+    def _told_of_others(self, receipt: Receipt, outcome: Translation) -> Receipt:
+        """What is about others, without the bytes where they name an erased patient.
+
+        Its digest stays, as an erasure leaves it, so that it is known when it comes again.
+        """
+        if not self._marks.covers_any_word(words_in(receipt.raw)):
+            return receipt
+        kept = tuple(
+            field
+            for field in outcome.kept
+            if not self._marks.covers_any_word(telling([field.value or ""]))
+        )
+        told = msgspec.structs.replace(outcome, kept=kept, findings=(*outcome.findings, _NAMED))
         return msgspec.structs.replace(receipt, raw=b"", outcome=told)
 
     def _left(self, events: Sequence[Event]) -> Iterator[Event]:
