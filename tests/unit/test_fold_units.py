@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from twin_core.events import Demographics, PatientDescribed, PatientsMerged
 from twin_core.identifiers import Identifier
@@ -44,21 +45,46 @@ def folded(unit: Unit) -> list[object]:
     return [people.rows, people.survivors]
 
 
+CHANGES = [
+    {},
+    {"demographics": Demographics(sex="other")},
+    {"demographics": Demographics(birth_date="1960-02-03")},
+    {"other_identifiers": (Identifier("urn:ssn", "2", "SS"),)},
+    {"patient": (NUMBERS[2],)},
+    {"patient": tuple(NUMBERS)},
+]
+
+
 @given(
-    st.lists(st.one_of(described, merged), min_size=1, max_size=4),
-    st.one_of(st.none(), described),
+    st.lists(st.one_of(described, merged), max_size=3),
+    described,
+    st.sampled_from(CHANGES),
     st.sampled_from(["main", "main", "lab"]),
 )
-def test_what_is_no_news_of_a_person_changes_nothing(events, said, feed):
+def test_what_is_no_news_of_a_person_changes_nothing(events, last, changed, feed):
     unit = Unit("p", 1)
-    for number, event in enumerate(events):
+    last = replace(last, occurred_at=NOON + timedelta(hours=2))
+    for number, event in enumerate([*events, last]):
         unit.add(fact(number, event))
     before = folded(unit)
     unit.rows = [(row, number) for number, row in enumerate(before[0])]
     unit.has_news = False
-    repeated = events[-1] if said is None else said
-    unit.add(fact(len(events), repeated, feed))
+    unit.add(fact(len(events) + 1, replace(last, **changed), feed))
     assert unit.has_news or folded(unit) == before
+
+
+def test_the_last_of_two_who_disagree_is_news_each_time():
+    unit = Unit("p", 1)
+    for number, (year, feed) in enumerate([("1950", "lab"), ("1951", "main"), ("1951", "main")]):
+        if number == 2:
+            before = folded(unit)
+            unit.rows = [(row, n) for n, row in enumerate(before[0])]
+            unit.has_news = False
+        told = Demographics(birth_date=year)
+        event = PatientDescribed(occurred_at=NOON, patient=(NUMBERS[0],), demographics=told)
+        unit.add(fact(number, event, feed))
+    assert folded(unit) != before
+    assert unit.has_news
 
 
 def test_a_repeated_description_is_no_news():
