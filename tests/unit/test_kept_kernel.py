@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twin_core.simulation import flow_from
+from twin_core.simulation import Run, flow_from, simulate
 from twin_core.simulation.kernel import entry, kept
 from twin_core.simulation.kernel import layout as lay
 from twin_core.simulation.kernel.planning import plan_of
@@ -54,3 +54,17 @@ def test_a_table_that_is_laid_out_otherwise_never_reaches_the_kernel() -> None:
     for wrong in (np.zeros(4, "f8"), np.zeros(4, lay.LENGTH)[::2]):
         with pytest.raises(TypeError, match="lengths"):
             entry.simulate(plan._replace(lengths=wrong), work, books, asked, 0, 0, 1)
+
+
+def test_what_is_due_at_one_instant_happens_in_the_order_in_which_it_was_planned() -> None:
+    codes = [f"c{n}" for n in range(9)]
+    model = {
+        "units": [{"code": "A", "beds": 1, "stay": {"exactly": 0.125}, "then": {"home": 1}}],
+        "classes": [{"code": code} for code in codes],
+        "arrivals": [
+            {"class": code, "unit": "A", "interarrival": {"exactly": 2}} for code in codes
+        ],
+    }
+    found = simulate(flow_from(model, "nine at once"), Run(hours=99, replications=1))
+    waits = [found.step(code, "A", "wait_mean").mean for code in codes]
+    assert waits == [0.125 * n for n in range(9)]
