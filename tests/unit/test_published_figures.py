@@ -12,7 +12,16 @@ from tests.unit.simulated_store import KEYS, hear
 from twin_core import Twin
 from twin_core.deid import rules
 from twin_core.deid.releasing import publish
-from twin_core.kpi.disclosure import HOSPITAL, Behind, due, hidden_places
+from twin_core.kpi.catalogue import definition
+from twin_core.kpi.disclosure import (
+    HOSPITAL,
+    Behind,
+    due,
+    hidden_places,
+    numbers_shown,
+    rounded,
+)
+from twin_core.kpi.measuring import KpiRow
 from twin_core.settings import FeedSettings, Settings
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -93,7 +102,8 @@ def test_small_cells_are_hidden_and_so_is_what_would_give_them_away(twin):
     }
     assert exact["SURG"].denominator == 23
     assert told["SURG"]["denominator"] == 25
-    assert told["SURG"]["value"] == float(f"{exact['SURG'].value:.2g}")
+    assert told["SURG"]["value"] == pytest.approx(exact["SURG"].value, abs=0.06)
+    assert told["SURG"]["numerator"] == float(f"{25 * told['SURG']['value']:.2g}")
     assert told[None]["denominator"] == 40  # of 42
 
 
@@ -152,6 +162,81 @@ def test_a_release_tells_what_it_cannot_count_as_it_was_published(twin, tmp_path
     ]
     facility = None if profile == "safe_harbor" else "GEN"
     assert (facility, "SURG", shown, "suppressed aggregates of whole weeks") in told
+
+
+def shown(kpi, statistic, numerator, denominator, value, coverage=1.0):
+    row = KpiRow(
+        facility="GEN",
+        unit="SURG",
+        period_start=MONDAY,
+        period_end=MONDAY + timedelta(weeks=1),
+        stratum=None,
+        statistic=statistic,
+        numerator=numerator,
+        denominator=denominator,
+        value=value,
+        coverage=coverage,
+    )
+    return numbers_shown(definition(kpi), row)
+
+
+def cell(count):
+    """Every count that is published as this one is."""
+    return [other for other in range(count - 4, count + 5) if rounded(other) == rounded(count)]
+
+
+def published(counts):
+    """Those of them that are not hidden for being small."""
+    return [count for count in counts if count >= LEAST]
+
+
+PARTS = st.integers(LEAST, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(PARTS)
+def test_no_published_share_or_count_tells_a_count_more_exactly(parts):
+    def both(above, below):
+        return (
+            shown("dbn", "share", above, below, 100 * above / below),
+            shown("dbn", "count", above, None, float(above)),
+            shown("occ_midnight", "ratio", above, below, 100 * above / below),
+            shown("adc", "mean", above, 7, above / 7),
+        )
+
+    above, below = parts
+    alike = [(n, d) for n in cell(above) for d in cell(below) if 0 <= n]
+    assert {both(n, d) for n, d in alike} == {both(above, below)}
+
+
+@given(st.integers(LEAST, 60), st.integers(0, 400))
+def test_no_published_mean_of_whole_nights_or_minutes_tells_how_many_there_were(count, total):
+    for kpi, statistic in (("alos", "mean_nights"), ("op18", "mean")):
+        told = shown(kpi, statistic, total, count, total / count)
+        for other in published(cell(count)):
+            nearest = round(told[2] * other)
+            sums = range(max(nearest - other, 0), nearest + other + 1)
+            assert any(told == shown(kpi, statistic, n, other, n / other) for n in sums), other
+
+
+@given(st.integers(LEAST, 60), st.integers(0, 60))
+def test_no_published_coverage_tells_how_many_there_were(known, unknown):
+    def told(count, events):
+        return shown("op18", "median", None, count, 61.0, count / events)
+
+    for other in cell(known):
+        assert any(
+            told(other, events) == told(known, known + unknown)
+            for events in range(other, 9 * other)
+        )
+
+
+def test_published_values_stay_near_what_was_measured():
+    assert shown("adc", "mean", 24, 7, 24 / 7) == (25, 7, 3.6, 1.0)
+    assert shown("dbn", "share", 12, 23, 1200 / 23) == (10, 25, 40, 1.0)
+    assert shown("dbn", "count", 12, None, 12.0) == (10, None, 10, 1.0)
+    assert shown("op18", "median", None, 23, 8.5) == (None, 25, 8, 1.0)
+    assert shown("alos", "mean", 60, 23, 60 / 23) == (65, 25, 2.6, 1.0)
+    assert shown("dbn", "share", 0, 0, None) == (0, 0, None, 1.0)
 
 
 PLACES = st.dictionaries(

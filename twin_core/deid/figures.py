@@ -20,8 +20,8 @@ COLUMN_MEANINGS = {
     "statistic": "As in the KPI",
     "numerator": "Rounded to fives; NULL where hidden or not known",
     "denominator": "Rounded to fives; NULL where hidden or not known",
-    "value": "Rounded to two digits; NULL where hidden or not known",
-    "coverage": "Share of the needed inputs that are known",
+    "value": "Of the rounded counts, or rounded itself; NULL where hidden or not known",
+    "coverage": "Share of the needed inputs that are known, rounded to tenths",
     "suppressed": "Whether the figure is hidden, for a small cell or to protect one",
 }
 

@@ -4,8 +4,9 @@ What shifted rows cannot answer is counted in the identified store and published
 of a whole week and of a unit or the whole hospital; there is no other window and no other grouping.
 It is hidden where fewer than `least` people stand behind it, behind its numerator, or behind the
 rest of its denominator, and so is whatever would let a hidden one be computed from its hospital
-(complementary suppression). Counts are rounded to fives and values to two digits, so that two KPIs
-that differ by an exclusion do not tell who was excluded. A week is published a day after its end
+(complementary suppression). Counts are rounded to fives, and shares and ratios are those of the
+rounded counts, so that no value tells a count more exactly and two KPIs that differ by an exclusion
+do not tell who was excluded. A week is published a day after its end
 and stays as it was published, so that two askings do not differ by who was heard of in between.
 """
 
@@ -23,10 +24,16 @@ MOST_WEEKS = 26
 """How many weeks back the first figures go."""
 COUNTS = 5
 """What counts are rounded to."""
+_LEAST_STEP = {"min": 1.0, "days": 0.1}
+"""Units of amounts, and how fine a mean or a quantile of them is told: finer ones tell how many
+there were, as the mean of whole nights does or the quantile between two whole minutes."""
+_OF_THE_CALENDAR = frozenset({"adc"})
+"""KPIs over the midnights of the week, which everybody knows."""
 Place = tuple[str | None, str | None]
 Cell = tuple[datetime, str, Place]
 """Week, statistic, place; the place of the hospital is (None, None)."""
 HOSPITAL: Place = (None, None)
+Numbers = tuple[float | None, float | None, float | None, float | None]
 
 
 class Behind(NamedTuple):
@@ -140,9 +147,7 @@ def _may_be_named(
 
 
 def _published(kpi: Definition, by: str, row: KpiRow, hidden: bool) -> tuple[object, ...]:
-    numbers = (row.numerator, row.denominator, row.value, row.coverage)
-    told = (*map(_count, numbers[:2]), *map(_digits, numbers[2:]))
-    shown = (None, None, None, None) if hidden else told
+    shown = (None, None, None, None) if hidden else numbers_shown(kpi, row)
     period = (row.period_start, row.period_end)
     return (kpi.id, by, row.facility, row.unit, *period, row.statistic, *shown, hidden)
 
@@ -194,12 +199,37 @@ def rounded(number: float) -> float:
     return COUNTS * round(number / COUNTS)
 
 
+def numbers_shown(kpi: Definition, row: KpiRow) -> Numbers:
+    """Numerator, denominator, value and coverage as they are published.
+
+    They are the same for every exact count that rounds to the published one: a count is rounded,
+    a share or ratio is that of the rounded counts, and the sum of amounts is the rounded mean
+    times the rounded count.
+    """
+    above, below = _count(row.numerator), _count(row.denominator)
+    if row.value is None:
+        value = None
+    elif kpi.unit in _LEAST_STEP:
+        value = _digits(row.value, _LEAST_STEP[kpi.unit])
+        above = None if above is None or below is None else _digits(value * below)
+    elif above is None or row.denominator is None:
+        value = above
+    else:
+        below = row.denominator if kpi.id in _OF_THE_CALENDAR else below
+        value = _digits((100 if kpi.unit == "%" else 1) * above / below) if below else None
+    # Of ten and more, a tenth more or less may be any number of them.
+    coverage = None if row.coverage is None else round(row.coverage, 1)
+    return above, below, value, coverage
+
+
 def _count(number: float | None) -> float | None:
     return None if number is None else rounded(number)
 
 
-def _digits(number: float | None) -> float | None:
-    return None if number is None else float(f"{number:.2g}")
+def _digits(number: float, least_step: float = 0) -> float:
+    """Two digits, and no finer than a step."""
+    told = float(f"{number:.2g}")
+    return round(least_step * round(told / least_step), 6) if least_step else told
 
 
 def _first_week(query: Query, end: datetime, zone: ZoneInfo) -> datetime | None:
