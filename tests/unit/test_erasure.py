@@ -437,6 +437,22 @@ def test_she_stays_out_in_whatever_form_she_comes_again(erased: Path) -> None:
     assert planted(erased) == []
 
 
+def test_her_number_stays_out_however_its_issuer_is_written(erased: Path) -> None:
+    patients = "SELECT count(*) AS n FROM twin.patient"
+    with opened(erased) as twin:
+        [before] = twin.query(patients)
+        for n, authority in enumerate(("", "^^^^MR", "^^^Gen^PI", "^^^gen ^MR")):
+            raw = hl7(
+                "ADT^A01", f"7{n}", f"PID|1||MRQZXYW7741{authority}||X", pv1("W1^9^A^GEN", f"N{n}")
+            )
+            assert [answer.status for answer in told(twin, raw, "hl7v2")] == ["accepted"]
+        assert twin.query(patients) == [before]
+        # The same number of another issuer is somebody else's.
+        number = "PID|1||MRQZXYW7741^^^OTHER^MR||X"
+        told(twin, hl7("ADT^A01", "79", number, pv1("W1^9^A^GEN", "N9")), "hl7v2")
+        assert twin.query(patients) == [{"n": before["n"] + 1}]
+
+
 def test_messages_about_others_come_in_without_the_bytes_that_name_her(erased: Path) -> None:
     next_of_kin = f"NK1|1|Quixworthy^Zephyrine|MTH{'|' * 30}MRQZXYW7741^^^GEN^MR"
     joined = "W2^7^A^GEN"

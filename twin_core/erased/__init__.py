@@ -5,7 +5,7 @@ that comes again is known as one about an erased patient, and the marks tell nob
 """
 
 from twin_core.erased.marks import Marks, made_key, read_mark_key
-from twin_core.erased.remains import about, without
+from twin_core.erased.remains import about, patients_in, without
 from twin_core.erased.words import LEAST_TELLING, telling, words_in
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Marks",
     "about",
     "made_key",
+    "patients_in",
     "read_mark_key",
     "telling",
     "without",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from twin_core.encryption.source import guarded, put_guarded
 from twin_core.errors import ConfigurationError
-from twin_core.identifiers import Identifier
+from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier
 
+_AUTHORITY, _SENDER = "urn:wardtwin:authority:", "urn:wardtwin:sender:"
 KEY_BYTES = 32
 MARK_BYTES = 16
 _DO = "Restore the key of the erasures of this store: without it erased patients would come back."
@@ -48,6 +49,27 @@ class Marks:
     def covers(self, identifier: Identifier) -> bool:
         """Whether an identifier is one of an erased patient's, or of something of theirs."""
         return self.mark(identifier) in self._marks
+
+    def covers_alike(self, patient: Identifier) -> bool:
+        """Whether a patient's identifier is an erased one but for how its issuer is written."""
+        return not self._marks.isdisjoint(self.marks_alike(patient))
+
+    def marks_alike(self, patient: Identifier) -> tuple[bytes, ...]:
+        """The mark of a patient's number under the name of whoever issued it; none without a name.
+
+        An authority is the same in capitals and without, and a number that a sender gives without
+        an authority is of the authority that has the sender's name.
+        """
+        system = patient.system
+        if patient.type in UNIDENTIFYING_TYPES:
+            return ()
+        if system.startswith(_AUTHORITY):
+            name = system.removeprefix(_AUTHORITY)
+        elif system.startswith(_SENDER):
+            name = system.removeprefix(_SENDER).rpartition(":")[0]
+        else:
+            return ()
+        return (self.digest("alike", name.strip().casefold(), patient.value),)
 
     def covers_any_word(self, words: Iterable[str]) -> bool:
         """Whether one of the words of a message is such an identifier's value."""

@@ -86,6 +86,15 @@ _ABOUT: tuple[tuple[type[Event] | tuple[type[Event], ...], Named], ...] = (
     (Statement, Named(("subject",))),
 )
 _NOTHING = Named(())
+_OF_PATIENTS = (
+    PatientEvent,
+    PatientsMerged,
+    PatientRenumbered,
+    PatientIdentifiersMoved,
+    PatientsLinked,
+    PatientsUnlinked,
+    PatientStated,
+)
 _OF_TYPE: dict[type[Event], Named] = {}
 
 
@@ -116,6 +125,13 @@ def people_in(event: Event) -> tuple[Identifier, ...]:
             else _identifiers(getattr(event, field))
         )
     )
+
+
+def patients_in(event: Event) -> tuple[Identifier, ...]:
+    """The identifiers of patients in an event: whom it is about, or to whom it belongs."""
+    if isinstance(event, _OF_PATIENTS):
+        return tuple(identifiers_in(event, about(event).own))
+    return people_in(event)
 
 
 def without(event: Event, gone: Gone, *, keep_record: bool = False) -> Event | None:

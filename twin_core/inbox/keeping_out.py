@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from twin_core.erased import Marks, read_mark_key, telling, without, words_in
+from twin_core.erased import Marks, patients_in, read_mark_key, telling, without, words_in
 from twin_core.events import (
     Envelope,
     Event,
@@ -126,7 +126,8 @@ class KeptOut:
 
     def _left(self, events: Sequence[Event]) -> Iterator[Event]:
         for event in events:
-            left = without(event, self._marks.covers)
+            alike = frozenset(filter(self._marks.covers_alike, patients_in(event)))
+            left = without(event, lambda one: one in alike or self._marks.covers(one))  # noqa: B023
             if left is not None:
                 yield left
             elif isinstance(event, PatientStated):

@@ -20,6 +20,7 @@ from twin_core.store.erasing.beside import forget_beside, written_anew
 from twin_core.store.erasing.found import Erasure
 from twin_core.store.erasing.rewriting import fresh_path, remove_file, rewrite
 from twin_core.store.replacing import to_disk
+from twin_core.store.subjects import PATIENT
 
 _PURPOSE, _NAME = b"erasure", "The order of an erasure"
 _LEFT_BEHIND = (".replica", ".limited", ".aggregates", ".rebuild")
@@ -115,6 +116,12 @@ def _keep_out(path: Path, erasure: Erasure) -> None:
     inbox = path.with_name(path.name + ".inbox")
     marks = Marks(made_key(mark_key_path(inbox)))
     noted = {marks.mark(Identifier(system, value)) for _, system, value in erasure.identifiers}
+    noted |= {
+        mark
+        for kind, system, value in erasure.identifiers
+        if kind == PATIENT
+        for mark in marks.marks_alike(Identifier(system, value))
+    }
     noted |= {marks.mark_word(word) for word in telling(erasure.words)}
     try:
         with closing(sqlite3.connect(inbox, isolation_level=None)) as db:
