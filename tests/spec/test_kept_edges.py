@@ -23,7 +23,7 @@ def paint(hospital: Hospital) -> None:
         encounter | patient | class  | admitted    | discharged  | status    | part_of | history
         E1        | P1      | EMER   | 11-01 02:00 | 11-01 06:00 | -         | -       | yes
         E2        | P2      | EMER   | 11-01 02:00 | 11-01 06:01 | -         | -       | yes
-        E3        | P3      | EMER   | 11-01 06:00 | -           | -         | -       | yes
+        E3        | P3      | EMER   | 11-01 06:00 | -           | -         | -       | no
         E4        | P4      | IMP    | 11-01 03:00 | -           | -         | -       | no
         E6        | P6      | EMER   | 11-01 04:00 | 11-01 08:00 | -         | -       | yes
         I6        | P6      | IMP    | 11-01 09:00 | -           | -         | -       | yes
@@ -49,6 +49,7 @@ def paint(hospital: Hospital) -> None:
     """)
     hospital.classes("""
         encounter | class  | from        | to
+        E3        | EMER   | 11-01 06:00 | -
         E4        | EMER   | 11-01 03:00 | 11-01 05:00
         E4        | IMP    | 11-01 05:00 | -
         E5        | EMER   | 11-01 03:00 | 11-01 05:00
@@ -61,6 +62,7 @@ def paint(hospital: Hospital) -> None:
     """)
     hospital.statuses("""
         encounter | status      | from        | to
+        E3        | triaged     | 11-01 06:00 | -
         E4        | triaged     | 11-01 03:00 | 11-01 04:00
         E4        | in-progress | 11-01 04:00 | -
         E5        | in-progress | 11-01 03:00 | -
@@ -75,6 +77,9 @@ def paint(hospital: Hospital) -> None:
         E1        | P1      | ED   | 1   | 11-01 02:00 | 11-01 06:00
         E2        | P2      | ED   | 2   | 11-01 02:00 | 11-01 06:01
         E3        | P3      | ED   | 1   | 11-01 06:00 | -
+        E2        | P2      | A    | -   | 11-01 02:00 | 11-01 02:10
+        E1        | P1      | D    | -   | 11-01 02:00 | 11-01 02:10
+        I4        | PI4     | D    | -   | 10-31 23:59 | 11-01 00:10
         E4        | P4      | ED   | 3   | 11-01 03:00 | 11-01 07:00
         E4        | P4      | A    | 1   | 11-01 07:00 | -
         E5        | P5      | ED   | -   | 11-01 03:00 | 11-01 08:00
