@@ -152,7 +152,12 @@ def op18(q: Question) -> Figures:
     return summed(
         q,
         (
-            (c.left_ed, "ED", ended[outcome(q, c)], minutes(c.arrived, c.left_ed))
+            (
+                c.left_ed,
+                "ED",
+                ended[outcome(q, c)] or psychiatric(c),
+                minutes(c.arrived, c.left_ed),
+            )
             for c in q.visits()
             if outcome(q, c) in ended
         ),
