@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, example, given, note, settings
 from hypothesis import strategies as st
 
 from adapters.hl7v2 import translate
@@ -187,6 +187,12 @@ def receipt(raw: bytes) -> Receipt:
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 @given(stays(), reports(), st.integers(0, 10_000))
+@example(
+    # A result is told of before the second visit of its account, when the first one has gone on.
+    [Came(2, "P2", "A1", 12, None, 14), Came(3, "P2", "A1", 2, None, 4)],
+    [("P2", "A1", 33)],
+    8,
+)
 def test_results_that_name_an_account_are_of_the_visit_that_was_there(
     tmp_path_factory: pytest.TempPathFactory,
     drawn: list[Came],

@@ -211,6 +211,8 @@ class AccountFolding(Answers):
         ids |= {visit.account_id for visit in visits if visit.account_id is not None}
         visits.update(billed_visits(self._connection, ids))
         own = {self._encounter_named(number) for number in named}
+        for number in named:
+            visits.update(self._gone_on_from(number).values())
         several = {visit.encounter_id for visit in visits} | own
         if several == own:
             return  # nothing but accounts ever named these visits

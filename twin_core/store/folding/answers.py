@@ -116,7 +116,16 @@ class Answers(Batch):
         if account_id not in self._billed:
             self._learn_billed([named])
         visits = {visit.owner: visit for visit in self._billed[account_id]}
+        visits |= self._gone_on_from(named)
+        visit, ambiguous = visit_meant(list(visits.values()), patient_id, at)
+        if visit is not None:
+            return VisitNamed(visit.encounter_id, True)
+        return VisitNamed(*self._encounter(named), ambiguous)
+
+    def _gone_on_from(self, named: Identifier) -> dict[int, BilledVisit]:
+        """Visits that were of an account until they went on under another number, by owner."""
         number = self.nodes.family(self.nodes.number(ENCOUNTER, named))
+        visits: dict[int, BilledVisit] = {}
         for fact in self.units.fetch(ENCOUNTER, (number,))[0].facts:
             if isinstance(fact.event, EncounterContinued):
                 self.nodes.learn([(ENCOUNTER, fact.event.successor)])
@@ -124,12 +133,8 @@ class Answers(Batch):
                 held = unit if unit.rows else self._what_goes_on(unit)
                 told = self._told(held)
                 if told is not None and held is not unit:
-                    # Of this account the visit was until then.
                     visits[held.owner] = told._replace(to_at=fact.event.occurred_at)
-        visit, ambiguous = visit_meant(list(visits.values()), patient_id, at)
-        if visit is not None:
-            return VisitNamed(visit.encounter_id, True)
-        return VisitNamed(*self._encounter(named), ambiguous)
+        return visits
 
     def _learn_billed(self, named: Iterable[Identifier]) -> None:
         """Look up the visits of accounts, as they are after this batch."""
