@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
@@ -15,16 +16,14 @@ from api import openapi, problems
 from api.access.control import AccessControl
 from api.access.gate import Gate
 from api.access.provider import Provider
-from api.access.store import View
 from api.alerting import AlertDesk
 from api.audit.opening import open_ledger
 from api.audit.recording import Recorder
 from api.audit.touched import Tracing
 from api.audit.verifying import Verification
-from api.board import Board, Composer, Delta
-from api.browsing import Shown
-from api.explaining import Explanation
-from api.feeds import FeedReport, Feeds
+from api.board import Composer
+from api.described import MODELS
+from api.feeds import Feeds
 from api.figures import Strip
 from api.guard import Guard
 from api.lately import LatelyKept
@@ -62,60 +61,48 @@ from api.routes import (
     workbench_queries,
 )
 from api.routes.asked import only_known_parameters
-from api.simulations.asked import SimulationAsked
 from api.simulations.desk import opened_desk
-from api.simulations.ledger import Simulation
 from api.web.reader import Reading
 from api.web.rendering import error_page
 from twin_core.audit import Ledger
-from twin_core.state import HospitalState
-from twin_core.store.saved import SavedQuery
 from twin_core.twin import Twin
 
 COMPRESSED_FROM_BYTES = 1024
 _NO_ORIGINS: Mapping[str, str] = {}
-MODELS = (
-    access_routes.BrokenGlass,
-    access_routes.Emergency,
-    access_routes.Me,
-    access_routes.Seen,
-    Board,
-    Delta,
-    HospitalState,
-    encounters.EncounterDetail,
-    encounters.EncounterPage,
-    Explanation,
-    sql.Release,
-    Shown,
-    sql.SqlAnswer,
-    SavedQuery,
-    FeedReport,
-    appointments.AppointmentDetail,
-    appointments.AppointmentPage,
-    health.Health,
-    intake.CountedUnit,
-    intake.CountsTaken,
-    kpis.KpiEntry,
-    kpis.KpiChanges,
-    kpis.KpiCharts,
-    kpis.KpiFigures,
-    kpis.KpiRows,
-    lately.CatalogueLately,
-    alerts.Alerts,
-    messages.MessageDetail,
-    messages.MessagePage,
-    messages.Replayed,
-    findings.FindingPage,
-    observations.ObservationPage,
-    outbound.DestinationDetail,
-    outbound.Destinations,
-    SimulationAsked,
-    Simulation,
-    View,
-    simulations.SimulationDetail,
-    simulations.Simulations,
-    state.UnitSummary,
+_QUESTIONS = (
+    state,
+    encounters,
+    appointments,
+    findings,
+    observations,
+    kpis,
+    lately,
+    alerts,
+    messages,
+    feeds,
+    outbound,
+    intake,
+    sql,
+    saved_queries,
+    simulations,
+    views,
+    deltas,
 )
+"""Routes that refuse a parameter they do not know."""
+_PAGES_AND_DOORS = (
+    access_routes,
+    health,
+    hooks,
+    pages,
+    past,
+    watch_pages,
+    visits,
+    next_pages,
+    workbench,
+    workbench_queries,
+    ledger_pages,
+)
+"""Pages and doors, which people and other systems may ask with parameters of their own."""
 
 
 def create_app(
@@ -142,31 +129,13 @@ def create_app(
     version = _version()
     composer = Composer(twin, instance=secrets.token_hex(8), version=version, listeners=listeners)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path, twin.key)
-        live = LiveBoard(twin, composer, Strip(twin), app.state.lately.prepare)
-        app.state.live = live
-        app.state.verification = Verification(app.state.ledger, twin.settings.audit)
-        app.state.alerts = AlertDesk(twin)
-        app.state.simulations = opened_desk(twin)
-        await live.start()
-        await app.state.alerts.start()
-        try:
-            yield
-        finally:
-            app.state.lately.hurry()
-            await app.state.alerts.stop()
-            await live.stop()
-            app.state.research.close()
-            app.state.simulations.end_streams()
-            await asyncio.to_thread(app.state.simulations.close)
-            if ledger is None:
-                app.state.ledger.close()
-
     # FastAPI's own documentation pages would load scripts from elsewhere; `pages` has ours.
     app = FastAPI(
-        title="wardtwin", version=version, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="wardtwin",
+        version=version,
+        lifespan=partial(_lifespan, twin, ledger, composer),
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.twin = twin
     app.state.tracing = Tracing()
@@ -182,42 +151,7 @@ def create_app(
     app.state.feeds = all_feeds or Feeds(twin)
     app.state.origins = origins
     problems.install(app, error_page)
-    for module in (
-        state,
-        encounters,
-        appointments,
-        findings,
-        observations,
-        kpis,
-        lately,
-        alerts,
-        messages,
-        feeds,
-        outbound,
-        intake,
-        sql,
-        saved_queries,
-        simulations,
-        views,
-        deltas,
-    ):
-        app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
-    for module in (
-        access_routes,
-        health,
-        hooks,
-        pages,
-        past,
-        watch_pages,
-        visits,
-        next_pages,
-        workbench,
-        workbench_queries,
-        ledger_pages,
-    ):
-        app.include_router(module.router)
-    app.include_router(fhir_router or fhir.fhir_router(twin))
-    app.mount("/static", pages.static_files(), name="static")
+    _include(app, fhir_router or fhir.fhir_router(twin))
     openapi.install(app, MODELS)
     app.add_middleware(Recorder)
     app.add_middleware(Gate)
@@ -225,6 +159,41 @@ def create_app(
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)
     app.add_middleware(Guard, hosts=hosts)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    twin: Twin, ledger: Ledger | None, composer: Composer, app: FastAPI
+) -> AsyncIterator[None]:
+    """Follow the twin while the application runs; a ledger that is opened here is closed here."""
+    app.state.ledger = ledger or open_ledger(twin.settings.audit, twin.path, twin.key)
+    live = LiveBoard(twin, composer, Strip(twin), app.state.lately.prepare)
+    app.state.live = live
+    app.state.verification = Verification(app.state.ledger, twin.settings.audit)
+    app.state.alerts = AlertDesk(twin)
+    app.state.simulations = opened_desk(twin)
+    await live.start()
+    await app.state.alerts.start()
+    try:
+        yield
+    finally:
+        app.state.lately.hurry()
+        await app.state.alerts.stop()
+        await live.stop()
+        app.state.research.close()
+        app.state.simulations.end_streams()
+        await asyncio.to_thread(app.state.simulations.close)
+        if ledger is None:
+            app.state.ledger.close()
+
+
+def _include(app: FastAPI, fhir_router: APIRouter) -> None:
+    for module in _QUESTIONS:
+        app.include_router(module.router, dependencies=[Depends(only_known_parameters)])
+    for module in _PAGES_AND_DOORS:
+        app.include_router(module.router)
+    app.include_router(fhir_router)
+    app.mount("/static", pages.static_files(), name="static")
 
 
 def _version() -> str:
