@@ -259,6 +259,22 @@ def codes_of(name: str) -> frozenset[str]:
     return frozenset(code.upper() for code in found)
 
 
+@cache
+def codes_of_table(number: str) -> frozenset[str]:
+    """The codes of a table by its number (`0125`), as the standard writes them."""
+    import hl7apy
+
+    found: set[str] = {*_MORE_IN_TABLES.get(number, ())}
+    for version in (DEFAULT_VERSION, NEWEST_VERSION):
+        found.update(hl7apy.load_library(version).TABLES.get(f"HL7{number}", ("", ()))[1])
+    return frozenset(code for code in found if code.strip("."))
+
+
+_MORE_IN_TABLES: dict[str, Iterable[str]] = {
+    # ID and SI are value types since 2.5; 0104 goes on after 2.8.1.
+    "0125": ("ID", "SI"),
+    "0104": ("2.8.2", "2.9", "2.9.1"),
+}
 _TABLED_WORDS = {
     "class": "PV1-2",
     "sex": "PID-8",

@@ -35,7 +35,7 @@ from twin_core.store.saved import SavedQuery
 from twin_core.twin import Twin
 
 ROOT = Path(__file__).parents[2]
-CANARY = re.compile(r"cnry\d{5}q", re.IGNORECASE)
+CANARY = re.compile(r"cnry\d{5}q|qzn[a-j]{5}", re.IGNORECASE)
 LOCATION = re.compile(r'"location":"[^"]*"')
 """Where a resource was stored, which its sender is told with the id that it gave."""
 SETTINGS = Settings(
@@ -92,6 +92,14 @@ def canary(number: int) -> str:
     return f"Cnry{number:05d}q"
 
 
+NAMED = (str.lower, str.upper, str.title)
+
+
+def name(number: int) -> str:
+    """The same in letters only: what a name in a coded field looks like."""
+    return "qzn" + "".join(chr(ord("a") + int(digit)) for digit in f"{number:05d}")
+
+
 def planted_messages() -> Iterator[tuple[str, bytes]]:
     """(segment, message): one for each field, with a canary in every component and repetition."""
     number = 0
@@ -110,7 +118,7 @@ def planted_messages() -> Iterator[tuple[str, bytes]]:
                 lines = [*clean[:at], "|".join(stated).rstrip("|"), *clean[at + 1 :]]
                 yield segment, "\r".join(lines).format(n=number).encode() + b"\r"
                 number += 1
-                stated[place] = canary(number)
+                stated[place] = name(number).upper()
                 lines = [*clean[:at], "|".join(stated).rstrip("|"), *clean[at + 1 :]]
                 yield segment, "\r".join(lines).format(n=number).encode() + b"\r"
 
@@ -137,6 +145,10 @@ def planted_resources() -> Iterator[dict[str, Any]]:
             copied[f"_{path[0]}"] = {"id": canary(number)}
             copied[canary(number)] = canary(number)
             yield copied
+            if path[-1] in ("code", "language", "status", "when"):
+                named = copy.deepcopy(clean)
+                put(named, path, NAMED[number % len(NAMED)](name(number)))
+                yield named
 
 
 def strings(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -18,6 +18,7 @@ from adapters.hl7v2.unit_codes import valid_ucum
 from api.cli import main
 from api.deidentifying import FileDeidentifier
 from twin_core.deid import Codebook, Keys
+from twin_core.deid.nomenclatures import SYSTEMS, is_code
 from twin_core.errors import UsageError
 from twin_core.settings import DeidSettings, LimitSettings, Settings
 
@@ -291,6 +292,168 @@ def test_only_codes_of_known_systems_in_their_form_pass(coding, passes):
     assert found.get("valueCodeableConcept") == expected
 
 
+THO = "http://terminology.hl7.org/CodeSystem/"
+HOSTILE = (
+    "SMITH smith Smith smith-jones SMITH-JONES LEE lee Lee ANA ana MAY_LEE BARRETT Jo J0HN"
+    " M1CHAEL A1BERTO ADA-1 555-1234 5551234567 15551234567 617-555-1234 999-12-3456 999123456"
+    " 4711471 47114711 192.168.1.1 1960-05-05 19600505 02138-1234 QW12345678 jane.doe@x.example"
+).split()
+"""What somebody may type into a coded field by mistake: names, telephones, numbers, dates."""
+
+
+@pytest.mark.parametrize("system", sorted(SYSTEMS.known))
+def test_what_a_name_or_a_number_of_somebody_looks_like_is_a_code_of_no_system(system):
+    found = {code for code in HOSTILE if is_code(system, code)}
+    # A number of four to seven digits, or a ZIP with four more, may be a code by chance; no more.
+    assert found <= {"4711471", "555-1234"}
+    assert not {"4711471"} & found or system.endswith(("11073:10101", "umls/rxnorm"))
+    assert all(is_code(system, code) for code in SYSTEMS.known[system].codes)
+    assert SYSTEMS.known[system].because.strip()
+
+
+@pytest.mark.parametrize(
+    ("system", "passing", "failing"),
+    [
+        ("http://loinc.org", "8867-4 718-7 LA33-6 104932-9", "8867-5 08867-4 88674 1234567-1"),
+        (
+            "http://snomed.info/sct",
+            "22298006 428191000124101 11000172109 10509002",
+            "22298007 22298113 5551234567 428191000124102",
+        ),
+        ("http://www.nlm.nih.gov/research/umls/rxnorm", "1191 2670000", "0191 4711471 47114711"),
+        (
+            "http://hl7.org/fhir/sid/icd-10-cm",
+            "I10 E84.0 S06.0XXA U07.1 C7A.0 Z3A.08 O36.8121 M35.0A C84.Z9",
+            "I1 JOHN M1CHAEL I21.SMITH",
+        ),
+        ("http://www.cms.gov/Medicare/Coding/ICD10", "0DTJ4ZZ GZFZZZZ", "BARRETT GARRETT"),
+        (
+            "http://hl7.org/fhir/sid/ndc",
+            "0777-3105-02 50090-0481-0 00777310502",
+            "5551234567 999123456 15551234567 617-555-1234",
+        ),
+        ("http://hl7.org/fhir/sid/cvx", "08 207", "2070 LEE"),
+        ("urn:iso:std:iso:11073:10101", "150456 147842 8410608", "67108865 4711 12"),
+        ("urn:oid:2.16.840.1.113883.6.238", "2106-3 2054-5", "2106-4 9106-3 555-1234"),
+        ("http://dicom.nema.org/resources/ontology/DCM", "CT 110153", "LEE 555123"),
+        (f"{THO}v3-MaritalStatus", "M S T", "MARRIED smith LEE"),
+        (f"{THO}v3-ActCode", "AMB IMP EMER", "LEE smith"),
+        (f"{THO}condition-clinical", "active", "ada"),
+        (f"{THO}no-such-system", "", "active M 1"),
+        (f"{THO}v3-Ada", "", "M"),
+        ("http://hl7.org/fhir/administrative-gender", "female", "ada"),
+        ("http://hl7.org/fhir/ada", "", "ada final"),
+        ("urn:iso:std:iso:3166", "US DEU", "ADA LEE"),
+        ("urn:ietf:bcp:47", "en en-US fil", "lee ada ana-LEE"),
+    ],
+)
+def test_a_code_is_in_the_list_or_in_the_strict_form_of_its_system(system, passing, failing):
+    assert [code for code in passing.split() if not is_code(system, code)] == []
+    assert [code for code in failing.split() if is_code(system, code)] == []
+
+
+def codings(value):
+    """Every Coding within a resource, and every word of a language, a profile or an event."""
+    if isinstance(value, dict):
+        if "code" in value and "system" in value:
+            yield value
+        for inner in value.values():
+            yield from codings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from codings(inner)
+
+
+@pytest.mark.parametrize("profile", ["limited", "shifted", "safe_harbor"])
+def test_no_coded_field_of_a_resource_tells_a_name(profile):
+    bundle = json.loads((PAIRS / "input/bundle.json").read_text())
+    patient = bundle["entry"][0]["resource"]
+    patient.update(maritalStatus={"coding": [{"system": f"{THO}v3-MaritalStatus", "code": "M"}]})
+    told = json.dumps(passed(bundle, profile))
+    assert told.count('"v3-MaritalStatus"'.strip('"')) == 1, "the true one passes"
+    places = [one for entry in bundle["entry"] for one in codings(entry["resource"])]
+    assert len(places) >= 19
+    for name in ("smith", "LEE", "Ada", "5551234567"):
+        for place in places:
+            place["code"] = name
+        found = passed(bundle, profile)
+        said = {one["code"] for one in codings(found)} - {"PSEUDED", "ANONYED"}
+        assert name not in said, said
+
+
+@pytest.mark.parametrize(
+    ("element", "kept"),
+    [
+        ({"multipleBirthInteger": 2}, True),
+        ({"multipleBirthInteger": 4711}, False),
+        ({"multipleBirthInteger": 5}, False),
+        ({"maritalStatus": {"coding": [{"system": f"{THO}v3-MaritalStatus", "code": "T"}]}}, True),
+        (
+            {
+                "maritalStatus": {
+                    "coding": [{"system": "http://snomed.info/sct", "code": "87915002"}]
+                }
+            },
+            False,
+        ),
+        ({"meta": {"profile": ["http://hl7.org/fhir/StructureDefinition/Ada-Smith"]}}, False),
+        ({"meta": {"profile": ["http://hl7.org/fhir/StructureDefinition/Patient"]}}, True),
+        ({"language": "en-US"}, True),
+        ({"language": "ada-LEE"}, False),
+        ({"language": "lee"}, False),
+    ],
+)
+def test_an_element_takes_codes_of_what_it_is_bound_to(element, kept):
+    [(name, stated)] = element.items()
+    found = passed({"resourceType": "Patient", "id": "p", **element})
+    if name == "meta":
+        assert ("profile" in found["meta"]) == kept
+    else:
+        assert found.get(name) == (stated if kept else None)
+
+
+@pytest.mark.parametrize(
+    ("system", "code"),
+    [
+        (f"{THO}v3-ActReason", "SMITH"),
+        (f"{THO}v3-Confidentiality", "LEE"),
+        (f"{THO}v3-ObservationValue", "ADA"),
+        ("http://snomed.info/sct", "22298006"),
+        ("http://loinc.org", "8867-4"),
+        ("urn:local", "vip"),
+    ],
+)
+def test_a_security_label_is_one_of_hl7_and_nothing_else(system, code):
+    labels = [{"system": system, "code": code}, {"system": f"{THO}v3-Confidentiality", "code": "R"}]
+    for profile, own in (("shifted", "PSEUDED"), ("safe_harbor", "ANONYED")):
+        deidentifier = fhir.Deidentifier(site(profile, code_systems=frozenset({"urn:local"})))
+        found = deidentifier.resource(observation(meta={"security": labels}))
+        assert [one["code"] for one in found["meta"]["security"]] == ["R", own]
+        assert (
+            sum(n for path, n in deidentifier.dropped.items() if " code of a system" in path) == 1
+        )
+
+
+@pytest.mark.parametrize("unit", ["m471", "10*471", "m12.g34.s5", "{Ada}", "4711.m", "m555.m1234"])
+def test_a_unit_spells_no_number_and_no_name(unit):
+    found = passed(observation(valueQuantity={"value": 1, "unit": unit, "code": unit}))
+    assert found["valueQuantity"] == {"value": 1}
+    text, _ = heard(f"{HEAD}\rPID|||1^^^GEN^MR\rOBX|1|NM|8867-4^x^LN||1|{unit}|||||F\r")
+    assert unit not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"when": ["ACM", "MORN.early", "SMITH", "LEE.ada"]}, {"when": ["ACM", "MORN.early"]}),
+        ({"count": 3, "frequency": 4711471}, {"count": 3}),
+    ],
+)
+def test_a_timing_says_nothing_of_somebody_s_own(value, told):
+    found = passed(observation(effectiveTiming={"repeat": value}))
+    assert found["effectiveTiming"]["repeat"] == told
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [
@@ -472,6 +635,37 @@ def heard(raw, profile="shifted", **more):
 
 
 HEAD = r"MSH|^~\&|PAS|GEN|X|Y|20260302081530+0100||ADT^A01|C1|P|2.5"
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("OBX|1|{}|8867-4^x^LN||1", ["NM", "CWE", "ST", "ID"]),
+        ("EVN|{}|20260302", ["A01", "Z99"]),
+        ("MSH|^~\\&|PAS|GEN|X|Y|20260302||{}^A01|C1|P|2.5", ["ADT", "ORU"]),
+        ("MSH|^~\\&|PAS|GEN|X|Y|20260302||ADT^{}|C1|P|2.5", ["A01", "Z01"]),
+        ("MSH|^~\\&|PAS|GEN|X|Y|20260302||ADT^A01^{}|C1|P|2.5", ["ADT_A01"]),
+        ("MSH|^~\\&|PAS|GEN|X|Y|20260302||ADT^A01|C1|{}|2.5", ["P", "T"]),
+        ("MSH|^~\\&|PAS|GEN|X|Y|20260302||ADT^A01|C1|P|{}", ["2.3.1", "2.5.1", "2.9"]),
+        ("MSH|^~\\&|PAS|GEN|X|Y|20260302||ADT^A01|C1|P|2.5|||{}", ["AL", "NE"]),
+        ("MSH|^~\\&|PAS|GEN|X|Y|20260302||ADT^A01|C1|P|2.5|||||{}", ["USA", "DE"]),
+        ("MSA|{}|C1", ["AA", "CR"]),
+        ("ZBE|1|20260302||INSERT|Y|{}", ["A01"]),
+        ("PID|||1^^^GEN^MR||||||||||||||||||||||{}", ["1", "3"]),
+        ("OBX|1|NM|8867-4^x^LN|{}|1", ["1", "1.2.1.3"]),
+        ("PV1||{}", ["I", "E"]),
+    ],
+)
+def test_a_coded_field_of_a_message_says_what_its_table_has(line, kept):
+    def told(word):
+        lines = [line.format(word), "PID|||1^^^GEN^MR"]
+        text, _ = heard("\r".join(lines if line[:3] == "MSH" else [HEAD, *lines, ""]), "limited")
+        found = [one for one in (text or "").split("\r") if one[:3] == line[:3]]
+        return re.split(r"[|^]", found[0] if found else "")
+
+    names = ["LEE", "ANA", "Jo", "SMI_J01", "SMITH", "192.168.1.1", "4711471", "617"]
+    assert [word for word in kept if word not in told(word)] == []
+    assert [word for word in names if word in told(word)] == []
 
 
 def test_a_patient_keeps_one_shift_through_a_merge(tmp_path):

@@ -1,27 +1,34 @@
-"""Nomenclatures whose codes say what was done and never to whom, and the form of their codes."""
+"""Which codes say what was done and never to whom: of closed value sets, or in a strict form."""
 
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib.resources import files
 from tomllib import loads
 from typing import Any, Literal, NamedTuple
 
-LOINC = "http://loinc.org"
-SNOMED = "http://snomed.info/sct"
-_NAME = re.compile(
-    r"(?:us/core/)?(?:CodeSystem/|sid/)?(?:v[23]-[A-Za-z0-9]{2,40}|[a-z]{2,20}(?:-[a-z0-9]{1,20})*)",
-    re.ASCII,
-)
-"""What follows the beginnings of FHIR's and HL7's own code systems."""
+_MOST_DIGITS = 4
+_THREE_DIGITS = re.compile(r"\d{3}")
+_PARTITION_BITS = 16
+_PARTITIONS = frozenset((*range(1, 11), *range(128, 132)))
+
+
+class System(NamedTuple):
+    """What passes of one code system, and why it may."""
+
+    codes: frozenset[str]
+    """All of them, where they are words."""
+    form: "re.Pattern[str] | None" = None
+    check: "Callable[[str], bool] | None" = None
+    """What holds of a code in the form."""
+    because: str = "Only the words of its value set."
 
 
 class Systems(NamedTuple):
-    """The table codes.toml, its forms compiled."""
+    """The tables nomenclatures.toml and value_sets.toml."""
 
-    forms: dict[str, "re.Pattern[str] | None"]
-    """By system; None for units."""
-    prefixes: tuple[str, ...]
-    own: "re.Pattern[str]"
+    known: dict[str, System]
+    """By URI."""
     meanings: dict[str, Literal["age", "birth", "identifier"]]
     """By code of an observation what its value is, where that is somebody's own."""
 
@@ -29,46 +36,55 @@ class Systems(NamedTuple):
 @cache
 def systems() -> Systems:
     """The code systems that pass."""
-    text = (files("twin_core.deid") / "nomenclatures.toml").read_text("utf-8")
-    told: dict[str, Any] = loads(text)
-    return Systems(
-        {
-            system: None if form == "ucum" else re.compile(form, re.ASCII)
-            for system, form in told["systems"].items()
-        },
-        tuple(told["own"]["prefixes"]),
-        re.compile(told["own"]["form"], re.ASCII),
-        {code: one for one, codes in told["meanings"].items() for code in codes},
-    )
+    told = _table("nomenclatures")
+    known = {uri: System(frozenset(codes.split())) for uri, codes in _table("value_sets").items()}
+    for uri, row in told["systems"].items():
+        known[uri] = System(
+            known[uri].codes if uri in known else frozenset(),
+            re.compile(row["form"], re.ASCII) if "form" in row else None,
+            _CHECKS[row["check"]] if "check" in row else None,
+            " ".join(row["because"].split()),
+        )
+    return Systems(known, {code: one for one, codes in told["meanings"].items() for code in codes})
 
 
-SYSTEMS = systems()
+def _table(name: str) -> dict[str, Any]:
+    return loads((files("twin_core.deid") / f"{name}.toml").read_text("utf-8"))
 
 
 @lru_cache(maxsize=50_000)
 def is_code(system: str, code: str) -> bool:
-    """Whether a code has the form of its system, its check digit included.
+    """Whether a code is in the value set of its system, or in its form, its check digit included.
 
     Units are judged by whoever knows UCUM: here none of them passes.
     """
-    form = SYSTEMS.forms.get(system)
-    if form is None:
-        if not any(
-            system.startswith(prefix) and _NAME.fullmatch(system[len(prefix) :])
-            for prefix in SYSTEMS.prefixes
-        ):
-            return False
-        form = SYSTEMS.own
-    if form.fullmatch(code) is None:
+    known = SYSTEMS.known.get(system)
+    if known is None:
         return False
-    if system == LOINC and code[0].isdigit():
-        return _mod10(code)
-    return system != SNOMED or _verhoeff(code)
+    if code in known.codes:
+        return True
+    if known.form is None or known.form.fullmatch(code) is None:
+        return False
+    return known.check is None or known.check(code)
+
+
+def has_few_digits(unit: str) -> bool:
+    """Whether a unit has no more digits than `10*12/L`: exponents could spell a number."""
+    digits = [sign.isdigit() for sign in unit]
+    return sum(digits) <= _MOST_DIGITS and _THREE_DIGITS.search(unit) is None
+
+
+def _is_in_partition(code: str) -> bool:
+    """Whether a code of ISO/IEEE 11073-10101 is of a partition that the standard gives."""
+    return int(code) >> _PARTITION_BITS in _PARTITIONS
 
 
 def _mod10(code: str) -> bool:
     """Whether the check digit of a LOINC number is right (LOINC Users' Guide, appendix D)."""
     digits, _, check = code.partition("-")
+    if not digits.isdecimal():
+        # LA and LP of LOINC, and words: of another kind of digit, or of none.
+        return True
     total = 0
     for place, digit in enumerate(reversed(digits)):
         doubled = int(digit) * (2 if place % 2 == 0 else 1)
@@ -106,3 +122,11 @@ def _verhoeff(code: str) -> bool:
     for place, digit in enumerate(reversed(code)):
         state = int(_D[state][int(_P[place % 8][int(digit)])])
     return state == 0
+
+
+_CHECKS: dict[str, Callable[[str], bool]] = {
+    "mod10": _mod10,
+    "verhoeff": _verhoeff,
+    "partition": _is_in_partition,
+}
+SYSTEMS = systems()

@@ -1,6 +1,7 @@
 """Codes that pass: of a system that says what was done, in the form that its codes have."""
 
 import re
+from collections.abc import Callable
 
 from adapters.fhir.deidentify.case import Case, Json
 from adapters.fhir.deidentify.primitives import is_unit, number, unit
@@ -8,6 +9,7 @@ from twin_core.deid.nomenclatures import is_code
 from twin_core.deid.stated import most
 
 UCUM = "http://unitsofmeasure.org"
+TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
     **dict.fromkeys(("min", "minute", "minutes"), 60),
@@ -33,6 +35,20 @@ def coding(value: Json, case: Case) -> Json:
     if type(value.get("userSelected")) is bool:
         found["userSelected"] = value["userSelected"]
     return found
+
+
+def bound(stated: tuple[str, ...]) -> Callable[[Json, Case], Json]:
+    """Codings of these systems only; a bare name is one of HL7's terminology."""
+    systems = frozenset(one if ":" in one else f"{TERMINOLOGY}{one}" for one in stated)
+
+    def passed(value: Json, case: Case) -> Json:
+        if type(value) is dict and type(value.get("system")) is str:
+            if value["system"] in systems:
+                return coding(value, case)
+            case.dropped[f"{case.kind}: a code of a system that its element is not bound to"] += 1
+        return None
+
+    return passed
 
 
 def passes(system: str, code: str, case: Case) -> bool:

@@ -11,6 +11,7 @@ from tomllib import loads
 from typing import Any
 
 from adapters.fhir.deidentify.case import Case, Json
+from twin_core.deid.nomenclatures import SYSTEMS, has_few_digits
 from twin_core.deid.stated import LARGEST, is_too_old
 from twin_core.deid.zips import zip3
 
@@ -23,7 +24,6 @@ _MINUTES = len("10:15")
 _DAY = len("2026-03-02")
 _OF_DAY = re.compile(r"T(\d\d):(\d\d)((?::[\d.]+)?)(Z|([+-])\d\d:(\d\d))?", re.ASCII)
 _ZEROS = str.maketrans("123456789", "000000000")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Z]{2})?", re.ASCII)
 _MIME = re.compile(
     r"(?:application|audio|image|text|video)/(?:pdf|json|xml|html|plain|rtf|png|jpeg|gif|tiff|"
     r"svg\+xml|dicom|fhir\+json|fhir\+xml|hl7-v2|hl7-cda\+xml|octet-stream|mpeg|mp4|wav)",
@@ -31,10 +31,13 @@ _MIME = re.compile(
 )
 _SAMPLE = r"(?:[EUL]|-?\d{1,6}(?:\.\d{1,6})?)"
 _SAMPLES = re.compile(f"{_SAMPLE}(?: {_SAMPLE})*", re.ASCII)
-_WHEN = re.compile(r"[A-Z]{1,5}(?:\.[a-z]{1,5})?", re.ASCII)
-_PROFILE = re.compile(
-    r"http://hl7\.org/fhir/(?:us/[a-z-]{2,20}/)?StructureDefinition/[A-Za-z-]{1,60}", re.ASCII
+_LANGUAGES = SYSTEMS.known["urn:ietf:bcp:47"].codes
+_PROFILES = (
+    "http://hl7.org/fhir/StructureDefinition/",
+    "http://hl7.org/fhir/us/core/StructureDefinition/",
 )
+_FEW = 1000
+_TOGETHER = 3
 _STATE_NAMES = frozenset(
     "Alabama Alaska Arizona Arkansas California Colorado Connecticut Delaware Florida Georgia"
     " Hawaii Idaho Illinois Indiana Iowa Kansas Kentucky Louisiana Maine Maryland Massachusetts"
@@ -54,13 +57,13 @@ _UNIT_WORDS = frozenset(
 
 
 @cache
-def words() -> frozenset[str]:
-    """The codes of FHIR's required bindings."""
+def words() -> dict[str, frozenset[str]]:
+    """The closed lists of words: codes of FHIR's required bindings, events of the day, profiles."""
     text = (files("adapters.fhir.deidentify") / "words.toml").read_text("utf-8")
-    return frozenset(loads(text)["words"].split())
+    return {name: frozenset(told.split()) for name, told in loads(text).items()}
 
 
-WORDS = words()
+WORDS = words()["words"]
 
 
 def word(value: Json, case: Case) -> Json:
@@ -74,6 +77,16 @@ def number(value: Json, case: Case) -> Json:
     if type(value) not in (int, float) or not -LARGEST < value < LARGEST:
         return None
     return value if type(value) is int else round(value, _DECIMALS)
+
+
+def few(value: Json, case: Case) -> Json:
+    """A whole number that counts or ranks, of at most three digits."""
+    return value if type(value) is int and 0 <= value < _FEW else None
+
+
+def order(value: Json, case: Case) -> Json:
+    """The place in a birth of two or three: births of more are so few that they tell who it is."""
+    return value if type(value) is int and 0 < value <= _TOGETHER else None
 
 
 def flag(value: Json, case: Case) -> Json:
@@ -192,7 +205,7 @@ def country(value: Json, case: Case) -> Json:
 
 def language(value: Json, case: Case) -> Json:
     """A language tag."""
-    return value if type(value) is str and _LANGUAGE.fullmatch(value) else None
+    return value if type(value) is str and value in _LANGUAGES else None
 
 
 def mime(value: Json, case: Case) -> Json:
@@ -207,12 +220,15 @@ def samples(value: Json, case: Case) -> Json:
 
 def when(value: Json, case: Case) -> Json:
     """An event of the day (EventTiming), such as ACM or MORN.early."""
-    return value if type(value) is str and _WHEN.fullmatch(value) else None
+    return value if type(value) is str and value in words()["when"] else None
 
 
 def profile(value: Json, case: Case) -> Json:
-    """The canonical of a profile that HL7 publishes."""
-    return value if type(value) is str and _PROFILE.fullmatch(value) else None
+    """The canonical of one of the profiles of FHIR and US Core, without a version."""
+    if type(value) is not str:
+        return None
+    base, _, name = value.rpartition("/")
+    return value if f"{base}/" in _PROFILES and name in words()["profiles"] else None
 
 
 def unit(value: Json, case: Case) -> Json:
@@ -236,9 +252,8 @@ def is_unit(text: str, case: Case) -> bool:
     bare = _ANNOTATION.sub("", text)
     if bare in ("", "1"):
         return True
-    return not any(part.isdecimal() for part in re.split(r"[./()]", bare)) and case.site.is_unit(
-        bare
-    )
+    has_number = any(part.isdecimal() for part in re.split(r"[./()]", bare))
+    return not has_number and has_few_digits(bare) and case.site.is_unit(bare)
 
 
 def birthsex(value: Json, case: Case) -> Json:
@@ -254,6 +269,8 @@ def drop(value: Json, case: Case) -> Json:
 PRIMITIVES: dict[str, Any] = {
     "word": word,
     "number": number,
+    "few": few,
+    "order": order,
     "flag": flag,
     "time": time,
     "instant": instant,

@@ -132,7 +132,6 @@ def types() -> dict[str, Pass]:
         **PRIMITIVES,
         "system": PRIMITIVES["drop"],
         "code": PRIMITIVES["drop"],
-        "label": codings.coding,
         "either": either,
         "Identifier": identities.identifier,
         "Reference": identities.reference,
@@ -142,9 +141,23 @@ def types() -> dict[str, Pass]:
     trees = {name: Tree(name) for name in _told()["types"]}
     known.update(trees)
     known["Coding"] = codings.coding
+    known.update(_bindings())
     for name, tree in trees.items():
         _grow(tree, _told()["types"][name], known)
     return known
+
+
+def _bindings() -> dict[str, Pass]:
+    """Coded elements whose codes are of a few systems."""
+    found: dict[str, Pass] = {}
+    for name, systems in _told()["bindings"].items():
+        coding = codings.bound(tuple(systems))
+        if name == "label":
+            found[name] = coding
+        else:
+            concept = found[name] = Tree("CodeableConcept")
+            concept.elements["coding"] = (coding, "CodeableConcept.coding")
+    return found
 
 
 @cache
@@ -153,7 +166,7 @@ def resources() -> dict[str, Tree]:
     known, told = types(), _told()
     trees = {}
     for kind, rules in told.items():
-        if kind not in ("types", "extensions", "of"):
+        if kind not in ("types", "extensions", "of", "bindings"):
             trees[kind] = Tree(kind)
             _grow(trees[kind], rules, known)
             trees[kind].elements["id"] = (identities.identity, f"{kind}.id")

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from adapters.hl7v2.codings import CODE_SYSTEMS
 from adapters.hl7v2.er7 import Message
-from adapters.hl7v2.names import codes_of
+from adapters.hl7v2.names import codes_of, codes_of_table
 from adapters.hl7v2.unit_codes import UCUM, valid_ucum
 from twin_core.deid import Codebook, Profile
-from twin_core.deid.nomenclatures import SYSTEMS, is_code
+from twin_core.deid.nomenclatures import SYSTEMS, has_few_digits, is_code
 from twin_core.deid.stated import is_too_old
 from twin_core.deid.zips import zip3
 
@@ -29,11 +29,22 @@ TIME = re.compile(
 _ZEROS = str.maketrans("123456789", "000000000")
 _SET = re.compile(r"\d{1,4}", re.ASCII)
 _DIGITS = re.compile(r"\d{1,6}", re.ASCII)
-_FORM = re.compile(
-    r"[A-Z][A-Z0-9]{0,2}|[A-Z]{3}_[A-Z][0-9]{2}|\d(?:\.\d){0,2}|[A-Z]{2,3}", re.ASCII
-)
+_OWN_TRIGGER = re.compile(r"Z\d\d", re.ASCII)
+_HEADER_TABLES: dict[str, tuple[str, ...]] = {
+    "MSH-9": ("0076", "0003", "0354"),
+    "MSH-11": ("0103", "0207"),
+    "MSH-12": ("0104", "0399"),
+    "MSH-15": ("0155",),
+    "MSH-16": ("0155",),
+    "MSH-17": ("0399",),
+    "EVN-1": ("0003",),
+    "ZBE-6": ("0003",),
+    "MSA-1": ("0008",),
+    "OBX-2": ("0125",),
+}
+"""By field the tables of its components."""
 _NUMBER = re.compile(r"[+-]?\d{1,6}(?:\.\d{1,6})?", re.ASCII)
-_PART = re.compile(r"\d{1,2}|\d{1,3}(?:\.\d{1,3}){2,5}", re.ASCII)
+_PART = re.compile(r"\d{1,2}|\d{1,2}(?:\.\d{1,2}){2,5}", re.ASCII)
 _RANGE = re.compile(
     r"[<>]?=?\s?-?\d{1,6}(?:\.\d{1,4})?|-?\d{1,6}(?:\.\d{1,4})?\s?-\s?-?\d{1,6}(?:\.\d{1,4})?",
     re.ASCII,
@@ -191,9 +202,6 @@ def _coding(code: str, system: str, told: Told) -> tuple[str, str, str]:
         return code, "", system
     if code and uri and is_code(uri, code):
         return code, "", system
-    if code and uri and uri not in SYSTEMS.forms and re.fullmatch(r"[A-Z0-9-]{1,12}", code):
-        # A system that is known and has no form here: its codes are told as the site's are.
-        return told.word("code", code), "", "L"
     return told.word("code", code), "", "L" if code else ""
 
 
@@ -287,9 +295,21 @@ def control(text: str, told: Told, name: str) -> str:
 
 
 def form(text: str, told: Told, name: str) -> str:
-    """The fixed words of a header, component by component."""
-    parts = told.parts(text)
-    return told.joined([part if _FORM.fullmatch(part) else "" for part in parts])
+    """The fixed words of a header, component by component, each of its table."""
+    tables = _HEADER_TABLES[name]
+    kept = [
+        part if part in codes_of_table(number) or _is_also(part, number) else ""
+        for part, number in zip(told.parts(text), tables, strict=False)
+    ]
+    return told.joined(kept)
+
+
+def _is_also(part: str, table: str) -> bool:
+    """A trigger of a site's own in the form that the standard leaves for them (2.11), or a country
+    in two letters."""
+    if table == "0399":
+        return part in SYSTEMS.known["urn:iso:std:iso:3166"].codes
+    return table == "0003" and _OWN_TRIGGER.fullmatch(part) is not None
 
 
 _UNIT_WORDS = frozenset(
@@ -305,7 +325,8 @@ def is_unit(text: str) -> bool:
         return True
     if _ANNOTATED.search(text) or not text:
         return False
-    return valid_ucum(text) and not any(part.isdecimal() for part in re.split("[./()]", text))
+    has_number = any(part.isdecimal() for part in re.split("[./()]", text))
+    return not has_number and has_few_digits(text) and valid_ucum(text)
 
 
 def unit(text: str, told: Told, name: str) -> str:
@@ -341,6 +362,7 @@ _STATES = frozenset(
 PASSING: dict[str, Passing] = {
     "set": matching(_SET),
     "digits": matching(_DIGITS),
+    "order": matching(re.compile("[123]", re.ASCII)),
     "part": matching(_PART),
     "range": matching(_RANGE),
     "flag": matching(re.compile("[YN]|0|1")),
