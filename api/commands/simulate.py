@@ -88,6 +88,7 @@ def run(call: Call) -> int:
 
 def _simulate(call: Call) -> int:
     options, terminal = call.options, call.terminal
+    _fit_together(options)
     from twin_core.simulation import Run, load_flow, simulate
 
     model = load_flow(options.model)
@@ -133,6 +134,17 @@ def _simulate(call: Call) -> int:
     terminal.table(_SHOWN, [_row(results, unit.code) for unit in model.units])
     terminal.line(f"{results.events:,} events in {seconds:.1f} s.")
     return 0
+
+
+def _fit_together(options: argparse.Namespace) -> None:
+    """Refuse options of which one would be left unheard."""
+    if options.half_width and not options.scenario:
+        raise UsageError("--half-width is of a difference.", do="Add --scenario.")
+    if options.scenario and (options.kpi or options.stays):
+        raise UsageError(
+            "--kpi and --stays tell of one hospital, and --scenario compares several.",
+            do="Leave out one of them.",
+        )
 
 
 def _tell_kpis(call: Call, results: Any) -> int:

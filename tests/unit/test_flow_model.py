@@ -2,6 +2,7 @@
 
 import math
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +166,35 @@ def test_steps_are_the_classes_met_in_units() -> None:
         ({"surges": [{"factor": 2, "from_hours": 9, "to_hours": 9}]}, r"surges\[1\]: ends at 9 h"),
         ({"being_cleaned": {"ED": -1}}, "being_cleaned, ED: -1 beds"),
         ({"time_zone": "Mars/Base"}, "there is no time zone Mars/Base"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "slots": [{"times": ["25:00"]}]}]},
+         r"arrivals\[1\]\.slots\[1\]\.times: '25:00' is after 24:00"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "slots": []}]}, r"slots: .*at least 1"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED",
+                        "slots": [{"days": [], "times": ["08:00"]}]}]}, r"days: .*at least 1"),
+        ({"units": [unit(code="ED", discharge={
+            "windows": [{"days": [], "between": ["09:00", "10:00"]}]})]}, r"days: .*at least 1"),
+        ({"units": [unit(code="ED", plan=[{"days": ["monday", "monday"],
+                                           "between": ["09:00", "10:00"], "beds": 3}])]},
+         "monday is named 2 times"),
+        ({"units": [unit(code="ED", plan=[{"between": ["09:00", "10:00"], "beds": 10**9}])]},
+         r"unit ED, plan\[1\]\.beds: 1000000000 are too many"),
+        ({"units": [unit(code="ED", stay={"exactly": 1e300})]},
+         "unit ED, stay: 1e\\+300 h on average are more than"),
+        ({"units": [unit(code="ED", stay={"family": "normal", "mean": 1, "sd": 100})]},
+         "unit ED, stay: a normal of mean 1 and sd 100 is often negative; .* would be 40\\.3962"),
+        ({"staff": [{"code": "nurse", "on_duty": 10, "patients_each": 10**18}]},
+         "staff nurse: 10 with 1000000000000000000 patients each are too many"),
+        ({"theatres": [{"code": "OR", "theatres": 1, "blocks": [
+            {"between": ["08:00", "10:00"], "theatres": 3, "classes": ["walk-in"]}]}]},
+         "theatre OR, blocks: 3 theatres are given away at once, of 1"),
+        ({"theatres": [{"code": "OR", "theatres": 10**12}]}, "theatre OR, theatres: .*too many"),
+        ({"surges": [{"factor": 1e12}]}, r"surges\[1\]\.factor: .* an hour are too many"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "slots": [
+            {"times": ["08:00"], "each": 10**9}]}]}, r"slots\[1\]\.each: .* too many"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "slots": [{"times": ["08:00"]}]}],
+          "surges": [{"factor": 1e9}]}, r"surges\[1\]\.factor: 1e\+09 times as many"),
+        ({"arrivals": [{"class": "walk-in", "unit": "ED", "rates": [1, 2], "step_hours": 1e-12}]},
+         "arrivals walk-in to ED, step_hours: 1e-12 is less than a second"),
     ],
 )  # fmt: skip
 def test_an_impossible_hospital_is_refused_with_reason_and_place(
@@ -250,3 +280,31 @@ def test_appointments_are_written_out_and_surges_are_streams_beside() -> None:
     assert plan.rates.tolist() == [2.0, 1.0]
     assert plan.streams["begins"].tolist() == [0, 5, 0, 5]
     assert plan.thins["kept"].tolist() == [0.5, 0.5]
+
+
+def staffed(beds: int, there: int, **pool: Any) -> dict[str, Any]:
+    """An ED with a nurse for each patient, and a ward with two, from one pool."""
+    return {
+        "units": [
+            unit(code="ED", beds=beds, needs={"nurse": 1}, then={"MED": 1}),
+            unit(code="MED", needs={"nurse": 2}),
+        ],
+        "staff": [{"code": "nurse", "on_duty": there} | pool],
+    }
+
+
+def test_boarders_who_keep_a_nurse_and_need_two_can_lock_each_other() -> None:
+    for beds, there in ((2, 2), (5, 5)):
+        with pytest.raises(ConfigurationError, match="staff nurse: class walk-in in unit ED keep"):
+            flow_from(changed(**staffed(beds, there)), "locked")
+    # A full house leaves one for the next, or nobody keeps one while they wait.
+    flow_from(changed(**staffed(2, 3)), "enough")
+    flow_from(changed(**staffed(2, 2, stays_with_boarders=False)), "given back")
+
+
+@pytest.mark.parametrize("found", [b"\xff\xfe\x00u", bytes(range(256)), b"", b"{}", b"units = ["])
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path, found: bytes) -> None:
+    file = tmp_path / "model.toml"
+    file.write_bytes(found)
+    with pytest.raises(ConfigurationError, match=r"is no TOML|units: Field required"):
+        load_flow(file)

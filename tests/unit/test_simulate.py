@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from api.cli import main
+from twin_core.errors import UsageError
 from twin_core.simulation import Results, Run, flow_from, simulate
 from twin_core.simulation.reference import page
 
@@ -495,3 +496,29 @@ def test_the_command_runs_a_model_and_answers_in_json(tmp_path, capsys) -> None:
 def test_the_page_about_simulation_is_generated() -> None:
     written = Path(__file__).parents[2] / "docs" / "reference" / "simulation.md"
     assert written.read_text("utf-8") == "\n".join(page()) + "\n"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"hours": float("inf")},
+        {"hours": 2.4e10},
+        {"hours": 24.0, "replications": 10**11},
+        {"hours": 1e6, "replications": 10_000},
+    ],
+)
+def test_a_run_for_which_there_is_no_room_is_refused(asked: dict[str, Any]) -> None:
+    model = flow_from(hospital(unit("W"), arrivals=at("a", "W", 1)), "test")
+    with pytest.raises(UsageError, match=r"No run is that long|no room for so long a census"):
+        simulate(model, Run(**asked))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [("--half-width", "boarding=1"), ("--scenario", "winter", "--kpi", "alos"), ("--days", "inf")],
+)
+def test_the_command_leaves_nothing_unheard(
+    asked: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "riverside", *asked]) == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -21,6 +21,8 @@ from twin_core.simulation.results import Results
 
 Advance = Callable[[int], None]
 """Told how many replications are done."""
+MOST_HOURS, MOST_REPLICATIONS, MOST_SAMPLES = 1e8, 10_000_000, 1_000_000_000
+"""Beyond these no computer has room for the answer, or the time."""
 _CHUNKS_PER_WORKER = 4
 _ROOM = 1024
 
@@ -47,6 +49,12 @@ class Run:
     def __post_init__(self) -> None:
         if not (self.hours > 0 and self.replications > 0 and self.sample_hours >= 0):
             raise UsageError("A run has a length, and one replication or more.")
+        if self.hours > MOST_HOURS or self.replications > MOST_REPLICATIONS:
+            raise UsageError(
+                "No run is that long.",
+                why=f"It would be {self.replications:,} replications of {self.hours:g} h.",
+                do=f"At most {MOST_REPLICATIONS:,} of {MOST_HOURS:g} h.",
+            )
         if not 0 <= self.warm_up_hours < self.hours:
             raise UsageError("A warm-up ends before the run does.")
         if not (0 <= self.first and 0 <= self.seed < 2**63):
@@ -70,7 +78,17 @@ class Chunk(NamedTuple):
 def simulate(
     model: FlowModel, run: Run, *, executor: Executor | None = None, advance: Advance | None = None
 ) -> Results:
-    """Run a model; on `executor`, or on one thread for every processor."""
+    """Run a model; on `executor`, or on one thread for every processor.
+
+    Raises UsageError for a run whose census there is no room to keep.
+    """
+    if (kept := run.samples * run.replications * len(model.units)) > MOST_SAMPLES:
+        raise UsageError(
+            "There is no room for so long a census.",
+            why=f"{kept:,} numbers would be kept, of every unit at {run.samples:,} instants "
+            f"of {run.replications:,} replications.",
+            do="Ask for fewer replications, or a shorter time.",
+        )
     plan = plan_of(model, run.hours, run.hour_of_week)
     workers = os.cpu_count() or 1
     if executor is not None:

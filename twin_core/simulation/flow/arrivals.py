@@ -2,10 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from twin_core.simulation.flow.durations import Duration
-from twin_core.simulation.flow.parts import EVERY_DAY, EXITS, Weekday, hour_of_day
+from twin_core.simulation.flow.parts import EVERY_DAY, EXITS, Weekday, each_once, hour_of_day
 from twin_core.simulation.model import WEEKDAYS, Part, Share
 
 _FORMS = ("per_day", "per_hour", "rates", "interarrival", "slots", "saturated")
@@ -14,9 +14,18 @@ _FORMS = ("per_day", "per_hour", "rates", "interarrival", "slots", "saturated")
 class Clinic(Part):
     """Appointments at the same times of some days, `each` patients at every time."""
 
-    days: tuple[Weekday, ...] = EVERY_DAY
+    days: tuple[Weekday, ...] = Field(EVERY_DAY, min_length=1)
     times: tuple[str, ...] = Field(min_length=1)
     each: int = Field(1, gt=0)
+
+    _differ = field_validator("days")(each_once)
+
+    @field_validator("times")
+    @classmethod
+    def _are_times(cls, times: tuple[str, ...]) -> tuple[str, ...]:
+        for time in times:
+            hour_of_day(time)
+        return times
 
     def hours(self) -> list[float]:
         """The appointments of a week, as hours since Monday 00:00, one for every patient."""
@@ -49,7 +58,7 @@ class Arrivals(Part):
     day_variation: float = Field(0.0, ge=0)
     """Coefficient of variation of a factor common to one day: more than chance alone."""
     interarrival: Duration | None = None
-    slots: tuple[Clinic, ...] | None = None
+    slots: tuple[Clinic, ...] | None = Field(None, min_length=1)
     lateness: Duration | None = None
     """Hours after the appointment; a `normal` may be negative: early."""
     early_at_most_hours: float = Field(2.0, ge=0)

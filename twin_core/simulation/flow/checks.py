@@ -9,6 +9,7 @@ from twin_core.simulation.flow.capacity import bed_steps, pool_steps
 from twin_core.simulation.flow.deadlock import lockable
 from twin_core.simulation.flow.endless import absurd, nobody_comes, timeless
 from twin_core.simulation.flow.parts import EXITS
+from twin_core.simulation.flow.sizes import oversized, short_of_more
 from twin_core.simulation.flow.steps import Step, steps_of, target
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _NEAR = 1e-6
 
 def impossible(model: "FlowModel") -> list[str]:
     """Why the hospital cannot be, as sentences that name the place; none where it can."""
-    wrong = [*_ambiguous(model), *_unknown(model), *absurd(model)]
+    wrong = [*_ambiguous(model), *_unknown(model), *absurd(model), *oversized(model)]
     if wrong:
         return wrong
     steps = steps_of(model)
@@ -36,6 +37,7 @@ def impossible(model: "FlowModel") -> list[str]:
         *_without_beds(model),
         *_without_staff(model, steps.values()),
         *lockable(model, steps),
+        *short_of_more(model, steps),
     ]
 
 

@@ -59,7 +59,7 @@ def _brings(stream: Arrivals) -> bool:
 
 
 def _times(model: "FlowModel") -> Iterator[str]:
-    for place, duration in _durations(model):
+    for place, duration in durations_of(model):
         for part in duration.mix or (duration,):
             if part.family == "normal" and part.mean is not None and part.mean <= 0:
                 yield f"{place}: negative on average (a normal of mean {part.mean:g})"
@@ -79,7 +79,8 @@ def _unheard_of(duration: Duration) -> Iterator[str]:
         yield f"a shape of {of.shape:g}"
 
 
-def _durations(model: "FlowModel") -> Iterator[tuple[str, Duration]]:
+def durations_of(model: "FlowModel") -> Iterator[tuple[str, Duration]]:
+    """Every length of time that cannot be negative, with its place."""
     for unit in model.units:
         for name in ("stay", "cleaning", "patience"):
             if (duration := getattr(unit, name)) is not None:
@@ -118,8 +119,8 @@ def _without_end(model: "FlowModel", stream: Arrivals) -> Iterator[str]:
     place = f"arrivals {stream.label}"
     if stream.interarrival is not None and _never_lasts(stream.interarrival):
         yield f"{place}, interarrival: endlessly many come at once, with no time between them"
-    elif stream.interarrival is not None and _average(stream.interarrival) * MOST_PER_HOUR < 1:
-        yield f"{place}, interarrival: {_average(stream.interarrival):g} h on average are too few"
+    elif stream.interarrival is not None and average_of(stream.interarrival) * MOST_PER_HOUR < 1:
+        yield f"{place}, interarrival: {average_of(stream.interarrival):g} h on average are too few"
     rated = stream.interarrival is None and stream.saturated is None and stream.slots is None
     if rated and max(stream.hourly()) > MOST_PER_HOUR:
         yield f"{place}: {max(stream.hourly()):g} an hour are too many"
@@ -149,10 +150,10 @@ def _always_waiting(model: "FlowModel", stream: Arrivals, place: str) -> Iterato
             yield f"{place}, saturated: endlessly many come at once, for {why}"
 
 
-def _average(of: Duration) -> float:
+def average_of(of: Duration) -> float:
     """About how many hours a duration takes; a weibull or lognormal by its median."""
     if of.mix is not None:
-        return sum(part.share * _average(part) for part in of.mix)
+        return sum(part.share * average_of(part) for part in of.mix)
     values = of.observed or of.quantiles or of.between or (of.exactly or of.mean or of.median or 0,)
     if of.scale is not None:
         values = (of.scale * (of.shape or 1) if of.family == "gamma" else of.scale * math.log(2),)

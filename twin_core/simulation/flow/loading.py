@@ -21,7 +21,7 @@ def load_flow(name: str | Path) -> FlowModel:
     """
     try:
         read = tomllib.loads(hospital_text(name))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{name} is no TOML.", why=str(error)) from error
     return flow_from(read, str(name))
 

@@ -28,11 +28,24 @@ def hour_of_day(clock: str) -> float:
     return hours
 
 
+def each_once(days: tuple[Weekday, ...]) -> tuple[Weekday, ...]:
+    """Days of the week as they are, where none is named twice.
+
+    Raises ValueError for one that is: what holds on it would count twice.
+    """
+    for day in days:
+        if days.count(day) > 1:
+            raise ValueError(f"{day} is named {days.count(day)} times")
+    return days
+
+
 class Times(Part):
     """Some hours of some days, every week; one that ends before it begins goes past midnight."""
 
-    days: tuple[Weekday, ...] = EVERY_DAY
+    days: tuple[Weekday, ...] = Field(EVERY_DAY, min_length=1)
     between: tuple[ClockTime, ClockTime]
+
+    _differ = field_validator("days")(each_once)
 
     @field_validator("between")
     @classmethod
