@@ -123,12 +123,18 @@ def run(call: Call) -> int:
     if call.terminal.as_json:
         call.terminal.json(rows)
     else:
-        if not rows and (told := _known(call).get(options.kpi)) and told.supplied_by:
-            call.terminal.note(f"No rows: {told.supplied_by} would supply them.")
         columns = (*_COLUMNS, *(COMPARED if options.compare else ()))
         shown = [c for c in columns if c != "stratum" or any(row.get(c) for row in rows)]
         call.terminal.table(shown, rows)
+        told = _known(call).get(options.kpi)
+        if told and told.supplied_by and nothing_known(rows):
+            call.terminal.note(f"No figure is known. Supplied by: {told.supplied_by}.")
     return 0
+
+
+def nothing_known(rows: Sequence[Row]) -> bool:
+    """Whether none of a KPI's rows has a value, or there is none."""
+    return all(row["value"] is None for row in rows)
 
 
 def _changes(call: Call, asked: Mapping[str, Any]) -> int:

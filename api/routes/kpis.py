@@ -45,7 +45,8 @@ class KpiEntry(msgspec.Struct, frozen=True, kw_only=True):
     caveats: list[str]
     source: str
     supplied_by: str
-    """The feed that would give its inputs, where the twin has none; the KPI has no rows then."""
+    """What gives its inputs, where admissions, transfers and discharges do not; without it the KPI
+    has no rows, or rows whose figures are not known."""
     origin: Literal["built-in", "site"]
     replaces: str
     """The title of the built-in KPI whose place a site's own has taken; empty otherwise."""

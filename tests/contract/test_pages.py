@@ -181,6 +181,18 @@ def test_a_kpi_page_has_the_figures_and_how_they_are_counted(api: Any) -> None:
     assert api.get("/kpis/alos?start=2026-02-31").status_code == 400
 
 
+def test_a_kpi_without_its_inputs_says_what_supplies_them(api: Any) -> None:
+    window = "start=2026-03-02&end=2026-03-03&by=hospital"
+    said = "They are supplied by:"
+    assert said in (empty := api.get(f"/kpis/hppd?{window}").text)
+    assert "A roster import" in empty
+    # Rows of which nothing is known are no figures either; where one is, nothing is missing.
+    assert said in api.get(f"/kpis/occ_midnight?{window}").text
+    assert said not in api.get(f"/kpis/adc?{window}").text
+    measure = api.get("/fhir/R4/Measure/hppd").json()
+    assert "Supplied by: A roster import" in measure["guidance"]
+
+
 def test_a_kpi_page_shows_limits_and_signals_as_a_table_or_says_why_there_are_none(
     api: Any,
 ) -> None:

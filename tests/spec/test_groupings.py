@@ -1,9 +1,12 @@
 """Figures by building, and by how patients arrived."""
 
 import pytest
+from drawn import instant
 
 from twin_core.errors import ConfigurationError
 from twin_core.kpi.catalogue import building_macro, catalogue
+from twin_core.kpi.charting import charts
+from twin_core.kpi.measuring import Window
 from twin_core.settings import KpiSettings, load
 
 DAYS = ("2026-11-01", "2026-11-02")
@@ -110,3 +113,10 @@ def test_a_unit_stands_in_one_building(tmp_path):
     with pytest.raises(ConfigurationError, match="the unit A is in more than one building"):
         load(config, {}, {})
     assert ("buildings", "North", "A") in KpiSettings(buildings={"North": ("A",)}).rows()
+
+
+def test_a_building_has_control_limits_of_its_own(hospital):
+    window = Window(instant("11-01"), instant("11-15"))
+    found = charts(hospital.database.query, "occ_hourly", window, by="building")
+    assert {chart.unit for chart in found} >= {"North", "South"}
+    assert all(point.complete for chart in found for point in chart.points)

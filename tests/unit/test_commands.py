@@ -169,6 +169,17 @@ def test_the_catalogue_of_kpis_has_titles(wardtwin):
     assert all(row["title"] and row["question"] for row in rows)
 
 
+def test_a_kpi_without_its_inputs_says_what_supplies_them(wardtwin, tmp_path):
+    (tmp_path / "a.hl7").write_text(message(1))
+    ingested(wardtwin, tmp_path / "a.hl7")
+    window = ("--from", "2026-11-01", "--to", "2026-11-03")
+    said = "No figure is known. Supplied by:"
+    assert f"{said} A roster import" in "".join(wardtwin("kpi", "hppd", *window)[1:])
+    assert f"{said} FHIR Locations of beds" in "".join(wardtwin("kpi", "occ_hourly", *window)[1:])
+    assert said not in "".join(wardtwin("kpi", "adc", *window)[1:])
+    assert "supplied by  A roster import" in wardtwin("kpi", "hppd", *window, "--explain")[1]
+
+
 def test_a_message_cannot_move_the_cursor_of_a_terminal(wardtwin, tmp_path):
     (tmp_path / "feed.hl7").write_text(message(1).replace("W1^1^B1", "W1^1^\x1b[31mB"))
     wardtwin("ingest", str(tmp_path / "feed.hl7"))

@@ -130,7 +130,8 @@ class FrontMatter(BaseModel):
     target: str = Field("NULL", pattern=r"NULL|[0-9.]+|[a-z_]+")
     """What an amount must not exceed for `share_within`: a number, or a setting of [kpi]."""
     supplied_by: str = ""
-    """The feed or import that would give its inputs, where the twin has none of them yet."""
+    """What gives its inputs, where admissions, transfers and discharges do not; without it the KPI
+    has no rows, or rows whose figures are not known."""
     grain: tuple[Grain, ...] = Field(min_length=1)
     by: tuple[By, ...] = Field(min_length=1)
     direction: str = Text

@@ -206,5 +206,6 @@ SELECT DISTINCT kpi_part.shown(p.facility) AS facility, p.period_start
 FROM kpi_part.periods(?, ?, '{grain}', '{by}', ?) p
 JOIN boundary s ON s.zone = p.zone AND s.starts_at = p.period_start
 JOIN boundary e ON e.zone = p.zone AND e.starts_at = p.period_end
-WHERE p.seen_to = p.period_end AND (p.facility = '*') = ('{by}' NOT IN ('facility', 'unit'))
+WHERE p.seen_to = p.period_end
+  AND (p.facility = '*') = ('{by}' NOT IN ('facility', 'building', 'unit'))
 """

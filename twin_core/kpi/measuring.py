@@ -148,6 +148,7 @@ def explained(kpi: Definition) -> list[str]:
         *(f"  apart        {name}: {words}" for name, words in kpi.strata.items()),
         *(f"  statistic    {name}: {words}" for name, words in kpi.statistics.items()),
         f"  better       {kpi.direction}",
+        *([f"  supplied by  {kpi.supplied_by}"] if kpi.supplied_by else ()),
         f"  source       {kpi.source}",
         *(f"  note         {caveat}" for caveat in kpi.caveats),
     ]

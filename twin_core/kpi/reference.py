@@ -46,7 +46,8 @@ Every KPI returns the columns {columns}.
 - The rows behind the figures are a macro of the same signature: `FROM kpi_rows.alos(...)` has one
   row for each thing counted, with the facility, unit, period and stratum of its figure, what it is
   about (`subject_type`, `subject_id`) and what it adds. They add up to numerator and denominator;
-  for means and quantiles the numerator is the amount of one event and the denominator 1.
+  for means, quantiles and shares within a target the numerator is the amount of one event and the
+  denominator 1.
   `statistic` is NULL where a row counts for all of them. `wardtwin kpi ID --explain`, the page of
   the KPI and `GET /v1/kpis/ID/rows` lead on to the events and messages.
 - Open stays last until the latest known instant: `known_at`, else the last batch of messages.
@@ -126,7 +127,7 @@ def section(kpi: Definition) -> str:
         f"- Source: {kpi.source}",
         f"- Reads: {_codes(kpi.inputs)}",
         *(
-            [f"- Supplied by: {kpi.supplied_by}; without it there are no rows"]
+            [f"- Supplied by: {kpi.supplied_by}; without it no figure is known"]
             * bool(kpi.supplied_by)
         ),
         "",

@@ -31,9 +31,10 @@ class RowBehind(msgspec.Struct, frozen=True, kw_only=True):
 
     facility, unit, period and stratum are those of its figure; statistic is None where the row
     counts for every statistic. The rows of a figure add up to its numerator and denominator; for
-    means and quantiles the numerator is the amount of one event, the denominator 1. Both are None
-    where the row adds nothing, or where an input is not known. subject_type is encounter,
-    appointment, location, census or message; None where only settings are behind the row.
+    means, quantiles and shares within a target the numerator is the amount of one event, the
+    denominator 1. Both are None where the row adds nothing, or where an input is not known.
+    subject_type is encounter, appointment, location, census or message; None where only settings
+    are behind the row.
     """
 
     facility: str | None

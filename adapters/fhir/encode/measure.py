@@ -28,6 +28,7 @@ class Kpi(Protocol):
     exclusions: tuple[str, ...]
     statistics: dict[str, str]
     caveats: tuple[str, ...]
+    supplied_by: str
     source: str
 
 
@@ -83,9 +84,14 @@ def measure(kpi: Kpi) -> Json:
         "disclaimer": "\n".join(kpi.caveats),
         "scoring": {"coding": [{"system": _SCORING, "code": _scoring(kpi)}]},
         "improvementNotation": _improvement(lower=lower) if _directed(kpi) else None,
-        "guidance": f"Unit: {kpi.unit}. Direction: {kpi.direction}.",
+        "guidance": _guidance(kpi),
         "group": [_defined(kpi, name, words) for name, words in kpi.statistics.items()],
     }
+
+
+def _guidance(kpi: Kpi) -> str:
+    said = f"Unit: {kpi.unit}. Direction: {kpi.direction}."
+    return f"{said} Supplied by: {kpi.supplied_by}." if kpi.supplied_by else said
 
 
 def _directed(kpi: Kpi) -> bool:

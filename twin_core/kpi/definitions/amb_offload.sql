@@ -3,6 +3,7 @@
 -- unit = "min"
 -- shape = "amounts"
 -- owes = "no_places"
+-- supplied_by = "A FHIR ServiceRequest, Task or Procedure whose code [fhir] milestones or completions names ambulance_arrived and ambulance_handover"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower (p90 at most 15)"

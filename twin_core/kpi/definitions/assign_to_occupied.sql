@@ -3,6 +3,7 @@
 -- unit = "min"
 -- shape = "amounts"
 -- owes = "no_places"
+-- supplied_by = "HL7 v2 pending moves (ADT^A14, A15) or FHIR encounters that are planned or have a location reserved"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit", "class"]
 -- direction = "lower"

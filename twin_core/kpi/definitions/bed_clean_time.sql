@@ -4,6 +4,7 @@
 -- shape = "amounts"
 -- subject = "location"
 -- owes = "no_places"
+-- supplied_by = "HL7 v2 bed statuses (ADT^A20) or FHIR Location.operationalStatus"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower"

@@ -3,6 +3,7 @@
 -- unit = "beds"
 -- shape = "shares"
 -- subject = "location"
+-- supplied_by = "FHIR Locations of beds (and HL7 v2 ADT^A20), which say which beds are open and staffed"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "higher"

@@ -1,6 +1,7 @@
 -- title = "Bed turnover interval"
 -- question = "How long did a bed stand empty between two patients?"
 -- unit = "days"
+-- supplied_by = "FHIR Locations of beds (and HL7 v2 ADT^A20), which say which beds are open and staffed"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower, > 0"

@@ -1,6 +1,7 @@
 -- title = "Bed turnover rate"
 -- question = "How many patients did an average bed see leave in this period?"
 -- unit = "discharges per bed"
+-- supplied_by = "FHIR Locations of beds (and HL7 v2 ADT^A20), which say which beds are open and staffed"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit", "class"]
 -- direction = "higher"

@@ -3,6 +3,7 @@
 -- unit = "min"
 -- shape = "amounts"
 -- owes = "ed_places"
+-- supplied_by = "A FHIR ServiceRequest, Task or Procedure whose code [fhir] milestones or completions names seen_by_provider"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower"

@@ -1,6 +1,7 @@
 -- title = "Census reconciliation error"
 -- question = "Does the twin see the same patients as the system it listens to?"
 -- unit = "%"
+-- supplied_by = "Censuses that the source counted itself, sent to POST /v1/census"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "0"

@@ -3,6 +3,7 @@
 -- unit = "bed-days"
 -- shape = "amounts"
 -- target = "0"
+-- supplied_by = "A FHIR ServiceRequest, Task or Procedure whose code [fhir] milestones or completions names discharge_ready"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit", "class"]
 -- direction = "lower"

@@ -3,6 +3,7 @@
 -- unit = "patients"
 -- shape = "shares"
 -- owes = "ed_places"
+-- supplied_by = "HL7 v2 ADT^A14 or A15, or a FHIR ServiceRequest, Task or Procedure whose code [fhir] milestones or completions names decision_to_admit or bed_requested"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "0"

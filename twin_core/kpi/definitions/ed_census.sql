@@ -1,6 +1,7 @@
 -- title = "ED occupancy rate"
 -- question = "How many patients are in the emergency department for each treatment space?"
 -- unit = "%"
+-- supplied_by = "FHIR Locations of beds (and HL7 v2 ADT^A20), which say which beds are open and staffed"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower (crowded > 100)"

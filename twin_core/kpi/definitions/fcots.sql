@@ -4,6 +4,7 @@
 -- shape = "shares"
 -- subject = "appointment"
 -- owes = "no_places"
+-- supplied_by = "HL7 v2 SIU messages or FHIR Appointments of operations, the units that are theatres, in [kpi] theatres, and their patients by ADT^A02, A09 and A10 or FHIR Encounter.location"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "higher"

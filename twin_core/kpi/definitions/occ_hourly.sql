@@ -1,6 +1,7 @@
 -- title = "Hourly (time-weighted) occupancy"
 -- question = "How full were the beds, counting every minute rather than one instant a day?"
 -- unit = "%"
+-- supplied_by = "FHIR Locations of beds (and HL7 v2 ADT^A20), which say which beds are open and staffed"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit", "class"]
 -- direction = "target band"

@@ -1,6 +1,7 @@
 -- title = "Bed occupancy at midnight census"
 -- question = "What share of the open and staffed beds was occupied overnight?"
 -- unit = "%"
+-- supplied_by = "FHIR Locations of beds (and HL7 v2 ADT^A20), which say which beds are open and staffed"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit", "class"]
 -- direction = "target band (85-92)"

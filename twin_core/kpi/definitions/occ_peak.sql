@@ -1,6 +1,7 @@
 -- title = "Peak occupancy"
 -- question = "How full were the beds at the fullest moment of the period, and when was that?"
 -- unit = "%"
+-- supplied_by = "FHIR Locations of beds (and HL7 v2 ADT^A20), which say which beds are open and staffed"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit", "class"]
 -- direction = "lower"

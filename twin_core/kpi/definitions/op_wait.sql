@@ -3,6 +3,7 @@
 -- unit = "min"
 -- shape = "amounts"
 -- owes = "no_places"
+-- supplied_by = "HL7 v2 SIU messages or FHIR Appointments, and the visits that they lead to"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower"

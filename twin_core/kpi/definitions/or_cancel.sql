@@ -4,6 +4,7 @@
 -- shape = "shares"
 -- subject = "appointment"
 -- owes = "no_places"
+-- supplied_by = "HL7 v2 SIU messages or FHIR Appointments of operations, and the units that are theatres, in [kpi] theatres"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower"

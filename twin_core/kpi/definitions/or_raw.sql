@@ -3,6 +3,7 @@
 -- unit = "%"
 -- shape = "ratios"
 -- owes = "no_places"
+-- supplied_by = "The units that are theatres, in [kpi] theatres, and their patients by ADT^A02, A09 and A10 or FHIR Encounter.location"
 -- grain = ["day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "target 75-85"

@@ -4,6 +4,7 @@
 -- shape = "amounts"
 -- owes = "no_places"
 -- target = "bed_request_target_minutes"
+-- supplied_by = "HL7 v2 pending moves (ADT^A14, A15) or FHIR encounters that are planned or have a location reserved"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit", "class"]
 -- direction = "lower"
@@ -13,7 +14,7 @@
 -- strata = { first_request = "the same, from the first request where it was made again" }
 -- statistics = { median = "half were faster", p90 = "nine in ten were faster", mean = "mean", share_within = "share within the target of [kpi] bed_request_target_minutes, in %" }
 -- source = "Local definition (2026)"
--- caveats = ["Not the sum of req_to_assign and assign_to_occupied: medians do not add up."]
+-- caveats = ["Not the sum of req_to_assign and assign_to_occupied: medians do not add up.", "An admission that was booked ahead (A14) waits from its booking: read the mean and the 90th percentile of a whole hospital with its units beside them, where such requests name no unit."]
 -- inputs = ["history.encounter", "history.encounter_plan", "history.stay", "core.kpi_setting"]
 WITH arrival AS (
     SELECT * FROM kpi_part.placements(window_start, window_end, known_at)

@@ -3,6 +3,7 @@
 -- unit = "min"
 -- shape = "amounts"
 -- owes = "ed_places"
+-- supplied_by = "FHIR Encounter.statusHistory with triaged, or a FHIR ServiceRequest, Task or Procedure whose code [fhir] milestones or completions names triaged"
 -- grain = ["hour", "day", "week", "month", "all"]
 -- by = ["hospital", "facility", "unit"]
 -- direction = "lower"
