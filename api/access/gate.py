@@ -24,6 +24,7 @@ from api.access.principal import LOCAL, Principal
 from api.access.rows import why_refused, within
 from api.access.scopes import allows, interaction_of
 from api.access.sessions import CSRF, MAY, PLAIN_COOKIE, SECURE_COOKIE, Session, is_csrf
+from api.access.standing import answered_while
 from api.access.tokens import Refused, Unreachable
 from api.audit.recording import asked_for, called, nobody
 from api.problems import problem
@@ -89,7 +90,7 @@ class Gate:
             await visit.record(shut)
             await visit.refusal(shut)(scope, receive, send)
             return
-        await self.app(scope, visit.receive, visit.masking(send))
+        await answered_while(visit.still, self.app, scope, visit.receive, visit.masking(send))
 
 
 class _Visit:
@@ -132,6 +133,28 @@ class _Visit:
         self.scope["wardtwin.principal"] = principal
         self.scope["wardtwin.actor"] = principal.actor()
         self.scope["wardtwin.why"] = self.caller.why
+
+    async def still(self) -> bool:
+        """Whether who was let in is still the same, with the same rights."""
+        principal = self.caller.principal
+        if principal is None:
+            # Behind this door anybody may stand.
+            return True
+        try:
+            return (await self._again()).principal == principal
+        except Refused:
+            return False
+        except Unreachable:
+            # Nobody can say so: who came in stays until somebody can.
+            return True
+
+    async def _again(self) -> Caller:
+        told = self.headers.get("authorization", "")
+        if told:
+            bearer = told.partition(" ")[2].strip()
+            principal = await asyncio.to_thread(self.control.bearer, bearer)
+            return await self._emergency(principal, None)
+        return await self._of_session()
 
     def masking(self, send: Send) -> Send:
         """A `send` that shows aliases to whoever may not know whose rows they are."""
@@ -207,6 +230,9 @@ class _Visit:
             raise self._failed("credentials in two headers, or in the address", "invalid_request")
         if told:
             return await self._of_bearer(told[0])
+        return await self._of_session()
+
+    async def _of_session(self) -> Caller:
         session = self._session()
         principal = (
             await asyncio.to_thread(self.control.still, session.principal) if session else None
