@@ -4,7 +4,13 @@
 """
 
 from adapters.hl7v2.acknowledge import acknowledge, is_acknowledgement
-from adapters.hl7v2.batch import Acknowledged, acknowledge_batch, batch_header, is_batch
+from adapters.hl7v2.batch import (
+    Acknowledged,
+    acknowledge_batch,
+    batch_header,
+    ends_as_batch,
+    is_batch,
+)
 from adapters.hl7v2.counting import DELAY_BOUNDS_S, ListenerStatus, OpenConnection
 from adapters.hl7v2.encode import encode
 from adapters.hl7v2.explain import explain
@@ -30,6 +36,7 @@ __all__ = [
     "answering_to",
     "batch_header",
     "encode",
+    "ends_as_batch",
     "explain",
     "explain_reject",
     "framed",

@@ -15,6 +15,8 @@ from twin_core.events import Fault
 
 _STARTS = (b"FHS", b"BHS")
 _LEAD = re.compile(rb"[ \t\r\n\x0b]*(?:\xef\xbb\xbf)?[ \t\r\n\x0b]*")
+_TRAILER = re.compile(rb"[\r\n\x1c][FB]TS(?:[^A-Za-z0-9\s][^\r\n]*)?[\s\x1c]*\Z")
+_LONGEST_TRAILER = 4096
 _OWN_NAME = "WARDTWIN"
 
 
@@ -33,6 +35,11 @@ def is_batch(raw: bytes) -> bool:
     """Whether these bytes begin with a file or batch header."""
     lead = _LEAD.match(raw)
     return raw.startswith(_STARTS, lead.end() if lead else 0)
+
+
+def ends_as_batch(raw: bytes) -> bool:
+    """Whether these bytes, all there are, end with a trailer: headers may be left out."""
+    return _TRAILER.search(raw[-_LONGEST_TRAILER:]) is not None
 
 
 def batch_header(segment: bytes) -> Header:

@@ -47,6 +47,13 @@ _REPLACED = (
     "Some bytes are not text in the character set of the message; they were replaced.",
 )
 _PASSED_OVER = ("unreadable_line", "A line of the message is no segment and was passed over.")
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "ZIP",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -257,8 +264,16 @@ def _without_lead(raw: bytes) -> bytes:
         reason = "A batch is taken from files and over HTTP; here send one message at a time."
         raise envelope_fault("MSH^1", SEGMENT_SEQUENCE, reason)
     if not raw.startswith(b"MSH"):
-        raise envelope_fault("MSH^1", SEGMENT_SEQUENCE, "The message does not begin with MSH.")
+        raise envelope_fault("MSH^1", SEGMENT_SEQUENCE, _why_not_msh(raw))
     return raw
+
+
+def _why_not_msh(raw: bytes) -> str:
+    """What is sent in place of a message, as far as its first bytes say."""
+    for start, name in _COMPRESSED.items():
+        if raw.startswith(start):
+            return f"The bytes are compressed ({name}); send them unpacked."
+    return "The message does not begin with MSH."
 
 
 def _decoded(raw: bytes, charset: str) -> tuple[str, str, bool]:

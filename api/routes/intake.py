@@ -17,6 +17,7 @@ from starlette.responses import Response
 from adapters.hl7v2 import (
     acknowledge,
     answering_to,
+    ends_as_batch,
     is_acknowledgement,
     is_batch,
 )
@@ -84,6 +85,7 @@ EXAMPLE_COUNTS = (
         422: {"description": "AE: the content is at fault", "content": {ER7: {}}},
         404: {"description": "No feed of that name is configured"},
         413: {"description": "The message is too large"},
+        415: {"description": "The body is compressed (Content-Encoding)"},
         503: {"description": "Nothing was stored; trying again may help"},
     },
     openapi_extra={
@@ -102,13 +104,14 @@ async def hl7v2(request: Request, twin: AskedTwin, feed: Feed = DEFAULT_FEED) ->
     wanted, else the accept acknowledgement where that is, else no content. An acknowledgement that
     is posted is taken and not answered.
 
-    A body that begins with FHS or BHS is a batch: the answer is a batch of acknowledgements, 200
-    where all of it was accepted and 422 where a message or an envelope was not.
+    A body that begins with FHS or BHS, or ends with BTS or FTS, is a batch: the answer is a batch
+    of acknowledgements, 200 where all of it was accepted and 422 where a message or an envelope
+    was not.
     """
     _refuse_unknown(feed, twin)
     limits = twin.settings.limits
     raw = await body_within(request, limits.frame_bytes, batch=limits.body_bytes)
-    if is_batch(raw):
+    if is_batch(raw) or ends_as_batch(raw):
         return await _batch(raw, request, twin, feed)
     received_at = twin.clock.now()
     outcome = await asyncio.to_thread(
@@ -156,7 +159,7 @@ def _answered(outcome: str) -> dict[str, str]:
 @router.post(
     "/census",
     summary="Take a source system's own patient counts",
-    responses=answers(CountsTaken, "The counts are on disk", problems="413 422 503"),
+    responses=answers(CountsTaken, "The counts are on disk", problems="413 415 422 503"),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -203,8 +206,13 @@ async def _batch(raw: bytes, request: Request, twin: Twin, feed: str) -> Respons
 async def body_within(request: Request, limit: int, *, batch: int = 0) -> bytes:
     """The request's body, refused with 413 as soon as it is known to weigh more than `limit`.
 
+    One that is compressed is refused with 415.
+
     A body that begins as an HL7 v2 batch may weigh `batch` where that is more.
     """
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        detail = "Bodies are taken as they are, not compressed; send it without Content-Encoding."
+        raise HTTPException(415, detail, {"Accept-Encoding": "identity"})
     most = max(limit, batch)
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > most:

@@ -525,6 +525,25 @@ def test_a_batch_with_a_wrong_count_is_taken_and_told_so(
     assert len(fresh.get("/v1/quarantine").json()["messages"]) == 2
 
 
+def test_the_count_of_a_batch_without_its_header_is_verified_too(
+    fresh: Any, heard: tuple[bytes, ...]
+) -> None:
+    answer = fresh.post("/v1/hl7v2", content=heard[0].rstrip() + b"\rBTS|3\r")
+    assert (answer.status_code, answer.headers["x-wardtwin-outcome"]) == (
+        422,
+        "1 accepted, 1 rejected",
+    )
+    assert "The count is 3, but 1 message was found." in answer.text
+
+
+def test_a_compressed_body_is_refused_before_it_is_kept(fresh: Any) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    for path in ("hl7v2", "census"):
+        answer = fresh.post(f"/v1/{path}", content=b"\x1f\x8b\x08", headers=packed)
+        assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert fresh.get("/v1/quarantine").json()["messages"] == []
+
+
 def test_a_batch_may_weigh_what_a_body_may(fresh: Any, heard: tuple[bytes, ...]) -> None:
     batch = b"BHS|^~\\&|A|H\r" + heard[0] + b"\r\n" * 20_000 + b"BTS|1\r"
     assert fresh.post("/v1/hl7v2", content=batch).status_code == 200

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from adapters.files import BATCH, Source, read_batches, read_messages
-from adapters.hl7v2 import Acknowledged, acknowledge_batch, is_batch
+from adapters.hl7v2 import Acknowledged, acknowledge_batch, ends_as_batch, is_batch
 from api.cli import main
 from api.translating import Reader
 from twin_core.settings import LimitSettings, Settings
@@ -133,6 +133,24 @@ def test_an_envelope_at_fault_becomes_a_reject_that_names_the_batch():
 )
 def test_a_batch_is_told_by_its_first_segment(raw, batch):
     assert is_batch(raw) is batch
+
+
+@pytest.mark.parametrize(
+    ("raw", "batch"),
+    [
+        (b"MSH|^~\\&|\rPID|1\rBTS|1\r", True),
+        (b"MSH|^~\\&|\nPID|1\nBTS|1\nFTS|1", True),
+        (b"MSH$^~\\&$\r\nFTS$1\r\n\r\n", True),
+        (b"MSH|^~\\&|\rBTS", True),
+        (b"MSH|^~\\&|\rBTS|1\rPID|1\r", False),
+        (b"MSH|^~\\&|\rNTE|1||BTS|1\r", False),
+        (b"MSH|^~\\&|\rBTSX|1\r", False),
+        (b"MSH|^~\\&|\rZBTS|1\r", False),
+        (b"", False),
+    ],
+)
+def test_or_by_its_last_one_since_headers_may_be_left_out(raw, batch):
+    assert ends_as_batch(raw) is batch
 
 
 ACK = b"MSH|^~\\&|TWIN\rMSA|AA|1\r"

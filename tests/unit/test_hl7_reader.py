@@ -1,5 +1,9 @@
 """The ER7 reader: segments under any line ending, delimiters, escapes, character sets, limits."""
 
+import bz2
+import gzip
+import lzma
+
 import pytest
 
 from adapters.hl7v2.er7 import _read_ordinary, read
@@ -168,6 +172,22 @@ def test_an_undeclared_feed_may_send_windows_1252():
 def test_bytes_that_are_no_text_are_refused(declared, name):
     raw = headed("NAME", declared).encode().replace(b"NAME", name)
     assert refusal(raw) == ("AE", "MSH^1^18", "102")
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (gzip.compress(b"MSH|^~\\&|"), "gzip"),
+        (bz2.compress(b"MSH|^~\\&|"), "bzip2"),
+        (lzma.compress(b"MSH|^~\\&|"), "xz"),
+        (b"PK\x03\x04", "ZIP"),
+    ],
+)
+def test_what_is_compressed_is_refused_in_these_words(raw, said):
+    with pytest.raises(Refused) as refused:
+        read(raw, charset="utf-8", limits=LimitSettings())
+    assert refused.value.answer == "AR"
+    assert said in refused.value.faults[0].reason
 
 
 @pytest.mark.parametrize("declared", ["KLINGON", "UTF-16", "UNICODE UTF-16", "../../etc", "rot13"])
