@@ -21,6 +21,10 @@ import msgspec
 
 from twin_core.settings import FolderSettings
 
+_LONGEST_NAME = 237
+"""Bytes that a name may have beside which `.reason.json` fits into the 255 of a file system."""
+_LONGEST_SUFFIX = 20
+
 
 class Signature(NamedTuple):
     """What tells one state of a file from another."""
@@ -158,6 +162,7 @@ def is_being_written(path: Path) -> bool:
 def set_aside(file: Whole, folder: Path, at: datetime, reason: bytes = b"") -> Path:
     """Move a file into a folder under a name that is free there; return where it is now.
 
+    A name is cut that would leave no room for the time or the reason behind it.
     A `reason` is written beside it first. Raises OSError where there is no room or no permission:
     the file is then where it was.
     """
@@ -180,14 +185,24 @@ def _was_renamed(found: os.stat_result) -> bool:
 
 
 def _free_name(folder: Path, name: str, at: datetime) -> Path:
-    target = folder / name
-    stem, suffix = target.stem, target.suffix
+    target = folder / _marked(name, "")
     number = 0
     while os.path.lexists(target):
         again = f".{number}" if number else ""
-        target = folder / f"{stem}.{at:%Y%m%dT%H%M%S%f}{again}{suffix}"
+        target = folder / _marked(name, f".{at:%Y%m%dT%H%M%S%f}{again}")
         number += 1
     return target
+
+
+def _marked(name: str, mark: str) -> str:
+    """The name with a mark before its suffix, cut between two letters where it is too long."""
+    stem, suffix = os.path.splitext(name)
+    if len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
+        stem, suffix = name, ""
+    room = _LONGEST_NAME - len(os.fsencode(mark + suffix))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return f"{stem}{mark}{suffix}"
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -125,6 +125,21 @@ def test_a_file_that_changes_after_it_was_whole_is_noticed(folder: Path) -> None
     assert not is_unchanged(whole)
 
 
+@pytest.mark.parametrize("name", ["x" * 251 + ".hl7", "ü" * 127, "x." + "y" * 253])
+def test_a_name_as_long_as_names_may_be_is_put_away_with_its_reason(
+    folder: Path, name: str
+) -> None:
+    watched = WatchedFolder(FolderSettings(path=folder))
+    for n in range(3):
+        written(folder / name, b"%d" % n, LONG_AGO_NS)
+        [whole] = watched.look(0.0).whole
+        put = set_aside(whole, watched.error, AT, b"why")
+        assert put.read_bytes() == b"%d" % n
+        assert put.with_name(put.name + ".reason.json").read_bytes() == b"why"
+        assert name.startswith(put.name[:100])
+    assert len(list(watched.error.iterdir())) == 6
+
+
 def test_names_that_are_taken_are_never_written_over(folder: Path) -> None:
     watched = WatchedFolder(FolderSettings(path=folder))
     places = set()
