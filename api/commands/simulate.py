@@ -238,13 +238,17 @@ def _row(results: Any, unit: str) -> dict[str, Any]:
 
 
 def _validate(call: Call, file: Path) -> int:
-    from twin_core.simulation.textbook import compared
+    from twin_core.simulation.textbook import compared, not_compared
 
     try:
         case = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read as JSON.", why=str(error)) from error
+    if not isinstance(case, dict):
+        raise UsageError(f"{file} holds no case.", why="It is no JSON object.")
     found = compared(case)
+    if others := not_compared(case):
+        call.terminal.note(f"Not compared: {', '.join(others)}.")
     if call.terminal.as_json:
         call.terminal.json([one._asdict() | {"agrees": one.agrees} for one in found])
     else:

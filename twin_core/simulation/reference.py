@@ -213,6 +213,34 @@ Answers are kept beside the store in `hospital.duckdb.simulations`, with the who
 model, the seed and the versions, and `wardtwin simulate --again ID` works one out again: with the
 same versions it is the same to the last bit.
 
+## Textbook cases
+
+`wardtwin simulate --validate CASE.json` runs a case whose answer queueing theory knows, and says of
+every quantity whether it agrees within 1% or three standard errors (exit code 1 where one does
+not). A case has an `id` and `expected`: one set of parameters with what theory gives, or several.
+
+```json
+{"id": "mg1_priority", "expected": [
+  {"lams": [0.2, 0.3], "ES": [0.5, 1], "cv": [0, 1], "Wq": [0.3611, 0.6019]}]}
+```
+
+| Kind | Parameters |
+|---|---|
+| One queue | `lam`, `c`, `mu` or `ES`; `K` (room), `theta` (rate of losing patience) |
+| Spread of stays | `cv`, `scv`, `ES2`, `var`, `k` (Erlang), or `p` and `mus` (hyperexponential) |
+| Arrivals not at random | `ca`, or `arrival` such as `"deterministic"`, `"erlang3"` |
+| Loss | `c`, and `a` or `lam` with `mu`; several servers each: `a` and `b` by class |
+| Classes | `lams`, and `mu` or `ES` with `cv` for all or by class; `preempt` in the `id` |
+| Balking, vacations | `join` by number found; `EV` with `cv_V` |
+| Networks | `lam0`, `P`, `mu`, `c`; closed: `N`, `P`, `mu`; lines: `mu`, `buffers` |
+| Machine repair | `N`, `c`, `lam`, `mu` |
+| Rates that change | `rate_by_hour`, or `rate_mean`, `amplitude` and `period`; `los`, `m_at_hour` |
+
+Quantities are `P_wait`, `Wq`, `Lq`, `L`, `W`, `X`, `rho`, `P_block`, `P_abandon`, `wait_p95`
+and the like. `P_wait`, `Wq` and `W` are of all who were not turned away, those who lost patience included.
+What a case gives beyond these is named as not compared; families that no model here can be
+(batches, Engset's loss) are refused.
+
 ## Rules
 
 - **Time** is in hours from the start; weekly patterns count from Monday 00:00 of the local clock,

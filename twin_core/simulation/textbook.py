@@ -5,7 +5,6 @@ the values theory gives. Durations are in the case's own unit of time, here call
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +13,36 @@ from twin_core.errors import UsageError
 from twin_core.simulation.flow.loading import flow_from
 from twin_core.simulation.replicate import Run, simulate
 from twin_core.simulation.results import Estimate, Results, estimate
+from twin_core.simulation.textbook_parts import Json, duration_of, exponential
+from twin_core.simulation.textbook_queues import (
+    QUANTITIES,
+    SERVED,
+    Trial,
+    balking,
+    closed_network,
+    long_enough,
+    loss,
+    machines,
+    named,
+    of_unit,
+    one_queue,
+    preemptive,
+    priorities,
+    several_servers_each,
+    there,
+    time_there,
+    vacations,
+)
 
-Json = Mapping[str, Any]
 SEED = 20261122
-REPLICATIONS = 40
-SERVED = 30_000.0
-"""How many patients a replication sees of the scarcest kind, about; more where it is crowded."""
 TOLERANCE, STANDARD_ERRORS = 0.01, 3.0
+
+
+_PARAMETERS = frozenset(
+    "c lam lams mu ES ES2 cv scv var sd k p K buffer theta patience service arrival ca a b N join "
+    "EV EV2 cv_V cV cv_v var_V lam0 P T W_total rate_by_hour rate_mean amplitude period los "
+    "m_at_hour preemptive".split()
+)
 
 
 class Compared(NamedTuple):
@@ -44,19 +66,6 @@ class Compared(NamedTuple):
         return {"case": self.case, "quantity": self.quantity, **numbers, "agrees": self.agrees}
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A model to run for a case, and which statistic each expected quantity is."""
-
-    label: str
-    model: Json
-    hours: float
-    quantities: Mapping[str, tuple[float, Callable[[Results], Estimate]]]
-    sample_hours: float = 0.0
-    replications: int = REPLICATIONS
-    warm_up_share: float = 0.1
-
-
 def compared(case: Json, *, seed: int = SEED, scale: float = 1.0) -> list[Compared]:
     """Every quantity of a case; `scale` makes runs longer or shorter.
 
@@ -64,26 +73,65 @@ def compared(case: Json, *, seed: int = SEED, scale: float = 1.0) -> list[Compar
     """
     family, expected = str(case.get("id", "")), case.get("expected", [])
     sets = expected if isinstance(expected, list) else [expected]
-    trials = [trial for one in sets for trial in _maker(family, one)(_renamed(one))]
+    trials = [trial for one in sets for trial in _trials(family, one)]
+    if not any(trial.quantities for trial in trials):
+        raise UsageError(f"Nothing of {family!r} can be compared.")
     return [row for at, trial in enumerate(trials) for row in _run(trial, seed + at, scale)]
 
 
+def _trials(family: str, one: Json) -> list[Trial]:
+    """The trials of one set of parameters.
+
+    Raises UsageError for a family that is not known, and for parameters that one of it lacks.
+    """
+    asked = _renamed(one, family)
+    try:
+        return list(_maker(family, asked)(asked))
+    except KeyError as missing:
+        raise UsageError(f"A case of {family!r} lacks {missing}.") from missing
+    except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise UsageError(f"A case of {family!r} cannot be read.", why=f"{error}.") from error
+
+
 def _maker(family: str, one: Json) -> Callable[[Json], Iterator[Trial]]:
-    """What makes trials of a case: known by its id, or by what its parameters are."""
-    for name, make in FAMILIES.items():
-        if family.startswith(name):
-            return make
-    keys = set(_renamed(one))
-    for wanted, make in SHAPES:
-        if wanted <= keys:
-            return _preemptive if make is _priority and "preempt" in family else make
-    raise UsageError(
-        f"There is no textbook family {family!r}.", do=f"One of: {', '.join(FAMILIES)}."
-    )
+    """What makes trials of a case: by what its parameters are, or known by its id."""
+    shaped = next((make for wanted, make in SHAPES if wanted <= set(one)), None)
+    by_name = next((make for name, make in FAMILIES.items() if family.startswith(name)), None)
+    if "engset" in family or "batch" in family:
+        by_name, shaped = None, None
+    elif shaped is priorities and "preempt" in family and not _says_not(family):
+        return preemptive
+    found = shaped if shaped in _TELLING or by_name is None else by_name
+    if found is None:
+        raise UsageError(
+            f"There is no textbook family {family!r}.", do=f"One of: {', '.join(FAMILIES)}."
+        )
+    return found
 
 
-def _renamed(one: Json) -> Json:
-    return {_ALIASES.get(name, name): value for name, value in one.items()}
+def _says_not(family: str) -> bool:
+    return any(word in family.replace("-", "_") for word in ("nonpre", "non_pre", "no_pre"))
+
+
+def _renamed(one: Json, family: str) -> Json:
+    asked = {_ALIASES.get(name, name): value for name, value in one.items()}
+    if "c" in one and isinstance(one.get("C"), float):
+        asked |= {"c": one["c"], "P_wait": one["C"]}  # Erlang's C, not the number of servers
+    if "lams" not in asked and isinstance(asked.get("lam"), list) and "lam0" not in asked:
+        asked["lams"] = asked.pop("lam")
+    if "lam" not in asked and isinstance(asked.get("a"), int | float) and "lams" not in asked:
+        asked["lam"] = asked["a"] * asked.get("mu", 1.0)
+    return named(family, asked)
+
+
+def not_compared(case: Json) -> list[str]:
+    """What a case gives that is neither compared nor known to be a parameter, by name."""
+    expected = case.get("expected", [])
+    known = QUANTITIES | _PARAMETERS
+    sets = expected if isinstance(expected, list) else [expected]
+    names = {_ALIASES.get(name, name) for one in sets for name in one}
+    lines = {name for one in sets for name, value in one.items() if isinstance(value, Mapping)}
+    return sorted(names - known - lines - {"two_stations", "three_stations", "four_stations"})
 
 
 def _run(trial: Trial, seed: int, scale: float) -> Iterator[Compared]:
@@ -101,142 +149,6 @@ def _run(trial: Trial, seed: int, scale: float) -> Iterator[Compared]:
         yield Compared(trial.label, quantity, float(theory), found.mean, found.se)
 
 
-# ---- one queue
-
-
-def _exponential(rate: float) -> Json:
-    return {"family": "exponential", "mean": 1.0 / rate}
-
-
-def _spread(mean: float, cv: float) -> Json:
-    if cv == 0:
-        return {"exactly": mean}
-    if cv == 1:
-        return {"family": "exponential", "mean": mean}
-    return {"family": "lognormal", "mean": mean, "cv": cv}
-
-
-def _queue(beds: int, stay: Json, rates: Sequence[float], **unit: Any) -> Json:
-    names = [f"class {at + 1}" for at in range(len(rates))]
-    return {
-        "units": [{"code": "Q", "beds": beds, "stay": stay, "then": {"home": 1}, **unit}],
-        "classes": [{"code": name, "priority": at + 1} for at, name in enumerate(names)],
-        "arrivals": [
-            {"class": name, "unit": "Q", "per_hour": rate}
-            for name, rate in zip(names, rates, strict=True)
-        ],
-    }
-
-
-def _of_unit(statistic: str, unit: str = "Q") -> Callable[[Results], Estimate]:
-    return lambda results: results.unit(unit, statistic)
-
-
-def _long_enough(rate: float, load: float) -> float:
-    """Hours for `SERVED` patients, and more where the queue forgets slowly."""
-    return SERVED / rate * max(1.0, 0.005 / (1 - min(load, 0.99)) ** 2)
-
-
-_ONE_QUEUE: Mapping[str, Callable[[Results], Estimate]] = {
-    "P_wait": _of_unit("wait_share"),
-    "Wq": _of_unit("wait_mean"),
-    "Lq": _of_unit("queue_mean"),
-    "L": lambda results: estimate(
-        results.unit_values["queue_mean"][:, 0] + results.unit_values["census_mean"][:, 0]
-    ),
-    "W": lambda results: results.of_class("class 1", "hours_in_hospital"),
-    "wait_p50": _of_unit("wait_p50"),
-    "wait_p90": _of_unit("wait_p90"),
-    "wait_p95": _of_unit("wait_p95"),
-    "P_block": _of_unit("turned_away_share"),
-    "P_loss": _of_unit("turned_away_share"),
-    "P_abandon": _of_unit("renege_share"),
-    "P_ab": _of_unit("renege_share"),
-    "rho": _of_unit("occupancy"),
-    "X": _of_unit("throughput"),
-    "throughput": _of_unit("throughput"),
-}
-
-
-def _known(one: Json) -> dict[str, tuple[float, Callable[[Results], Estimate]]]:
-    return {name: (one[name], of) for name, of in _ONE_QUEUE.items() if name in one}
-
-
-def _mmc(one: Json) -> Iterator[Trial]:
-    beds, rate, mu = one.get("c", 1), one["lam"], one.get("mu", 1.0)
-    label = f"M/M/{beds} {rate:g}"
-    unit: dict[str, Any] = {}
-    if (places := _places(one, beds)) is not None:
-        unit["waiting_places"] = places
-        label += f" K={places + beds}"
-    if (theta := one.get("theta", one.get("patience_rate"))) is not None:
-        unit["patience"] = _exponential(theta)
-        label += f" +M {theta:g}"
-    bounded = bool(unit)
-    load = 0.5 if bounded else rate / (beds * mu)
-    yield Trial(
-        label,
-        _queue(beds, _exponential(mu), [rate], **unit),
-        _long_enough(rate, load),
-        _known(one),
-    )
-
-
-def _places(one: Json, beds: int) -> int | None:
-    if "K" in one:
-        return int(one["K"]) - beds
-    return int(one["buffer"]) if "buffer" in one else None
-
-
-def _mg1(one: Json) -> Iterator[Trial]:
-    beds, rate, mean = one.get("c", 1), one["lam"], one.get("ES", 1.0)
-    yield Trial(
-        f"M/G/{beds} {rate:g} cv {one['cv']:g}",
-        _queue(beds, _spread(mean, one["cv"]), [rate]),
-        _long_enough(rate, rate * mean / beds) * (1 + one["cv"] ** 2),
-        _known(one),
-    )
-
-
-def _erlang_b(one: Json) -> Iterator[Trial]:
-    """The loss formula does not depend on how lengths of stay are spread: three ways."""
-    for cv in (1.0, 1.5, 0.0):
-        yield Trial(
-            f"M/G/{one['c']}/{one['c']} {one['a']:g} cv {cv:g}",
-            _queue(one["c"], _spread(1.0, cv), [one["a"]], waiting_places=0),
-            SERVED / one["a"],
-            {"P_block": (one["P_block"], _of_unit("turned_away_share"))},
-        )
-
-
-def _priority(one: Json, **unit: Any) -> Iterator[Trial]:
-    rates, mu, beds = one["lams"], one.get("mu", 1.0), one.get("c", 1)
-
-    def of(at: int, statistic: str) -> Callable[[Results], Estimate]:
-        return lambda results: results.step(f"class {at + 1}", "Q", statistic)
-
-    def stay(at: int) -> Callable[[Results], Estimate]:
-        return lambda results: results.of_class(f"class {at + 1}", "hours_in_hospital")
-
-    quantities: dict[str, tuple[float, Callable[[Results], Estimate]]] = {}
-    for at, theory in enumerate(one.get("Wq", ())):
-        quantities[f"Wq class {at + 1}"] = (theory, of(at, "wait_mean"))
-    for name in ("W", "T"):
-        for at, theory in enumerate(one.get(name, ())):
-            quantities[f"{name} class {at + 1}"] = (theory, stay(at))
-    kind = "preemptive" if unit else "priority"
-    yield Trial(
-        f"M/M/{beds} {kind} {'/'.join(f'{rate:g}' for rate in rates)}",
-        _queue(beds, _exponential(mu), rates, **unit),
-        _long_enough(min(rates), sum(rates) / (mu * beds)),
-        quantities,
-    )
-
-
-def _preemptive(one: Json) -> Iterator[Trial]:
-    return _priority(one, preemption="resume")
-
-
 # ---- networks
 
 
@@ -252,7 +164,7 @@ def _jackson(one: Json) -> Iterator[Trial]:
                 "code": code,
                 "beds": one["c"][at],
                 "boards": False,
-                "stay": _exponential(one["mu"][at]),
+                "stay": exponential(one["mu"][at]),
                 "then": then | ({"home": rest} if rest > 1e-12 else {}),
             }
         )
@@ -263,25 +175,21 @@ def _jackson(one: Json) -> Iterator[Trial]:
     ]
     names = {"lam": "throughput", "rho": "occupancy", "Wq": "wait_mean", "Lq": "queue_mean"}
     quantities = {
-        f"{name} {code}": (one[name][at], _of_unit(statistic, code))
+        f"{name} {code}": (one[name][at], of_unit(statistic, code))
         for name, statistic in names.items()
         if name in one
         for at, code in enumerate(codes)
     }
     for at, code in enumerate(codes):
         if "L" in one:
-            quantities[f"L {code}"] = (one["L"][at], _in_unit(at))
+            quantities[f"L {code}"] = (one["L"][at], there(at))
+        if isinstance(one.get("W"), list):
+            quantities[f"W {code}"] = (one["W"][at], time_there(at))
     if "W_total" in one:
         quantities["W_total"] = (one["W_total"], _hours_of_all)
     model = {"units": units, "classes": [{"code": "all"}], "arrivals": arrivals}
     load = max(one.get("rho", [0.8]))
-    yield Trial("Jackson", model, _long_enough(sum(one["lam0"]), load), quantities)
-
-
-def _in_unit(at: int) -> Callable[[Results], Estimate]:
-    return lambda results: estimate(
-        results.unit_values["queue_mean"][:, at] + results.unit_values["census_mean"][:, at]
-    )
+    yield Trial("Jackson", model, long_enough(sum(one["lam0"]), load), quantities)
 
 
 def _hours_of_all(results: Results) -> Estimate:
@@ -291,6 +199,11 @@ def _hours_of_all(results: Results) -> Estimate:
 def _tandem(one: Json) -> Iterator[Trial]:
     """A line that is never short of patients at its first station, without room between."""
     lines = {"two_stations": [1.0] * 2, "three_stations": [1.0] * 3, "four_stations": [1.0] * 4}
+    if isinstance(one.get("mu"), list) and "X" in one:
+        yield _line(
+            "line", one["mu"], one["X"], one.get("buffers", one.get("buffer", one.get("b")))
+        )
+        return
     for name, value in one.items():
         if name in lines:
             yield _line(name, lines[name], value)
@@ -303,7 +216,7 @@ def _line(name: str, rates: Sequence[float], theory: float, buffers: Any = None)
     between = [buffers] * (len(rates) - 1) if isinstance(buffers, int) else list(buffers or ())
     stages: list[tuple[str, int, Json]] = []
     for at, rate in enumerate(rates):
-        stages.append((f"S{at + 1}", 1, _exponential(rate)))
+        stages.append((f"S{at + 1}", 1, exponential(rate)))
         if at < len(between) and between[at] > 0:
             stages.append((f"B{at + 1}", between[at], {"exactly": 0}))
     units = [
@@ -321,7 +234,7 @@ def _line(name: str, rates: Sequence[float], theory: float, buffers: Any = None)
         "arrivals": [{"class": "all", "unit": "S1", "saturated": True}],
     }
     last = stages[-1][0]
-    return Trial(name, model, SERVED / 2, {"X": (theory, _of_unit("throughput", last))})
+    return Trial(name, model, SERVED / 2, {"X": (theory, of_unit("throughput", last))})
 
 
 # ---- rates that change
@@ -329,19 +242,14 @@ def _line(name: str, rates: Sequence[float], theory: float, buffers: Any = None)
 
 def _mt_g_inf(one: Json) -> Iterator[Trial]:
     """Nobody ever waits: the mean census at every hour of the day follows the rates."""
-    rates, los = one["rate_by_hour"], dict(one["los"])
-    stay: dict[str, Any] = {"mean": los["mean"]}
-    if los["dist"] in ("deterministic", "fixed", "constant"):
-        stay = {"exactly": los["mean"]}
-    else:
-        stay["family"] = {"exp": "exponential", "lnorm": "lognormal"}.get(los["dist"], los["dist"])
-        stay |= {name: los[name] for name in ("sd", "cv") if name in los}
+    rates, step_hours = _rates(one)
+    period = round(len(rates) * step_hours)
+    stay = duration_of(one["los"])
     model = {
         "units": [{"code": "Q", "beds": "unlimited", "stay": stay, "then": {"home": 1}}],
         "classes": [{"code": "all"}],
-        "arrivals": [{"class": "all", "unit": "Q", "rates": rates}],
+        "arrivals": [{"class": "all", "unit": "Q", "rates": rates, "step_hours": step_hours}],
     }
-    period = len(rates)
 
     def at_hour(hour: int) -> Callable[[Results], Estimate]:
         return lambda results: estimate(
@@ -349,41 +257,97 @@ def _mt_g_inf(one: Json) -> Iterator[Trial]:
         )
 
     theory = {f"m({hour})": (m, at_hour(hour)) for hour, m in enumerate(one["m_at_hour"])}
-    yield Trial("M(t)/G/inf", model, 200.0 * period, theory, sample_hours=1.0)
+    # Of a week there are many hours, and all of them are to agree.
+    periods = 200.0 if period <= 24 else 800.0
+    yield Trial("M(t)/G/inf", model, periods * period, theory, sample_hours=1.0)
+
+
+_PARTS = 60
+"""Steps of an hour in which a rate that changes all the time is taken to be constant."""
+
+
+def _rates(one: Json) -> tuple[list[float], float]:
+    """Patients an hour in steps; of a sine, the mean of each minute."""
+    if "rate_by_hour" in one:
+        return list(one["rate_by_hour"]), 1.0
+    mean, height, period = one.get("rate_mean", one.get("lam")), one["amplitude"], one["period"]
+    if period != round(period):
+        raise UsageError("The period of a rate is a whole number of hours.")
+    turn = 2 * np.pi / period
+    edges = np.cos(turn * np.arange(int(period) * _PARTS + 1) / _PARTS)
+    return list(mean - height * np.diff(edges) * _PARTS / turn), 1 / _PARTS
 
 
 FAMILIES: Mapping[str, Callable[[Json], Iterator[Trial]]] = {
-    "mmc": _mmc,
-    "mm1": _mmc,
-    "erlang_c": _mmc,
-    "erlang_a": _mmc,
-    "finite": _mmc,
-    "mg1": _mg1,
-    "erlang_b": _erlang_b,
-    "cobham": _priority,
-    "priority": _priority,
-    "preempt": _preemptive,
+    "mmc": one_queue,
+    "mm1": one_queue,
+    "erlang_c": one_queue,
+    "erlang_a": one_queue,
+    "finite_source": machines,
+    "finite": one_queue,
+    "mg1": one_queue,
+    "erlang_b": loss,
+    "cobham": priorities,
+    "priority": priorities,
+    "preempt": preemptive,
     "jackson": _jackson,
     "tandem": _tandem,
-    "mt_g_inf": _mt_g_inf,
+    "mt_": _mt_g_inf,
+    "machine": machines,
+    "closed": closed_network,
+    "gordon": closed_network,
+    "kaufman": several_servers_each,
+    "balking": balking,
 }
 """By how the id of a case begins."""
 SHAPES: Sequence[tuple[set[str], Callable[[Json], Iterator[Trial]]]] = (
+    ({"N", "P", "mu"}, closed_network),
+    ({"N", "lam"}, machines),
     ({"lam0", "P", "mu", "c"}, _jackson),
     ({"rate_by_hour", "los"}, _mt_g_inf),
-    ({"lams"}, _priority),
-    ({"a", "P_block", "c"}, _erlang_b),
-    ({"lam", "cv"}, _mg1),
+    ({"amplitude", "los"}, _mt_g_inf),
+    ({"lams"}, priorities),
+    ({"a", "b", "c"}, several_servers_each),
+    ({"EV", "lam"}, vacations),
+    ({"join", "lam"}, balking),
+    ({"a", "P_block", "c"}, loss),
     ({"two_stations"}, _tandem),
-    ({"lam"}, _mmc),
+    ({"lam"}, one_queue),
 )
-"""By the parameters a case has, where its id says nothing."""
+"""By the parameters a case has: those that say more than an id come before it."""
+_TELLING = (closed_network, machines, priorities, several_servers_each, vacations, balking)
 _ALIASES = {
     "lambda": "lam",
     "lambdas": "lams",
+    "rate": "lam",
     "servers": "c",
     "s": "c",
+    "R": "c",
+    "C": "c",
+    "mus": "mu",
     "mean_service": "ES",
+    "E_S": "ES",
+    "Es2": "ES2",
+    "cs": "cv",
+    "cv_s": "cv",
+    "cv_service": "cv",
+    "cs2": "scv",
+    "cv2": "scv",
+    "cv_a": "ca",
+    "cv_arrival": "ca",
+    "arrivals": "arrival",
+    "M": "N",
+    "machines": "N",
     "B": "P_block",
+    "P_loss": "P_block",
+    "P_balk": "P_block",
     "P_abandonment": "P_abandon",
+    "P_ab": "P_abandon",
+    "patience_rate": "theta",
+    "util": "rho",
+    "utilization": "rho",
+    "throughput": "X",
+    "up": "L_up",
+    "P_delay": "P_wait",
+    "p95": "wait_p95",
 }
