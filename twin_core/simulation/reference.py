@@ -237,7 +237,8 @@ not). A case has an `id` and `expected`: one set of parameters with what theory 
 | Rates that change | `rate_by_hour`, or `rate_mean`, `amplitude` and `period`; `los`, `m_at_hour` |
 
 Quantities are `P_wait`, `Wq`, `Lq`, `L`, `W`, `X`, `rho`, `P_block`, `P_abandon`, `wait_p95`
-and the like. `P_wait`, `Wq` and `W` are of all who were not turned away, those who lost patience included.
+and the like. `P_wait`, `Wq` and `W` are of all who were not turned away, those who lost patience
+included.
 What a case gives beyond these is named as not compared; families that no model here can be
 (batches, Engset's loss) are refused.
 
