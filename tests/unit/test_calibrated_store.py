@@ -54,6 +54,15 @@ def store(tmp_path_factory) -> Path:
     return path
 
 
+def test_a_feed_that_fell_silent_is_told_with_its_last_stay(store: Path) -> None:
+    later = Watch(ENDS + timedelta(days=200))
+    with (
+        Twin.open(store, settings=SETTINGS, clock=later) as twin,
+        pytest.raises(UsageError, match=rf"Nobody came to {CODE} .* began at {ENDS:%Y-%m}"),
+    ):
+        twin.calibrate()
+
+
 @pytest.fixture(scope="module")
 def history(store):
     """What the store tells of all five weeks."""

@@ -179,6 +179,13 @@ def read_history(
             do="Give a window in which the feed was alive.",
         )
     lays = tuple(map(_lay, own))
+    if (last := max(lay.from_hour for lay in lays)) < hour_of(begun):
+        raise UsageError(
+            "There is nothing to calibrate from.",
+            why=f"Nobody came to {where} between {begun:%Y-%m-%d} and {end:%Y-%m-%d}; the last "
+            f"stay that is known began at {at_hour(last):%Y-%m-%d %H:%M} UTC.",
+            do="Give a window in which the feed was alive (`--to`, or `--at` with `--from-now`).",
+        )
     visits = _visits(query, asked, where)
     known = {"known_at": known_at}
     beds = _beds([*query(questions.BEDS, known), *(row for row in own if row["bed"])], where)
