@@ -6,6 +6,7 @@ from typing import Any
 from twin_core.simulation.flow.capacity import bed_steps
 from twin_core.simulation.flow.model import FlowModel
 from twin_core.simulation.flow.parts import Theatre, Unit
+from twin_core.simulation.flow.steps import steps_of
 from twin_core.simulation.flow.weekly import weekly_steps
 from twin_core.simulation.scenario.edits import (
     AddBlock,
@@ -154,8 +155,21 @@ def _without_hours(scenario: Scenario, units: Mapping[str, Unit]) -> Iterator[st
 
 def _blocks(scenario: Scenario, model: FlowModel) -> Iterator[str]:
     theatres = {theatre.code: theatre for theatre in model.theatres}
+    operated = {
+        (step.class_, code)
+        for step in steps_of(model).values()
+        for code, n in step.needs.items()
+        if n
+    }
     for at, add in enumerate(scenario.add_block, 1):
         yield from _added(f"add_block[{at}]", add, theatres[add.theatre])
+        for class_ in add.classes:
+            if (class_, add.theatre) not in operated:
+                those = ", ".join(sorted(c for c, code in operated if code == add.theatre))
+                yield (
+                    f"add_block[{at}].classes: {class_} never operate in {add.theatre} "
+                    f"({those or 'nobody'} do)"
+                )
     for at, cancel in enumerate(scenario.cancel_block, 1):
         yield from _cancelled(f"cancel_block[{at}]", cancel, theatres[cancel.theatre])
 

@@ -62,7 +62,7 @@ class OpenBeds(ForAWhile):
 class Coming(ForAWhile):
     """More arrivals, or fewer (below 0): of everybody, or of some classes or to some units."""
 
-    percent: float = Field(ge=-100)
+    percent: float = Field(ge=-100, le=1_000_000)
     classes: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
 
@@ -80,7 +80,7 @@ class DischargeEarlier(Part):
 class Stays(Part):
     """Longer stays, or shorter ones (below 0): of everybody, or of some units or classes."""
 
-    percent: float = Field(gt=-100)
+    percent: float = Field(gt=-100, le=1_000_000)
     units: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
 
