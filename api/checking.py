@@ -93,8 +93,8 @@ class Report(msgspec.Struct, kw_only=True):
 
     @property
     def is_clean(self) -> bool:
-        """Whether there is nothing to look at."""
-        return not (
+        """Whether there were messages, and there is nothing to look at."""
+        return self.messages > 0 and not (
             self.rejected
             or self.batches_at_fault
             or self.findings

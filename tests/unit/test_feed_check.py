@@ -98,6 +98,8 @@ def test_exit_codes(tmp_path: Path) -> None:
     assert (status, "1 would be applied" in out) == (0, True)
     status, out, _ = ran("feed", "check", str(SAMPLE), "--json")
     assert (status, json.loads(out)["rejected"]) == (1, 3)
+    (tmp_path / "blank.hl7").write_bytes(b"\r\n")
+    assert ran("feed", "check", str(tmp_path / "blank.hl7"))[0] == 1
     assert ran("feed", "check")[0] == 2
     assert ran("feed")[0] == 2
     assert ran("feed", "check", str(tmp_path / "nowhere"))[0] == 4
