@@ -263,6 +263,10 @@ class Vocabulary:
         return Identifier(issuer, universal, DEVICE_NUMBER)
 
 
+PRODUCER_SYSTEM = "99WARDTWIN"
+"""Coding system of OBX-15 where a twin says whose result it tells again: MSH-3|MSH-4 as it came."""
+
+
 def sender_system(sender: str) -> str:
     """What the systems of a sender's own codes begin with; its name for the system follows."""
     return f"urn:wardtwin:sender:{sender}:code:"

@@ -488,6 +488,9 @@ def test_a_twin_fed_by_a_twin_has_the_same_appointments_and_results(tmp_path):
     asked = {"kinds": ["SIU", "ORU"]}
     with hospital(tmp_path, 1, **asked) as here, Twin.open(tmp_path / "there.duckdb") as there:
         received(here, *(at_its_own_minute(PAIRS / f"{name}.hl7", names) for name in names))
+        # One result under no order, told by two systems: only who told it keeps them apart.
+        told = RESULT.replace(b"OBR|1||F1^LAB", b"OBR|1||")
+        received(here, *(told.replace(b"|PAS|", name) for name in (b"|A^1.2&3^ISO|", b"|B\\F\\|")))
         feed(here, there)
         for table in ("appointment", "appointment_resource", "observation", "patient"):
             assert_same(here, there, table)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from adapters.hl7v2.codes import RESULT_STATUSES
-from adapters.hl7v2.codings import CODE_SYSTEMS, EUI_64, URI, sender_system
+from adapters.hl7v2.codings import CODE_SYSTEMS, EUI_64, PRODUCER_SYSTEM, URI, sender_system
 from adapters.hl7v2.encode import Segment, escape
 from adapters.hl7v2.retell import segments
 from adapters.hl7v2.retell.fields import cx, dtm, hd, when
@@ -120,6 +120,9 @@ class _Writer:
         obx.put(8, "~".join(map(escape, one.interpretation.split(" "))))
         obx.put(11, _status(one)).put(14, when(one.effective_at, self._dialect))
         device = one.device or report.device
+        if device is None and report.order is None:
+            # Without an order and a device, only who told a result tells it from another's.
+            obx.put(15, f"{escape(report.source)}^^{PRODUCER_SYSTEM}")
         return obx.put(18, self._device(device) if device is not None else "")
 
     def _value(self, one: Observation) -> tuple[str, str]:

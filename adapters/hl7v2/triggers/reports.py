@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from adapters.hl7v2.codes import RESULT_STATUSES, STATUS_ONLY
-from adapters.hl7v2.codings import MDC, Coding
+from adapters.hl7v2.codings import MDC, PRODUCER_SYSTEM, Coding
 from adapters.hl7v2.conventions import remembered
 from adapters.hl7v2.fields import CLEARED, Reading, Segment
 from adapters.hl7v2.timestamps import within_unit
@@ -40,6 +40,7 @@ class Groups:
         self._containers: dict[str, Identifier] = {}
         self._holders: dict[str, Identifier | None] = {}
         self._measured = self._number = 0
+        self._producer = ""
 
     def measured_only(self) -> bool:
         """Whether devices measured all of it (MDC codes)."""
@@ -79,6 +80,8 @@ class Groups:
         if len(obx) < _FIELDS:
             obx += [""] * (_FIELDS - len(obx))
         order = self._order or self.order(_NO_OBR)
+        if obx[15]:
+            self._producer = self._told_again(obx[15]) or self._producer
         if not (obx[2] or obx[5]) and self._is_container(obx):
             return
         key = (obx[3], obx[4], obx[6], obx[7], obx[8], obx[11] or order.default_status, obx[18])
@@ -96,6 +99,12 @@ class Groups:
             self._measured -= said.system == MDC
             return
         self._observations.append(observation)
+
+    def _told_again(self, field: str) -> str:
+        """Who told a result first, where another twin tells it (OBX-15); else nothing."""
+        message = self._reading.message
+        source, _, system = message.components(message.first_repetition(field))[:3]
+        return message.text(source) if system == PRODUCER_SYSTEM else ""
 
     def _is_container(self, obx: Segment) -> bool:
         """Whether an OBX without type and value names a device, or a part, that holds metrics."""
@@ -282,7 +291,7 @@ class Groups:
             order=number,
             placer=order.placer if order.placer is not number else None,
             standalone=standalone,
-            source=subject.source,
+            source=self._producer or subject.source,
             patient=subject.patient,
             encounter=subject.encounter,
             device=order.device,
