@@ -75,6 +75,15 @@ def test_a_file_adds_a_kpi_and_another_takes_the_place_of_a_built_in_one(folder)
     [
         (FRONT.replace('-- unit = "%"\n', "") + RULE, "front matter is incomplete.*unit"),
         (FRONT.replace('"all"]', '"minute"]') + RULE, "grain"),
+        (FRONT.replace('"%"', '"Percent"') + RULE, "unit 'Percent' is written % here"),
+        (FRONT.replace('"%"', '"Minutes"') + RULE, "unit 'Minutes' is written min here"),
+        (FRONT.replace('"%"', '"2 m\\u001b[31m"') + RULE, "unit .* is none"),
+        (FRONT.replace('"%"', f'"{"beds" * 11}"') + RULE, "unit .* is none"),
+        (
+            FRONT.replace('"%"', '"patients"').replace(', count = "discharges before ten"', "")
+            + RULE,
+            "unit is %: what it has",
+        ),
         (FRONT.replace("title = ", "title ") + RULE, "no TOML"),
         (FRONT.replace("share = ", "median = ") + RULE, "no statistic median"),
         (FRONT.replace('"shares"\n', '"shares"\n-- target = "speed"\n') + RULE, "speed.*setting"),
@@ -107,6 +116,18 @@ def test_a_faulty_file_is_refused_by_its_name_and_its_fault(folder, text, said):
     with pytest.raises(ConfigurationError, match=rf"(?s)dbt\.sql: .*{said}") as refused:
         judged(folder)
     assert refused.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *sorted({kpi.unit for kpi in catalogue().values()}),
+        *("EUR", "falls per 1000 bed-days", "Pflegestunden/Tag", "mmol/L"),
+    ],
+)
+def test_units_of_the_field_are_taken(folder, unit):
+    (folder / "dbt.sql").write_text(FRONT.replace('"%"', f'"{unit}"') + RULE)
+    assert known_kpis(folder)["dbt"].unit == unit
 
 
 def test_names_bytes_and_folders_that_cannot_be_are_refused(folder):

@@ -26,6 +26,20 @@ from twin_core.store.trial import Trial
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
+_THING = r"[^\W\d_]+(?:[ -][^\W\d_]+)*"
+_UNIT = re.compile(rf"%|{_THING}(?:(?:/| per )(?:\d+ )?{_THING})?")
+"""Percent, or what is counted or measured, perhaps per so many of something else."""
+_SPELT = {
+    **dict.fromkeys(("percent", "per cent", "pct", "percentage"), "%"),
+    **dict.fromkeys(("second", "seconds", "sec", "secs"), "s"),
+    **dict.fromkeys(("minute", "minutes", "mins"), "min"),
+    **dict.fromkeys(("hour", "hours", "hr", "hrs"), "h"),
+    **dict.fromkeys(("d", "day"), "days"),
+}
+"""Other spellings of units: figures of one unit are charted, coded and read side by side."""
+_LONGEST_UNIT = 40
+_PERCENT = {"share", "share_within"}
+"""Statistics that the shapes give times 100."""
 _NULL = {"INTEGER", '"NULL"'}
 """How DuckDB describes a column that is NULL throughout."""
 _NUMBER = re.compile(r"(TINY|SMALL|BIG|HUGE|UTINY|USMALL|UBIG|UHUGE|U)?INT(EGER)?|DOUBLE|FLOAT|DEC")
@@ -116,6 +130,12 @@ def _defined(file: Path, built_in: Definition | None) -> Definition:
 
 def _faults(kpi: Definition) -> Iterator[str]:
     """What is wrong with its words."""
+    if (usual := _SPELT.get(kpi.unit.lower())) is not None:
+        yield f"Its unit {kpi.unit!r} is written {usual} here."
+    elif len(kpi.unit) > _LONGEST_UNIT or not _UNIT.fullmatch(kpi.unit):
+        yield f"Its unit {kpi.unit!r} is none: write %, min, patients, or falls per 1000 bed-days."
+    elif set(kpi.statistics) <= _PERCENT and kpi.shape != "rows" and kpi.unit != "%":
+        yield "Its unit is %: what it has are shares in percent."
     offered = STATISTICS.get(kpi.shape)
     for statistic in kpi.statistics:
         if not _WORD.fullmatch(statistic):
