@@ -11,6 +11,6 @@
 -- strata = {}
 -- statistics = { mean = "hours per repair" }
 -- source = "Reliability engineering practice (2024)"
--- caveats = ["Repairs that are still open are censored: they are not in the mean, and are shown apart."]
+-- caveats = ["Repairs that are still open are censored: they are not in the mean, and are shown apart.", "FHIR Tasks are in twin.task, by which a site can count its own; which of them are repairs of unplanned failures no message says, so that this figure does not read them yet."]
 -- inputs = ["core.batch"]
 FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

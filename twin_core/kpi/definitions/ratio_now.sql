@@ -11,6 +11,6 @@
 -- strata = {}
 -- statistics = { rate = "patients per nurse" }
 -- source = "Local definition (2026)"
--- caveats = ["Without a roster the figure is unknown, not infinite."]
+-- caveats = ["Without a roster the figure is unknown, not infinite.", "Roles and schedules that FHIR states are in twin.directory and twin.schedule; that somebody is on duty they do not say, so that this figure does not read them yet."]
 -- inputs = ["core.batch"]
 FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)

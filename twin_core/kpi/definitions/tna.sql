@@ -11,6 +11,6 @@
 -- strata = {}
 -- statistics = { mean = "mean over clinicians" }
 -- source = "Institute for Healthcare Improvement, third next available appointment (2024)"
--- caveats = ["Calendar days. With fewer than three free slots within the horizon the figure is more than the horizon, not unknown."]
+-- caveats = ["Calendar days. With fewer than three free slots within the horizon the figure is more than the horizon, not unknown.", "Slots and schedules that FHIR or SIU state are in twin.slot and twin.schedule, by which a site can count its own; this figure does not read them yet, for it needs what was free on each day, by clinician."]
 -- inputs = ["core.batch"]
 FROM kpi_part.no_figures(window_start, window_end, grain, "by", known_at)
