@@ -90,6 +90,17 @@ class Published:
                 raise Refused("no key of that id is published")
             return keys.by_id[key_id]
 
+    def renewed(self, key_id: str | None, key: RSAKey | ECKey) -> RSAKey | ECKey | None:
+        """Another key under the id of one that does not fit, where the issuer has published one.
+
+        Some issuers give a new key the id of the old one, or none. They are asked no sooner than
+        for an unknown id. Raises what `key` does.
+        """
+        with self._lock:
+            self._renewed(self._clock.now())
+        again = self.key(key_id)
+        return None if again.thumbprint() == key.thumbprint() else again
+
     def document(self) -> Mapping[str, Any]:
         """The issuer's discovery document. Raises Unreachable."""
         issuer = self._settings.issuer.rstrip("/")
@@ -127,6 +138,14 @@ class Published:
             raise Unreachable(type(error).__name__) from error
 
 
+def _signed_by(key: RSAKey | ECKey, token: str, algorithm: str) -> bytes:
+    """What a token says, where the key has signed it. Raises Refused."""
+    try:
+        return jws.deserialize_compact(token, key, algorithms=[algorithm]).payload
+    except (JoseError, ValueError, TypeError) as error:
+        raise Refused(f"the signature does not hold: {type(error).__name__}") from error
+
+
 class TokenVerifier:
     """Turns a bearer token of the configured issuer into who it speaks for."""
 
@@ -149,9 +168,13 @@ class TokenVerifier:
         key = self._published.key(header.get("kid"))
         _check_match(header["alg"], key)
         try:
-            payload = jws.deserialize_compact(token, key, algorithms=[header["alg"]]).payload
-        except (JoseError, ValueError, TypeError) as error:
-            raise Refused(f"the signature does not hold: {type(error).__name__}") from error
+            payload = _signed_by(key, token, header["alg"])
+        except Refused:
+            again = self._published.renewed(header.get("kid"), key)
+            if again is None:
+                raise
+            _check_match(header["alg"], again)
+            payload = _signed_by(again, token, header["alg"])
         claims = _object(payload)
         self._check(claims, audience)
         return claims

@@ -354,6 +354,24 @@ def test_keys_are_rotated_without_a_restart(site):
     refused(site.get("/v1/encounters", token))
 
 
+def test_a_new_key_under_the_id_of_the_old_one_is_taken_within_a_minute(site):
+    """An issuer that has one key may give its successor the same id."""
+    site.clock.at += timedelta(minutes=1)
+    site.issuer.publish("same", RSAKey.generate_key(2048))
+    late = {"header": {"kid": "same"}, "exp": NOON.timestamp() + 9_000}
+    old = site.issuer.token(**late)
+    assert site.get("/v1/encounters", old).status_code == 200
+    site.issuer.publish("same", RSAKey.generate_key(2048))
+    refused(site.get("/v1/encounters", site.issuer.token(**late)))
+    site.clock.at += timedelta(seconds=31)
+    asked = len(site.issuer.asked)
+    assert site.get("/v1/encounters", site.issuer.token(**late)).status_code == 200
+    for _ in range(5):
+        refused(site.get("/v1/encounters", old))
+    assert len(site.issuer.asked) - asked <= 2, "forged tokens make us ask again and again"
+    del site.issuer.keys["same"]
+
+
 def test_weak_and_strange_keys_are_not_used(site):
     site.clock.at += timedelta(minutes=1)
     site.issuer.publish("p521", ECKey.generate_key("P-521"))
