@@ -24,6 +24,7 @@ from api.operations import quarantine_replay
 from api.routes import kpis, messages
 from api.routes.asked import AskedReach, AskedTwin, At, Edge, KnownAt, ShowsPhi
 from api.routes.state import find_unit
+from api.web.called import called
 from api.web.chart import Band, Control, Point
 from api.web.reader import t
 from api.web.rendering import MONTHS, clock, may, page
@@ -359,7 +360,8 @@ def _series(
     place = _place_names(measured.rows)
     return [
         Course(
-            " ".join(part for part in (place(chart), chart.stratum) if part) or t("Hospital"),
+            " ".join(part for part in (place(chart), called(chart.stratum)) if part)
+            or t("Hospital"),
             [Point(_period(p.period_start, measured.grain, zone), p.value) for p in chart.points],
             _control(chart),
             chart,

@@ -1,5 +1,8 @@
 """The pages of who keeps watch: how every feed is doing, which figures are beyond a threshold."""
 
+from datetime import datetime, timedelta
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
@@ -8,8 +11,10 @@ from api.access.gate import read_form
 from api.routes.alerts import noted
 from api.routes.asked import AskedTwin
 from api.routes.pages import common
+from api.sources.status import sources
 from api.web.rendering import page
 from twin_core.errors import UsageError
+from twin_core.twin import Twin
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,10 +24,23 @@ LONGEST_NAME = 100
 
 @router.get("/feeds")
 def feeds(twin: AskedTwin, request: Request) -> Response:
-    """Every feed: what came, how fast it was answered, what was refused, who is silent."""
+    """Every feed and FHIR server: what came, what was refused, who is silent or out of step."""
     reports = request.app.state.feeds.reports()
     shown = {**common(twin), "here": "feeds", "error_codes": ERROR_CODES}
-    return page("feeds.html", **shown, reports=reports)
+    return page("feeds.html", **shown, reports=reports, sources=_sources(twin))
+
+
+def _sources(twin: Twin) -> list[dict[str, Any]]:
+    """Every FHIR server that is read, with when it was last in step and how long ago that is."""
+    return [
+        source
+        | {
+            "synced_at": one and datetime.fromisoformat(one),
+            "lag": None if behind is None else timedelta(seconds=behind),
+        }
+        for source in sources(twin)
+        for one, behind in [(source["synced_at"], source["lag_seconds"])]
+    ]
 
 
 @router.get("/alerts")

@@ -25,6 +25,7 @@ from api.board import (
 from api.explaining import together_words
 from api.problems import Problem
 from api.pulse import FeedRow
+from api.web.called import called
 from api.web.chart import fan_chart, line_chart
 from api.web.reader import LANGUAGES, READER, many, numeral, script_words, t
 from twin_core.state import BedCounts, Plan
@@ -117,6 +118,7 @@ def environment() -> Environment:
         figure=figure,
         iso=iso,
         mark=mark,
+        called=called,
         codes=codes,
         count=count,
         numeral=numeral,

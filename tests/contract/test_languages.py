@@ -10,12 +10,25 @@ from typing import Any, get_args
 import pytest
 from jinja2 import nodes
 
+from adapters.fhir.codes import ENCOUNTER_CLASSES
 from api.feeds import FeedState
 from api.figures import COUNTED_FROM, FIGURES
 from api.routes.next_pages import BASELINES, MEASURED_IN, MEASURES
 from api.routes.pages import STATUSES
 from api.routes.workbench import CHARTS
 from api.simulations.ledger import State
+from api.sources.status import NEVER, NOT_CONFIGURED
+from api.sources.syncing import (
+    FAILED,
+    IN_STEP,
+    PARTLY,
+    REFUSED,
+    RESTING,
+    STOPPED,
+    SYNCING,
+    UNREACHABLE,
+)  # fmt: skip
+from api.web.called import CLASSES, MILESTONES, STATISTICS, STRATA, called
 from api.web.reader import LANGUAGES, catalogue, texts_of_scripts
 from api.web.rendering import (
     ALERT_STATES,
@@ -33,6 +46,7 @@ from twin_core.audit.verify import Kind
 from twin_core.kpi.catalogue import By, Grain
 from twin_core.kpi.catalogue import catalogue as kpi_catalogue
 from twin_core.kpi.control import RULES
+from twin_core.store.fold.plans import MILESTONES as REACHED
 
 WEB = Path(__file__).parents[2] / "api" / "web"
 OTHERS = [language for language in LANGUAGES if language != "en"]
@@ -88,7 +102,11 @@ def texts_of_tables() -> Iterator[str]:
     yield from get_args(Actor.__annotations__["kind"])
     yield from (word for f in FIGURES for word in (f.title, f.window, f.unit) if word)
     yield from (words for words, _ in COUNTED_FROM.values())
-    yield from (word for kpi in kpi_catalogue().values() for word in (kpi.title, kpi.unit))
+    for kpi in kpi_catalogue().values():
+        yield from (kpi.title, kpi.unit, kpi.direction)
+    yield from (*CLASSES.values(), *STATISTICS.values(), *STRATA.values(), *MILESTONES.values())
+    yield from (IN_STEP, SYNCING, FAILED, REFUSED, UNREACHABLE, RESTING, STOPPED, PARTLY)
+    yield from (NOT_CONFIGURED, NEVER)
 
 
 NEEDED = {*texts_of_templates(), *texts_of_modules(), *texts_of_tables(), *texts_of_scripts()}
@@ -151,6 +169,15 @@ class Shown(HTMLParser):
     def handle_data(self, text: str) -> None:
         if not any(hidden for _, hidden in self.open):
             self.texts.append(text.strip())
+
+
+def test_every_code_of_the_standards_and_the_catalogue_has_a_word() -> None:
+    parts = [(kpi.statistics, kpi.strata) for kpi in kpi_catalogue().values()]
+    assert {name for statistics, _ in parts for name in statistics} <= STATISTICS.keys()
+    assert {name for _, strata in parts for name in strata if name[0] != "<"} <= STRATA.keys()
+    assert CLASSES.keys() >= ENCOUNTER_CLASSES
+    assert {name for names in REACHED.values() for name in names} <= MILESTONES.keys()
+    assert (called("IMP"), called("site_s_own"), called(None)) == ("inpatient", "site s own", "")
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -27,6 +27,10 @@ pytestmark = pytest.mark.browser
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 JUDGED = {"light": RULES, "dark": {"type": "rule", "values": ["color-contrast"]}}
 """All rules in light; in dark, the one that colours can break."""
+WIDTHS = {"light": 1280, "dark": 320}
+"""In dark on a phone, which no page may be wider than."""
+VISIT = "/visits/one"
+"""The page of a visit of the unit, whose id is only known then."""
 PAGES = (
     "/",
     "/past?against=2026-01-01T00:00",
@@ -38,6 +42,9 @@ PAGES = (
     "/messages",
     "/messages/1",
     "/quarantine",
+    "/quarantine/5",
+    VISIT,
+    "/kpis/alos/rows?start=2026-01-01T00:00:00Z&end=2027-01-01T00:00:00Z&grain=all&by=hospital",
     "/next",
     f"/next/{FORECAST_ID}",
     f"/next/{CHANGED_ID}",
@@ -83,15 +90,20 @@ def keep_screenshot(page: Any, name: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_breaks_a_rule(chromium: Any, furnished: Served, scheme: Any) -> None:
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    context = chromium.new_context(
+        color_scheme=scheme, viewport={"width": WIDTHS[scheme], "height": 900}
+    )
     page = context.new_page()
-    broken = {}
+    broken, wide = {}, {}
+    [visit] = re.findall(r'href="(/visits/\w+)"', furnished.http.get("/units/GEN/MED").text)
     for path in PAGES:
-        page.goto(furnished.url + path)
+        page.goto(furnished.url + (visit if path == VISIT else path))
         page.locator("main h1").wait_for(state="attached")
         found = sync_playwright.Axe().run(page, options={"runOnly": JUDGED[scheme]})
         if found.violations_count:
             broken[path] = found.generate_report()
+        if (width := page.evaluate("document.documentElement.scrollWidth")) > WIDTHS[scheme]:
+            wide[path] = width
         keep_screenshot(page, f"{scheme}{path}")
     context.close()
-    assert broken == {}
+    assert (broken, wide) == ({}, {})
