@@ -188,6 +188,57 @@ def test_any_rows_that_turn_into_others_are_followed(followed: Followed, data) -
     followed.agrees(at - DAY)
 
 
+def planned(expected: datetime) -> Drawn:
+    """A patient in a bed of A, who is to go to B at an instant."""
+    rows: Drawn = Counter()
+    rows["encounter", ("e1", "p1", "H", "IMP", "in-progress", NOON - DAY, None, "MED",
+                       *[None] * 4, False, None, None)] += 1  # fmt: skip
+    here, there = ("H", "A", "1", "1", "l1"), ("H", "B", "7", "1", None)
+    rows["location", ("b7", "bd", "H", "B", "7", "1", None, None, "U", True)] += 1
+    rows["stay", ("s1", "e1", "p1", *here, NOON - DAY, None, False)] += 1
+    rows["encounter_plan", ("n1", "e1", "transfer", "active", NOON - DAY, expected, None,
+                            *there)] += 1  # fmt: skip
+    return rows
+
+
+def test_a_planned_move_is_shown_from_a_day_ahead_to_a_day_after_and_no_longer(
+    followed: Followed,
+) -> None:
+    expected, tick = NOON + DAY, timedelta(microseconds=1)
+    followed.begin()
+    followed.becomes(planned(expected))
+    # By the clock alone: no batch comes in between.
+    for at, shown in (
+        (expected - DAY - tick, 0),
+        (expected - DAY, 1),
+        (expected, 1),
+        (expected + DAY, 1),
+        (expected + DAY + tick, 0),
+    ):
+        followed.agrees(at)
+        units = followed.kept.state(followed.database, lambda at=at: at).units
+        assert [(at, sum(len(unit.expected_in) for unit in units))] == [(at, shown)]
+
+
+def test_periods_of_a_bed_that_are_over_count_until_they_are_taken_back(
+    followed: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    bed: Drawn = Counter()
+    bed["location", ("l1", "bd", "H", "A", "1", "1", None, None, "U", True)] += 1
+    first = ("location_status", ("l1", "C", False, NOON - 2 * DAY, NOON - DAY))
+    second = ("location_status", ("l1", "H", True, NOON - DAY, NOON - HALF_HOUR))
+    followed.begin()
+    # With a history that says nothing of now, nothing is stated; without one, its own words are.
+    stated = []
+    for rows in (bed + Counter([first, second]), bed + Counter([second]), bed):
+        followed.becomes(rows)
+        followed.agrees(NOON)
+        [unit] = followed.kept.state(followed.database, lambda: NOON).units
+        stated += [(one.operational_status, one.staffed) for one in unit.beds]
+    assert stated == [(None, None), (None, None), ("U", True)]
+    assert "read again" not in caplog.text
+
+
 @settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     histories=st.lists(messages(), min_size=2, max_size=24),
