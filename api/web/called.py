@@ -98,6 +98,7 @@ MILESTONES = {
     "discharge_planned": "discharge planned",
     "discharge_ready": "ready for discharge",
     "triaged": "triaged",
+    "seen_by_provider": "seen by a clinician",
 }
 """Instants of a visit."""
 _CALLED = {**STATISTICS, **STRATA, **MILESTONES, **CLASSES}
