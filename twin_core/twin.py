@@ -181,6 +181,7 @@ class Twin:
 
     def load(self) -> None:
         """Apply larger batches from now on: many messages are to come, and nobody watches."""
+        self._database.load()
         self._projector.load()
 
     def staging(self) -> Staging:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from twin_core.events import Demographics, PatientDescribed, PatientsMerged
+from twin_core.events import Demographics, EncounterStated, PatientDescribed, PatientsMerged
 from twin_core.identifiers import Identifier
 from twin_core.store.facts import Fact, order_of
 from twin_core.store.fold.patient import fold_people
@@ -97,3 +97,22 @@ def test_a_repeated_description_is_no_news():
     assert not unit.has_news
     unit.add(fact(0, told))
     assert unit.has_news
+
+
+def test_a_visit_stated_once_weighs_what_its_rows_do():
+    unit = Unit("e", 1)
+    unit.rows = [(("stay", (n,)), n) for n in range(9)]
+    subject = Identifier("pas", "Encounter/1", "reference")
+    stated = EncounterStated(occurred_at=NOON, source="pas", subject=subject, version="1")
+    unit.add(fact(1, stated))
+    assert unit.weight() == 11
+    # Told of again, it is one of those that are told of again and again.
+    unit.add(fact(2, replace(stated, version="2")))
+    assert unit.weight() == 3
+
+
+def test_what_messages_tell_weighs_as_many_messages_as_there_are():
+    unit = Unit("p", 1)
+    unit.rows = [(("patient", (n,)), n) for n in range(9)]
+    unit.add(fact(1, PatientDescribed(occurred_at=NOON, patient=(NUMBERS[0],))))
+    assert unit.weight() == 2

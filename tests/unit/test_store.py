@@ -116,6 +116,35 @@ def test_messages_acknowledged_but_not_applied_are_applied_at_the_next_start(
         assert stays(twin) == [("ICU", "A", at(0), at(5)), ("MED", "B", at(1), None)]
 
 
+def test_a_store_written_in_larger_groups_of_rows_is_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    with duckdb.connect(str(path)) as before:
+        before.execute("CREATE TABLE told AS SELECT range AS n FROM range(100_000)")
+    with connect(path) as connection:
+        connection.execute(f"INSERT INTO {CATALOG}.told SELECT range FROM range(100_000, 170_000)")
+        connection.execute(f"UPDATE {CATALOG}.told SET n = -n WHERE n % 7 = 0")
+    with connect(path, read_only=True) as connection:
+        told = connection.execute(f"SELECT n FROM {CATALOG}.told").fetchall()
+        groups = connection.execute(
+            f"SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('{CATALOG}.told')"
+        ).fetchone()
+    assert sorted(told) == sorted((n if n % 7 else -n,) for n in range(170_000))
+    # Beside the first, groups small enough to be written again whenever a few rows are added.
+    assert groups == (1 + 3,)
+
+
+def test_in_a_load_what_was_written_stays_in_memory_for_a_shorter_time(tmp_path: Path) -> None:
+    asked = "SELECT value FROM duckdb_settings() WHERE name = 'checkpoint_threshold'"
+    with Twin.open(tmp_path / "a.duckdb") as twin:
+        [live] = twin.query(asked)
+        twin.load()
+        [loading] = twin.query(asked)
+        assert (live["value"], loading["value"]) == ("244.1 MiB", "61.0 MiB")
+        twin.receive([admission(1)])
+        twin.wait_applied()
+        assert stays(twin)
+
+
 def test_half_a_store_is_refused(tmp_path: Path) -> None:
     path = filled(tmp_path / "x.duckdb")
     inbox = tmp_path / "x.duckdb.inbox"

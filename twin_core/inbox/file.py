@@ -29,6 +29,9 @@ from twin_core.inbox.receipt import Answer, Entry, decode_head, feed_of
 
 BUSY_S = 5.0
 """How long to wait for another process that is writing."""
+CACHE_KIB = 32 * 1024
+"""Memory for pages of whoever writes: digests are asked for all over their table. Who reads goes
+from one entry to the next."""
 _LOG = logging.getLogger("wardtwin.inbox")
 
 _SCHEMA = """
@@ -64,6 +67,7 @@ class InboxFile:
     def __init__(self, path: Path, key: StoreKey | None = None) -> None:
         self.path = path
         self._db = _connect(path)
+        self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         self._reader = _connect(path)
         # Statements that overlap on one connection see one snapshot: a question about the present
         # must not share one with the projector's long reads, nor with another thread's question.
@@ -339,7 +343,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
-        db.execute("PRAGMA cache_size=-65536")
         db.executescript(_SCHEMA + SCHEMA)
     except sqlite3.Error as error:
         raise StoreError(

@@ -38,6 +38,11 @@ _SAID: tuple[tuple[str, type[TwinError], str, str], ...] = (
     ),
 )
 
+ROWS_TOGETHER = 30_720
+"""Rows that are compressed together, a multiple of 2,048. Writing back begins the last such group
+of a table anew: of messages of 2 kB each, the 122,880 rows of DuckDB's own take 250 MB to do so.
+Groups of any size are read from one file."""
+
 
 def attach(
     connection: duckdb.DuckDBPyConnection,
@@ -53,9 +58,9 @@ def attach(
     a key is given for a file that is not encrypted, and duckdb.Error for everything else.
     """
     quoted = str(path).replace("'", "''")
-    mode = ["READ_ONLY"] if read_only else []
+    mode = ["READ_ONLY"] if read_only else [f"ROW_GROUP_SIZE {ROWS_TOGETHER}"]
     if key is None:
-        said = f" ({', '.join(mode)})" if mode else ""
+        said = f" ({', '.join(mode)})"
         _attached(connection, f"ATTACH '{quoted}' AS {catalog}{said}", [], Path(path).name)
         return
     load_cipher(connection)

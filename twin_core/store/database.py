@@ -24,6 +24,10 @@ FOREVER = "TIMESTAMPTZ '9999-01-01 00:00:00+00'"
 
 Row = dict[str, object]
 
+WRITTEN_BACK, LOAD_WRITTEN_BACK = "256MB", "64MB"
+"""How much may be in the log before it is written into the file: until then it is in memory, too.
+Whoever looks on waits meanwhile; where nobody does, in a load, it is done sooner."""
+
 
 class Database:
     """One open store: a writing connection for the projector and a read cursor per thread."""
@@ -43,6 +47,10 @@ class Database:
     def close(self) -> None:
         """Let go of the file; whoever still reads gets a StoreError."""
         self.connection.close()
+
+    def load(self) -> None:
+        """Write back sooner from now on: much is to come, and it shall not stay in memory."""
+        self.cursor().execute(f"SET GLOBAL checkpoint_threshold = '{LOAD_WRITTEN_BACK}'")
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's own reading connection."""
@@ -114,7 +122,7 @@ def connect(
         connection.close()
         raise
     prepare(connection)
-    connection.execute("SET checkpoint_threshold = '256MB'")
+    connection.execute(f"SET checkpoint_threshold = '{WRITTEN_BACK}'")
     return connection
 
 

@@ -12,7 +12,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from twin_core.events import AnyEvent, Event, Withdrawn
+from twin_core.events import AnyEvent, Event, Statement, Withdrawn
 from twin_core.store.facts import Fact, natural, order_of
 from twin_core.store.fold.account import Accounts
 from twin_core.store.fold.billed import COLUMNS, BilledVisit
@@ -124,9 +124,14 @@ class Unit:
             insort(facts, fact, key=lambda held: held.order)
 
     def weight(self) -> int:
-        """How much memory it takes, in facts; one fact of results may give a hundred rows, and
-        whom nobody has described takes some, too."""
-        return 1 + len(self.facts) + (len(self.rows) if self.kind == "r" else 0)
+        """How much memory it takes, in facts; whom nobody has described takes some, too.
+
+        The rows of messages about one visit are few beside the messages. One fact of results may
+        give a hundred rows; of a first load each visit is stated once, and not again for long.
+        """
+        facts = self.facts
+        stated_once = len(facts) == 1 and isinstance(facts[0].event, Statement)
+        return 1 + len(facts) + (len(self.rows) if stated_once or self.kind == "r" else 0)
 
     def absorb(self, other: "Unit") -> None:
         """Take over the facts and rows of a family that turned out to be this one."""
