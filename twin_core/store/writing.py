@@ -115,14 +115,19 @@ def open_versions(
     known_at: datetime,
 ) -> None:
     """Append versions known from an instant on; each is (row, version_no, owner)."""
-    by_entity: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    numbers: dict[str, list[int]] = defaultdict(list)
+    owners: dict[str, list[int]] = defaultdict(list)
     for (name, values), version_no, owner in opened:
-        by_entity[name].append((*values, version_no, owner))
-    for name, rows in by_entity.items():
+        rows[name].append(values)
+        numbers[name].append(version_no)
+        owners[name].append(owner)
+    for name, several in rows.items():
         columns = {column.name: column.type for column in BY_NAME[name].columns} | _VERSION
+        cells = (*zip(*several, strict=True), numbers[name], owners[name])
         arrays = [
             pa.array(values, _ARROW[type_])
-            for type_, values in zip(columns.values(), zip(*rows, strict=True), strict=True)
+            for type_, values in zip(columns.values(), cells, strict=True)
         ]
         incoming = pa.table(arrays, names=list(columns))  # noqa: F841  (DuckDB reads it by name)
         connection.execute(

@@ -228,6 +228,13 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
             self._replace(unit, self._encounter_rows(unit, resolver))
 
     def _encounter_rows(self, unit: Unit, resolver: Resolver) -> list[EntityRow]:
+        if not self._joined and not self._noted and not self._shared and not self._given:
+            # Nothing of the batch is about accounts, as hardly ever anything is.
+            identifiers = self.nodes.identifiers(unit.owner)
+            return fold_encounter(unit.standing(), identifiers, resolver, self._precedence)
+        return self._rows_with_accounts(unit, resolver)
+
+    def _rows_with_accounts(self, unit: Unit, resolver: Resolver) -> list[EntityRow]:
         if unit.owner in self._joined:
             return []
         identifiers = self.nodes.identifiers(unit.owner)

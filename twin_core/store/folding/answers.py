@@ -4,7 +4,7 @@ Whatever is asked for must be at hand before a fold asks: `_fetch_asked` fetches
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -46,7 +46,7 @@ class Answers(Batch):
     def _resolver(self) -> Resolver:
         return Resolver(
             self.places.resolve,
-            self._patient,
+            self._patients_once(),
             self._encounter,
             self._location,
             self._device,
@@ -65,6 +65,21 @@ class Answers(Batch):
     def _is_cared_for(self, identifier: Identifier) -> bool:
         owner = self.nodes.family(self.nodes.number(CARE, identifier))
         return bool(self.units.fetch(CARE, (owner,))[0].standing())
+
+    def _patients_once(self) -> Callable[[Sequence[Identifier]], tuple[str | None, bool]]:
+        """`_patient`, asked once for each: people are folded before whoever asks for them."""
+        answered: dict[Key, tuple[str | None, bool]] = {}
+
+        def patient(identifiers: Sequence[Identifier]) -> tuple[str | None, bool]:
+            if not identifiers:
+                return None, False
+            key = identifiers[0].key
+            found = answered.get(key)
+            if found is None:
+                found = answered[key] = self._patient(identifiers)
+            return found
+
+        return patient
 
     def _patient(self, identifiers: Sequence[Identifier]) -> tuple[str | None, bool]:
         if not identifiers:
