@@ -329,8 +329,8 @@ def common(twin: Twin) -> dict[str, Any]:
 
 
 def target_band(direction: str) -> Band | None:
-    """The band in a direction such as `target band (85-92)`."""
-    found = re.search(r"\((\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\)", direction)
+    """The band in a direction such as `target band (85-92)` or `target 75-85`."""
+    found = re.search(r"(?:\(|target )(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)", direction)
     return Band(float(found[1]), float(found[2])) if found else None
 
 

@@ -15,6 +15,7 @@ from api.access.control import AccessControl
 from api.access.doors import door_of
 from api.access.roles import ROLE_NAMES, ROLES, Role
 from api.app import create_app
+from api.routes.pages import target_band
 from api.sources.ledger import Ledger, ledger_path
 from api.sources.status import store_id
 from tests.contract.conftest import BROKEN, HEARD, NOON, SETTINGS, Caller, StoppedClock
@@ -129,3 +130,12 @@ def test_a_kpi_page_shows_the_sql_that_counts_it(api: Any, kpi_id: str) -> None:
     assert kpi.sql in text
     assert kpi.behind in text
     assert f"kpi.{kpi_id}(" in text
+
+
+def test_every_kpi_that_states_a_target_range_has_it_drawn() -> None:
+    bands = {kpi.id: target_band(kpi.direction) for kpi in catalogue().values()}
+    assert {kpi_id: tuple(band) for kpi_id, band in bands.items() if band} == {
+        "occ_midnight": (85, 92),
+        "or_adj": (75, 85),
+        "or_raw": (75, 85),
+    }
