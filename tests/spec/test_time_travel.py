@@ -135,3 +135,24 @@ def test_every_hour_of_any_window_is_counted_naively_too(draw):
             if window[0] <= at < window[1]
         }
         assert {(unit, at): n for unit, at, n in found} == expected
+
+
+def test_what_no_batch_had_brought_by_then_was_not_known_and_is_not_nothing(draw):
+    hospital = draw(known="2026-11-05")
+    hospital.batch("11-02 12:00")
+    hospital.stays("""
+        encounter | unit | bed | from        | to
+        E1        | A    | 1   | 11-02 08:00 | 11-04 08:00
+    """)
+    found = {
+        known_at: [
+            (row.value, row.coverage)
+            for row in hospital.kpi(
+                "adm_dis_balance", "11-02", "11-04", by="hospital", known_at=known_at
+            )
+            if row.statistic == "admissions"
+        ]
+        for known_at in ("11-04", None)
+    }
+    assert found["11-04"] == [(1, 0.5), (None, 0)]
+    assert found[None] == [(1, 1), (0, 1)]

@@ -94,5 +94,5 @@ def test_nothing_of_the_catalogue_is_left_folded(by):
 def test_scalar_macros_are_no_tables():
     found = "\n".join(scalar_macros({}))
     assert "kpi_part.ratio(" in found
-    assert "kpi_part.latest_known()" in found
+    assert "kpi_part.latest_known(instant)" in found
     assert "AS TABLE" not in found

@@ -1,7 +1,9 @@
 -- The window asked for, how far the twin knows it (seen_to), and a refusal of unknown words.
--- The latest known instant is known_at where given, else the store's last batch, and the wall clock
--- only in a store that never received anything: in a demo the hospital's clock is another one.
-CREATE OR REPLACE MACRO kpi_part.latest_known() AS (SELECT max(known_at) FROM core.batch);
+-- The latest known instant is that of the store's last batch, or with known_at of the last one until
+-- then: what no batch had brought yet was not known, and must not be counted as nothing. Without a
+-- batch it is known_at, else the wall clock: in a demo the hospital's clock is another one.
+CREATE OR REPLACE MACRO kpi_part.latest_known(instant) AS
+    (SELECT max(known_at) FROM core.batch WHERE instant IS NULL OR known_at <= instant);
 CREATE OR REPLACE MACRO kpi_part.scope(window_start, window_end, grain, "by", known_at) AS TABLE
 WITH asked AS (
     SELECT CASE
@@ -20,6 +22,7 @@ WITH asked AS (
                ELSE window_start::TIMESTAMPTZ
            END AS from_at,
            window_end::TIMESTAMPTZ AS to_at,
-           coalesce(known_at::TIMESTAMPTZ, kpi_part.latest_known(), now()) AS as_of
+           coalesce(kpi_part.latest_known(known_at::TIMESTAMPTZ), known_at::TIMESTAMPTZ, now())
+               AS as_of
 )
 SELECT from_at, to_at, as_of, least(to_at, as_of) AS seen_to FROM asked;
