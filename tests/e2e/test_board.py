@@ -123,6 +123,10 @@ def test_a_unit_page_follows_its_unit(page: Any, server: Served) -> None:
     page.locator('#link[data-state="live"]').wait_for()
     server.send("A01", "U2", "SURG^1^2^GEN")
     page.locator("tbody tr", has_text="1-2").wait_for()
+    # The door has been shut meanwhile: the page does not go on as if it followed its unit.
+    page.route(page.url, lambda route: route.fulfill(status=403, body="This door is shut."))
+    server.send("A01", "U3", "SURG^1^3^GEN")
+    page.get_by_text("This door is shut.").wait_for()
 
 
 def test_beds_are_found_and_the_address_says_what_was_asked(page: Any, own_server: Served) -> None:
@@ -144,6 +148,10 @@ def test_beds_are_found_and_the_address_says_what_was_asked(page: Any, own_serve
     tile(page, "MED", "1-1").wait_for()
     assert not page.locator('[data-unit="GEN/ICU"]').is_visible()
     assert "show=free" in page.url
+    page.get_by_label("Show").select_option("dirty")
+    page.get_by_role("link", name="Deutsch").click()
+    page.wait_for_url("**lang=de**")
+    assert "show=dirty" in page.url
 
 
 def test_the_slider_goes_back_and_the_address_follows(page: Any, own_server: Served) -> None:
@@ -159,10 +167,15 @@ def test_the_slider_goes_back_and_the_address_follows(page: Any, own_server: Ser
     shows(tile(page, "MED", "1-1"), "1-1: occupied")
     assert tile(page, "MED", "1-2").get_attribute("title") == "1-2: free"
     assert "at=" in page.url
+    assert page.locator("#moment-words").inner_text()[-5:] in page.locator("h2").first.inner_text()
     page.reload()
     shows(tile(page, "MED", "1-1"), "1-1: occupied")
     page.get_by_role("button", name="Play").click()
     shows(tile(page, "MED", "1-2"), "1-2: occupied", within_s=120)
+    page.locator('#play[aria-pressed="false"]').wait_for(timeout=120_000)
+    page.get_by_role("link", name="Deutsch").click()
+    page.wait_for_url("**lang=de**")
+    assert "at=" in page.url
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import { locale, t, twelve } from "./words.js";
 
 const STEP_S = 900;
+const GRID_S = 300;
 const PACE_MS = 700;
 const at = (id) => document.getElementById(id);
 const form = at("times");
@@ -19,11 +20,13 @@ let busy = false;
 let wanted = null;
 
 const asked = new URL(location.href).searchParams.get("at");
-slider.min = String(first);
-slider.max = String(last);
+// It stands at round five minutes, and its ends are where history begins and ends.
+slider.step = String(GRID_S);
+slider.min = String(Math.floor(first / GRID_S) * GRID_S);
+slider.max = String(Math.ceil(last / GRID_S) * GRID_S);
 slider.value = String(asked ? Math.floor(shown() / 1000) : last);
 at("slider").hidden = last <= first;
-say();
+say(asked ? shown() / 1000 : last);
 
 slider.addEventListener("input", () => { say(); show(); });
 at("play").addEventListener("click", () => (playing ? stop() : play()));
@@ -32,20 +35,24 @@ function shown() {
   return Date.parse(document.querySelector("[data-fresh]").dataset.at);
 }
 
-function say() {
-  const text = words.format(Number(slider.value) * 1000);
+function chosen() {
+  return Math.min(last, Math.max(first, Number(slider.value)));
+}
+
+function say(seconds = chosen()) {
+  const text = words.format(seconds * 1000);
   at("moment-words").textContent = text;
   slider.setAttribute("aria-valuetext", text);
 }
 
 function play() {
-  if (Number(slider.value) >= last) slider.value = String(first);
+  if (chosen() >= last) slider.value = slider.min;
   at("play").textContent = t("Stop");
   at("play").setAttribute("aria-pressed", "true");
   playing = setInterval(() => {
     if (busy) return;
-    if (Number(slider.value) >= last) return stop();
-    slider.value = String(Math.min(last, Number(slider.value) + STEP_S));
+    if (chosen() >= last) return stop();
+    slider.value = String(Number(slider.value) + STEP_S);
     say();
     show();
   }, PACE_MS);
@@ -61,7 +68,7 @@ function stop() {
 // One request at a time; what the slider says meanwhile is asked next.
 async function show() {
   const address = new URL(location.href);
-  address.searchParams.set("at", new Date(Number(slider.value) * 1000).toISOString());
+  address.searchParams.set("at", new Date(chosen() * 1000).toISOString());
   if (busy) {
     wanted = address;
     return;

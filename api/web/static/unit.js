@@ -31,6 +31,9 @@ async function refresh() {
   busy = true;
   try {
     const answer = await fetch(location.href);
+    // A unit that is gone, or that may no longer be seen: the server's page says so.
+    if (answer.status >= 400 && answer.status < 500) return location.reload();
+    if (!answer.ok) throw new Error(answer.statusText);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of document.querySelectorAll("[data-fresh]")) {
       const other = fresh.querySelector(`[data-fresh="${part.dataset.fresh}"]`);

@@ -93,3 +93,16 @@ addEventListener("storage", show);
 place.addEventListener("toggle", show, { once: true });
 if (!place.dataset.csrf) show();
 place.hidden = false;
+
+// Language, clock and wall screen change how the present view is shown: the address may have moved
+// on since the page came, with the slider or with what is searched for.
+for (const link of document.querySelectorAll("a[data-sets]")) {
+  for (const reached of ["pointerenter", "focus", "click"]) {
+    link.addEventListener(reached, () => {
+      const name = link.dataset.sets;
+      const address = new URL(location.href);
+      address.searchParams.set(name, new URL(link.href).searchParams.get(name));
+      link.href = address.pathname + address.search;
+    });
+  }
+}
