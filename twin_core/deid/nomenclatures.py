@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 _MOST_DIGITS = 4
 _THREE_DIGITS = re.compile(r"\d{3}")
+_FACTORS = re.compile(r"[./()]")
 _PARTITION_BITS = 16
 _PARTITIONS = frozenset((*range(1, 11), *range(128, 132)))
 
@@ -68,10 +69,12 @@ def is_code(system: str, code: str) -> bool:
     return known.check is None or known.check(code)
 
 
-def has_few_digits(unit: str) -> bool:
-    """Whether a unit has no more digits than `10*12/L`: exponents could spell a number."""
-    digits = [sign.isdigit() for sign in unit]
-    return sum(digits) <= _MOST_DIGITS and _THREE_DIGITS.search(unit) is None
+def spells_a_number(unit: str) -> bool:
+    """Whether a unit may be somebody's number: in a bare factor, which UCUM takes for a unit, or in
+    exponents, where it has more digits than `10*12/L`."""
+    digits = sum(sign.isdigit() for sign in unit)
+    has_factor = any(part.isdecimal() for part in _FACTORS.split(unit))
+    return has_factor or digits > _MOST_DIGITS or _THREE_DIGITS.search(unit) is not None
 
 
 def _is_in_partition(code: str) -> bool:

@@ -11,7 +11,7 @@ from tomllib import loads
 from typing import Any
 
 from adapters.fhir.deidentify.case import Case, Json
-from twin_core.deid.nomenclatures import SYSTEMS, has_few_digits
+from twin_core.deid.nomenclatures import SYSTEMS, spells_a_number
 from twin_core.deid.stated import LARGEST, is_too_old
 from twin_core.deid.zips import zip3
 
@@ -252,8 +252,7 @@ def is_unit(text: str, case: Case) -> bool:
     bare = _ANNOTATION.sub("", text)
     if bare in ("", "1"):
         return True
-    has_number = any(part.isdecimal() for part in re.split(r"[./()]", bare))
-    return not has_number and has_few_digits(bare) and case.site.is_unit(bare)
+    return not spells_a_number(bare) and case.site.is_unit(bare)
 
 
 def birthsex(value: Json, case: Case) -> Json:

@@ -15,7 +15,7 @@ from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.names import codes_of, codes_of_table
 from adapters.hl7v2.unit_codes import UCUM, valid_ucum
 from twin_core.deid import Codebook, Profile
-from twin_core.deid.nomenclatures import SYSTEMS, has_few_digits, is_code
+from twin_core.deid.nomenclatures import SYSTEMS, is_code, spells_a_number
 from twin_core.deid.stated import is_too_old
 from twin_core.deid.zips import zip3
 
@@ -325,8 +325,7 @@ def is_unit(text: str) -> bool:
         return True
     if _ANNOTATED.search(text) or not text:
         return False
-    has_number = any(part.isdecimal() for part in re.split("[./()]", text))
-    return not has_number and has_few_digits(text) and valid_ucum(text)
+    return not spells_a_number(text) and valid_ucum(text)
 
 
 def unit(text: str, told: Told, name: str) -> str:
