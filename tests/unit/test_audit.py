@@ -8,6 +8,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -376,6 +378,34 @@ def test_keys_are_their_owners_only(tmp_path):
     for name in ("broken", "absent"):
         with pytest.raises(ConfigurationError):
             keys_of(tmp_path / name, make=False)
+
+
+ENDED_WHILE_MAKING_KEYS = """
+import os, sys
+from pathlib import Path
+from twin_core.audit import keys_of
+
+link = os.link
+if sys.argv[2] == "before":
+    os.link = lambda *_: os._exit(9)
+else:
+    os.link = lambda *names: (link(*names), os._exit(9))
+keys_of(Path(sys.argv[1]), make=True)
+"""
+
+
+@pytest.mark.parametrize("ended", ["before", "behind"])
+def test_no_second_copy_of_the_keys_outlives_the_next_start(ended, tmp_path):
+    path, other = tmp_path / "w.audit.keys", tmp_path / ".w.audit.keys.old"
+    other.write_text("somebody's own")
+    done = subprocess.run([sys.executable, "-c", ENDED_WHILE_MAKING_KEYS, path, ended], check=False)
+    assert done.returncode == 9
+    assert len(list(tmp_path.iterdir())) >= 2
+    left = path.read_bytes() if path.exists() else None
+    keys_of(path, make=True)
+    assert set(tmp_path.iterdir()) == {path, other}
+    assert left in (None, path.read_bytes())
+    assert path.stat().st_nlink == 1
 
 
 def test_a_ledger_is_not_continued_by_other_keys(tmp_path):

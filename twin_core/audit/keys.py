@@ -8,8 +8,10 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import stat
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twin_core.errors import ConfigurationError
 
 PSEUDONYM_BYTES = 16
+_NAMED_BYTES = 4
 
 
 class _Written(msgspec.Struct, forbid_unknown_fields=True):
@@ -93,8 +96,10 @@ def keys_of(path: Path, *, make: bool) -> AuditKeys:
 
     Raises ConfigurationError for a file that others may read, or that holds no keys.
     """
-    if make and not path.exists():
-        _write(path, AuditKeys.made())
+    if make:
+        if not path.exists():
+            _write(path, AuditKeys.made())
+        _remove_unlinked(path)
     try:
         mode = path.stat().st_mode
         written = msgspec.json.decode(path.read_bytes(), type=_Written)
@@ -116,7 +121,7 @@ def _write(path: Path, keys: AuditKeys) -> None:
     texts = [base64.b64encode(key).decode() for key in keys]
     written = msgspec.json.encode(_Written(1, *texts))
     # Linked into place whole: of two programs that begin at once, both use the first one's keys.
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(_NAMED_BYTES)}")
     try:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
@@ -124,14 +129,25 @@ def _write(path: Path, keys: AuditKeys) -> None:
             os.fsync(file.fileno())
         try:
             os.link(beside, path)
-        except FileExistsError:
-            pass
+        except (FileExistsError, FileNotFoundError):
+            pass  # Another program was first, and may have removed this one's as well.
         finally:
-            beside.unlink()
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"The audit keys {path} cannot be written.", why=error.strerror or str(error)
         ) from error
+
+
+def _remove_unlinked(path: Path) -> None:
+    """Remove what a program left beside the keys that was ended while it made them: they are
+    secrets, and whoever moves or destroys the keys knows of one file."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{2 * _NAMED_BYTES}}}")
+    # Where the keys are in a folder that only their owner writes to, they were not made from here.
+    with suppress(OSError):
+        for file in path.parent.iterdir():
+            if left.fullmatch(file.name):
+                file.unlink(missing_ok=True)
 
 
 def _bytes_of(text: str) -> bytes:
