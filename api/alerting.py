@@ -113,6 +113,17 @@ class AlertDesk:
         self._clients = {client for client in self._clients if not client.lagging}
         self._changed.set()
 
+    async def acknowledge(self, alert_id: str, by: str) -> Alert:
+        """An alert that somebody now knows of; whoever follows the alerts is told the first time.
+
+        Raises UsageError where there is none.
+        """
+        before = await asyncio.to_thread(self._twin.alert, alert_id)
+        alert = await asyncio.to_thread(self._twin.acknowledge_alert, alert_id, by)
+        if before.acknowledged_at is None:
+            self.tell(alert)
+        return alert
+
     async def post(self) -> None:
         """Post once to every webhook whatever it does not know yet, unless it must be waited."""
         for alert, told_at in await asyncio.to_thread(self._twin.untold_alerts):

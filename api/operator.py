@@ -20,6 +20,7 @@ from api.translating import decode_receipts
 from twin_core import Twin
 from twin_core.audit import Ledger
 from twin_core.errors import StoreError, TwinError, UsageError
+from twin_core.kpi.alerting import Alert
 
 
 def listen(path: Path) -> socket.socket:
@@ -41,11 +42,13 @@ def create_operator(
     twin: Twin,
     sql: Callable[[str, str | None], Rows],
     feeds: Callable[[], list[FeedReport]],
+    acknowledge: Callable[[str, str], Alert],
     ledger: Ledger,
 ) -> FastAPI:
     """The app behind the socket: the operations of a store as JSON.
 
-    `sql` and `feeds` answer what the twin alone does not know. What shows patients or changes the
+    `sql` and `feeds` answer what the twin alone does not know, and `acknowledge` tells whoever
+    follows the alerts. What shows patients or changes the
     store is in the `ledger` before it is answered.
     """
     app = FastAPI(openapi_url=None)
@@ -74,6 +77,8 @@ def create_operator(
                 return sql(asked["sql"], asked.get("profile"))._asdict()
             if operation == "feeds":
                 return feeds()
+            if operation == "alerts_ack":
+                return acknowledge(str(asked["alert_id"]), str(asked["by"]))
             if operation not in OPERATIONS:
                 raise UsageError(f"The server does not know {operation}.", do="Restart it.")
             return OPERATIONS[operation](twin, asked)

@@ -11,15 +11,17 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from random import Random
 from types import TracebackType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from adapters.hl7v2 import ListenerStatus
+from api.alerting import AlertDesk
 from api.app import create_app
 from api.audit.opening import open_ledger
 from api.audit.operating import served
@@ -43,6 +45,7 @@ from twin_core import Twin
 from twin_core.audit import Ledger
 from twin_core.clock import Clock
 from twin_core.errors import FeedError, StoreError
+from twin_core.kpi.alerting import Alert
 from twin_core.settings import Settings
 from twin_core.store.opening import inbox_path
 from twin_core.twin import BatchApplied
@@ -99,10 +102,6 @@ class Server:
             research = research_desk(self.twin)
             self._stack.callback(research.close)
             asked = SqlDesk(replica.query, research)
-            operator = create_operator(self.twin, asked.ask, feeds.reports, ledger)
-            await self._serve(operator, self._operator_socket())
-            http = _bound(self.settings.http.host, self.settings.http.port)
-            self.http_port: int = http.getsockname()[1]
             app = create_app(
                 self.twin,
                 listeners=self._board_feeds,
@@ -111,6 +110,12 @@ class Server:
                 origins=self.origins,
                 research=research,
             )
+            operator = create_operator(
+                self.twin, asked.ask, feeds.reports, _acknowledging(app), ledger
+            )
+            await self._serve(operator, self._operator_socket())
+            http = _bound(self.settings.http.host, self.settings.http.port)
+            self.http_port: int = http.getsockname()[1]
             app.state.hooks = hooks = Hooks(self.twin)
             await self._serve(app, http, self._tls())
             # Event streams never end by themselves, and the web server would wait for them.
@@ -268,6 +273,17 @@ def _tell(loop: asyncio.AbstractEventLoop, listeners: Listeners, batch: BatchApp
     # Called on the projecting thread, perhaps while the server's loop is ending.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(listeners.applied, batch.position, batch.not_applied)
+
+
+def _acknowledging(app: FastAPI) -> Callable[[str, str], Alert]:
+    """Acknowledge from another thread: who follows the alerts is told in the loop of the server."""
+    loop = asyncio.get_running_loop()
+
+    def acknowledge(alert_id: str, by: str) -> Alert:
+        desk: AlertDesk = app.state.alerts
+        return asyncio.run_coroutine_threadsafe(desk.acknowledge(alert_id, by), loop).result()
+
+    return acknowledge
 
 
 def serve(call: Call) -> int:

@@ -1,6 +1,5 @@
 """`/v1/alerts`: figures beyond their thresholds, and that somebody knows of it."""
 
-import asyncio
 from typing import Annotated
 
 import msgspec
@@ -13,7 +12,6 @@ from api.openapi import answers, reply
 from api.routes.asked import AskedTwin, Limit
 from twin_core.errors import UsageError
 from twin_core.kpi.alerting import Alert, State
-from twin_core.twin import Twin
 
 router = APIRouter(prefix="/v1", tags=["alerts"])
 
@@ -73,20 +71,13 @@ async def acknowledge(
     by: Annotated[str, Query(min_length=1, max_length=100, description="Who knows of it")],
 ) -> Response:
     """The first to acknowledge an alert is noted; doing it again changes nothing."""
-    return reply(await noted(twin, request, alert_id, by))
+    return reply(await noted(request, alert_id, by))
 
 
-async def noted(twin: Twin, request: Request, alert_id: str, by: str) -> Alert:
-    """An alert that somebody now knows of; whoever follows the alerts is told the first time.
-
-    Raises HTTPException 404 where there is none.
-    """
+async def noted(request: Request, alert_id: str, by: str) -> Alert:
+    """An alert that somebody now knows of. Raises HTTPException 404 where there is none."""
+    desk: AlertDesk = request.app.state.alerts
     try:
-        before = await asyncio.to_thread(twin.alert, alert_id)
-        alert = await asyncio.to_thread(twin.acknowledge_alert, alert_id, by)
+        return await desk.acknowledge(alert_id, by)
     except UsageError:
         raise HTTPException(404, "No alert has this id.") from None
-    if before.acknowledged_at is None:
-        desk: AlertDesk = request.app.state.alerts
-        desk.tell(alert)
-    return alert

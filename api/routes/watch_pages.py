@@ -65,5 +65,5 @@ async def acknowledge(alert_id: str, twin: AskedTwin, request: Request) -> Respo
     by = form.get("by", "").strip()[:LONGEST_NAME]
     if not by:
         raise UsageError("Nobody is named who knows of the alert.", do="Give your name.")
-    await noted(twin, request, alert_id, by)
+    await noted(request, alert_id, by)
     return RedirectResponse("/alerts", status_code=303)

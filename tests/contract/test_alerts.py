@@ -15,7 +15,7 @@ from api.alerting import AlertDesk
 from api.app import create_app
 from api.cli import main
 from twin_core.errors import UsageError
-from twin_core.settings import FeedSettings, Settings
+from twin_core.settings import AlertSettings, FeedSettings, Settings
 from twin_core.twin import Twin
 
 NOON = datetime.fromisoformat("2026-03-02T12:00:00+00:00")
@@ -65,7 +65,7 @@ async def asleep(desk: AlertDesk) -> None:
 
 
 def states(twin: Twin) -> list[tuple[str | None, str]]:
-    return sorted((alert.unit, alert.state) for alert in twin.alerts())
+    return sorted(((alert.unit, alert.state) for alert in twin.alerts()), key=str)
 
 
 def test_an_alert_opens_once_is_acknowledged_and_closes(watching: Any, clock: Clock) -> None:
@@ -92,6 +92,26 @@ def test_an_alert_opens_once_is_acknowledged_and_closes(watching: Any, clock: Cl
     [row] = twin.query("SELECT * FROM twin.alert WHERE unit = 'ICU'")
     assert (row["state"], row["closed_at"]) == ("closed", clock.at)
     assert row["acknowledged_at"] == NOON + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [
+        ({"units": ["ICU"]}, [("ICU", "open"), ("MED", "closed")]),
+        ({"by": "hospital"}, [(None, "open"), ("ICU", "closed"), ("MED", "closed")]),
+        ({"statistic": "balance"}, [("ICU", "closed"), ("MED", "closed")]),
+        ({"above": 0.7}, [("ICU", "open"), ("MED", "open")]),
+    ],
+)
+def test_alerts_that_a_changed_rule_looks_for_no_more_are_closed(
+    watching: Any, clock: Clock, changed: dict[str, Any], left: list[tuple[str | None, str]]
+) -> None:
+    twin, _ = watching
+    twin.look_for_alerts()
+    twin._watch._rules = {"full": AlertSettings.model_validate({**RULE, **HOOK, **changed})}
+    clock.at += timedelta(minutes=5)
+    twin.look_for_alerts()
+    assert states(twin) == sorted(left, key=str)
 
 
 def test_the_page_of_alerts_shows_them_and_takes_who_knows(watching: Any, clock: Clock) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -261,3 +262,26 @@ def test_a_store_held_without_a_socket_is_busy(store):
         holder.stdin.close()
     assert ran.returncode == 5
     assert "End that program" in ran.stderr
+
+
+def test_streams_are_told_of_an_alert_that_the_command_line_acknowledges(store, tmp_path):
+    config = tmp_path / "site.toml"
+    config.write_text(
+        '[alerts.full]\nkpi = "adm_dis_balance"\nstatistic = "census_after"\nabove = 0.5\n'
+    )
+    with Serving(store, "--config", str(config)) as serving:
+        url = f"{serving.ports['url']}v1/alerts/stream"
+        with httpx.stream("GET", url, timeout=120, trust_env=False) as stream:
+            happened = (
+                json.loads(line.removeprefix("data: "))
+                for line in stream.iter_lines()
+                if line.startswith("data: ")
+            )
+            opened = next(happened) or [next(happened)["alert"]]
+            noted = ["alerts", "ack", opened[0]["alert_id"], "--by", "Bed desk"]
+            assert wardtwin(*noted, store=store).returncode == 0
+            told = next(happened)
+            assert (told["happened"], told["alert"]["acknowledged_by"]) == (
+                "acknowledged",
+                "Bed desk",
+            )

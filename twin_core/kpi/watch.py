@@ -1,7 +1,7 @@
 """Alerts kept up to date: the rules of a site, what they look at, and what they wrote down."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -62,11 +62,16 @@ class Watch:
         rule: AlertSettings,
         at: datetime,
         zone: ZoneInfo,
-        open_now: Mapping[tuple[str, tuple[object, object]], Row],
+        open_now: dict[tuple[str, tuple[object, object]], Row],
         opened: list[Row],
         closed: list[tuple[str, Row]],
     ) -> None:
         rows = self._measure(rule.kpi, at - timedelta(hours=rule.hours), at, rule.by)
+        for key, alert in list(open_now.items()):
+            if key[0] == name and not self._is_watched(rule, alert, rows):
+                # A rule that was changed looks elsewhere, so nothing else would ever close it.
+                closed.append(("closed", _closing(alert, at, None)))
+                del open_now[key]
         for place, value in values(rule, self._kpis[rule.kpi], rows).items():
             row = open_now.get((name, place))
             before = Standing(True) if row else self._standing.get((name, place), Standing())
@@ -80,6 +85,17 @@ class Watch:
             elif judgement == "closed" and row is not None:
                 closed.append(("closed", _closing(row, at, value)))
 
+    def _is_watched(self, rule: AlertSettings, row: Row, rows: Iterable[KpiRow]) -> bool:
+        if (row["kpi"], row["statistic"]) != (rule.kpi, self._statistic(rule)):
+            return False
+        if rule.units and row["unit"] not in rule.units:
+            return False
+        groupings = {(found.facility is None, found.unit is None) for found in rows}
+        return not groupings or (row["facility"] is None, row["unit"] is None) in groupings
+
+    def _statistic(self, rule: AlertSettings) -> str:
+        return rule.statistic or next(iter(self._kpis[rule.kpi].statistics))
+
     def _opening(
         self, name: str, rule: AlertSettings, place: Place, at: datetime, value: float
     ) -> Row:
@@ -87,7 +103,7 @@ class Watch:
             "alert_id": alert_id(name, place, at),
             "name": name,
             "kpi": rule.kpi,
-            "statistic": rule.statistic or next(iter(self._kpis[rule.kpi].statistics)),
+            "statistic": self._statistic(rule),
             "facility": place[0],
             "unit": place[1],
             "threshold": rule.above if rule.above is not None else rule.below,
