@@ -25,9 +25,10 @@ from api.routes import kpis, messages
 from api.routes.asked import AskedReach, AskedTwin, At, Edge, KnownAt, ShowsPhi
 from api.routes.state import find_unit
 from api.web.called import called
-from api.web.chart import Band, Control, Point
+from api.web.chart import Band, Control, Point, Target
 from api.web.reader import t
 from api.web.rendering import MONTHS, clock, may, page
+from api.web.rendering import figure as numbered
 from twin_core.errors import UsageError
 from twin_core.kpi import Figure, KpiRow, hospital_zone
 from twin_core.kpi.catalogue import By, Definition, Grain
@@ -118,6 +119,7 @@ def kpi(
         known_at=None,
     )
     shown = next(iter(definition.statistics))
+    target = target_of(definition)
     return page(
         "kpi.html",
         **common(twin),
@@ -128,7 +130,8 @@ def kpi(
         series=_series(twin, measured, definition, zone)[:CHARTS],
         place=_place_names(measured.rows),
         rows_of=_rows_of(measured) if definition.behind and may("patients:read") else None,
-        band=target_band(definition.direction),
+        target=target,
+        target_words=target_words(target, t(definition.unit)) if target else "",
         rules=RULES,
         alerts=twin.alerts(kpi_id=kpi_id, limit=20),
         file_links=_file_links(measured),
@@ -328,10 +331,38 @@ def common(twin: Twin) -> dict[str, Any]:
     return {"now": twin.clock.now(), "zone": hospital_zone(twin.query).key, "demo": twin.is_demo()}
 
 
-def target_band(direction: str) -> Band | None:
-    """The band in a direction such as `target band (85-92)` or `target 75-85`."""
-    found = re.search(r"(?:\(|target )(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)", direction)
-    return Band(float(found[1]), float(found[2])) if found else None
+NUMBER = r"(\d+(?:\.\d+)?)"
+TARGETS: tuple[tuple[str, Callable[..., Target]], ...] = (
+    (rf"(?:\(|target ){NUMBER}\s*-\s*{NUMBER}", Target),
+    (rf"\bat most {NUMBER}", lambda high: Target(None, high)),
+    (rf"\bat least {NUMBER}", lambda low: Target(low, None)),
+    (rf"^higher \({NUMBER} is the standard\)", lambda low: Target(low, None)),
+    (rf"^lower \(\w+ > {NUMBER}\)", lambda high: Target(None, high)),
+    (r"^(0)$", lambda high: Target(None, high)),
+)
+"""How the catalogue states targets: as a range, or with one side only."""
+
+
+def target_of(definition: Definition) -> Target | None:
+    """The target of a KPI's headline, or None where it has none or states one of another figure."""
+    text = definition.direction
+    headline, *others = definition.statistics
+    if any(re.search(rf"\b{name}\b", text) for name in others if name != headline):
+        return None
+    for pattern, target in TARGETS:
+        if found := re.search(pattern, text):
+            return target(*map(float, found.groups()))
+    return None
+
+
+def target_words(target: Target, unit: str) -> str:
+    """A target in words: which side of a single limit is the good one."""
+    low, high = numbered(target.low), numbered(target.high)
+    if target.low is None:
+        return t("target at most {high} {unit}", high=high, unit=unit)
+    if target.high is None:
+        return t("target at least {low} {unit}", low=low, unit=unit)
+    return t("target {low} to {high} {unit}", low=low, high=high, unit=unit)
 
 
 class Course(NamedTuple):

@@ -28,10 +28,17 @@ class Point(NamedTuple):
 
 
 class Band(NamedTuple):
-    """A range in which the value should be."""
+    """The range between two limits of a period."""
 
     low: float
     high: float
+
+
+class Target(NamedTuple):
+    """Where the value should be: from low to high, or on one side of the one that is known."""
+
+    low: float | None
+    high: float | None
 
 
 class Spread(NamedTuple):
@@ -92,23 +99,23 @@ def line_chart(
     *,
     title: str,
     unit: str = "",
-    band: Band | None = None,
+    target: Target | None = None,
     control: Control | None = None,
     small: bool = False,
 ) -> Markup:
-    """A line over periods with a target band and control limits, or nothing where no period has a
-    value. A period that is a signal is a diamond with its rules in words.
+    """A line over periods with a target and control limits, or nothing where no period has a value.
+    A period that is a signal is a diamond with its rules in words.
     """
     values = [p.value for p in points if p.value is not None]
     if not values:
         return Markup("")
-    ends = scale([*values, *(band or ()), *_control_values(control)])
+    ends = scale([*values, *_edges(target), *_control_values(control)])
     frame = Frame(*(SMALL if small else LARGE), len(points), *ends)
     words = _summary(points, unit) + _control_words(control, unit)
     parts = [
         f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img">'
         f"<title>{escape(title)}</title><desc>{escape(words)}</desc>",
-        *_band(frame, band),
+        *_target(frame, target),
         *_axes(frame, points),
         *_control_lines(frame, control),
         *_line(frame, points),
@@ -206,13 +213,24 @@ def _bars(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
             )
 
 
-def _band(frame: Frame, band: Band | None) -> Iterator[str]:
-    if band is not None:
-        top, bottom = frame.y(band.high), frame.y(band.low)
-        yield (
-            f'<rect class="band" x="{LEFT}" y="{top}" width="{frame.width - LEFT - RIGHT}" '
-            f'height="{round(bottom - top, 1)}"/>'
-        )
+def _edges(target: Target | None) -> list[float]:
+    return [edge for edge in target or () if edge is not None]
+
+
+def _target(frame: Frame, target: Target | None) -> Iterator[str]:
+    """Shade where it is good; a target with one side has a line there, and is good to the edge."""
+    if target is None:
+        return
+    top = frame.y(frame.high if target.high is None else target.high)
+    bottom = frame.y(frame.low if target.low is None else target.low)
+    right = frame.width - RIGHT
+    yield (
+        f'<rect class="band" x="{LEFT}" y="{top}" width="{right - LEFT}" '
+        f'height="{round(bottom - top, 1)}"/>'
+    )
+    if None in target:
+        y = bottom if target.high is None else top
+        yield f'<line class="target" x1="{LEFT}" x2="{right}" y1="{y}" y2="{y}"/>'
 
 
 def _days(frame: Frame, days: Sequence[Mark]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from api.access.control import AccessControl
 from api.access.doors import door_of
 from api.access.roles import ROLE_NAMES, ROLES, Role
 from api.app import create_app
-from api.routes.pages import target_band
+from api.routes.pages import target_of, target_words
 from api.sources.ledger import Ledger, ledger_path
 from api.sources.status import store_id
 from tests.contract.conftest import BROKEN, HEARD, NOON, SETTINGS, Caller, StoppedClock
@@ -132,10 +132,38 @@ def test_a_kpi_page_shows_the_sql_that_counts_it(api: Any, kpi_id: str) -> None:
     assert f"kpi.{kpi_id}(" in text
 
 
-def test_every_kpi_that_states_a_target_range_has_it_drawn() -> None:
-    bands = {kpi.id: target_band(kpi.direction) for kpi in catalogue().values()}
-    assert {kpi_id: tuple(band) for kpi_id, band in bands.items() if band} == {
+def test_every_kpi_that_states_a_target_of_its_headline_has_it_drawn() -> None:
+    targets = {kpi.id: target_of(kpi) for kpi in catalogue().values()}
+    assert {kpi_id: tuple(target) for kpi_id, target in targets.items() if target} == {
+        "amb_offload": (None, 15),
+        "arr12": (None, 0),
+        "dq_reconcile": (None, 0),
+        "dta12": (None, 0),
+        "ed_census": (None, 100),
+        "nhs4h": (95, None),
         "occ_midnight": (85, 92),
         "or_adj": (75, 85),
         "or_raw": (75, 85),
     }
+
+
+@pytest.mark.parametrize(
+    ("kpi_id", "words"),
+    [
+        ("nhs4h", "target at least 95 %"),
+        ("amb_offload", "target at most 15 min"),
+        ("occ_midnight", "target 85 to 92 %"),
+    ],
+)
+def test_a_target_says_which_side_of_it_is_good(kpi_id: str, words: str) -> None:
+    kpi = catalogue()[kpi_id]
+    target = target_of(kpi)
+    assert target is not None
+    assert target_words(target, kpi.unit) == words
+
+
+def test_a_run_chart_says_its_target(api: Any) -> None:
+    text = api.get(f"/kpis/occ_midnight{ASKED}").text
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert captions
+    assert all(caption.endswith(", target 85 to 92 %") for caption in captions)

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from api.web.chart import Band, Control, Point, line_chart, runs, scale, ticks
+from api.web.chart import Band, Control, Point, Target, line_chart, runs, scale, ticks
 
 WEEK = [Point("Mon", 80.0), Point("Tue", 90.0), Point("Wed", None), Point("Thu", 85.0)]
 
@@ -48,10 +48,32 @@ def test_the_line_is_higher_where_the_value_is() -> None:
 
 
 def test_the_target_band_is_drawn_from_its_low_to_its_high_end() -> None:
-    drawn = drawn_from(line_chart(WEEK, title="Occupancy", band=Band(85, 92)))
+    drawn = drawn_from(line_chart(WEEK, title="Occupancy", target=Target(85, 92)))
     band = drawn.find("rect")
     assert band is not None
     assert float(band.attrib["height"]) > 0
+    assert drawn.find("line[@class='target']") is None
+
+
+def shaded(drawn: ElementTree.Element) -> tuple[float, float]:
+    """From where to where it is good, from the top."""
+    [band] = drawn.findall("rect[@class='band']")
+    top = float(band.attrib["y"])
+    return top, top + float(band.attrib["height"])
+
+
+@pytest.mark.parametrize(
+    ("target", "is_above"), [(Target(95, None), True), (Target(None, 60), False)]
+)
+def test_a_target_with_one_side_has_a_line_there_and_is_good_beyond_it(
+    target: Target, is_above: bool
+) -> None:
+    drawn = drawn_from(line_chart(WEEK, title="Within four hours", target=target))
+    [line] = drawn.findall("line[@class='target']")
+    y = float(line.attrib["y1"])
+    assert y == float(line.attrib["y2"])
+    grid = [float(one.attrib["y1"]) for one in drawn.findall("line[@class='grid']")]
+    assert shaded(drawn) == ((min(grid), y) if is_above else (y, max(grid)))
 
 
 def test_the_figures_are_told_in_words_too() -> None:
