@@ -4,6 +4,8 @@ The codes are those of standards and of the store; what a site brings of its own
 written there, without its underscores.
 """
 
+from collections.abc import Mapping
+
 from api.web.reader import t
 
 CLASSES = {
@@ -101,6 +103,56 @@ MILESTONES = {
     "seen_by_provider": "seen by a clinician",
 }
 """Instants of a visit."""
+ADMIT_SOURCES = {
+    "1": "referred by a physician",
+    "2": "referred by a clinic",
+    "3": "referred by an insurer",
+    "4": "from another hospital",
+    "5": "from a nursing home",
+    "6": "from another institution",
+    "7": "from the emergency department",
+    "8": "brought by the police or a court",
+    "9": "not known",
+    "hosp-trans": "from another hospital",
+    "emd": "from the emergency department",
+    "outp": "from the outpatient department",
+    "born": "born here",
+    "gp": "referred by a general practitioner",
+    "mp": "referred by a physician",
+    "nursing": "from a nursing home",
+    "psych": "from a psychiatric hospital",
+    "rehab": "from rehabilitation",
+    "other": "other",
+}
+"""Where patients come from: HL7 table 0023, and FHIR's codes."""
+DISPOSITIONS = {
+    "01": "home",
+    "02": "to another hospital",
+    "03": "to a nursing home",
+    "04": "to intermediate care",
+    "05": "to another institution",
+    "06": "home with home health",
+    "07": "left against advice",
+    "08": "home with infusions",
+    "09": "admitted here",
+    "20": "died",
+    "30": "still a patient",
+    "40": "died at home",
+    "41": "died in an institution",
+    "42": "died, place not known",
+    "home": "home",
+    "alt-home": "to another home",
+    "other-hcf": "to another institution",
+    "hosp": "to a hospice",
+    "long": "to long-term care",
+    "aadvice": "left against advice",
+    "exp": "died",
+    "psy": "to a psychiatric hospital",
+    "rehab": "to rehabilitation",
+    "snf": "to a nursing home",
+    "oth": "other",
+}
+"""Where patients go: HL7 table 0112, whose values are a suggestion to sites, and FHIR's codes."""
 _CALLED = {**STATISTICS, **STRATA, **MILESTONES, **CLASSES}
 
 
@@ -109,3 +161,20 @@ def called(code: str | None) -> str:
     if not code:
         return ""
     return t(_CALLED[code]) if code in _CALLED else code.replace("_", " ")
+
+
+def came_from(code: str | None) -> str:
+    """An admit source with its word, `7` as `from the emergency department (7)`."""
+    return _beside(code, ADMIT_SOURCES)
+
+
+def went_to(code: str | None) -> str:
+    """A disposition with its word, `01` as `home (01)`."""
+    return _beside(code, DISPOSITIONS)
+
+
+def _beside(code: str | None, words: Mapping[str, str]) -> str:
+    """The word and its code: sites may mean something else by one, so that it stays in sight."""
+    if not code:
+        return ""
+    return f"{t(words[code])} ({code})" if code in words else code

@@ -25,7 +25,7 @@ from api.board import (
 from api.explaining import together_words
 from api.problems import Problem
 from api.pulse import FeedRow
-from api.web.called import called
+from api.web.called import called, came_from, went_to
 from api.web.chart import fan_chart, line_chart
 from api.web.reader import LANGUAGES, READER, many, numeral, script_words, t
 from twin_core.state import BedCounts, Plan
@@ -119,6 +119,8 @@ def environment() -> Environment:
         iso=iso,
         mark=mark,
         called=called,
+        came_from=came_from,
+        went_to=went_to,
         codes=codes,
         count=count,
         numeral=numeral,

@@ -28,7 +28,15 @@ from api.sources.syncing import (
     SYNCING,
     UNREACHABLE,
 )  # fmt: skip
-from api.web.called import CLASSES, MILESTONES, STATISTICS, STRATA, called
+from api.web.called import (
+    ADMIT_SOURCES,
+    CLASSES,
+    DISPOSITIONS,
+    MILESTONES,
+    STATISTICS,
+    STRATA,
+    called,
+)
 from api.web.reader import LANGUAGES, catalogue, texts_of_scripts
 from api.web.rendering import (
     ALERT_STATES,
@@ -105,6 +113,7 @@ def texts_of_tables() -> Iterator[str]:
     for kpi in kpi_catalogue().values():
         yield from (kpi.title, kpi.unit, kpi.direction)
     yield from (*CLASSES.values(), *STATISTICS.values(), *STRATA.values(), *MILESTONES.values())
+    yield from (*ADMIT_SOURCES.values(), *DISPOSITIONS.values())
     yield from (IN_STEP, SYNCING, FAILED, REFUSED, UNREACHABLE, RESTING, STOPPED, PARTLY)
     yield from (NOT_CONFIGURED, NEVER)
 

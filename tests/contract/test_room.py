@@ -18,6 +18,7 @@ from api.app import create_app
 from api.routes.pages import target_of, target_words
 from api.sources.ledger import Ledger, ledger_path
 from api.sources.status import store_id
+from api.web.called import came_from, went_to
 from tests.contract.conftest import BROKEN, HEARD, NOON, SETTINGS, Caller, StoppedClock
 from twin_core.clock import SystemClock
 from twin_core.kpi.catalogue import catalogue
@@ -167,3 +168,31 @@ def test_a_run_chart_says_its_target(api: Any) -> None:
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
     assert captions
     assert all(caption.endswith(", target 85 to 92 %") for caption in captions)
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "disposition"),
+    [
+        ("en", "from the emergency department (7)", "home (01)"),
+        ("de", "aus der Notaufnahme (7)", "nach Hause (01)"),
+        ("fr", "des urgences (7)", "à domicile (01)"),
+    ],
+)
+def test_where_a_patient_came_from_and_went_stands_in_words_beside_its_code(
+    fresh: Any, twin: Twin, language: str, source: str, disposition: str
+) -> None:
+    for at, raw in enumerate((HEARD[0], HEARD[3])):
+        *others, pv1 = raw.decode().split("\r")
+        fields = pv1.split("|")
+        fields[14], fields[36] = "7", "01" if at else ""
+        stated = "\r".join([*others, "|".join(fields)])
+        assert fresh.post("/v1/hl7v2", content=stated.encode()).status_code == 200
+    twin.wait_applied()
+    [row] = twin.query("SELECT encounter_id FROM twin.encounter")
+    text = unescape(fresh.get(f"/visits/{row['encounter_id']}?lang={language}").text)
+    assert source in text
+    assert disposition in text
+
+
+def test_a_code_that_no_table_knows_is_shown_as_it_is() -> None:
+    assert (came_from("X9"), went_to("X9"), went_to(None)) == ("X9", "X9", "")
