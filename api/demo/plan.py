@@ -92,8 +92,11 @@ def demo_settings(model: Hospital, base: Settings, *, feed: str = DEFAULT_FEED) 
     }
     site = FacilitySettings(time_zone=model.time_zone, name=model.name)
     fhir = base.fhir.model_dump() | {"facility": model.code, "bed_system": systems[BEDS]}
+    theatres = tuple(unit.code for unit in model.units if unit.kind == "theatre")
+    kpi = base.kpi.model_copy(update={"theatres": base.kpi.theatres or theatres})
     return base.model_copy(
         update={
+            "kpi": kpi,
             "feeds": {**base.feeds, feed: FeedSettings.model_validate(adt)},
             "facilities": {**base.facilities, model.code: site},
             "fhir": FhirSettings.model_validate(fhir),

@@ -1,12 +1,14 @@
 """What a demo sets on top of its user's settings, so that no page of it is empty."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from api.demo import demo_settings, shown_whole
 from api.research import research_desk
-from twin_core.settings import AlertSettings, DeidSettings, Settings
+from tests.unit.simulated_store import simulated
+from twin_core.settings import AlertSettings, DeidSettings, KpiSettings, Settings
 from twin_core.simulation.model import load_hospital
 from twin_core.twin import Twin
 
@@ -31,6 +33,15 @@ def test_a_demo_offers_sql_without_identities_and_watches_its_emergency_departme
             desk.close()
     watched = {alert.kpi for alert in settings.alerts.values()}
     assert watched == {"ed_census", "boarding"}
+
+
+def test_the_theatres_of_a_demo_have_figures(tmp_path: Path) -> None:
+    with simulated(tmp_path / "demo.duckdb") as twin:
+        start = twin.clock.now() - timedelta(days=64)
+        used = twin.kpi("or_raw", start, twin.clock.now(), grain="all", by="hospital")
+        assert [row.numerator for row in used if row.stratum is None and row.numerator] != []
+    own = Settings(kpi=KpiSettings(theatres=("THEATRE",)))
+    assert whole(own).kpi.theatres == ("THEATRE",)
 
 
 def test_a_demo_draws_two_keys_and_keeps_what_its_user_configured() -> None:
