@@ -5,8 +5,9 @@ modifiers and prefixes mean the same for every parameter of a kind. Values trave
 parameters, never as text of the SQL.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import NamedTuple
@@ -56,6 +57,18 @@ class Bound:
         self.values[name] = value
         return f"${name}"
 
+    def among(self, values: Collection[str]) -> str:
+        """Keep values; the test that something is one of them.
+
+        Of several it is one join: a client may name thousands of visits, and a test for each would
+        be made of every row.
+        """
+        if len(values) == 1:
+            return f"= {self.add(*values)}::VARCHAR"
+        return (
+            f"IN (SELECT unnest(from_json({self.add(json.dumps(list(values)))}, '[\"VARCHAR\"]')))"
+        )
+
 
 class Asking(NamedTuple):
     """What surrounds a question: where values go, whose midnight a day has, this base's address."""
@@ -85,11 +98,10 @@ def condition(parameter: Parameter, modifier: str, value: str, asking: Asking) -
     if modifier and modifier not in known:
         told = ", ".join(f":{one}" for one in known)
         raise Unanswerable(f"{parameter.name} understands the modifiers {told}.", "not-supported")
-    test = _TESTS[parameter.kind]
-    tests = " OR ".join(
-        f"({test(parameter, modifier, one, asking)})" for one in split_unescaped(value, ",")
-    )
-    chosen = f"_id IN (SELECT _id FROM ({parameter.values}) v WHERE {tests})"
+    several = split_unescaped(value, ",")
+    tests = _TESTS[parameter.kind](parameter, modifier, several, asking)
+    either = " OR ".join(f"({test})" for test in tests)
+    chosen = f"_id IN (SELECT _id FROM ({parameter.values}) v WHERE {either})"
     return f"NOT {chosen}" if modifier == "not" else chosen
 
 
@@ -114,16 +126,22 @@ def unescaped(value: str) -> str:
     return re.sub(r"\\([,|$\\])", r"\1", value)
 
 
-def _token(parameter: Parameter, modifier: str, value: str, asking: Asking) -> str:
-    parts = split_unescaped(value, "|")
-    if len(parts) > 2 or not any(parts):
-        raise Unanswerable(f"{parameter.name} is system|code, code, system| or |code.")
-    code = asking.bound.add(unescaped(parts[-1])) if parts[-1] else ""
-    tests = [f"v.code = {code}::VARCHAR"] if code else ["v.code IS NOT NULL"]
-    if len(parts) == 2:
-        system = asking.bound.add(unescaped(parts[0]))
-        tests.append(f"coalesce(v.system, '') = {system}::VARCHAR")
-    return " AND ".join(tests)
+def _tokens(
+    parameter: Parameter, modifier: str, several: Sequence[str], asking: Asking
+) -> Iterator[str]:
+    codes: dict[str | None, set[str]] = {}
+    for value in several:
+        parts = split_unescaped(value, "|")
+        if len(parts) > 2 or not any(parts):
+            raise Unanswerable(f"{parameter.name} is system|code, code, system| or |code.")
+        system = unescaped(parts[0]) if len(parts) == 2 else None
+        codes.setdefault(system, set()).add(unescaped(parts[-1]))
+    for system, asked in codes.items():
+        # `system|` is any code of it, whatever else is asked.
+        test = "v.code IS NOT NULL" if "" in asked else f"v.code {asking.bound.among(asked)}"
+        if system is not None:
+            test += f" AND coalesce(v.system, '') = {asking.bound.add(system)}::VARCHAR"
+        yield test
 
 
 _FOLDED = "strip_accents(lower({}))"
@@ -200,25 +218,42 @@ def _exactness(told: str) -> timedelta:
 _TARGET = re.compile(r"(?:(https?://.+)/)?([A-Z][A-Za-z]+)/([^/]+)(?:/_history/[^/]+)?")
 
 
-def _reference(parameter: Parameter, modifier: str, value: str, asking: Asking) -> str:
-    told = unescaped(value)
-    matched = _TARGET.fullmatch(told)
-    base, kind, id_ = matched.groups() if matched else ("", modifier, told)
-    if base and base != asking.base:
-        return "false"  # what another server holds is nothing that the twin refers to
-    if not ID.fullmatch(id_):
-        raise Unanswerable(f"{parameter.name} is Type/id, an id, or an address at this base.")
-    tests = [f"v.target = {asking.bound.add(id_)}::VARCHAR"]
-    if kind:
-        tests.append(f"v.type = {asking.bound.add(kind)}::VARCHAR")
-    return " AND ".join(tests)
+def _references(
+    parameter: Parameter, modifier: str, several: Sequence[str], asking: Asking
+) -> Iterator[str]:
+    targets: dict[str, set[str]] = {}
+    for value in several:
+        told = unescaped(value)
+        matched = _TARGET.fullmatch(told)
+        base, kind, id_ = matched.groups() if matched else ("", modifier, told)
+        if base and base != asking.base:
+            yield "false"  # what another server holds is nothing that the twin refers to
+            continue
+        if not ID.fullmatch(id_):
+            raise Unanswerable(f"{parameter.name} is Type/id, an id, or an address at this base.")
+        targets.setdefault(kind, set()).add(id_)
+    for kind, asked in targets.items():
+        test = f"v.target {asking.bound.among(asked)}"
+        yield f"{test} AND v.type = {asking.bound.add(kind)}::VARCHAR" if kind else test
 
 
-_TESTS: Mapping[Kind, Callable[[Parameter, str, str, Asking], str]] = {
-    Kind.TOKEN: _token,
-    Kind.STRING: _string,
-    Kind.DATE: _date,
-    Kind.REFERENCE: _reference,
+def _each(test: Callable[[Parameter, str, str, Asking], str]) -> "_Tests":
+    """The tests of a kind of which each value is tested by itself."""
+
+    def tests(
+        parameter: Parameter, modifier: str, several: Sequence[str], asking: Asking
+    ) -> Iterator[str]:
+        return (test(parameter, modifier, one, asking) for one in several)
+
+    return tests
+
+
+_Tests = Callable[[Parameter, str, Sequence[str], Asking], Iterator[str]]
+_TESTS: Mapping[Kind, _Tests] = {
+    Kind.TOKEN: _tokens,
+    Kind.STRING: _each(_string),
+    Kind.DATE: _each(_date),
+    Kind.REFERENCE: _references,
 }
 
 

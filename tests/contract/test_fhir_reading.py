@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from adapters.fhir import Release, judge
 from adapters.fhir.release import FHIR_VERSIONS
 from api.app import create_app
+from api.fhir.parameters import Asking, Bound, Kind, Parameter, condition
 from api.fhir.reports import REPORTED
 from tests.contract.conftest import HEARD, SETTINGS, Caller, StoppedClock, adt
 from twin_core.twin import Twin
@@ -472,6 +474,46 @@ def test_a_search_gives_what_a_reader_of_all_would_choose(given: Caller, asked: 
 def test_people_are_found(given: Caller, asked: str, names: list[str]) -> None:
     found = matches(ask(given, f"Patient?{asked}", **STRICT))
     assert sorted(one["name"][0]["family"] for one in found) == names
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ("nobody,urn:mrn|4\\|7\\,11", ["Ångström"]),
+        ("nobody,4\\|7\\,11,nothing", ["Ångström"]),
+        ("urn:other|4\\|7\\,11,urn:other|x", []),
+        ("urn:other|4\\|7\\,11,urn:mrn|x,urn:mrn|", ["Ångström"]),
+        ("|4\\|7\\,11,|x", []),
+    ],
+)
+def test_any_of_several_codes_will_do(given: Caller, asked: str, names: list[str]) -> None:
+    found = matches(ask(given, f"Patient?identifier={asked}", **STRICT))
+    assert sorted(one["name"][0]["family"] for one in found) == names
+    others = [one["id"] for one in all_of(given, "Patient") if one not in found]
+    left = matches(ask(given, f"Patient?identifier:not={asked}"))
+    assert sorted(one["id"] for one in left) == sorted(others)
+
+
+def test_thousands_are_asked_for_in_one_join(given: Caller) -> None:
+    """A test for each of them would be made of every row of a large store."""
+    visits = all_of(given, "Encounter")
+    ids = {one["id"] for one in visits}
+    people = {one["subject"]["reference"] for one in visits if "subject" in one}
+    assert len(ids) > 1 < len(people)
+    more = [f"n{number}" for number in range(1_500)]
+    tested = []
+    for name, kind, asked in (
+        ("_id", Kind.TOKEN, [*more, *ids]),
+        ("subject", Kind.REFERENCE, [*more, *people, *(f"Group/{one}" for one in more)]),
+    ):
+        body = {name: ",".join(asked), "_count": "1000"}
+        found = matches(given.post("/fhir/R4/Encounter/_search", data=body).json())
+        assert found == [one for one in visits if name == "_id" or "subject" in one]
+        bound = Bound()
+        parameter = Parameter(name, kind, "SELECT 1", ("Patient", "Group"))
+        tested.append(condition(parameter, "", body[name], Asking(bound, UTC, "")))
+        assert len(bound.values) <= 5
+    assert max(map(len, tested)) < 500
 
 
 def test_references_are_asked_for_in_every_form(given: Caller) -> None:
