@@ -182,7 +182,9 @@ def _of_visit(fact: f.VisitFact, sender: Sender) -> Sequence[str]:
 
 
 def _preadmitted(fact: f.Preadmitted, sender: Sender) -> Sequence[str]:
-    return (*_of_visit(fact, sender), _expected(8, fact.expected_at, sender))
+    # PV1-3 of a pre-admission is where the patient is to come; nobody is there yet.
+    visit = _visit(msgspec.structs.replace(fact.visit, place=fact.destination), sender)
+    return (_patient(fact.person, sender), visit, _expected(8, fact.expected_at, sender))
 
 
 def _moved(fact: f.Transferred | f.ClassChanged, sender: Sender) -> Sequence[str]:

@@ -306,16 +306,94 @@ def test_who_was_given_a_bed_of_another_unit_is_shown_beside_the_one_that_was_as
             plans.append(Planned(f"V{n}", at(t + 4), at(t + 9), None, "V"))
             plans.append(Planned(f"V{n}", at(t + 9), at(t + 10), None, to))
     found = calibrated(history(stays, plans=tuple(plans)))
-    assert found.diverted == (("V", "X", 8, 24, pytest.approx(6.0)),)
+    assert found.diverted == (("V", "X", 8, 24, pytest.approx(6.0), pytest.approx(6.0)),)
     written = toml_of(found)
     assert (
         "# Of 24 whose bed was asked for here, others were given one: 8 in X after 6.0 h."
         in written
     )
-    # No rule is made of it: routes lead where patients went.
+    # They asked for V, and X took them after six hours: a rule, and no route of its own.
+    [wanted] = [unit for unit in found.model.units if unit.code == "V"]
+    assert (wanted.overflow, wanted.overflow_after_hours) == (("X",), pytest.approx(6.0))
+    leads = next(unit.then for unit in found.model.units if unit.code == "E")
+    assert leads["X"] == pytest.approx(2 / 30, abs=0.01)
+
+
+def test_two_patients_in_beds_of_another_unit_make_no_rule() -> None:
+    stays, plans = [], []
+    for n in range(30):
+        t, to = 9.0 * n, "X" if n in (3, 9) or n > 24 else "V"
+        stays += [(f"V{n}", f"E/1-{n}", t, t + 10), (f"V{n}", f"{to}/1-{n}", t + 10, t + 40)]
+        if n < 24:
+            plans.append(Planned(f"V{n}", at(t + 4), at(t + 10), None, "V"))
+    found = calibrated(history(stays, plans=tuple(plans)))
+    assert [(way.given, way.patients) for way in found.diverted] == [("X", 2)]
     assert all(unit.overflow == () for unit in found.model.units)
     leads = next(unit.then for unit in found.model.units if unit.code == "E")
-    assert leads["X"] == pytest.approx(1 / 3, abs=0.01)
+    assert leads["X"] == pytest.approx(7 / 30, abs=0.01)
+    assert "Routes have them where they went" in toml_of(found)
+
+
+def bookings(known_hours: float, *, since: float = -1e9) -> tuple[Planned, ...]:
+    """Three of four patients of the ward were booked, and came 0, 1 or 2 hours after the time."""
+    return tuple(
+        Planned(
+            f"V{n}",
+            at(max(since, 9.0 * n - known_hours)),
+            at(9.0 * n),
+            at(9.0 * n - n % 3),
+            "W",
+            "admission",
+        )
+        for n in range(1, 40)
+        if n % 4
+    )
+
+
+def active(visit: str, due: float) -> Planned:
+    """A booking to the ward of one who has not come."""
+    return Planned(visit, at(300), None, at(due), "W", "admission")
+
+
+def test_who_is_booked_comes_and_of_the_others_as_many_as_were_never_booked() -> None:
+    missed = tuple(active(f"M{n}", 200.0 + n) for n in range(7))
+    plans = (*bookings(500), *missed, active("B1", 405), active("B2", 470), active("B3", 399.5))
+    found = calibrated(history(ward(), plans=plans))
+    model = standing(found, found.model)
+    [stream] = found.model.arrivals
+    booked, due, *rest = sorted(model.arrivals, key=lambda s: -len(s.booked or ()))
+    # 30 kept their booking and 7 did not; two hours late was the latest, half of those still to
+    # come half an hour after the time came after one hour, half after two.
+    assert booked.booked == (5.0, 70.0)
+    assert booked.no_show == pytest.approx(7 / 37, abs=1e-3)
+    assert sorted(set(booked.lateness.observed)) == [0.0, 1.0, 2.0]
+    assert due.booked in ((0.5,), (1.5,))
+    first = [s for s in rest if s.begins_after_hours == 0]
+    assert sum(s.per_day for s in first) == pytest.approx(stream.per_day / 4, rel=0.1)
+    assert "# Booked a day before: 7" in toml_of(found)
+    few = calibrated(history(ward(), plans=(*bookings(500)[:15], active("B1", 405))))
+    assert standing(few, few.model).arrivals == few.model.arrivals
+
+
+def test_who_is_booked_and_finds_the_ward_full_waits_since_that_time() -> None:
+    full = [*ward(), *((f"L{n}", f"W/1-{n}", 395.0, None) for n in range(10))]
+    plans = (*bookings(500), active("B1", 398.5), active("B2", 390))
+    found = calibrated(history(full, plans=plans))
+    waiting = [here for here in standing(found, found.model).present if here.waiting]
+    # Nobody was ever ten hours late.
+    assert [(here.unit, here.for_hours) for here in waiting] == [("W", 1.5)]
+    # Where four of ten bookings are not kept, one who is so late has more likely given it up.
+    missed = tuple(active(f"M{n}", 200.0 + n) for n in range(20))
+    found = calibrated(history(full, plans=(*plans, *missed)))
+    assert not any(here.waiting for here in standing(found, found.model).present)
+
+
+def test_who_came_in_the_first_days_of_a_feed_does_not_count_as_booked_late() -> None:
+    """Bookings from before a feed began are told when it begins: hours before some of them come."""
+    found = calibrated(history(ward(), plans=bookings(200, since=0.0)))
+    shares = [found.booked.not_yet_known("direct", "W", day) for day in (0, 3, 7, 9)]
+    assert shares[:3] == [pytest.approx(0.25, abs=0.03)] * 3
+    assert shares[3] == 1.0
 
 
 def test_a_unit_with_hardly_a_stay_is_out_of_the_model_and_no_way_out_is_refused() -> None:

@@ -184,11 +184,12 @@ def _agrees(fact: f.VisitFact, event: e.EncounterEvent) -> None:
     assert type(event) is HEARD_AS[type(fact)]
     assert event.encounter[0].value == fact.visit.number
     assert event.patient[0].value == fact.person.record_number
-    assert event.place == (fact.visit.place if fact.visit.place else NOWHERE)
+    to = fact.destination if isinstance(fact, f.Preadmitted) else fact.visit.place
+    assert event.place == (to or NOWHERE)
     assert event.visit.class_ == fact.visit.class_
     assert event.entered_at == fact.recorded_at
     assert event.occurred_at == fact.occurred_at
-    if isinstance(fact, f.DischargeExpected):
+    if isinstance(fact, f.DischargeExpected | f.Preadmitted):
         assert event.expected_at == fact.expected_at
     if isinstance(fact, f.TransferExpected):
         assert event.destination == fact.destination

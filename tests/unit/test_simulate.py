@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from api.cli import main
-from twin_core.errors import UsageError
+from twin_core.errors import ConfigurationError, UsageError
 from twin_core.simulation import Results, Run, flow_from, simulate
 from twin_core.simulation.reference import page
 
@@ -110,6 +110,17 @@ def test_appointments_are_kept_early_late_or_not_at_all() -> None:
     results = ran(model)
     assert [row[2] for row in stays(results)] == [7.25, 9.5, 12.5]
     assert results.of_class("b", "no_shows").mean == 1
+
+
+def test_who_is_booked_comes_once_and_not_every_week() -> None:
+    model = hospital(
+        unit("W", beds=9), arrivals=[{"class": "a", "unit": "W", "booked": [30.5, 6.25]}]
+    )
+    assert [row[2] for row in stays(ran(model, hours=400))] == [6.25, 30.5]
+    half_as_many_again = model | {"surges": [{"factor": 1.5}]}
+    assert [row[2] for row in stays(ran(half_as_many_again, hours=400))] == [6.25, 30.5, 30.5]
+    with pytest.raises(ConfigurationError, match="hours after the start"):
+        ran(hospital(unit("W"), arrivals=[{"class": "a", "unit": "W", "booked": [-1.0]}]))
 
 
 def test_some_turn_away_at_the_sight_of_a_queue() -> None:

@@ -65,8 +65,9 @@ class Registered(VisitFact, frozen=True, kw_only=True):
 
 
 class Preadmitted(VisitFact, frozen=True, kw_only=True):
-    """An admission was booked for `expected_at`."""
+    """An admission to a unit was booked for `expected_at`; no bed is kept yet."""
 
+    destination: Place
     expected_at: datetime
 
 

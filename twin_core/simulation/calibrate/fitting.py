@@ -1,7 +1,7 @@
 """A hospital calibrated: from its history to a model with the uncertainty of every number."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from twin_core.errors import UsageError
 from twin_core.simulation.calibrate.announced import Announced, announced_fit
+from twin_core.simulation.calibrate.booked import Booked, booked_fit
 from twin_core.simulation.calibrate.courses import Courses, Leg, courses_of
-from twin_core.simulation.calibrate.diverted import Diverted, diverted
+from twin_core.simulation.calibrate.diverted import Diverted, as_asked, diverted, overflow_of
 from twin_core.simulation.calibrate.durations import Ended, ended
 from twin_core.simulation.calibrate.fullness import Fullness
 from twin_core.simulation.calibrate.history import PLANNED, BedPeriod, History
@@ -67,6 +68,8 @@ class Calibration:
     streams: tuple[StreamFit, ...]
     announced: Announced = field(default_factory=Announced)
     """What announced discharges are worth."""
+    booked: Booked = field(default_factory=Booked)
+    """What booked admissions are worth."""
 
     @cached_property
     def model(self) -> FlowModel:
@@ -124,6 +127,12 @@ class Calibration:
         until = (history or self.history).until(instant)
         return replace(self, history=until, courses=courses_of(until))
 
+    @property
+    def fullness(self) -> Fullness:
+        """When units were full, up to where a forecast begins."""
+        beds = {unit.code: unit.beds for unit in self.units if unit.beds is not None}
+        return fullness_of(beds, self.history, self.courses)
+
     def _assembled(self, chance: np.random.Generator | None) -> FlowModel:
         streams = tuple(stream.arrivals(chance) for stream in self.streams)
         units = tuple(_unit(unit, chance) for unit in self.units)
@@ -170,11 +179,17 @@ def calibrated(history: History) -> Calibration:
     }
     most = {code: most_in_bed(legs, clock) for code, legs in by_unit.items()}
     beds = {code: max(len(spots), most[code]) for code, spots in named.items() if spots}
-    full = Fullness(beds, courses.legs, history.bed_periods, clock.end)
+    full = fullness_of(beds, history, courses)
     walks = {code: walk_hours(legs, full) for code, legs in by_unit.items()}
     stays = {code: stays_of(legs, clock, walks[code], full) for code, legs in by_unit.items()}
     usable = {code for code, of in stays.items() if sum(s.next is not None for s in of) >= _FEW}
-    stays = {code: _led(of, usable) for code, of in stays.items() if code in usable}
+    rules = overflow_of(diverted(history.plans, courses.legs), usable & beds.keys())
+    asked = replace(courses, legs=as_asked(history.plans, courses.legs, rules)).by_unit()
+    stays = {
+        code: _led(stays_of(asked[code], clock, walks[code], full), usable)
+        for code in stays
+        if code in usable
+    }
     everywhere = sum((hours_of_leaving(of) for of in stays.values()), np.zeros(24))
     cleaned = _cleaned(cleaning_hours(history.bed_periods, courses.legs, clock))
     units = []
@@ -201,6 +216,7 @@ def calibrated(history: History) -> Calibration:
                 stays=stays[code],
                 observed=seen,
                 routes=routes_of(code, stays[code], seen, stay),
+                overflow=rules.get(code),
             )
         )
     if not units:
@@ -212,7 +228,13 @@ def calibrated(history: History) -> Calibration:
     return Calibration(
         history, history, courses, tuple(units), tuple(_streams(courses, units, clock)),
         announced_fit(history.plans, courses.legs, clock.end),
+        booked_fit(history.plans, courses.legs, clock.start, clock.end, full),
     )  # fmt: skip
+
+
+def fullness_of(beds: Mapping[str, int], history: History, courses: Courses) -> Fullness:
+    """When units with so many beds were full in a history."""
+    return Fullness(beds, courses.legs, history.bed_periods, history.window[1])
 
 
 def _led(stays: Sequence[Stay], usable: set[str]) -> tuple[Stay, ...]:
@@ -285,6 +307,9 @@ def _unit(of: UnitFit, chance: np.random.Generator | None) -> Unit:
         "stay": of.stay.duration(chance),
         "then": of.then.then(chance),
     }
+    if of.overflow is not None:
+        said["overflow"] = of.overflow.units
+        said["overflow_after_hours"] = of.overflow.after_hours
     if of.cleaning is not None:
         said["cleaning"] = of.cleaning.duration(chance)
     if of.patience is not None:

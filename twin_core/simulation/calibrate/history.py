@@ -26,8 +26,8 @@ EMERGENCY = "emergency"
 CLASSES = {"EMER": EMERGENCY, "AMB": "ambulatory", "OBSENC": "observation"}
 """Patient classes by the class of the encounter as it began; others are planned or direct."""
 PLANNED, DIRECT = "planned", "direct"
-TRANSFER, DISCHARGE = "transfer", "discharge"
-"""What may be planned for a patient who is there."""
+TRANSFER, DISCHARGE, ADMISSION = "transfer", "discharge", "admission"
+"""What may be planned for a patient who is there, or who is not there yet."""
 _CARE_HOMES = frozenset({"03", "04", "06", "61", "63", "64", "long", "snf", "rehab"})
 _EXIT_OF_SETTING = {
     "died": "died",
@@ -81,7 +81,7 @@ class BedPeriod(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A transfer or discharge to come: from when until when it was, for when, and where to."""
+    """An admission, transfer or discharge to come: since when, until when, for when, where to."""
 
     encounter_id: str
     stated: float
@@ -204,6 +204,7 @@ def read_history(
             row["kind"],
         )
         for row in query(questions.PLANS, asked)
+        if (row["facility"] or where) == where
     )
     whole = History(
         where, zone, begun, end, known_at, lays, visits, beds, periods, plans, position=position

@@ -69,11 +69,12 @@ WHERE name IN ('died', 'transferred_out', 'left_unseen', 'left_against_advice')
 
 ZONES = "SELECT DISTINCT time_zone FROM core.facility"
 
-# Transfers and discharges that were to come, from when until when they were.
+# Admissions, transfers and discharges that were to come, from when until when they were.
 PLANS = """
-SELECT encounter_id, stated_at, ended_at, expected_at, unit, kind
+SELECT encounter_id, stated_at, ended_at, expected_at, facility, unit, kind
 FROM history.encounter_plan($known_at)
-WHERE (kind = 'discharge' OR (kind = 'transfer' AND unit IS NOT NULL)) AND stated_at < $end
+WHERE (kind = 'discharge' OR (kind IN ('admission', 'transfer') AND unit IS NOT NULL))
+  AND stated_at < $end
   AND coalesce(ended_at > $start, true)
 ORDER BY stated_at, plan_id
 """

@@ -8,10 +8,10 @@ import numpy as np
 
 from twin_core.simulation.calibrate.courses import Leg
 from twin_core.simulation.calibrate.fitting import Calibration
-from twin_core.simulation.calibrate.history import DISCHARGE, TRANSFER, Planned
+from twin_core.simulation.calibrate.history import ADMISSION, DISCHARGE, TRANSFER, Planned
 from twin_core.simulation.calibrate.lengths import LengthFit
 from twin_core.simulation.calibrate.wards import UnitFit, bed_name
-from twin_core.simulation.flow.arrivals import Closure, Present
+from twin_core.simulation.flow.arrivals import Arrivals, Closure, Present
 from twin_core.simulation.flow.model import FlowModel
 from twin_core.simulation.model import HOME
 
@@ -22,16 +22,35 @@ def standing(
     """A model that starts as the hospital stands at the end of the calibration's history.
 
     Patients lie where they lie, as long as they have, and keep their bed on leave; those who wait
-    for a first bed wait; pending transfers are known; beds being cleaned and closed
-    ones are not free. Who is announced to leave leaves as late after that time as others did. How
-    late, and how long closed beds stay closed, is drawn where there is `chance`.
+    for a first bed wait; pending transfers are known; beds being cleaned and closed ones are not
+    free. Who is booked comes, or waits since the time that was booked. Who is announced to leave
+    leaves as late after that time as others did. How late, who keeps a booking, and how long closed
+    beds stay closed, is drawn where there is `chance`.
     """
+    coming, waiting = _booked(calibration, model, chance)
     begun = {
-        "present": tuple(_present(calibration, model, chance)),
+        "arrivals": (*calibration.booked.streams(model.arrivals), *coming),
+        "present": (*_present(calibration, model, chance), *waiting),
         "being_cleaned": _being_cleaned(calibration, model),
         "closures": (*model.closures, *_closures(calibration, model, chance)),
     }
     return FlowModel(**{**{name: getattr(model, name) for name in FlowModel.model_fields}, **begun})
+
+
+def _booked(
+    calibration: Calibration, model: FlowModel, chance: np.random.Generator | None
+) -> tuple[list[Arrivals], list[Present]]:
+    """Who is booked and has not come, as streams to come and as patients who wait."""
+    here = {leg.encounter_id for leg in calibration.courses.legs}
+    steps = {(stream.class_, stream.unit) for stream in model.arrivals}
+    plans = [
+        plan
+        for plan in calibration.history.plans
+        if plan.kind == ADMISSION and plan.ended is None and plan.encounter_id not in here
+        if (calibration.booked.comes_as.get(plan.unit, ""), plan.unit) in steps
+    ]
+    now, full = calibration.history.window[1], calibration.fullness
+    return calibration.booked.coming(plans, now, full, chance)
 
 
 def _present(

@@ -10,6 +10,7 @@ import numpy as np
 
 from twin_core.simulation.calibrate.chances import chi_square_p
 from twin_core.simulation.calibrate.courses import Leg
+from twin_core.simulation.calibrate.diverted import Overflow
 from twin_core.simulation.calibrate.durations import (
     EXPONENTIAL,
     LOGNORMAL,
@@ -76,6 +77,8 @@ class UnitFit:
     """The stays as they went into the estimate."""
     routes: Mapping[str, "RouteFit"] = field(default_factory=dict)
     """By class, where one differs."""
+    overflow: Overflow | None = None
+    """Which units take its patients while it is full."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ def toml_of(calibration: Calibration) -> str:
     model, found = calibration.model, parameters(calibration)
     lines = [*_head(calibration), *_plain_fields(model)]
     for stream, arrivals in zip(calibration.streams, model.arrivals, strict=True):
-        lines += ["", *_of_stream(stream, found), "[[arrivals]]", *_fields(arrivals)]
+        lines += ["", *_of_stream(stream, found), *_of_booked(stream, calibration)]
+        lines += ["[[arrivals]]", *_fields(arrivals)]
     for of, unit in zip(calibration.units, model.units, strict=True):
         lines += ["", *_of_unit(of, found), *_diverted(of.code, calibration)]
         lines += ["[[units]]", *_fields(unit)]
@@ -59,6 +60,13 @@ def _of_stream(of: StreamFit, found: Sequence[Parameter]) -> Iterator[str]:
     yield f"# Days differ {of.dispersion:.2f} times as much as Poisson, {sure}."
 
 
+def _of_booked(of: StreamFit, calibration: Calibration) -> Iterator[str]:
+    """How many of a stream are known before: a forecast lets these come when they are booked."""
+    unknown = [calibration.booked.not_yet_known(of.class_, of.unit, day) for day in (0, 6)]
+    if unknown[0] < 1:
+        yield f"# Booked a day before: {1 - unknown[0]:.0%}; a week before: {1 - unknown[1]:.0%}."
+
+
 def _of_unit(of: UnitFit, found: Sequence[Parameter]) -> Iterator[str]:
     yield f"# {of.code}: at most {of.most_in_bed} patients in bed at once."
     yield from _of_length("stay", f"{of.code} stay", of.stay, found)
@@ -74,12 +82,13 @@ def _of_unit(of: UnitFit, found: Sequence[Parameter]) -> Iterator[str]:
 
 
 def _diverted(unit: str, calibration: Calibration) -> Iterator[str]:
-    """Who overflowed: shown beside the unit, and in the routes as it happened."""
+    """Who overflowed: what the rule was read from, or the ways that are too few for one."""
     ways = [one for one in calibration.diverted if one.wanted == unit]
     if ways:
         said = ", ".join(f"{w.patients} in {w.given} after {w.after_hours:.1f} h" for w in ways)
         yield f"# Of {ways[0].of} whose bed was asked for here, others were given one: {said}."
-        yield "# Routes have them where they went; a rule would be `overflow`, for you to say."
+        if calibration.unit(unit).overflow is None:
+            yield "# Routes have them where they went; a rule would be `overflow`, for you to say."
 
 
 def _of_route(of: UnitFit, class_: str, found: Sequence[Parameter]) -> Iterator[str]:

@@ -59,7 +59,7 @@ class Admissions:
 
     def _book(self, stream: PlannedStream, expected: int) -> None:
         visit = self._newcomer("PRENC", self._house.model.unit(stream.unit).service, "1")
-        self._movements.book(visit, expected)
+        self._movements.book(visit, stream.unit, expected)
         self._house.agenda.at(expected, self._arrive, visit, stream)
 
     def _arrive(self, visit: Visit, stream: PlannedStream) -> None:

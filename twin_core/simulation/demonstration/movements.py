@@ -44,14 +44,14 @@ class Movements:
         """Whether something may happen to the visit in this very second."""
         return not visit.engaged and visit.last_at < self._house.agenda.now
 
-    def book(self, visit: Visit, expected: int) -> None:
-        """An admission is planned."""
-        truth = self._house.truth
+    def book(self, visit: Visit, unit: str, expected: int) -> None:
+        """An admission to a unit is planned."""
+        truth, to = self._house.truth, Place(self._house.model.code, unit)
         truth.patient_known(visit.person.record_number)
         truth.visit_planned(
             visit.number, visit.person.record_number, visit.class_, self._house.agenda.now
         )
-        self._write(facts.Preadmitted, visit, expected_at=utc(expected))
+        self._write(facts.Preadmitted, visit, destination=to, expected_at=utc(expected))
 
     def begin(self, visit: Visit, at: Bed | Place, *, registered: bool = False) -> None:
         """The patient is here: admitted to a bed, or registered in a bay or the waiting room."""

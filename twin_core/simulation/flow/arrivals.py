@@ -1,5 +1,6 @@
 """How patients come, what changes for a while, and who is there at the start."""
 
+from math import isfinite
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -8,7 +9,8 @@ from twin_core.simulation.flow.durations import Duration
 from twin_core.simulation.flow.parts import EVERY_DAY, EXITS, Weekday, each_once, hour_of_day
 from twin_core.simulation.model import WEEKDAYS, Part, Share
 
-_FORMS = ("per_day", "per_hour", "rates", "interarrival", "slots", "saturated")
+_FORMS = ("per_day", "per_hour", "rates", "interarrival", "slots", "booked", "saturated")
+_RATES = frozenset({"per_day", "per_hour", "rates"})
 
 
 class Clinic(Part):
@@ -43,6 +45,7 @@ class Arrivals(Part):
       day, 168 a week from Monday 00:00
     - `interarrival`: a duration from one to the next
     - `slots`: appointments, with `lateness`, `early_at_most_hours` and `no_show`
+    - `booked`: single appointments in hours after the start, with the same three
     - `saturated`: somebody is always waiting
     """
 
@@ -59,6 +62,7 @@ class Arrivals(Part):
     """Coefficient of variation of a factor common to one day: more than chance alone."""
     interarrival: Duration | None = None
     slots: tuple[Clinic, ...] | None = Field(None, min_length=1)
+    booked: tuple[float, ...] | None = Field(None, min_length=1)
     lateness: Duration | None = None
     """Hours after the appointment; a `normal` may be negative: early."""
     early_at_most_hours: float = Field(2.0, ge=0)
@@ -71,6 +75,18 @@ class Arrivals(Part):
     def label(self) -> str:
         """Its name, or its class and unit."""
         return self.name or f"{self.class_} to {self.unit}"
+
+    @property
+    def rated(self) -> bool:
+        """Whether patients come at a rate, and not one after another or by appointment."""
+        return any(getattr(self, form) is not None for form in _RATES)
+
+    @field_validator("booked")
+    @classmethod
+    def _are_to_come(cls, booked: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if booked is not None and not all(isfinite(hours) and hours >= 0 for hours in booked):
+            raise ValueError("hours after the start, none of them negative")
+        return booked
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -87,9 +103,9 @@ class Arrivals(Part):
         for weights in (self.by_hour, tuple((self.by_weekday or {}).values()) or None):
             if weights is not None and sum(weights) <= 0:
                 raise ValueError("some weight is above 0")
-        if (self.lateness or self.no_show) and not self.slots:
-            raise ValueError("lateness and no_show belong to slots")
-        if self.day_variation and given[0] not in ("per_day", "per_hour", "rates"):
+        if (self.lateness or self.no_show) and not (self.slots or self.booked):
+            raise ValueError("lateness and no_show belong to slots and booked")
+        if self.day_variation and not self.rated:
             raise ValueError("day_variation belongs to a rate")
         if self.day_variation and 24 / self.step_hours % 1:
             raise ValueError("day_variation needs steps of which a whole number makes a day")

@@ -52,10 +52,9 @@ def timeless(steps: Mapping[tuple[str, str], Step]) -> Iterator[str]:
 
 
 def _brings(stream: Arrivals) -> bool:
-    if stream.slots is not None:
+    if stream.slots is not None or stream.booked is not None:
         return stream.no_show < 1
-    rated = stream.interarrival is None and stream.saturated is None
-    return not rated or max(stream.hourly()) > 0
+    return not stream.rated or max(stream.hourly()) > 0
 
 
 def _times(model: "FlowModel") -> Iterator[str]:
@@ -121,8 +120,7 @@ def _without_end(model: "FlowModel", stream: Arrivals) -> Iterator[str]:
         yield f"{place}, interarrival: endlessly many come at once, with no time between them"
     elif stream.interarrival is not None and average_of(stream.interarrival) * MOST_PER_HOUR < 1:
         yield f"{place}, interarrival: {average_of(stream.interarrival):g} h on average are too few"
-    rated = stream.interarrival is None and stream.saturated is None and stream.slots is None
-    if rated and max(stream.hourly()) > MOST_PER_HOUR:
+    if stream.rated and max(stream.hourly()) > MOST_PER_HOUR:
         yield f"{place}: {max(stream.hourly()):g} an hour are too many"
     if stream.day_variation and not LEAST_SPREAD <= stream.day_variation <= MOST_DAY_VARIATION:
         yield f"{place}, day_variation: {stream.day_variation:g} is no hospital's"

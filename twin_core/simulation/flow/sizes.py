@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from twin_core.simulation.flow.arrivals import Arrivals
 from twin_core.simulation.flow.capacity import pool_steps
 from twin_core.simulation.flow.durations import Duration
 from twin_core.simulation.flow.endless import (
@@ -78,17 +77,13 @@ def _coming(model: "FlowModel") -> Iterator[str]:
         for at, clinic in enumerate(stream.slots or (), 1):
             if clinic.each > MOST_AT_ONCE:
                 yield f"{place}, slots[{at}].each: {clinic.each} at once are too many"
-        rates = stream.hourly() if _comes_at_rates(stream) else (0.0,)
+        rates = stream.hourly() if stream.rated else (0.0,)
         for number, surge in enumerate(model.surges, 1):
             if surge.meets(stream) and max(rates) * surge.factor > MOST_PER_HOUR:
                 yield f"surges[{number}].factor: {max(rates) * surge.factor:g} an hour are too many"
     for number, surge in enumerate(model.surges, 1):
         if surge.factor > MOST_AT_ONCE:
             yield f"surges[{number}].factor: {surge.factor:g} times as many are too many"
-
-
-def _comes_at_rates(stream: Arrivals) -> bool:
-    return stream.interarrival is None and stream.slots is None and stream.saturated is None
 
 
 def _blocks(theatres: Sequence[Theatre]) -> Iterator[str]:

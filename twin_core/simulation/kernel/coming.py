@@ -1,5 +1,6 @@
 """Streams of patients as arrays: rates, appointments written out, and surges laid over them."""
 
+from collections.abc import Iterator
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -92,32 +93,36 @@ class Coming:
             ends=ends,
             key=key_of("stream", label),
         )
-        if stream.slots is not None:
-            self._book(stream, number, factor, begins, ends)
+        self._book(stream, number, factor, begins, ends)
 
     def _book(
         self, stream: Arrivals, number: int, factor: float, begins: float, ends: float
     ) -> None:
+        count, more = 0, 0.0
+        for due in self._appointments(stream):
+            if not (0 <= due and begins <= due < ends):
+                continue
+            # A factor of 1.2 books every fifth appointment once more.
+            more += factor
+            while more >= 1 - 1e-9:
+                more -= 1
+                at = max(0.0, due - stream.early_at_most_hours)
+                self._slots.append((at, due, number, count))
+                count += 1
+
+    def _appointments(self, stream: Arrivals) -> Iterator[float]:
+        """When somebody is due during the run, in hours after its start."""
+        yield from sorted(stream.booked or ())
         offset = self._planner.offset
         weekly = np.sort([hour for clinic in stream.slots or () for hour in clinic.hours()])
-        count, more = 0, 0.0
         for week in range(int((self._planner.hours + offset) // WEEK) + 1):
-            for due in weekly + WEEK * week - offset:
-                if not (0 <= due and begins <= due < ends):
-                    continue
-                # A factor of 1.2 books every fifth appointment once more.
-                more += factor
-                while more >= 1 - 1e-9:
-                    more -= 1
-                    at = max(0.0, float(due) - stream.early_at_most_hours)
-                    self._slots.append((at, float(due), number, count))
-                    count += 1
+            yield from (weekly + WEEK * week - offset).tolist()
 
 
 def _kind(stream: Arrivals) -> int:
     if stream.interarrival is not None:
         return lay.RENEWED
-    if stream.slots is not None:
+    if stream.slots is not None or stream.booked is not None:
         return lay.BOOKED
     return lay.SATURATED if stream.saturated else lay.AT_RATES
 
