@@ -11,6 +11,7 @@ from twin_core.errors import ConfigurationError, UsageError
 from twin_core.kpi.catalogue import catalogue
 from twin_core.kpi.site import judge, known_kpis
 from twin_core.settings import KpiSettings, Settings
+from twin_core.store import trial
 
 FRONT = """\
 -- title = "Discharges before ten"
@@ -128,6 +129,18 @@ def test_a_faulty_file_is_refused_by_its_name_and_its_fault(folder, text, said):
 def test_units_of_the_field_are_taken(folder, unit):
     (folder / "dbt.sql").write_text(FRONT.replace('"%"', f'"{unit}"') + RULE)
     assert known_kpis(folder)["dbt"].unit == unit
+
+
+def test_a_kpi_that_never_ends_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(trial, "LONGEST_S", 1.0)
+    endless = (
+        "(WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT 1 - i FROM n) SELECT sum(i) FROM n)"
+    )
+    (folder / "endless.sql").write_text(
+        FRONT + RULE.replace("10 AS counted", f"{endless} AS counted")
+    )
+    with pytest.raises(ConfigurationError, match=r"endless\.sql: It ran for 1 s on an empty store"):
+        judged(folder)
 
 
 def test_names_bytes_and_folders_that_cannot_be_are_refused(folder):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Timer
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,8 @@ from twin_core.settings import KpiSettings
 from twin_core.store.database import Database, install_views, migrate, set_rows
 from twin_core.store.permit import OWN_SCHEMAS, Refused, permit
 
+LONGEST_S = 10.0
+"""What takes milliseconds without a patient and is not over by then never ends."""
 READABLE = OWN_SCHEMAS | {"kpi_part"}
 
 
@@ -60,7 +63,14 @@ class Trial:
 
     def run(self, sql: str) -> None:
         """Run a SELECT for nothing but its faults; QueryFailed names them."""
+        connection = self._database.connection
+        deadline = Timer(LONGEST_S, connection.interrupt)
+        deadline.start()
         try:
-            self._database.connection.execute(sql).fetchall()
+            connection.execute(sql).fetchall()
+        except duckdb.InterruptException:
+            raise QueryFailed(f"It ran for {LONGEST_S:g} s on an empty store.") from None
         except duckdb.Error as error:
             raise QueryFailed(str(error).splitlines()[0]) from None
+        finally:
+            deadline.cancel()
