@@ -71,7 +71,7 @@ def erase(twin: Twin, ledger: Ledger, patient: str, reason: str) -> Report:
     """
     erasure = twin.belongings(patient)
     names = {*telling(erasure.words), *erasure.record_ids, patient}
-    if not words_in(reason.encode()).isdisjoint(names):
+    if not words_in(reason.encode()).isdisjoint(names) or erasure.names.stand_in(reason):
         raise UsageError(
             "The reason names the patient.",
             why="It is kept in the ledger of accesses, where the patient must not be named.",

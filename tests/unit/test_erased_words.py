@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from twin_core.erased import Marks, telling, without, words_in
+from twin_core.erased import Marks, name_words, names_of, telling, without, words_in
 from twin_core.events import (
     Admitted,
     AppointmentBooked,
@@ -129,3 +129,28 @@ def test_marks_name_nobody_and_need_their_key() -> None:
     assert not known.covers(HIM)
     assert not Marks(b"l" * 32, {marks.mark(HER)}).covers(HER)
     assert marks.mark(HER) != marks.mark_word(HER.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("GET /fhir/R4/Patient?family=Ångström-Wu", True),
+        ("GET /fhir/R4/Patient?family=%C3%85ngstr%C3%B6m", True),
+        ('{"text":"SELECT 1\\nANGSTROM"}', True),
+        ('{"text":"\\u00c5ngstr\\u00f6m"}', True),
+        ("Ångströmer", False),
+        # Others are called that, or it is short: it names her only beside the rest.
+        ("Maria in resus", False),
+        ("Wu in resus", False),
+        ("Maria Wu of the ward", False),
+        ("GET /fhir/R4/Patient?family=smith&given=Jo", True),
+        ("Smith, John", False),
+        ("", False),
+    ],
+)
+def test_a_text_names_somebody_by_a_name_of_theirs_alone_or_by_the_whole(
+    said: str, named: bool
+) -> None:
+    told = [("Ångström-Wu", "Maria"), ("Smith", "Jo"), (None, "Li"), ("Order", None)]
+    names = names_of(told, name_words("SMITH", "Maria", "order"))
+    assert names.stand_in(said) is named

@@ -70,6 +70,8 @@ SETTINGS = Settings(outbound={"x": OutboundSettings(host="127.0.0.1", port=1)})
 KEY = StoreKey(bytes(range(32)))
 SEALED = Settings(encryption=EncryptionSettings(key=KEY.written()))
 REASON = "request 2026-17"
+STAYING = ("FROM x", "SELECT 'Smith' GROUP BY ALL")
+"""Of what was asked: it names nobody, or somebody else."""
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 STORE = "hospital.duckdb"
 
@@ -91,7 +93,13 @@ def filled(folder: Path, settings: Settings) -> None:
             f"SELECT min(encounter_id) AS id FROM twin.encounter WHERE patient_id = '{her['id']}'"
         )
         with open_ledger(twin.settings.audit, path, twin.key) as ledger:
-            for text in ("SELECT 'MRQZXYW7741'", f"GET /v1/encounters/{encounter['id']}", "FROM x"):
+            for text in (
+                "SELECT 'MRQZXYW7741'",
+                f"GET /v1/encounters/{encounter['id']}",
+                "GET /fhir/R4/Patient?family=quixworthy&birthdate=1970",
+                "SELECT *\nFROM p WHERE x = '\nQUIXWORTHY'",
+                *STAYING,
+            ):
                 ledger.record(
                     Access(
                         who=Actor(id="a", kind="local"),
@@ -103,7 +111,7 @@ def filled(folder: Path, settings: Settings) -> None:
                         objects=(f"query/{text}",),
                     )
                 )
-        for name in ("MRQZXYW7741 lately", "another"):
+        for name in ("MRQZXYW7741 lately", "Quixworthy lately", "another"):
             twin.save_query(
                 SavedQuery(
                     name=name,
@@ -124,7 +132,11 @@ def filled(folder: Path, settings: Settings) -> None:
         with_parked.close()
     access = AccessStore(access_path(path), SystemClock())
     access.create("board", ("viewer",))
-    for name, href in (("hers", "/audit?patient=MRQZXYW7741"), ("another", "/?show=free")):
+    for name, href in (
+        ("hers", "/audit?patient=MRQZXYW7741"),
+        ("of Zephyrine", "/"),
+        ("another", "/?show=free"),
+    ):
         access.keep_view("somebody", View(name=name, href=href))
     simulations = SimulationsLedger(simulations_path(path), store, twin.key)
     for id_, patient in (("hers", "MRQZXYW7741"), ("another", "1")):
@@ -220,7 +232,7 @@ def test_no_file_holds_anything_of_her(folder: Path) -> None:
         texts = [json.loads(said) for (said,) in db.execute("SELECT said FROM texts")]
     assert [entry["what"] for entry in entries[-2:]] == ["erase ordered", "erase"]
     assert set(entries[-1]["patients"]) == pseudonyms
-    assert [one["text"] for one in texts if "text" in one] == ["FROM x"]
+    assert [one["text"] for one in texts if "text" in one] == [*STAYING]
     with opened(folder) as twin:
         assert [kept.name for kept in twin.saved_queries("a")] == ["another"]
 
@@ -617,6 +629,7 @@ def test_dry_runs_and_mistakes_change_nothing(folder: Path) -> None:
         (("NOBODY", "--reason", REASON), "names no patient"),
         ((HERS,), "needs a reason"),
         ((HERS, "--reason", "MRQZXYW7741 asked"), "names the patient"),
+        ((HERS, "--reason", "asked by Ms. Quixworthy"), "names the patient"),
     ):
         status, _, err = run(folder, "erase", *words)
         assert (status, said in err) == (2, True), err

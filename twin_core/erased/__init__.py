@@ -5,14 +5,18 @@ that comes again is known as one about an erased patient, and the marks tell nob
 """
 
 from twin_core.erased.marks import Marks, made_key, read_mark_key
+from twin_core.erased.names import Names, name_words, names_of
 from twin_core.erased.remains import about, patients_in, without
 from twin_core.erased.words import LEAST_TELLING, telling, words_in
 
 __all__ = [
     "LEAST_TELLING",
     "Marks",
+    "Names",
     "about",
     "made_key",
+    "name_words",
+    "names_of",
     "patients_in",
     "read_mark_key",
     "telling",

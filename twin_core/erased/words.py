@@ -61,7 +61,7 @@ def _words(text: str) -> Iterator[str]:
         yield _sent(part).strip()
     yield from _FINER.split(text)
     for string in _JSON.findall(text):
-        said = _ESCAPE.sub(_unescaped, string)
+        said = unescaped(string)
         yield said
         yield from _FINER.split(said)
         parts = [part for part in said.split("/_history/")[0].split("/") if part]
@@ -75,7 +75,12 @@ def _numbers(text: str) -> Iterator[str]:
             for repetition in fields[field - 1].split("~") if field <= len(fields) else ():
                 yield _sent(repetition.split("^")[0].split("&")[0]).strip()
     for value in _VALUE.findall(text):
-        yield _ESCAPE.sub(_unescaped, value)
+        yield unescaped(value)
+
+
+def unescaped(text: str) -> str:
+    """A text without the escapes of JSON."""
+    return _ESCAPE.sub(_unescaped, text)
 
 
 def _unescaped(escape: re.Match[str]) -> str:

@@ -168,8 +168,10 @@ def _bytes(said: object) -> bytes:
 
 
 def _tells(held: bytes, erasure: Erasure) -> bool:
-    """Whether text or JSON holds a word or an id of the patient."""
-    return any(form in held for form in _forms(erasure))
+    """Whether text or JSON holds a word, an id or a name of the patient."""
+    if any(form in held for form in _forms(erasure)):
+        return True
+    return erasure.names.stand_in(held.decode("utf-8", "replace"))
 
 
 def _forms(erasure: Erasure) -> Iterator[bytes]:

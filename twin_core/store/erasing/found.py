@@ -4,6 +4,8 @@ from datetime import datetime
 
 import msgspec
 
+from twin_core.erased import Names
+
 Key = tuple[str, str]
 
 
@@ -22,6 +24,10 @@ class Erasure(msgspec.Struct, kw_only=True):
     """Kind (the letters of `subjects`), system and value."""
     words: list[str] = []
     """Values by which bytes are known to be about the person."""
+    names: Names = Names()
+    """By which words texts that somebody typed name the person."""
+    queries: list[tuple[str, str]] = []
+    """Saved queries that name the person, as (owner, name)."""
     events: dict[int, str | None] = {}
     """Events that go (None), and those of others that mention the person, as they stay."""
     messages: list[int] = []

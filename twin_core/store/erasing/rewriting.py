@@ -153,6 +153,7 @@ def _note(connection: duckdb.DuckDBPyConnection, erasure: Erasure) -> None:
             {"system": pa.string(), "value": pa.string()},
             [(system, value) for _, system, value in erasure.identifiers],
         ),
+        "gone_query": ({"owner": pa.string(), "name": pa.string()}, erasure.queries),
         "gone_line": ({"file_no": pa.int64(), "line": pa.int64()}, erasure.staged),
     }
     for name, (columns, rows) in noted.items():
@@ -203,8 +204,9 @@ _STAYING = {
     "family": "SELECT f.node, coalesce(r.follower, f.family) AS family FROM {source} f"
     " LEFT JOIN renumbered r ON r.owner = f.family ANTI JOIN gone_node g ON g.node = f.node",
     "staged": "FROM {source} ANTI JOIN gone_line USING (file_no, line)",
-    # Somebody's own words, which may hold a number of the person.
-    "saved_query": "FROM {source} q WHERE NOT EXISTS (SELECT 1 FROM ("
+    # Somebody's own words, which may hold a number or a name of the person.
+    "saved_query": "FROM {source} q ANTI JOIN gone_query USING (owner, name)"
+    " WHERE NOT EXISTS (SELECT 1 FROM ("
     f"SELECT word FROM gone_word WHERE length(word) >= {LEAST_TELLING}"
     " UNION ALL SELECT id FROM gone_id) g"
     " WHERE contains(concat_ws(chr(10), q.name, q.sql, q.about), g.word))",

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from twin_core.erased import name_words, names_of
 from twin_core.erased.remains import people_in, without
 from twin_core.errors import UsageError
 from twin_core.events import AnyEvent, EncounterEvent, Event, PatientStated
@@ -83,6 +84,7 @@ class _Search:
         self._decide(erasure)
         self._number(erasure)
         self._name(erasure)
+        self._look_into_queries(erasure)
         self._look_into_bytes(erasure)
         return erasure
 
@@ -309,6 +311,31 @@ class _Search:
         ).fetchall()
         words = {value for kind, _, value in erasure.identifiers if kind in _TELLING}
         erasure.words = sorted(words | {value for (value,) in others if value})
+
+    def _look_into_queries(self, erasure: Erasure) -> None:
+        """The person's names, and the queries that somebody saved with them."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT list_contains($ids, patient_id), family_name, given_name"
+            " FROM core.patient_version",
+            {"ids": erasure.patient_ids},
+        ).fetchall()
+        others = name_words(
+            *(name for is_theirs, *names in rows if not is_theirs for name in names)
+        )
+        # A patient may be called Order or Group, as words of SQL are, or Ward.
+        ordinary = self._connection.execute(
+            "SELECT keyword_name FROM duckdb_keywords()"
+            " UNION SELECT column_name FROM duckdb_columns()"
+        ).fetchall()
+        others |= name_words(*(name for (name,) in ordinary))
+        theirs = [(family, given) for is_theirs, family, given in rows if is_theirs]
+        erasure.names = names_of(theirs, others)
+        saved = self._connection.execute(
+            "SELECT owner, name, concat_ws(chr(10), name, sql, about) FROM core.saved_query"
+        ).fetchall()
+        erasure.queries = sorted(
+            (owner, name) for owner, name, said in saved if erasure.names.stand_in(said)
+        )
 
     def _look_into_bytes(self, erasure: Erasure) -> None:
         known = {*erasure.messages, *erasure.touched}
