@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from adapters.files import BATCH, Found, Source, read_messages
+from adapters.hl7v2.acknowledge import is_acknowledgement
 from adapters.hl7v2.observe import Observed, observe, trigger_event_shown
 from api.explaining import site_words
 from api.suggesting import Shown, suggestions
@@ -289,6 +290,8 @@ class _Checking:
 
 def _why(outcome: Translation) -> str:
     """Why a message that was understood changes nothing."""
+    if is_acknowledgement(outcome):
+        return "An acknowledgement answers another message and changes nothing."
     told = [found.detail for found in outcome.findings if found.kind in WHY_NOT_APPLIED]
     return told[0] if told else f"{outcome.envelope.trigger_event} changes nothing here."
 

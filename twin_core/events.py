@@ -739,7 +739,7 @@ class NotedFinding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     guessed_charset, displaced_field, missing_element, reversed_period, invalid_time, future_time,
     invalid_duration, unresolved_reference, site_trigger, ignored_trigger, unsupported_event,
     not_understood, unreadable_line, unknown_unit, invalid_number, payload_not_kept,
-    impossible_date, status_period_mismatch.
+    impossible_date, status_period_mismatch, unsupported_version.
     """
 
     kind: str

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from adapters.hl7v2.charsets import CODECS
+from adapters.hl7v2.codes import ACKNOWLEDGEMENTS
 from adapters.hl7v2.header import Header, peek
 from twin_core.events import Fault, Rejection, Translation
 
@@ -28,7 +29,6 @@ _OLDEST_WITH_ERR_2 = "2.5"
 _LONGEST_ECHO = 1024
 _ROUTES = 256
 """Outlines of answers that are remembered: most senders send a few kinds of messages."""
-_ANSWERS = ("ACK", "MCF")
 _UNSAFE = re.compile(r"[|^~\\&\x00-\x1f\x7f]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED = {"|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "\\": "\\E\\", "&": "\\T\\"}
@@ -126,9 +126,8 @@ def _stamp(now: datetime, offset: timedelta | None) -> str:
 
 def is_acknowledgement(outcome: Translation | Rejection) -> bool:
     """Whether a message is an answer itself, by MSH-9: it is never answered."""
-    # A lenient feed translates message types that nothing here knows.
     said = outcome if isinstance(outcome, Rejection) else outcome.envelope
-    return said.trigger_event.startswith(_ANSWERS) and len(said.trigger_event.split("^")[0]) == 3
+    return said.trigger_event.partition("^")[0] in ACKNOWLEDGEMENTS
 
 
 class Echo:

@@ -110,6 +110,14 @@ RESULT_STATUSES: dict[str, str] = {
 STATUS_ONLY = frozenset("DWU")
 """Codes of table 0085 that change the status of what was reported before, without its value."""
 
+VERSIONS = frozenset(
+    "2.0 2.0D 2.1 2.2 2.3 2.3.1 2.3.2 2.4 2.5 2.5.1 2.6 2.7 2.7.1 2.8 2.8.1 2.8.2 2.9 2.9.1".split()
+)
+"""The versions of HL7 v2 (table 0104)."""
+
+ACKNOWLEDGEMENTS = frozenset({"ACK", "MCF"})
+"""Message types that answer another message: they say nothing of a patient."""
+
 TRIGGER_EVENTS: dict[str, frozenset[str]] = {
     "ADT": frozenset({*(f"A{number:02}" for number in range(1, 63)), "Z99"}),
     # S25 is not assigned; S27 is a broadcast of appointments that are known already.

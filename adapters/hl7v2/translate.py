@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from adapters.hl7v2.codes import TRIGGER_EVENTS
+from adapters.hl7v2.codes import ACKNOWLEDGEMENTS, TRIGGER_EVENTS, VERSIONS
 from adapters.hl7v2.conventions import Conventions
 from adapters.hl7v2.er7 import SPARE_FIELDS, Message, read
 from adapters.hl7v2.fields import CLEARED, Reading, person
@@ -17,6 +17,7 @@ from adapters.hl7v2.refusal import (
     UNSUPPORTED_EVENT,
     UNSUPPORTED_MESSAGE,
     UNSUPPORTED_PROCESSING_ID,
+    UNSUPPORTED_VERSION,
     Refused,
     envelope_fault,
 )
@@ -115,10 +116,13 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
             "Messages with this processing id are not taken here; send P for production, "
             "or allow the id in the feed's processing_ids.",
         )
+    unknown_version = header[11] not in VERSIONS and _unknown_version(message, conventions)
     reading = Reading(message, conventions, received_at)
     events = _events(reading, event)
     _note_future(reading, events)
-    if event is None or quirk is not None:
+    if unknown_version:
+        reading.note("unsupported_version", "MSH-12 names no version of HL7 v2.")
+    if quirk is not None or (event is None and sent.kind not in ACKNOWLEDGEMENTS):
         _note_event(reading, sent, event)
     if processing_id != "P":
         reading.note("test_message", "The message is not marked as production (MSH-11).")
@@ -139,6 +143,20 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
         findings=tuple(reading.notes.values()),
         kept=kept_fields(message, paths) if paths else (),
     )
+
+
+def _unknown_version(message: Message, conventions: Conventions) -> bool:
+    """Whether MSH-12 names a version that HL7 v2 never had; only a lenient feed goes on then."""
+    version = message.code(message.header[11])
+    if not version or version == CLEARED or version in VERSIONS:
+        return False
+    if not conventions.lenient:
+        raise envelope_fault(
+            "MSH^1^12",
+            UNSUPPORTED_VERSION,
+            "MSH-12 names no version of HL7 v2; send one of table 0104, such as 2.5.1.",
+        )
+    return True
 
 
 def _note_future(reading: Reading, events: Sequence[Event]) -> None:
@@ -191,6 +209,8 @@ def _event_taken(event: Sent, conventions: Conventions) -> str | None:
     """The event as `ADT^A01`; None for one that is kept and not applied."""
     kind, trigger = event
     if trigger == IGNORE:
+        return None
+    if kind in ACKNOWLEDGEMENTS:
         return None
     known = TRIGGER_EVENTS.get(kind)
     if known is not None and trigger in known:

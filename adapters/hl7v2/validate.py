@@ -20,6 +20,7 @@ from adapters.hl7v2.refusal import (
     TABLE_VALUE,
     TOO_LONG,
     UNSUPPORTED_MESSAGE,
+    UNSUPPORTED_VERSION,
 )
 from twin_core.errors import ConfigurationError
 from twin_core.events import Fault
@@ -37,8 +38,11 @@ _REASONS: dict[str, tuple[str, str]] = {
     "InvalidDataType": (DATA_TYPE, "A field does not have its data type."),
     "InvalidDateFormat": (DATA_TYPE, "A date or time is not in HL7 format."),
     "InvalidDateOffset": (DATA_TYPE, "The offset of a date or time is not in HL7 format."),
-    "InvalidHL7v2Version": (DATA_TYPE, "MSH-12 names no known version of HL7 v2."),
-    "UnsupportedVersion": (DATA_TYPE, "MSH-12 names a version of HL7 v2 that is not known."),
+    "InvalidHL7v2Version": (UNSUPPORTED_VERSION, "MSH-12 names no known version of HL7 v2."),
+    "UnsupportedVersion": (
+        UNSUPPORTED_VERSION,
+        "MSH-12 names a version of HL7 v2 that is not known.",
+    ),
     "InvalidEncodingChars": (DATA_TYPE, "MSH-1 and MSH-2 do not name usable delimiters."),
     "ChildNotFound": (SEGMENT_SEQUENCE, "A segment or field is not part of this message type."),
     "ChildNotValid": (SEGMENT_SEQUENCE, "A segment or field does not belong where it stands."),

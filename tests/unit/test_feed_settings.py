@@ -204,6 +204,10 @@ WRONG = {
     "a line that is no segment": (message(rest="and so on\r"), ["unreadable_line"]),
     "an unknown trigger event": (message("A99"), ["unsupported_event"]),
     "an unknown message type": (message().replace(b"ADT^A08", b"XYZ^A08"), ["unsupported_event"]),
+    "a version that HL7 v2 never had": (
+        message().replace(b"|2.5.1", b"|2.99"),
+        ["unsupported_version"],
+    ),
     "an unknown character set": (
         message().replace(b"|2.5.1", b"|2.5.1||||||EBCDIC"),
         ["guessed_charset"],
@@ -225,6 +229,32 @@ def test_lenient_takes_what_standard_refuses(name):
     lenient = translated(raw, strictness="lenient")
     assert isinstance(lenient, Translation), lenient
     assert kinds(lenient) == findings
+
+
+@pytest.mark.parametrize("strictness", ["standard", "strict"])
+@pytest.mark.parametrize("version", [b"2.99", b"3.0", b"V2.5", b"60014711", b"2.10^DEU"])
+def test_an_unknown_version_is_answered_with_its_own_code(version, strictness):
+    refused = translated(GOOD.replace(b"|2.5.1", b"|" + version), strictness=strictness)
+    assert (refused.code, [(fault.where, fault.code) for fault in refused.faults]) == (
+        "AR",
+        [("MSH^1^12", "203")],
+    )
+
+
+@pytest.mark.parametrize("version", [b"", b"2.1", b"2.3.1", b"2.5^DEU", b"2.8.2", b"2.9"])
+def test_every_version_of_hl7_v2_is_taken(version):
+    outcome = translated(GOOD.replace(b"|2.5.1", b"|" + version), strictness="standard")
+    assert isinstance(outcome, Translation)
+    assert "unsupported_version" not in kinds(outcome)
+
+
+@pytest.mark.parametrize("strictness", ["lenient", "standard"])
+@pytest.mark.parametrize("kind", [b"ACK", b"ACK^A01", b"ACK^A01^ACK", b"MCF"])
+def test_an_acknowledgement_says_nothing_and_is_no_reject(kind, strictness):
+    raw = b"MSH|^~\\&|LAB|G|PAS|G|20261101080000+0000||" + kind + b"|A1|P|2.5.1\rMSA|AA|1001\r"
+    outcome = translated(raw, strictness=strictness)
+    assert isinstance(outcome, Translation)
+    assert (outcome.events, kinds(outcome)) == ((), [])
 
 
 def test_lenient_keeps_who_a_message_is_about():
