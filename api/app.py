@@ -157,7 +157,7 @@ def create_app(
     app.add_middleware(Gate)
     app.add_middleware(Reading)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, as_page=error_page)
     return app
 
 

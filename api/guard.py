@@ -7,14 +7,15 @@ changes something must not come from another origin.
 
 import ipaddress
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import problem
+from api.problems import Problem, answered, problem
 
 HEAVIEST_HEADERS = 64 * 1024
 A_YEAR_S = 365 * 24 * 3600
@@ -42,8 +43,14 @@ log = logging.getLogger(__name__)
 class Guard:
     """Refuses what must not reach the twin, and never lets a failure show its inside."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str] = ()) -> None:
-        self.app = app
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str] = (),
+        as_page: Callable[[Problem], Response] | None = None,
+    ) -> None:
+        self.app, self.as_page = app, as_page
         self.hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +71,10 @@ class Guard:
             log.error("unforeseen %s at %s", type(error).__name__, _place(error))
             if watched.started:
                 raise ConnectionAbortedError("The answer broke off.") from None
-            await problem(500, "See the log of the server.")(scope, receive, watched)
+            answer = problem(500, "See the log of the server.")
+            if self.as_page is not None:
+                answer = answered(Request(scope), answer, self.as_page)
+            await answer(scope, receive, watched)
 
     def refusal(self, scope: Scope) -> Response | None:
         """Why a request goes no further, or None where it may."""

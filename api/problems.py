@@ -87,16 +87,22 @@ def install(app: FastAPI, as_page: Callable[[Problem], Response]) -> None:
 
     def handler(answer: Callable[[Exception], Response]) -> Handler:
         async def handle(request: Request, error: Exception) -> Response:
-            answered = answer(error)
-            if _is_for_a_person(request):
-                return as_page(msgspec.json.decode(answered.body, type=Problem))
-            return answered
+            return answered(request, answer(error), as_page)
 
         return handle
 
     app.add_exception_handler(TwinError, handler(_twin_error))
     app.add_exception_handler(HTTPException, handler(_http_error))
     app.add_exception_handler(RequestValidationError, handler(_invalid_request))
+
+
+def answered(
+    request: Request, answer: Response, as_page: Callable[[Problem], Response]
+) -> Response:
+    """A failure as whoever asked can read it: a person's browser gets a page."""
+    if not _is_for_a_person(request):
+        return answer
+    return as_page(msgspec.json.decode(answer.body, type=Problem))
 
 
 def _is_for_a_person(request: Request) -> bool:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,7 +28,8 @@ from api.access.sessions import CSRF, MAY, PLAIN_COOKIE, SECURE_COOKIE, Session,
 from api.access.standing import answered_while
 from api.access.tokens import Refused, Unreachable
 from api.audit.recording import asked_for, called, nobody
-from api.problems import problem
+from api.problems import answered, problem
+from api.web.rendering import error_page
 from twin_core.audit import Access, Actor, Outcome
 from twin_core.errors import AuditFailed
 
@@ -124,12 +126,14 @@ class _Visit:
             self._not_too_often(self.control.requests.wait_s(self.address))
             raise Shut(401, "Sign in, or send a valid token.")
         self._not_too_often(self.control.requests.wait_s(f"who {principal.id}"))
+        # Before any refusal: its page leads to what is open, and signs out.
+        MAY.set(principal.permissions())
+        CSRF.set(self.caller.session.csrf if self.caller.session else "")
         if door is None:
             raise Shut(404, "There is nothing here.")
         await self._permitted(principal, door)
         await self._in_their_rows(principal, door)
         await self._not_forged()
-        MAY.set(principal.permissions())
         self.scope["wardtwin.principal"] = principal
         self.scope["wardtwin.actor"] = principal.actor()
         self.scope["wardtwin.why"] = self.caller.why
@@ -214,7 +218,7 @@ class _Visit:
             asked = f"?{self.query}" if self.query and not _carries_secret(self.query) else ""
             back = quote(f"{self.scope['path']}{asked}", safe="/")
             return RedirectResponse(f"/login?next={back}", 303, headers=headers)
-        answer = problem(shut.status, shut.said)
+        answer = answered(Request(self.scope), problem(shut.status, shut.said), error_page)
         answer.headers.update(headers)
         return answer
 
@@ -308,7 +312,6 @@ class _Visit:
         session = self.caller.session
         if session is None:
             return
-        CSRF.set(session.csrf)
         if self.scope["method"] in _SAFE:
             return
         told = self.headers.get("x-csrf-token", "")

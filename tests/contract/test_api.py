@@ -458,6 +458,10 @@ def test_an_unforeseen_failure_shows_nothing_of_its_inside(
     assert answer.json()["title"] == "Internal Server Error"
     assert NAME not in answer.text + caplog.text
     assert "RuntimeError" in caplog.text
+    page = fresh.get("/past?lang=de", headers={"Accept": "text/html"})
+    assert page.status_code == 500
+    assert '<a href="/">Zurück zur Übersicht</a>' in page.text
+    assert NAME not in page.text
 
 
 def test_a_closed_store_is_answered_503(tmp_path: Path, serve: Any) -> None:

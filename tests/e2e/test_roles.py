@@ -100,3 +100,16 @@ def test_signing_out_ends_it(page: Any, guarded: Served, keys: dict[str, str]) -
     page.get_by_label("API key").wait_for()
     page.goto(f"{guarded.url}/kpis")
     page.get_by_label("API key").wait_for()
+
+
+def test_a_shut_door_is_a_page_that_leads_on(
+    page: Any, guarded: Served, keys: dict[str, str]
+) -> None:
+    sign_in(page, guarded.url, keys["viewer"])
+    for path, status in (("/settings", 403), ("/nowhere", 404)):
+        assert page.goto(guarded.url + path).status == status
+        assert page.locator("main .code").inner_text() == str(status)
+        page.get_by_role("button", name="Sign out").wait_for()
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="KPIs").wait_for()
+    page.get_by_role("link", name="Back to the board").click()
+    page.wait_for_url(f"{guarded.url}/")
