@@ -104,6 +104,17 @@ def test_an_answer_is_a_fan_for_every_unit_with_its_table_and_file(
     assert f'href="/next/{id_}"' in listed
 
 
+def test_the_english_names_of_questions_say_that_they_are_english(answered: Caller) -> None:
+    headers = {"Accept-Language": "de"}
+    text = answered.get(f"/next/{ID}", headers=headers).text
+    assert '<h1><span lang="en">a model: Two closed</span>' in text
+    assert 'Gestrichelt: <span lang="en">Two closed</span>.' in text
+    assert (
+        '<span lang="en">a model: Two closed</span></a>'
+        in answered.get("/next", headers=headers).text
+    )
+
+
 def test_differences_are_shown_with_intervals_and_as_a_file(
     answered: Caller,
 ) -> None:

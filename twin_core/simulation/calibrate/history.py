@@ -175,7 +175,7 @@ def read_history(
     if not own:
         raise UsageError(
             "There is nothing to calibrate from.",
-            why=f"No stay is known between {begun} and {end}.",
+            why=f"No stay is known between {begun:%Y-%m-%d} and {end:%Y-%m-%d}.",
             do="Give a window in which the feed was alive.",
         )
     lays = tuple(map(_lay, own))
