@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from api.access.store import AccessStore, access_path
 from api.simulations.ledger import kept
 from tests.contract.foreseen import (
     BACKTEST_ID,
@@ -19,6 +20,7 @@ from tests.contract.foreseen import (
     keep_forecasts,
 )
 from tests.e2e.conftest import Served
+from twin_core.clock import SystemClock
 
 sync_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
 
@@ -107,3 +109,78 @@ def test_no_page_breaks_a_rule(chromium: Any, furnished: Served, scheme: Any) ->
         keep_screenshot(page, f"{scheme}{path}")
     context.close()
     assert (broken, wide) == ({}, {})
+
+
+def judged(page: Any, scheme: str) -> str:
+    found = sync_playwright.Axe().run(page, options={"runOnly": JUDGED[scheme]})
+    return str(found.generate_report()) if found.violations_count else ""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_signing_in_breaks_no_rule(
+    chromium: Any, tmp_path_factory: pytest.TempPathFactory, scheme: Any
+) -> None:
+    served = Served(tmp_path_factory.mktemp("guarded"), "[access]\n")
+    page = chromium.new_context(
+        color_scheme=scheme, viewport={"width": WIDTHS[scheme], "height": 900}
+    ).new_page()
+    try:
+        page.goto(f"{served.url}/kpis")
+        page.get_by_label("API key").fill("no such key")
+        assert judged(page, scheme) == ""
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("alert").wait_for()
+        assert judged(page, scheme) == ""
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[scheme]
+        keep_screenshot(page, f"{scheme}/login")
+        key = AccessStore(access_path(served.store), SystemClock()).create("reads", ("viewer",))[1]
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign out").wait_for()
+        assert page.goto(f"{served.url}/settings").status == 403
+        assert judged(page, scheme) == ""
+        keep_screenshot(page, f"{scheme}/forbidden")
+    finally:
+        page.context.close()
+        served.stop()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_board_that_lost_its_server_can_still_be_read(
+    chromium: Any, own_server: Served, scheme: Any
+) -> None:
+    own_server.send("A01", "V1", "MED^1^1^GEN")
+    own_server.send("A04", "V3", "ED^^^GEN", kind="E")
+    own_server.wait_for("/units/GEN/MED")
+    page = chromium.new_context(color_scheme=scheme).new_page()
+    page.goto(own_server.url)
+    page.locator('#link[data-state="live"]').wait_for()
+    own_server.kill()
+    page.locator("#stale").wait_for()
+    page.wait_for_timeout(500)  # until what turns grey has turned
+    assert judged(page, scheme) == ""
+    keep_screenshot(page, f"{scheme}/stale")
+    page.context.close()
+
+
+PAPER = 720
+"""The width of an A4 sheet within its margins, in pixels."""
+
+
+def test_what_is_printed_fits_the_sheet_and_has_no_controls(
+    chromium: Any, furnished: Served
+) -> None:
+    page = chromium.new_context(color_scheme="dark").new_page()
+    page.set_viewport_size({"width": PAPER, "height": 1000})
+    page.emulate_media(media="print")
+    wide, controls = {}, {}
+    for path in ("/", "/kpis", "/kpis/occ_midnight", "/next", "/feeds", "/messages", "/messages/1"):
+        page.goto(furnished.url + path)
+        page.locator("main h1").wait_for(state="attached")
+        if (width := page.evaluate("document.documentElement.scrollWidth")) > PAPER:
+            wide[path] = width
+        shown = "all => all.filter((one) => one.checkVisibility()).length"
+        if found := page.locator("button, input, select, nav").evaluate_all(shown):
+            controls[path] = found
+    page.context.close()
+    assert (wide, controls) == ({}, {})
