@@ -95,6 +95,10 @@ class InboxIntake:
         """Make receipts durable; see `Twin.submit`."""
         return self._inbox.submit(receipts)
 
+    def applied(self, position: int) -> None:
+        """Another process has applied what is durable up to a position."""
+        self._inbox.followed_to(position)
+
 
 async def listen() -> None:
     """Listen until told to stop.
@@ -128,7 +132,7 @@ async def _take_in(intake: InboxIntake, task: Task, orders: asyncio.StreamReader
         say(Listening(ports={listener.feed: listener.port for listener in listeners}))
         calm_collector()
         # Orders are obeyed until the end: deferred answers are still due while listeners close.
-        for work in (_obey(orders, listeners, stopping), _tell(listeners)):
+        for work in (_obey(orders, intake, listeners, stopping), _tell(listeners)):
             stack.callback(asyncio.create_task(work).cancel)
         await stopping.wait()
         await asyncio.gather(*(listener.close() for listener in listeners))
@@ -141,7 +145,10 @@ def _listener(intake: InboxIntake, feed: str, port: int) -> MllpListener:
 
 
 async def _obey(
-    orders: asyncio.StreamReader, listeners: Sequence[MllpListener], stopping: asyncio.Event
+    orders: asyncio.StreamReader,
+    intake: InboxIntake,
+    listeners: Sequence[MllpListener],
+    stopping: asyncio.Event,
 ) -> None:
     try:
         while line := await orders.readline():
@@ -149,6 +156,7 @@ async def _obey(
             if isinstance(order, Stop):
                 stopping.set()
                 continue
+            intake.applied(order.position)
             for listener in listeners:
                 listener.applied(order.position, order.not_applied)
     finally:

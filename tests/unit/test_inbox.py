@@ -1,5 +1,6 @@
 """The inbox: durable before it answers, one answer per message, and honest after a crash."""
 
+import asyncio
 import hashlib
 import sqlite3
 import threading
@@ -9,11 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from api.intake import Applied, InboxIntake, _obey
 from twin_core.clock import SystemClock
 from twin_core.errors import StoreError, StoreMismatch
 from twin_core.events import Admitted, Envelope, Fault, Rejection, Translation
 from twin_core.identifiers import Identifier
 from twin_core.inbox import Inbox, Receipt
+from twin_core.settings import Settings
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 
@@ -89,6 +92,24 @@ def test_each_feed_lags_by_its_own_oldest_message_that_is_not_applied(tmp_path: 
     inbox.applied_to(3)
     assert inbox.lags() == {}
     inbox.close()
+
+
+def test_a_listening_process_remembers_nothing_that_another_has_applied(inbox: Inbox) -> None:
+    for control in ("1", "2", "3"):
+        inbox.submit([receipt(control)]).result()
+    assert inbox.lag_seconds() > 0
+
+    async def told(position: int) -> None:
+        orders = asyncio.StreamReader()
+        orders.feed_data(msgspec.json.encode(Applied(position=position)) + b"\n")
+        orders.feed_eof()
+        await _obey(orders, InboxIntake(Settings(), inbox), [], asyncio.Event())
+
+    asyncio.run(told(2))
+    assert inbox.lag_seconds() > 0
+    asyncio.run(told(3))
+    assert inbox.lag_seconds() == 0
+    assert [entry.position for entry in inbox.read(0, 10)] == [1, 2, 3]
 
 
 def test_a_duplicate_is_known_after_its_entry_was_pruned_and_the_inbox_reopened(

@@ -154,6 +154,10 @@ class Inbox:
         for applied in range(self._applied + 1, position + 1) if carried else ():
             carried.pop(applied, None)
         self._applied = position
+        self.followed_to(position)
+
+    def followed_to(self, position: int) -> None:
+        """Entries up to a position are in the database, whoever put them there: none is waiting."""
         while self._commits and self._commits[0][0] <= position:
             self._commits.popleft()
 
