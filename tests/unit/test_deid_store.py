@@ -506,6 +506,39 @@ def test_readmissions_survive_the_shift(small, tmp_path):
     assert [row[4:9] for row in found] == [row[4:9] for row in expected]
 
 
+def test_waits_in_the_emergency_department_survive_the_shift(small, tmp_path):
+    """Triaged after 7 minutes and more, seen a quarter of an hour later; of one nobody knows."""
+    start = datetime(2026, 3, 1, 10, 30, tzinfo=UTC)
+    version = (
+        "1 AS version_no, 1 AS owner,"
+        " TIMESTAMPTZ '2026-03-02' AS known_from, 'infinity' AS known_to"
+    )
+    connection = small._database.connection
+    connection.execute("UPDATE core.encounter_version SET class = 'EMER'")
+    connection.execute(
+        "INSERT INTO core.stay_version BY NAME SELECT 's' || encounter_id AS stay_id, encounter_id,"
+        f" facility, 'ED' AS unit, admitted_at AS from_at, discharged_at AS to_at, {version}"
+        " FROM core.encounter_version WHERE discharged_at > admitted_at"
+    )
+    for kind, minutes in (("triaged", 7), ("seen_by_provider", 22)):
+        connection.execute(
+            "INSERT INTO core.encounter_milestone_version BY NAME SELECT encounter_id, ? AS kind,"
+            f" admitted_at + to_minutes(? + ord(encounter_id[2])) AS at, {version}"
+            " FROM core.encounter_version WHERE encounter_id != 'e4'",
+            [kind, minutes],
+        )
+    path = tmp_path / "exact.duckdb"
+    small.publish(path, "shifted", precision="exact", cut_off=small.clock.now())
+    window = small.window(start - timedelta(weeks=30), start + timedelta(days=1))
+    for name in ("d2p", "triage_time"):
+        asked_for = {"grain": "all", "by": "hospital"}
+        expected = figures(small.kpi(name, *window, **asked_for))
+        found = figures(measure(lambda *q: asked(path, *q), small.kpis[name], *window, **asked_for))
+        assert [row[4:9] for row in found] == [row[4:9] for row in expected]
+        assert expected[0][7] >= 3
+        assert expected[0][8] > 50
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
