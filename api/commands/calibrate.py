@@ -84,6 +84,6 @@ COMMAND = Command(
     run=run,
     description=(
         "Rates of arrival, lengths of stay, destinations, hours of leaving, cleaning and beds, "
-        "each with its 95%% interval and from how many patients it is."
+        "each with its 95% interval and from how many patients it is."
     ),
 )

@@ -1,5 +1,6 @@
 """Calibration: what incomplete observations say, on cases small enough to know the answer."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,7 @@ from twin_core.simulation.calibrate.lengths import exact, length_fit
 from twin_core.simulation.calibrate.shares import shares_fit
 from twin_core.simulation.calibrate.streams import Clock, drawn_together, stream_fit
 from twin_core.simulation.calibrate.writing import toml_of
+from twin_core.simulation.flow.model import FlowModel
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 """A Monday."""
@@ -334,7 +336,7 @@ def test_two_patients_in_beds_of_another_unit_make_no_rule() -> None:
     assert "Routes have them where they went" in toml_of(found)
 
 
-def bookings(known_hours: float, *, since: float = -1e9) -> tuple[Planned, ...]:
+def bookings(known_hours: float, *, since: float = -1e9, of: int = 40) -> tuple[Planned, ...]:
     """Three of four patients of the ward were booked, and came 0, 1 or 2 hours after the time."""
     return tuple(
         Planned(
@@ -345,7 +347,7 @@ def bookings(known_hours: float, *, since: float = -1e9) -> tuple[Planned, ...]:
             "W",
             "admission",
         )
-        for n in range(1, 40)
+        for n in range(1, of)
         if n % 4
     )
 
@@ -386,6 +388,53 @@ def test_who_is_booked_and_finds_the_ward_full_waits_since_that_time() -> None:
     missed = tuple(active(f"M{n}", 200.0 + n) for n in range(20))
     found = calibrated(history(full, plans=(*plans, *missed)))
     assert not any(here.waiting for here in standing(found, found.model).present)
+
+
+def test_bookings_to_a_unit_where_nobody_lies_say_nothing_of_who_comes_to_the_wards() -> None:
+    """All are booked to the admissions office: taking them off the ward's arrivals empties it."""
+    plans = tuple(plan._replace(unit="OFFICE") for plan in bookings(500))
+    found = calibrated(history(ward(), plans=(*plans, active("B1", 405)._replace(unit="OFFICE"))))
+    assert standing(found, found.model).arrivals == found.model.arrivals
+
+
+def test_who_was_booked_to_one_ward_and_came_to_another_does_not_come_twice() -> None:
+    """A third of the booked find a bed elsewhere: they are among those booked to the first."""
+    stays = [
+        (visit, place.replace("W/", "X/") if n % 3 == 0 else place, begun, until)
+        for n, (visit, place, begun, until) in enumerate(ward(80))
+    ]
+    plans = bookings(900, of=80)
+    found = calibrated(history(stays, plans=plans, hours=720.0))
+    assert set(found.booked.comes_as) == {"W"}
+    for unit in ("W", "X"):
+        assert found.booked.not_yet_known("direct", unit, 0) == pytest.approx(0.25, abs=0.1)
+    rates = Counter[str]()
+    for stream in standing(found, found.model).arrivals:
+        rates[stream.unit] += (stream.per_day or 0.0) * (stream.begins_after_hours == 0)
+    whole = {stream.unit: stream.per_day or 0.0 for stream in found.model.arrivals}
+    assert rates["X"] < whole["X"] / 2
+    assert rates["W"] < whole["W"] / 2
+
+
+def test_a_model_of_ones_own_keeps_its_times_and_its_own_appointments() -> None:
+    found = calibrated(history(ward(), plans=(*bookings(500), active("B1", 405))))
+    said = found.model.model_dump(by_alias=True, exclude_unset=True)
+    [stream] = said.pop("arrivals")
+    for_a_while = {"begins_after_hours": 30.0, "ends_after_hours": 50.0}
+    model = FlowModel(**said, arrivals=[stream | for_a_while])
+    rated = [s for s in standing(found, model).arrivals if s.rated]
+    assert {(s.begins_after_hours, s.ends_after_hours) for s in rated} == {(30.0, 50.0)}
+    # Who comes by appointment is booked: the hospital's bookings would be the same patients again.
+    clinic = {"class": "direct", "unit": "W", "slots": [{"times": ["08:00"]}]}
+    model = FlowModel(**said, arrivals=[clinic])
+    assert standing(found, model).arrivals == model.arrivals
+
+
+def test_a_thousand_who_are_late_come_as_one_stream() -> None:
+    late = tuple(active(f"L{n}", 399.5) for n in range(1000))
+    found = calibrated(history(ward(), plans=(*bookings(500), *late)))
+    [due] = [s for s in standing(found, found.model).arrivals if s.booked]
+    assert len(due.booked or ()) == 1000
 
 
 def test_who_came_in_the_first_days_of_a_feed_does_not_count_as_booked_late() -> None:

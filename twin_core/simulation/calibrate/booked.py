@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ class Booked:
     """By unit, where it has enough of its own."""
     everywhere: Kept | None = None
     comes_as: Mapping[str, str] = field(default_factory=dict)
-    """By unit, the class of those who were booked to it."""
+    """By unit to which most who were booked came, their class."""
     leads: Mapping[tuple[str, str], Array] = field(default_factory=dict)
     """By class and unit, for each who came: hours from booking to coming (0: not booked), and since
     the window began."""
@@ -72,13 +73,25 @@ class Booked:
         days = leads[leads[:, 1] >= _DAY * (day + 1), 0] / _DAY
         return float(np.clip(day + 1 - days, 0.0, 1.0).mean()) if len(days) else 1.0
 
-    def streams(self, streams: Iterable[Arrivals]) -> Iterator[Arrivals]:
+    def units(self, streams: Iterable[Arrivals]) -> set[str]:
+        """The units to which the booked come in a model: it has them at random, and only so.
+
+        Where a model of one's own says when patients come, these are the booked themselves.
+        """
+        rated, otherwise = set[tuple[str, str]](), set[tuple[str, str]]()
+        for stream in streams:
+            (rated if stream.rated else otherwise).add((stream.class_, stream.unit))
+        found = rated - otherwise
+        return {unit for unit, class_ in self.comes_as.items() if (class_, unit) in found}
+
+    def streams(self, streams: Sequence[Arrivals]) -> Iterator[Arrivals]:
         """Streams without those of whom it is known already that they come, day by day."""
+        by_itself = set(self.comes_as) - self.units(streams)
         for stream in streams:
             shares = [
                 self.not_yet_known(stream.class_, stream.unit, day) for day in range(_AHEAD_DAYS)
             ]
-            if not stream.rated or min(shares) > 1 - _HARDLY:
+            if not stream.rated or stream.unit in by_itself or min(shares) > 1 - _HARDLY:
                 yield stream
             else:
                 yield from _by_day(stream, shares)
@@ -91,8 +104,7 @@ class Booked:
         chance: np.random.Generator | None,
     ) -> tuple[list[Arrivals], list[Present]]:
         """Who is booked from now on, and who is waiting since a time that was booked."""
-        ahead: dict[str, list[float]] = defaultdict(list)
-        due_now: list[Arrivals] = []
+        ahead, due_now = (defaultdict[str, list[float]](list) for _ in range(2))
         waiting: list[Present] = []
         missing = {unit: kept.missing(chance) for unit in self.comes_as if (kept := self.of(unit))}
         for plan in plans:
@@ -106,9 +118,10 @@ class Booked:
                 if passed > 0 and full.since(plan.unit, now) < now:
                     waiting.append(self._waiting(plan.unit, passed))
                 else:
-                    due_now.append(self._single(plan.unit, _rest(kept, passed, chance)))
+                    due_now[plan.unit].append(_rest(kept, passed, chance))
         booked = [self._booked(unit, hours, missing[unit]) for unit, hours in sorted(ahead.items())]
-        return [*booked, *due_now], waiting
+        late = [self._due_now(unit, hours) for unit, hours in sorted(due_now.items())]
+        return [*booked, *late], waiting
 
     def _comes(
         self, kept: Kept, passed: float, missing: float, chance: np.random.Generator | None
@@ -134,8 +147,10 @@ class Booked:
             said["lateness"] = {"observed": late}
         return self._arrivals(unit, "booked", said)
 
-    def _single(self, unit: str, rest: float) -> Arrivals:
-        return self._arrivals(unit, "due now", {"booked": [round(rest, 3)]})
+    def _due_now(self, unit: str, hours: Iterable[float]) -> Arrivals:
+        return self._arrivals(
+            unit, "due now", {"booked": [round(rest, 3) for rest in sorted(hours)]}
+        )
 
     def _arrivals(self, unit: str, how: str, said: Mapping[str, Any]) -> Arrivals:
         class_ = self.comes_as[unit]
@@ -160,21 +175,23 @@ def _rest(kept: Kept, passed: float, chance: np.random.Generator | None) -> floa
 
 def _by_day(stream: Arrivals, shares: Sequence[float]) -> Iterator[Arrivals]:
     """A stream in spans of days of which about the same share is not known yet."""
-    begins = 0
+    begun = 0
     for day in range(1, len(shares) + 1):
         last = day == len(shares)
-        if not last and abs(shares[day] - shares[begins]) < _HARDLY:
+        if not last and abs(shares[day] - shares[begun]) < _HARDLY:
             continue
-        if shares[begins] > _HARDLY / 4:
-            yield _thinned(stream, shares[begins], _DAY * begins, None if last else _DAY * day)
-        begins = day
+        begins = max(_DAY * begun, stream.begins_after_hours)
+        ends = min(inf if last else _DAY * day, stream.ends_after_hours or inf)
+        if shares[begun] > _HARDLY / 4 and begins < ends:
+            yield _thinned(stream, shares[begun], begins, ends)
+        begun = day
 
 
-def _thinned(stream: Arrivals, share: float, begins: float, ends: float | None) -> Arrivals:
+def _thinned(stream: Arrivals, share: float, begins: float, ends: float) -> Arrivals:
     fewer: dict[str, Any] = {
         "name": f"{stream.label}, not booked before day {begins / _DAY:.0f}",
         "begins_after_hours": begins,
-        "ends_after_hours": ends,
+        "ends_after_hours": None if ends == inf else ends,
     }
     for rate in ("per_day", "per_hour"):
         if (mean := getattr(stream, rate)) is not None:
@@ -204,17 +221,26 @@ def booked_fit(
                 comes_as[plan.unit][leg.class_] += 1
                 if full.since(leg.unit, leg.asked) == leg.asked:
                     hours[plan.unit].append(leg.asked - due)
-    kept = {unit: _kept(hours[unit], waited[unit], missed[unit]) for unit in waited}
-    free, all_ = (list(chain.from_iterable(of.values())) for of in (hours, waited))
-    together = _kept(free, all_, missed.total())
+    # A booking to a unit where hardly any of them come does not say who comes where.
+    believed = {
+        unit: classes.most_common(1)[0][0]
+        for unit, classes in comes_as.items()
+        if classes.total() >= len(waited[unit]) / 2
+    }
+    kept = {unit: _kept(hours[unit], waited[unit], missed[unit]) for unit in believed}
+    free, all_ = (list(chain.from_iterable(of[u] for u in believed)) for of in (hours, waited))
+    together = _kept(free, all_, sum(missed[unit] for unit in believed))
     if len(together.waited) < _ENOUGH:
         return Booked()
     return Booked(
         {unit: of for unit, of in kept.items() if len(of.waited) >= _ENOUGH},
         together,
-        {unit: classes.most_common(1)[0][0] for unit, classes in comes_as.items()},
-        _leads(last, entered.values(), start, end),
-    )
+        believed,
+        _leads(
+            {key: plan for key, plan in last.items() if plan.unit in believed},
+            entered.values(), start, end,
+        ),
+    )  # fmt: skip
 
 
 def _last_bookings(plans: Iterable[Planned], entered: Mapping[str, Leg]) -> dict[str, Planned]:

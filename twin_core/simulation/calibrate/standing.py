@@ -42,12 +42,12 @@ def _booked(
 ) -> tuple[list[Arrivals], list[Present]]:
     """Who is booked and has not come, as streams to come and as patients who wait."""
     here = {leg.encounter_id for leg in calibration.courses.legs}
-    steps = {(stream.class_, stream.unit) for stream in model.arrivals}
+    units = calibration.booked.units(model.arrivals)
     plans = [
         plan
         for plan in calibration.history.plans
         if plan.kind == ADMISSION and plan.ended is None and plan.encounter_id not in here
-        if (calibration.booked.comes_as.get(plan.unit, ""), plan.unit) in steps
+        if plan.unit in units
     ]
     now, full = calibration.history.window[1], calibration.fullness
     return calibration.booked.coming(plans, now, full, chance)
