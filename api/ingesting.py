@@ -25,6 +25,7 @@ from adapters.files.find import STANDARD_INPUT
 from api.collector import calm_collector
 from api.frames import read_frame, write_frame
 from api.translating import Reader, encode_receipts
+from twin_core.encryption import Files
 from twin_core.errors import FeedError
 from twin_core.inbox import Answer, Receipt
 from twin_core.settings import Settings
@@ -57,6 +58,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
     own: str = ""
     """meta.source under which what this twin told comes back; it is no news."""
+    sealed_by: bytes = b""
+    """The secret by which the sources are sealed, where they are (`Files`)."""
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -146,9 +149,10 @@ def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
     receipts: list[Receipt] = []
     weight, finished = 0, 0
     instant = order.received_at
+    files = Files(order.sealed_by)
     for source in order.sources:
-        reader = reader._replace(document=digest_of(source))
-        for found in read_messages(source, settings.limits):
+        reader = reader._replace(document=digest_of(source, files))
+        for found in read_messages(source, settings.limits, files=files):
             # Statements without a version are ordered by receipt: one line after the other.
             instant += _NEXT
             receipts.extend(reader._replace(received_at=instant).receipts(found, source.path))
@@ -161,13 +165,13 @@ def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
         yield Chunk(encode_receipts(receipts), finished)
 
 
-def digest_of(source: Source) -> str:
+def digest_of(source: Source, files: Files | None = None) -> str:
     """Digest of a file's bytes, by which it is known again; empty where it is not asked for."""
     # Only FHIR needs it: HL7 v2 messages name themselves by their control ids.
     if source.path == STANDARD_INPUT or source.kind == "hl7":
         return ""
     try:
-        with open(source.path, "rb") as file:
+        with (files or Files()).opened(source.path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         # Reading it for its messages says what is wrong with it.

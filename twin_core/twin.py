@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,7 +19,7 @@ from twin_core.deid import Profile, rules
 from twin_core.deid.live import Aggregates, Limited
 from twin_core.deid.publish import Precision
 from twin_core.deid.releasing import Published, known_words, publish
-from twin_core.encryption import StoreKey, hand_over, read_key, settle_beside
+from twin_core.encryption import EXPORTS, StoreKey, hand_over, read_key, settle_beside
 from twin_core.errors import StoreError, TwinError, UsageError
 from twin_core.events import Rejection, Translation
 from twin_core.inbox import Answer, Receipt, Tally
@@ -788,6 +789,8 @@ class Twin:
         """
         self.wait_applied()
         self._projector.stop()
+        # What was fetched and not applied is fetched again: it is kept by the old key, or open.
+        shutil.rmtree(self.path.with_name(self.path.name + EXPORTS), ignore_errors=True)
         # Whatever ends this in between, the files beside the store open under the key it has then.
         hand_over(self.path, self.key, new_key)
         sums = rekey(self._database, self.key, new_key, self._let_go)

@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from adapters.files.batches import SEGMENTS, Batches
 from adapters.files.find import SNIFFED_BYTES, STANDARD_INPUT, Kind, Source, sniff
+from twin_core.encryption import Files
 from twin_core.errors import FeedError
 from twin_core.events import Fault
 from twin_core.settings import LimitSettings
@@ -57,7 +58,10 @@ class Found(NamedTuple):
 
 
 def read_messages(
-    source: Source, limits: LimitSettings | None = None, stdin: BufferedReader | None = None
+    source: Source,
+    limits: LimitSettings | None = None,
+    stdin: BufferedReader | None = None,
+    files: Files | None = None,
 ) -> Iterator[Found]:
     """The messages of one source in file order. Raises FeedError where it cannot be read."""
     limits = limits or LimitSettings()
@@ -67,7 +71,7 @@ def read_messages(
             kind = source.kind or sniff(stream.peek(SNIFFED_BYTES)) or "hl7"
             yield from _SPLITTERS[kind](stream, limits)
         else:
-            with open(source.path, "rb") as file:
+            with (files or Files()).opened(source.path) as file:
                 yield from _SPLITTERS[source.kind or "hl7"](file, limits)
     except OSError as error:
         raise FeedError(

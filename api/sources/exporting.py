@@ -22,6 +22,7 @@ from api.ingesting import Order
 from api.sources.intake import KindSummary, SourceIntake, high_of
 from api.sources.ledger import held
 from api.sources.taking import Follow
+from twin_core.encryption import Files
 
 WHAT = "export"
 Say = Callable[[str], None]
@@ -35,7 +36,7 @@ class Exporting:
 
     def __init__(self, intake: SourceIntake, say: Say) -> None:
         self._intake, self._say = intake, say
-        ledger = intake.ledger.path
+        ledger, self._files = intake.ledger.path, intake.ledger.files
         self.folder = ledger.with_name(f"{ledger.name}.files") / intake.name
 
     async def run(self, kinds: Sequence[KindSummary]) -> ExportState:
@@ -97,7 +98,7 @@ class Exporting:
         self, export: Export, state: ExportState, kinds: dict[str, KindSummary]
     ) -> ExportState:
         """The state with every file taken."""
-        fetcher = Fetcher(self._intake.server, self.folder)
+        fetcher = Fetcher(self._intake.server, self.folder, self._files)
         for number in range(len(state.files)):
             if state.files[number].is_taken:
                 continue
@@ -133,7 +134,7 @@ class Exporting:
         if file.category == "deleted":
             return await self._take_deletes(path, kind, state)
         if file.category == "error":
-            codes = await asyncio.to_thread(_codes, path)
+            codes = await asyncio.to_thread(_codes, path, self._files)
             self._say(f"the export has errors: {codes}" if codes else "")
             return 0
         size = path.stat().st_size
@@ -146,6 +147,7 @@ class Exporting:
             settings=intake.settings.model_dump_json(by_alias=True, exclude={"secrets"}),
             received_at=intake.clock.now(),
             own=intake.own,
+            sealed_by=self._files.secret,
         )
         follow = self._followed(kind.kind or "resources", state, size)
         summary, position = await intake.taking.ingested(order, follow)
@@ -180,7 +182,7 @@ class Exporting:
     async def _take_deletes(self, path: Path, kind: KindSummary, state: ExportState) -> int:
         """A file of transactions that delete, each dated by the export."""
         position, several = 0, []
-        for one in await asyncio.to_thread(_deletes, path, self._intake.name):
+        for one in await asyncio.to_thread(_deletes, path, self._intake.name, self._files):
             several.append(one._replace(updated=one.updated or state.transaction_time))
             if len(several) >= _DELETES_AT_ONCE:
                 position = max(position, high_of(await self._intake.stored(kind, several)))
@@ -191,14 +193,14 @@ class Exporting:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _deletes(path: Path, name: str) -> list[PageEntry]:
-    with path.open("rb") as opened:
+def _deletes(path: Path, name: str, files: Files) -> list[PageEntry]:
+    with files.opened(path) as opened:
         lines = [line for line in opened if line.strip()]
     return [one for line in lines for one in entries_of(line, name) if one.is_delete]
 
 
-def _codes(path: Path) -> str:
-    with path.open("rb") as opened:
+def _codes(path: Path, files: Files) -> str:
+    with files.opened(path) as opened:
         told = dict.fromkeys(issue_codes(line) for line in opened)
     return ", ".join(filter(None, told))[:200]
 

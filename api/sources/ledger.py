@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from api.beside import BesideStore, Words, instant_text
-from twin_core.encryption import StoreKey
+from twin_core.encryption import Files, StoreKey
 
 BUSY_S = 10.0
 _SCHEMA = """
@@ -66,6 +66,8 @@ class Ledger(BesideStore):
         super().__init__(
             path, store_id, key, kind=".sources", schema=_SCHEMA, words=_WORDS, busy_s=BUSY_S
         )
+        self.files = Files.of(key)
+        """How exports on their way in are kept."""
 
     def begin(self, name: str, base: str, high: int) -> None:
         """A source is about to be read, at a store that holds messages up to `high`.

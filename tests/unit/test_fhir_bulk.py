@@ -22,15 +22,19 @@ from api.ingesting import Summary
 from api.sources.exporting import Exporting
 from api.sources.intake import KindSummary, SourceIntake
 from api.sources.ledger import Ledger
+from twin_core.encryption import Files, StoreKey
 from twin_core.inbox import Answer
 from twin_core.settings import LimitSettings, Settings
+
+KEY = StoreKey(bytes(range(32)))
 
 
 class Shelf:
     """Takes what an export gives, and shows it."""
 
-    def __init__(self):
+    def __init__(self, key):
         self.lines, self.receipts, self.stops_at = [], [], None
+        self.key = key
         self.meanwhile = None
         """Done with who follows a file, half of it taken."""
 
@@ -47,7 +51,10 @@ class Shelf:
         [source] = order.sources
         if self.meanwhile is not None:
             self.meanwhile(lambda note: follow(source.size // 2, note))
-        read = [json.loads(line) for line in Path(source.path).read_text().splitlines()]
+        for file in Path(source.path).parent.iterdir():
+            assert (b"resourceType" in file.read_bytes()) == (self.key is None)
+        with Files(order.sealed_by).opened(source.path) as opened:
+            read = [json.loads(line) for line in opened]
         if self.stops_at is not None and len(self.lines) >= self.stops_at:
             raise KilledError
         self.lines += read
@@ -72,9 +79,10 @@ def peer():
         yield peer
 
 
-@pytest.fixture
-def shelf():
-    return Shelf()
+@pytest.fixture(params=[None, KEY], ids=["open", "encrypted"])
+def shelf(request):
+    """Of a store as it is, and of an encrypted one."""
+    return Shelf(request.param)
 
 
 def exported(peer, tmp_path, shelf, kinds=("Patient",), said=None, **changed):
@@ -82,7 +90,7 @@ def exported(peer, tmp_path, shelf, kinds=("Patient",), said=None, **changed):
     source = settings(url=peer.base, types=kinds, **changed)
 
     async def run():
-        ledger = Ledger(tmp_path / "store.duckdb.sources", "one", None)
+        ledger = Ledger(tmp_path / "store.duckdb.sources", "one", shelf.key)
         async with httpx.AsyncClient() as http:
             world = peer.time.world()
             server = FhirServer("pas", source, LimitSettings(), http, world)
@@ -358,6 +366,19 @@ def test_killed_between_any_two_files_it_goes_on(peer, tmp_path, shelf, stops_at
     exported(peer, tmp_path, shelf)
     assert ids(shelf) == EVERYONE
     assert len(peer.export.kicked) == 1
+
+
+@pytest.mark.parametrize("left", [None, StoreKey(bytes(32))])
+def test_what_was_kept_in_another_way_is_fetched_again(peer, tmp_path, left):
+    """By another key, or open by an earlier version: it does not open."""
+    folder = tmp_path / "store.duckdb.sources.files" / "pas"
+    folder.mkdir(parents=True)
+    for name in ("00000.output.Patient.ndjson", "00001.output.Patient.part"):
+        with Files.of(left).continued(folder / name, 0) as written:
+            written.write(b'{"resourceType": "Patient", "id": "somebody"}\n')
+    shelf = Shelf(KEY)
+    exported(peer, tmp_path, shelf)
+    assert ids(shelf) == EVERYONE
 
 
 def test_files_that_need_the_token_get_it_and_signed_ones_do_not(peer, tmp_path, shelf):

@@ -277,7 +277,11 @@ def test_a_store_takes_its_files_along_under_its_key_and_through_a_backup(
         store_id = str(row["id"])
         filled(folder, None, store_id)
         wanted = told(folder, None, store_id)
+        exports = beside(folder, ".sources.files") / "main"
+        exports.mkdir(parents=True)
+        (exports / "00000.output.Patient.part").write_text(PLANTED)
         twin.rekey(KEY)
+    assert not exports.exists(), "what was fetched is fetched again"
     assert showing(folder) == set()
     assert told(folder, KEY, store_id) == wanted
     assert encryption_of(settings(path, KEY)).verdict == "ok"

@@ -13,17 +13,22 @@ from twin_core.encryption.beside import (
     settle_beside,
     unsealed,
 )
+from twin_core.encryption.files import EXPORTS, PIECE_BYTES, Files, Unsealable
 from twin_core.encryption.keys import StoreKey, missing_key, read_key, write_key
 from twin_core.encryption.sealing import PLAIN, Plain, Seal, Sealing, new_sealing, sealing_of
 
 __all__ = [
     "BESIDE",
+    "EXPORTS",
+    "PIECE_BYTES",
     "PLAIN",
     "Cells",
+    "Files",
     "Plain",
     "Seal",
     "Sealing",
     "StoreKey",
+    "Unsealable",
     "hand_over",
     "missing_key",
     "new_sealing",

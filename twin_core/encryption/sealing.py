@@ -25,6 +25,8 @@ VERSION, ALIKE = b"\x01", b"\x02"
 """What a sealed value begins with, as no text does: sealed by number, or alike each time."""
 SALT_BYTES = 16
 _HEAD = len(VERSION) + SALT_BYTES + 8
+SEALED_BYTES = _HEAD + 16
+"""By how many bytes a sealed value is longer than it was."""
 _KEPT_SESSIONS = 1_000
 """Keys of sessions that are kept at hand: one for each opening that wrote what is read."""
 _CHECKED, _HANDED = b"wardtwin", b"handed over "

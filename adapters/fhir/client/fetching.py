@@ -7,7 +7,6 @@ were announced, its last line is JSON, and it has as many lines as the manifest 
 
 import gzip
 import json
-import os
 import re
 import shutil
 import zlib
@@ -21,6 +20,7 @@ from adapters.fhir.client.bulk import NDJSON, ExportFile
 from adapters.fhir.client.faults import Untrustworthy
 from adapters.fhir.client.manners import PASSING, Reply, moved_to, refused
 from adapters.fhir.client.server import FhirServer
+from twin_core.encryption import PIECE_BYTES, Files, Unsealable
 from twin_core.errors import StoreError
 
 _RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
@@ -47,8 +47,8 @@ class _Started(NamedTuple):
 class Fetcher:
     """Fetches files of one server into a folder of its own."""
 
-    def __init__(self, server: FhirServer, folder: Path) -> None:
-        self.server, self.folder = server, folder
+    def __init__(self, server: FhirServer, folder: Path, files: Files | None = None) -> None:
+        self.server, self.folder, self.files = server, folder, files or Files()
         self._token_wanted: set[str] = set()
 
     async def fetched(self, file: ExportFile, name: str, *, needs_token: bool) -> Path:
@@ -58,7 +58,8 @@ class Fetcher:
         Untrustworthy where it is never whole, StoreError where the disk is full.
         """
         whole = self.folder / f"{name}.ndjson"
-        if whole.exists():
+        # One that was kept under another key is fetched again.
+        if self.files.opens(whole):
             return whole
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,14 +75,18 @@ class Fetcher:
         part = whole.with_suffix(".part")
         for attempt in range(1, self.server.settings.attempts + 1):
             await self._loaded(file, part, needs_token=needs_token)
-            _unpacked(part, whole.with_suffix(".tmp"), _note_of(part).encoding)
+            encoding = _note_of(part).encoding
+            try:
+                self._unpack(part, whole.with_suffix(".tmp"), encoding)
+                why = _amiss(whole.with_suffix(".tmp"), file.count, self.files)
+            except Unsealable as error:
+                why = f"{error.strerror}."
             _note(part).unlink(missing_ok=True)
             part.unlink()
-            why = _amiss(whole.with_suffix(".tmp"), file.count)
             if not why:
                 whole.with_suffix(".tmp").replace(whole)
                 return whole
-            whole.with_suffix(".tmp").unlink()
+            whole.with_suffix(".tmp").unlink(missing_ok=True)
             if attempt < self.server.settings.attempts:
                 await self.server.manners.pause(attempt, None)
         raise Untrustworthy(
@@ -94,11 +99,11 @@ class Fetcher:
         url, redirects = file.url, 0
         renewed, furthest = False, 0
         while True:
-            before = part.stat().st_size if part.exists() else 0
+            before = self.files.size(part)
             shown = await self._shown(url, needs_token=needs_token)
             pause_s: float | None = None
             try:
-                headers = {"Accept": f"{NDJSON}, */*;q=0.5", **_wanted(part), **shown}
+                headers = {"Accept": f"{NDJSON}, */*;q=0.5", **_wanted(part, before), **shown}
                 async with manners.answering("GET", url, headers=headers) as got:
                     if got.status_code in (200, 206):
                         await self._received(got, part)
@@ -127,7 +132,7 @@ class Fetcher:
             except httpx.HTTPError as error:
                 trouble = manners.broken(error)
             # Whoever gets further gets as many attempts again.
-            size = part.stat().st_size if part.exists() else 0
+            size = self.files.size(part)
             got_further, furthest = size > furthest, max(size, furthest)
             attempt = 1 if got_further else attempt + 1
             if got_further:
@@ -157,24 +162,34 @@ class Fetcher:
         return True
 
     async def _received(self, got: httpx.Response, part: Path) -> None:
-        started = _started(got, part)
+        started = _started(got, part, self.files.size(part))
         _note(part).write_bytes(msgspec.json.encode(started.part))
-        with part.open("r+b" if started.at else "wb") as opened:
-            os.chmod(part, 0o600)
-            opened.seek(started.at)
-            opened.truncate()
+        with self.files.continued(part, started.at) as written:
             async for chunk in got.aiter_raw():
-                opened.write(chunk)
-            opened.flush()
-            os.fsync(opened.fileno())
-            size = opened.tell()
+                written.write(chunk)
+            size = written.settled()
         if 0 <= started.part.length != size:
             raise httpx.RemoteProtocolError("it ended early")
 
+    def _unpack(self, part: Path, target: Path, encoding: str) -> None:
+        """Write the part without its content coding."""
+        if encoding not in ("gzip", "x-gzip"):
+            # Some servers send a file that is packed itself.
+            with self.files.opened(part) as opened:
+                encoding = "gzip" if opened.read(2) == b"\x1f\x8b" else ""
+        with self.files.opened(part) as sent, self.files.continued(target, 0) as written:
+            if not encoding:
+                shutil.copyfileobj(sent, written, PIECE_BYTES)
+                return
+            with gzip.open(sent, "rb") as packed:
+                try:
+                    shutil.copyfileobj(packed, written, PIECE_BYTES)
+                except (EOFError, zlib.error, gzip.BadGzipFile):
+                    written.write(b"\n{")  # what is not whole must not look whole
 
-def _wanted(part: Path) -> dict[str, str]:
+
+def _wanted(part: Path, size: int) -> dict[str, str]:
     """The headers that ask for a file, or for what is missing of it."""
-    size = part.stat().st_size if part.exists() else 0
     note = _note_of(part)
     if not size or note.length < 0:
         return {"Accept-Encoding": "gzip"}
@@ -182,7 +197,7 @@ def _wanted(part: Path) -> dict[str, str]:
     return {"Accept-Encoding": note.encoding or "identity", "Range": f"bytes={size}-", **validator}
 
 
-def _started(got: httpx.Response, part: Path) -> _Started:
+def _started(got: httpx.Response, part: Path, size: int) -> _Started:
     """Which bytes an answer begins with, and what is known of the whole."""
     headers = got.headers
     etag = headers.get("etag", "")
@@ -193,7 +208,7 @@ def _started(got: httpx.Response, part: Path) -> _Started:
     before = _note_of(part)
     if got.status_code == 206 and ranged is not None and part.exists():
         total = int(ranged[2]) if ranged[2] != "*" else before.length
-        fits = int(ranged[1]) == part.stat().st_size and total == before.length
+        fits = int(ranged[1]) == size and total == before.length
         if fits and encoding == before.encoding:
             return _Started(before, int(ranged[1]))
         raise httpx.RemoteProtocolError(_forget(part))
@@ -204,27 +219,10 @@ def _started(got: httpx.Response, part: Path) -> _Started:
     return _Started(Part(validator=validator, length=length, encoding=encoding), 0)
 
 
-def _unpacked(part: Path, target: Path, encoding: str) -> None:
-    """The part without its content coding."""
-    if encoding not in ("gzip", "x-gzip"):
-        # Some servers send a file that is packed itself.
-        with part.open("rb") as opened:
-            encoding = "gzip" if opened.read(2) == b"\x1f\x8b" else ""
-    if not encoding:
-        shutil.copyfile(part, target)
-    else:
-        with gzip.open(part, "rb") as packed, target.open("wb") as opened:
-            try:
-                shutil.copyfileobj(packed, opened, 1024 * 1024)
-            except (EOFError, zlib.error, gzip.BadGzipFile):
-                opened.write(b"\n{")  # what is not whole must not look whole
-    target.chmod(0o600)
-
-
-def _amiss(file: Path, count: int) -> str:
+def _amiss(file: Path, count: int, files: Files) -> str:
     """What is wrong with a file of NDJSON; nothing where it is whole."""
     lines, last = 0, b""
-    with file.open("rb") as opened:
+    with files.opened(file) as opened:
         for line in opened:
             if line.strip():
                 lines, last = lines + 1, line

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from twin_core.encryption import BESIDE as SEALED_BESIDE
-from twin_core.encryption import Cells, StoreKey, opened_cells
+from twin_core.encryption import EXPORTS, Cells, StoreKey, opened_cells
 from twin_core.erased import LEAST_TELLING
 from twin_core.errors import StoreError
 from twin_core.store.erasing.found import Erasure
@@ -114,7 +114,7 @@ BESIDE: dict[str, dict[str, Forgetting | None]] = {
 }
 """By the ending of a file's name: its tables, and how each forgets a patient."""
 _OPEN = Cells("", None, "")
-_FOLDERS = (".sources.files",)
+_FOLDERS = (EXPORTS,)
 """Exports on their way in: lines of whoever the server told of."""
 
 
