@@ -184,3 +184,35 @@ def test_what_is_printed_fits_the_sheet_and_has_no_controls(
             controls[path] = found
     page.context.close()
     assert (wide, controls) == ({}, {})
+
+
+BROKEN_WORDS = """all => all.flatMap((cell) => {
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), broken = [];
+    while (walker.nextNode()) {
+        const text = walker.currentNode, range = document.createRange();
+        for (const word of text.data.matchAll(/[A-Za-z]+/g)) {
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            if (range.getClientRects().length > 1) broken.push(word[0]);
+        }
+    }
+    return broken;
+})"""
+
+
+def test_a_phone_shows_names_and_words_whole(chromium: Any, own_server: Served) -> None:
+    own_server.send("A01", "V1", "ONCOLOGY^1^1^GEN")
+    own_server.send("A16", "V1", "ONCOLOGY^1^1^GEN")
+    own_server.wait_for("/messages/2")
+    own_server.wait_for("/units/GEN/ONCOLOGY")
+    page = chromium.new_context(viewport={"width": 320, "height": 700}).new_page()
+    page.goto(own_server.url)
+    page.get_by_role("link", name="ONCOLOGY").wait_for()
+    heading = page.locator(".unit:not([hidden]) h3").first
+    heading.evaluate("one => one.append(' Oncology, haematology and a name that is long')")
+    assert heading.evaluate("one => one.scrollWidth <= one.clientWidth")
+    page.goto(f"{own_server.url}/units/GEN/ONCOLOGY")
+    page.locator("a[href^='/visits/']").first.click()
+    page.get_by_role("heading", name="What was planned").wait_for()
+    assert page.locator(".list th, .list td").evaluate_all(BROKEN_WORDS) == []
+    page.context.close()
