@@ -236,3 +236,9 @@ def test_the_command_line_lists_acknowledges_and_replays(watching: Any, tmp_path
     assert by_unit["MED"][0].startswith("2026-03-02T09:00")
     assert by_unit["ICU"][0].startswith("2026-03-02T11:00")
     assert (by_unit["ICU"][1], by_unit["MED"][1]) == (None, None)
+
+
+def test_nothing_is_said_to_be_within_a_threshold_where_no_figure_is_watched(fresh: Any) -> None:
+    text = fresh.get("/alerts").text
+    assert "No alert is configured." in text
+    assert "within its threshold" not in text
