@@ -48,6 +48,7 @@ from api.web.rendering import (
     WEEKDAYS,
     environment,
 )
+from tests.contract.conftest import adt
 from twin_core.audit import Actor, Outcome
 from twin_core.audit.access import Act
 from twin_core.audit.verify import Kind
@@ -201,6 +202,19 @@ def test_no_page_shows_an_english_word_that_has_another(api: Any, language: str)
         left = {text for text in shown.texts if words.get(text, text) != text} - NAMES
         assert left - set(words.values()) == set(), path
         assert not [text for text in shown.texts if re.search(r"\{[a-z]+\}", text)], path
+
+
+def test_what_was_odd_about_a_message_is_marked_as_english(fresh: Any, twin: Any) -> None:
+    fresh.post("/v1/hl7v2", content=adt("A01", "1", "08:00", "V1", "MED^1^1^GEN", kind="Q"))
+    twin.wait_applied()
+    headers = {"Accept-Language": "de"}
+    shown = Shown()
+    shown.feed(fresh.get("/messages/1", headers=headers).text)
+    explained = fresh.get("/v1/messages/1/explain").json()
+    names = [found["kind"].replace("_", " ") for found in explained["findings"]]
+    names += [event["kind"] for event in explained["events"]]
+    assert explained["findings"]
+    assert not set(names) & set(shown.texts)
 
 
 def test_the_address_chooses_the_language_and_a_cookie_keeps_it(api: Any) -> None:
