@@ -159,7 +159,8 @@ class AlertDesk:
         try:
             answer = await self._http.post(address, content=body, headers=headers)
             problem = "" if answer.is_success else f"it answers {answer.status_code}"
-        except httpx.HTTPError as error:
+        # An address that names nothing (InvalidURL, UnicodeError) must not end the other webhooks.
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             problem = type(error).__name__
         if not problem:
             self._pause_s.pop(address, None)

@@ -176,6 +176,43 @@ def test_a_webhook_is_told_in_order_until_it_takes_it(watching: Any, clock: Cloc
     assert len(twin.untold_alerts()) == 1
 
 
+def test_a_webhook_that_nothing_can_be_posted_to_does_not_end_the_others(
+    watching: Any, clock: Clock
+) -> None:
+    twin, _ = watching
+    nowhere = AlertSettings.model_validate({**RULE, **HOOK, "webhook": "http://xn--.example/"})
+    # No real transport would ever see it: the address itself cannot be read.
+    too_long = nowhere.model_copy(update={"webhook": f"http://{'a' * 300}.example/"})
+    rules = {"b_nowhere": nowhere, "a_too_long": too_long, **twin.settings.alerts}
+    twin.settings = twin.settings.model_copy(update={"alerts": rules})
+    twin._watch._rules = rules
+    twin.look_for_alerts()
+    heard: list[str] = []
+
+    def receive(request: httpx.Request) -> httpx.Response:
+        heard.append(request.url.host)
+        if request.url.host != "pager.example":
+            request.url.host.encode("idna")
+        return httpx.Response(204)
+
+    async def told() -> None:
+        desk = AlertDesk(twin, transport=httpx.MockTransport(receive))
+        await desk.post()
+        await desk.stop()
+
+    asyncio.run(told())
+    assert heard.count("pager.example") == 2
+    assert {alert.name for alert, _ in twin.untold_alerts()} == {"a_too_long", "b_nowhere"}
+
+
+@pytest.mark.parametrize(
+    "address", ["http://x:99999/", "http://no such host/", "ftp://x/", "http:///"]
+)
+def test_a_webhook_that_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="webhook is no address"):
+        AlertSettings.model_validate({**RULE, **HOOK, "webhook": address})
+
+
 def test_a_stream_begins_with_what_is_open_and_goes_on_with_what_happens(watching: Any) -> None:
     twin, _ = watching
 

@@ -9,6 +9,16 @@ from pydantic import Field, SecretStr, model_validator
 from twin_core.settings.section import Section
 
 
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        named = parts.port is None or parts.port > 0
+    except ValueError:  # no number of a port, or half an IPv6 address
+        return False
+    bare = not re.search(r"[\s\x00-\x1f]", text)
+    return bare and named and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 class AlertSettings(Section):
     """A threshold on a KPI over the last hours, for each place by itself."""
 
@@ -56,8 +66,7 @@ class AlertSettings(Section):
             if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", time):
                 raise ValueError(f"quiet_hours: {time!r} is no time of a day, such as 22:00")
         if self.webhook:
-            parts = urlsplit(self.webhook)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if not _is_address(self.webhook):
                 raise ValueError("webhook is no address that starts with http:// or https://")
             if self.secret is None or not self.secret.get_secret_value():
                 raise ValueError("webhook needs a secret, by which its receiver knows the sender")
