@@ -135,6 +135,8 @@ def test_every_setting_of_the_page_exists() -> None:
     for kind, name, text in BLOCKS:
         if kind == "toml" and name != "add":
             Settings.model_validate(tomllib.loads(text))
+    peers = next(tomllib.loads(text) for _, name, text in BLOCKS if name == "peers")
+    assert "127.0.0.1" in peers["feeds"]["adt"]["peers"]  # what is tried from here is let in
     feed = set(FeedSettings.model_fields)
     table = PAGE.split("What most feeds need")[1].split("## Look")[0]
     for row in TABLE_CODE.findall(table):
