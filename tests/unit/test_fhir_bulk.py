@@ -127,9 +127,26 @@ def test_an_export_is_kicked_off_polled_fetched_and_thanked_for(peer, tmp_path, 
     assert headers["prefer"] == "respond-async"
     assert headers["accept"] == "application/fhir+json"
     assert peer.time.slept[0] == 7
-    assert said[0] == "export 50% Mrs Secret", "plain words only"
+    assert said[0] == "export 50%", "no words of the server's own"
     assert peer.export.removed == ["jobs/1"]
     assert state.watermark == peer.export.made
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        ("12.5 % of it", "12.5 %"),
+        ("Patient Secret, 3 of 20 files", "3 of 20"),
+        ("in progress for Mrs Secret", "under way"),
+        ("MR4711123450%", "under way"),
+        (None, "under way"),
+    ],
+)
+def test_of_what_a_server_says_of_its_progress_only_the_number_is_said(peer, tmp_path, told, heard):
+    peer.export.poll_headers = [{"X-Progress": told} if told else {}, {}]
+    said = []
+    exported(peer, tmp_path, Shelf(None), said=said)
+    assert said[0] == f"export {heard}"
 
 
 def test_it_is_said_every_few_seconds_how_far_a_file_is(peer, tmp_path, shelf):

@@ -7,6 +7,7 @@ of the next one, is dated by its transactionTime, never by this machine's clock.
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -24,7 +25,7 @@ LOG = logging.getLogger("wardtwin.sources")
 NDJSON = "application/fhir+ndjson"
 MOST_RESTARTS = 3
 FIRST_POLL_S, LONGEST_POLL_S = 1.0, 30.0
-_PROGRESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 %.,:/()-_")
+_PROGRESS = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,2})? ?%|\d{1,7} of \d{1,7}(?!\w))")
 _MOST_MANIFESTS = 1_000
 _LENIENT = ", handling=lenient"
 _ABOUT_TYPES = frozenset({400, 422, 501})
@@ -299,5 +300,6 @@ def _next(tree: dict[str, Any]) -> str:
 
 
 def _shown(progress: str) -> str:
-    """What a server says of its progress, as far as it is plain words."""
-    return "".join(c for c in progress[:60] if c in _PROGRESS).strip()
+    """How far a server says that it is, as a number: its own words may name anybody."""
+    found = _PROGRESS.search(progress)
+    return found[1] if found else "under way"
