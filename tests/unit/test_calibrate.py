@@ -1,5 +1,6 @@
 """Calibration: what incomplete observations say, on cases small enough to know the answer."""
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ from twin_core.simulation.calibrate.history import (
     hour_of,
 )
 from twin_core.simulation.calibrate.lengths import exact, length_fit
+from twin_core.simulation.calibrate.passing import history_from, plain
 from twin_core.simulation.calibrate.shares import shares_fit
 from twin_core.simulation.calibrate.streams import Clock, drawn_together, stream_fit
 from twin_core.simulation.calibrate.writing import toml_of
@@ -388,6 +390,16 @@ def test_who_is_booked_and_finds_the_ward_full_waits_since_that_time() -> None:
     missed = tuple(active(f"M{n}", 200.0 + n) for n in range(20))
     found = calibrated(history(full, plans=(*plans, *missed)))
     assert not any(here.waiting for here in standing(found, found.model).present)
+
+
+def test_who_is_booked_and_was_never_here_is_told_to_the_process_that_forecasts() -> None:
+    plans = (*bookings(500), active("NEW", 405), active("MISSED", 200))
+    here = history(ward(), plans=plans)
+    told = json.dumps(plain(here))
+    assert "NEW" not in told
+    found, passed = calibrated(here), calibrated(history_from(json.loads(told)))
+    assert standing(passed, passed.model).arrivals == standing(found, found.model).arrivals
+    assert any(stream.booked for stream in standing(passed, passed.model).arrivals)
 
 
 def test_bookings_to_a_unit_where_nobody_lies_say_nothing_of_who_comes_to_the_wards() -> None:

@@ -16,7 +16,11 @@ Plain = dict[str, Any]
 
 def plain(history: History) -> Plain:
     """A history as JSON values; visits are numbered, patients have no identifiers."""
-    keys = {*history.visits, *(lay.encounter_id for lay in history.lays)}
+    keys = {
+        *history.visits,
+        *(lay.encounter_id for lay in history.lays),
+        *(plan.encounter_id for plan in history.plans),
+    }
     number = {key: str(at) for at, key in enumerate(sorted(keys))}
     return {
         "facility": history.facility,
@@ -28,7 +32,7 @@ def plain(history: History) -> Plain:
         "visits": {number[key]: [*of[1:]] for key, of in history.visits.items()},
         "beds": {unit: [[*spot] for spot in spots] for unit, spots in history.beds.items()},
         "bed_periods": [[*period[0], *period[1:]] for period in history.bed_periods],
-        "plans": [[number[p[0]], *p[1:]] for p in history.plans if p[0] in number],
+        "plans": [[number[plan[0]], *plan[1:]] for plan in history.plans],
         "position": history.position,
     }
 
