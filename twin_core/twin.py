@@ -421,6 +421,10 @@ class Twin:
         found = [alert_of(row) for row in rows]
         return [alert for alert in found if state in (None, alert.state)][:limit]
 
+    def current_alerts(self) -> list[Alert]:
+        """Every alert that is not closed, acknowledged or not, the latest first."""
+        return [alert_of(row) for row in alert_rows(self._database, clause="closed_at IS NULL")]
+
     def alert(self, alert_id: str) -> Alert:
         """One alert. Raises UsageError where there is none."""
         return alert_of(one_alert(self._database, alert_id))

@@ -51,9 +51,8 @@ def alerts(
 def stream(request: Request, twin: AskedTwin) -> Response:
     """The first event holds every alert that is not closed."""
     desk: AlertDesk = request.app.state.alerts
-    current = [alert for alert in twin.alerts(limit=1000) if alert.state != "closed"]
     return StreamingResponse(
-        desk.stream(current),
+        desk.stream(twin.current_alerts()),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

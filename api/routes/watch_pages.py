@@ -46,13 +46,12 @@ def _sources(twin: Twin) -> list[dict[str, Any]]:
 @router.get("/alerts")
 def alerts(twin: AskedTwin) -> Response:
     """What the alerts of the settings have found: open ones first, then the latest."""
-    found = twin.alerts(limit=SHOWN_ALERTS)
     return page(
         "alerts.html",
         **common(twin),
         here="alerts",
-        current=[alert for alert in found if alert.state != "closed"],
-        closed=[alert for alert in found if alert.state == "closed"],
+        current=twin.current_alerts(),
+        closed=twin.alerts("closed", limit=SHOWN_ALERTS),
         configured=len(twin.settings.alerts),
         titles={kpi.id: kpi.title for kpi in twin.kpis.values()},
     )

@@ -14,6 +14,7 @@ import pytest
 from api.alerting import AlertDesk
 from api.app import create_app
 from api.cli import main
+from api.routes import watch_pages
 from twin_core.errors import UsageError
 from twin_core.settings import AlertSettings, FeedSettings, Settings
 from twin_core.twin import Twin
@@ -130,6 +131,27 @@ def test_the_page_of_alerts_shows_them_and_takes_who_knows(watching: Any, clock:
     assert "Bed desk" in text
     assert f'action="{address}"' not in text
     assert api.post("/alerts/a0/acknowledge", content=b"by=X", headers=form).status_code == 404
+
+
+def test_an_open_alert_is_shown_however_many_came_and_went_since(
+    watching: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin, api = watching
+    monkeypatch.setattr(watch_pages, "SHOWN_ALERTS", 2)
+    monkeypatch.setattr(twin._watch, "_rules", {"old": AlertSettings.model_validate(RULE)})
+    twin.look_for_alerts()
+    opened = {alert.alert_id for alert in twin.current_alerts()}
+    for minute in range(4):
+        clock.at += timedelta(minutes=1)
+        above = 0.5 if minute % 2 == 0 else 9
+        rules = {"old": twin._watch._rules["old"]}
+        rules["new"] = AlertSettings.model_validate({**RULE, "above": above})
+        monkeypatch.setattr(twin._watch, "_rules", rules)
+        twin.look_for_alerts()
+    text = api.get("/alerts").text
+    assert len(opened) == 2
+    assert all(f'action="/alerts/{alert_id}/acknowledge"' in text for alert_id in opened)
+    assert {alert.alert_id for alert in twin.current_alerts()} == opened
 
 
 def test_an_unknown_alert_is_not_found(watching: Any) -> None:
