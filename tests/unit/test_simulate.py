@@ -112,6 +112,13 @@ def test_appointments_are_kept_early_late_or_not_at_all() -> None:
     assert results.of_class("b", "no_shows").mean == 1
 
 
+def test_everybody_who_is_there_at_the_end_has_one_row_however_many_they_are() -> None:
+    morning, evening = ([hour + n / 1000 for n in range(700)] for hour in (1, 22))
+    crowd = {"class": "a", "unit": "W", "booked": morning + evening}
+    model = hospital(unit("W", beds=2000, stay={"exactly": 9}), arrivals=[crowd])
+    assert len(ran(model, replications=3).rows) == 3 * 1400
+
+
 def test_who_is_booked_comes_once_and_not_every_week() -> None:
     model = hospital(
         unit("W", beds=9), arrivals=[{"class": "a", "unit": "W", "booked": [30.5, 6.25]}]

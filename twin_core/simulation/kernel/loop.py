@@ -71,12 +71,14 @@ def replicate(m: Plan, w: Work, books: Books, run: Any, row: int, replication: i
     while sampled < run.samples:
         _sample(m, w, books, row * run.samples + sampled)
         sampled += 1
+    if w.counts[WARM] == 0 and w.counts[FULL] == 0:
+        _warm(m, w, run.warm_up)
+    if w.counts[FULL] == 0:
+        _close(m, w)
+    # Who is there at the end has a row, too: room may be short only then.
     if w.counts[FULL] != 0:
         w.counts[STAYS] = before
         return
-    if w.counts[WARM] == 0:
-        _warm(m, w, run.warm_up)
-    _close(m, w)
     for n in range(before, w.counts[STAYS]):
         w.stays[n].replication = replication
     _copy(w.step_floats, books.steps, row)
