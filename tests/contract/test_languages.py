@@ -217,6 +217,11 @@ def test_what_was_odd_about_a_message_is_marked_as_english(fresh: Any, twin: Any
     assert not set(names) & set(shown.texts)
 
 
+def test_one_bed_is_not_told_in_the_plural_in_french() -> None:
+    for text in ("{n} free", "{n} isolated", "{n} closed"):
+        assert re.search(r"s\s: \{n\}$", catalogue("fr")[text]), text
+
+
 def test_the_address_chooses_the_language_and_a_cookie_keeps_it(api: Any) -> None:
     answer = api.get("/alerts?lang=fr&hours=12", headers={"Accept-Language": "de"})
     assert '<html lang="fr" data-hours="12"' in answer.text
