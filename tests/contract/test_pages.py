@@ -259,3 +259,8 @@ def test_a_message_can_be_tried_again_from_its_page(fresh: Any, twin: Twin, brok
     assert "Try again" in fresh.get("/quarantine").text
     answer = fresh.post("/quarantine/1/replay")
     assert (answer.status_code, answer.headers["location"]) == (303, "/messages/1")
+
+
+def test_an_empty_list_of_messages_says_whether_any_was_received(fresh: Any) -> None:
+    assert "Nothing was received yet." in fresh.get("/messages").text
+    assert "No message is like that." in fresh.get("/messages?status=quarantined").text
