@@ -39,7 +39,7 @@ def encryption_of(settings: Settings) -> Encryption:
         try:
             open_files = tuple(unsealed(path, key))
         except TwinError as error:
-            verdict, said = "fail", f"{error.what} {error.do}".strip()
+            verdict, said = "fail", f"{error.what} {error.why} {error.do}".strip().rstrip(".")
     if open_files and verdict != "fail":
         listed = ", ".join(open_files)
         said = f"{said}; not sealed yet, which the next start does: {listed}"

@@ -315,6 +315,19 @@ def test_a_command_explains_a_key_that_does_not_fit(stores, key, status, says):
     assert not key or key not in err.getvalue()
 
 
+def test_the_status_knows_a_wrong_key_of_a_store_without_any_file_beside_it(stores):
+    for key, verdict, says in ((KEY, 0, KEY.fingerprint), (OTHER, 1, OTHER.fingerprint)):
+        out = io.StringIO()
+        environ = {"WARDTWIN_ENCRYPTION__KEY": key.written()}
+        words = ["store", "status", "--db", str(stores / "encrypted.duckdb")]
+        assert main(words, environ=environ, out=out, err=io.StringIO()) == verdict
+        assert says in out.getvalue()
+        assert ("The store encrypted.duckdb is encrypted by another key" in out.getvalue()) == (
+            key is OTHER
+        )
+        assert ".." not in out.getvalue()
+
+
 def test_without_the_package_encryption_is_a_matter_of_configuration(monkeypatch):
     monkeypatch.setattr("twin_core.store.cipher._PACKAGE", "duckdb_extension_none")
     with (

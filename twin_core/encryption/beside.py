@@ -175,9 +175,15 @@ def settle_beside(path: Path, key: StoreKey | None) -> None:
 def unsealed(path: Path, key: StoreKey | None) -> list[str]:
     """The files beside a store that are not sealed by a key; they are only looked at.
 
-    Raises WrongKey for one that another key sealed, StoreError for one that cannot be read.
+    Raises WrongKey for a store or a file that another key sealed, StoreError for one that cannot
+    be read.
     """
     found = []
+    inbox = path.with_name(path.name + ".inbox")
+    if key is not None and inbox.exists():
+        with _opened(inbox, mode="ro") as db:
+            if (noted := _noted(db)[0]) is not None:
+                sealing_of(noted, key, b"inbox", f"The store {path.name}")
     for suffix, file, name in _files(path):
         with _opened(file, mode="ro") as db:
             if not read_cells(db, suffix, key, name).are_sealed:
