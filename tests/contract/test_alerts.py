@@ -129,6 +129,8 @@ def test_the_page_of_alerts_shows_them_and_takes_who_knows(watching: Any, clock:
     assert (answer.status_code, answer.headers["location"]) == (303, "/alerts")
     text = api.get("/alerts").text
     assert "Bed desk" in text
+    assert ">above 0.5<" in text
+    assert ">über 0,5<" in api.get("/alerts?lang=de").text
     assert f'action="{address}"' not in text
     assert api.post("/alerts/a0/acknowledge", content=b"by=X", headers=form).status_code == 404
 
