@@ -103,6 +103,7 @@ def test_a_file_adds_a_kpi_and_another_takes_the_place_of_a_built_in_one(folder)
         (FRONT + "ATTACH 'x.db'", "Only SELECT"),
         (FRONT + "COPY core.event TO 'x.csv'", "Only SELECT"),
         (FRONT + "PRAGMA database_list", "Only SELECT|not"),
+        (FRONT + RULE.replace("FROM kpi_part", "FORM kpi_part"), r"\"FORM\" \(line 3 of the SQL\)"),
         (FRONT + "SELECT 1) SELECT 2 FROM (SELECT 3", "[Ss]yntax"),
         (FRONT + "FROM read_csv('/etc/passwd')", "read_csv may not be used"),
         (FRONT + "FROM '/etc/passwd'", "Files and addresses"),

@@ -167,11 +167,20 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     if tree.get("error"):
         if tree.get("error_type") == "not implemented":
             raise Refused(_PIVOTED if _PIVOT.search(sql) else _NO_SELECT)
-        raise Refused(f"{tree.get('error_type', '').title()} Error: {tree.get('error_message')}")
+        kind, said = tree.get("error_type", "").title(), tree.get("error_message")
+        raise Refused(f"{kind} Error: {said}{_line(sql, tree.get('position'))}")
     statements = tree.get("statements", [])
     if len(statements) != 1:
         raise Refused(f"One statement at a time: this text holds {len(statements)}.")
     return statements[0]
+
+
+def _line(sql: str, position: str | None) -> str:
+    """Where in a text of several lines a fault is; DuckDB counts its bytes."""
+    if position is None or "\n" not in sql:
+        return ""
+    lines = sql.encode()[: int(position)].count(b"\n")
+    return f" (line {lines + 1} of the SQL)"
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
