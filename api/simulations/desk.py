@@ -189,8 +189,9 @@ class SimulationDesk:
     def _start(self, id_: str, task: Task) -> None:
         environ = {name: self._environ[name] for name in _PASSED_ON if name in self._environ}
         environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+        # -P: a file in the server's working folder must not pass for a module of the product.
         child = subprocess.Popen(
-            [sys.executable, "-m", "api.simulations"],
+            [sys.executable, "-P", "-m", "api.simulations"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -76,6 +76,14 @@ def until(app: Caller, id_: str, *states: str) -> dict[str, Any]:
     raise AssertionError(f"still {found['simulation']}")
 
 
+def test_files_of_the_folder_a_server_runs_in_are_no_part_of_its_simulations(
+    app: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "api.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    assert until(app, asked(app)["id"], "done", "failed")["simulation"]["state"] == "done"
+
+
 def events(text: str) -> list[dict[str, Any]]:
     """What a stream of progress said."""
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
