@@ -379,6 +379,20 @@ def test_who_is_booked_comes_and_of_the_others_as_many_as_were_never_booked() ->
     assert standing(few, few.model).arrivals == few.model.arrivals
 
 
+def test_bookings_that_are_cancelled_days_before_are_not_counted_on_until_then() -> None:
+    given_up = tuple(
+        Planned(f"C{n}", at(0), at(128.0 + n), at(200.0 + n), "W", "admission") for n in range(20)
+    )
+    near, far = active("B1", 430), active("B2", 490)
+    found = calibrated(history(ward(), plans=(*bookings(500), *given_up, near, far)))
+    booked = [stream for stream in standing(found, found.model).arrivals if stream.booked]
+    # 30 came; who is still booked two days before comes; of those four days before, 20 cancel.
+    assert [(stream.booked, stream.no_show) for stream in booked] == [
+        ((30.0,), 0.0),
+        ((90.0,), 0.4),
+    ]
+
+
 def test_who_is_booked_and_finds_the_ward_full_waits_since_that_time() -> None:
     full = [*ward(), *((f"L{n}", f"W/1-{n}", 395.0, None) for n in range(10))]
     plans = (*bookings(500), active("B1", 398.5), active("B2", 390))

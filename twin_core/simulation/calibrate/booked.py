@@ -36,15 +36,20 @@ class Kept(NamedTuple):
     """From the time booked to coming, where beds were free; rising."""
     waited: Array
     """The same, with those for whom a bed had to become free."""
-    missed: int
-    """Bookings of the day before to which nobody came."""
+    missed: Array
+    """Of bookings to which nobody came: how long before their time they were cancelled, 0 for the
+    others; rising."""
 
-    def missing(self, chance: np.random.Generator | None) -> float:
+    def missed_from(self, ahead: float) -> int:
+        """How many of those still booked so many hours before, and a day before, were missed."""
+        return int(np.searchsorted(self.missed, max(ahead, _DAY)))
+
+    def missing(self, missed: int, chance: np.random.Generator | None) -> float:
         """The share that does not come: drawn as uncertain as it is, or estimated."""
         came = len(self.waited)
         if chance is None:
-            return self.missed / max(1, self.missed + came)
-        return float(chance.beta(self.missed + 0.5, came + 0.5))
+            return missed / max(1, missed + came)
+        return float(chance.beta(missed + 0.5, came + 0.5))
 
 
 @dataclass(frozen=True)
@@ -104,35 +109,41 @@ class Booked:
         chance: np.random.Generator | None,
     ) -> tuple[list[Arrivals], list[Present]]:
         """Who is booked from now on, and who is waiting since a time that was booked."""
-        ahead, due_now = (defaultdict[str, list[float]](list) for _ in range(2))
+        ahead, due_now = (
+            defaultdict[tuple[str, int], list[float]](list),
+            defaultdict[str, list[float]](list),
+        )
         waiting: list[Present] = []
-        missing = {unit: kept.missing(chance) for unit in self.comes_as if (kept := self.of(unit))}
-        for plan in plans:
+        for plan in sorted(plans, key=lambda plan: (plan.unit, plan.at_hour or 0.0)):
             kept = self.of(plan.unit)
-            if plan.unit not in missing or kept is None or plan.at_hour is None:
+            if plan.unit not in self.comes_as or kept is None or plan.at_hour is None:
                 continue
             passed = now - plan.at_hour
             if passed < kept.hours[0]:
-                ahead[plan.unit].append(-passed)
-            elif self._comes(kept, passed, missing[plan.unit], chance):
+                ahead[plan.unit, kept.missed_from(-passed)].append(-passed)
+            elif self._comes(kept, passed, chance):
                 if passed > 0 and full.since(plan.unit, now) < now:
                     waiting.append(self._waiting(plan.unit, passed))
                 else:
                     due_now[plan.unit].append(_rest(kept, passed, chance))
-        booked = [self._booked(unit, hours, missing[unit]) for unit, hours in sorted(ahead.items())]
+        booked = [
+            self._booked(unit, hours, missed, chance)
+            for (unit, missed), hours in sorted(ahead.items())
+        ]
         late = [self._due_now(unit, hours) for unit, hours in sorted(due_now.items())]
         return [*booked, *late], waiting
 
-    def _comes(
-        self, kept: Kept, passed: float, missing: float, chance: np.random.Generator | None
-    ) -> bool:
+    def _comes(self, kept: Kept, passed: float, chance: np.random.Generator | None) -> bool:
         """Whether one comes who has not come so long after the time booked (Bayes)."""
+        missing = kept.missing(kept.missed_from(0.0), chance)
         later = (1 - missing) * float((kept.waited > passed).mean())
         if not later:
             return False
         return later / (later + missing) > (0.5 if chance is None else chance.random())
 
-    def _booked(self, unit: str, hours: Sequence[float], missing: float) -> Arrivals:
+    def _booked(
+        self, unit: str, hours: Sequence[float], missed: int, chance: np.random.Generator | None
+    ) -> Arrivals:
         kept = self.of(unit)
         assert kept is not None  # noqa: S101
         # Lateness is not negative in a model: the earliest are due that much earlier.
@@ -141,7 +152,7 @@ class Booked:
         said: dict[str, Any] = {
             "booked": [round(max(0.0, hour + first), 3) for hour in sorted(hours)],
             "early_at_most_hours": 0.0,
-            "no_show": round(missing, 4),
+            "no_show": round(kept.missing(missed, chance), 4),
         }
         if late[-1] > 0:
             said["lateness"] = {"observed": late}
@@ -208,13 +219,13 @@ def booked_fit(
     entered = {leg.encounter_id: leg for leg in legs if leg.enters}
     last = _last_bookings(plans, entered)
     hours, waited = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-    missed, comes_as = Counter[str](), defaultdict[str, Counter[str]](Counter)
+    missed, comes_as = defaultdict[str, list[float]](list), defaultdict[str, Counter[str]](Counter)
     for plan in last.values():
         due, leg = plan.at_hour or 0.0, entered.get(plan.encounter_id)
         if not start <= due <= end - _DAY:
             continue
         if leg is None:
-            missed[plan.unit] += plan.ended is None or plan.ended > due - _DAY
+            missed[plan.unit].append(0.0 if plan.ended is None else max(0.0, due - plan.ended))
         elif _EARLIEST <= leg.asked - due <= _LATEST:
             waited[plan.unit].append(leg.asked - due)
             if leg.unit == plan.unit:
@@ -228,8 +239,9 @@ def booked_fit(
         if classes.total() >= len(waited[unit]) / 2
     }
     kept = {unit: _kept(hours[unit], waited[unit], missed[unit]) for unit in believed}
-    free, all_ = (list(chain.from_iterable(of[u] for u in believed)) for of in (hours, waited))
-    together = _kept(free, all_, sum(missed[unit] for unit in believed))
+    together = _kept(
+        *(list(chain.from_iterable(of[u] for u in believed)) for of in (hours, waited, missed))
+    )
     if len(together.waited) < _ENOUGH:
         return Booked()
     return Booked(
@@ -254,10 +266,10 @@ def _last_bookings(plans: Iterable[Planned], entered: Mapping[str, Leg]) -> dict
     return last
 
 
-def _kept(hours: Sequence[float], waited: Sequence[float], missed: int) -> Kept:
+def _kept(hours: Sequence[float], waited: Sequence[float], missed: Sequence[float]) -> Kept:
     """Where beds were hardly ever free, the others are the best that is known."""
     free = hours if len(hours) >= _ENOUGH // 2 else waited
-    return Kept(np.sort(np.array(free, float)), np.sort(np.array(waited, float)), missed)
+    return Kept(*(np.sort(np.array(of, float)) for of in (free, waited, missed)))
 
 
 def _leads(

@@ -98,11 +98,11 @@ class Coming:
     def _book(
         self, stream: Arrivals, number: int, factor: float, begins: float, ends: float
     ) -> None:
-        count, more = 0, 0.0
+        # A factor of 1.2 books every fifth appointment once more, from the third on.
+        count, more = 0, 0.5
         for due in self._appointments(stream):
             if not (0 <= due and begins <= due < ends):
                 continue
-            # A factor of 1.2 books every fifth appointment once more.
             more += factor
             while more >= 1 - 1e-9:
                 more -= 1
