@@ -323,6 +323,16 @@ def test_who_was_given_a_bed_of_another_unit_is_shown_beside_the_one_that_was_as
     assert leads["X"] == pytest.approx(2 / 30, abs=0.01)
 
 
+def test_who_was_booked_to_one_unit_and_came_to_another_shows_its_overflow() -> None:
+    elsewhere = [
+        (visit, place.replace("W/", "X/") if int(visit[1:]) % 8 == 1 else place, begun, until)
+        for visit, place, begun, until in ward()[:-1]
+    ]
+    found = calibrated(history(elsewhere, plans=bookings(500)))
+    assert [(w.wanted, w.given, w.patients, w.of) for w in found.diverted] == [("W", "X", 5, 30)]
+    assert {unit.code: unit.overflow for unit in found.model.units} == {"W": ("X",), "X": ()}
+
+
 def test_two_patients_in_beds_of_another_unit_make_no_rule() -> None:
     stays, plans = [], []
     for n in range(30):

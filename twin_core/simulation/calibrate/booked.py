@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twin_core.simulation.calibrate.courses import Leg
+from twin_core.simulation.calibrate.diverted import booked_for
 from twin_core.simulation.calibrate.durations import Array
 from twin_core.simulation.calibrate.fullness import Fullness
-from twin_core.simulation.calibrate.history import ADMISSION, Planned
+from twin_core.simulation.calibrate.history import Planned
 from twin_core.simulation.flow.arrivals import Arrivals, Present
 
 _ENOUGH = 20
@@ -217,7 +218,7 @@ def booked_fit(
 ) -> Booked:
     """What the bookings of a window were worth, given who came."""
     entered = {leg.encounter_id: leg for leg in legs if leg.enters}
-    last = _last_bookings(plans, entered)
+    last = booked_for(plans, entered.values())
     hours, waited = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     missed, comes_as = defaultdict[str, list[float]](list), defaultdict[str, Counter[str]](Counter)
     for plan in last.values():
@@ -253,17 +254,6 @@ def booked_fit(
             entered.values(), start, end,
         ),
     )  # fmt: skip
-
-
-def _last_bookings(plans: Iterable[Planned], entered: Mapping[str, Leg]) -> dict[str, Planned]:
-    """What was booked last before a patient came, or is booked."""
-    last: dict[str, Planned] = {}
-    for plan in sorted(plans, key=lambda plan: plan.stated):
-        leg = entered.get(plan.encounter_id)
-        known = plan.kind == ADMISSION and plan.unit and plan.at_hour is not None
-        if known and (leg is None or plan.stated < leg.asked):
-            last[plan.encounter_id] = plan
-    return last
 
 
 def _kept(hours: Sequence[float], waited: Sequence[float], missed: Sequence[float]) -> Kept:

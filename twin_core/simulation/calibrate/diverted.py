@@ -1,4 +1,4 @@
-"""Patients who asked for one unit and were given a bed of another, as pending transfers tell.
+"""Patients who asked for one unit and were given a bed of another: pending transfers and bookings.
 
 It shows how a hospital overflows. Its rule is read from that: the units that were given, the most
 frequent first, after the shortest usual wait. Messages say which bed was given, never which were
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from twin_core.simulation.calibrate.courses import Leg
-from twin_core.simulation.calibrate.history import TRANSFER, Planned
+from twin_core.simulation.calibrate.history import ADMISSION, TRANSFER, Planned
 
 _FEW = 3
 """Patients of one unit in the beds of another, for it to be a way."""
@@ -26,7 +26,7 @@ class Diverted(NamedTuple):
     given: str
     patients: int
     of: int
-    """Everybody whose bed in the wanted unit was asked for."""
+    """Everybody whose bed in the wanted unit was asked for, or booked."""
     after_hours: float
     """The middle of their waits."""
     soonest_hours: float
@@ -72,10 +72,16 @@ def as_asked(
 
 def diverted(plans: Iterable[Planned], legs: Sequence[Leg]) -> tuple[Diverted, ...]:
     """Every way in which patients overflowed, the most frequent first."""
-    asked = _asked(plans)
+    asked, booked = _asked(plans), booked_for(plans, legs)
     wanted, waits = Counter[str](), defaultdict[tuple[str, str], list[float]](list)
     units = {leg.unit for leg in legs}
     for leg in legs:
+        plan = booked.get(leg.encounter_id) if leg.enters else None
+        if plan is not None and plan.unit in units:
+            wanted[plan.unit] += 1
+            if leg.unit != plan.unit:
+                due = leg.asked if plan.at_hour is None else plan.at_hour
+                waits[plan.unit, leg.unit].append(max(0.0, leg.asked - due))
         first = _first(asked.get(leg.encounter_id, ()), leg)
         if first is not None and leg.ended is not None and leg.next in units:
             wanted[first.unit] += 1
@@ -88,6 +94,18 @@ def diverted(plans: Iterable[Planned], legs: Sequence[Leg]) -> tuple[Diverted, .
         for (unit, given), hours in waits.items()
     )
     return tuple(sorted(found, key=lambda one: (-one.patients, one.wanted, one.given)))
+
+
+def booked_for(plans: Iterable[Planned], legs: Iterable[Leg]) -> dict[str, Planned]:
+    """What was booked last before a patient came, or is booked, by encounter."""
+    entered = {leg.encounter_id: leg for leg in legs if leg.enters}
+    last: dict[str, Planned] = {}
+    for plan in sorted(plans, key=lambda plan: plan.stated):
+        leg = entered.get(plan.encounter_id)
+        known = plan.kind == ADMISSION and plan.unit and plan.at_hour is not None
+        if known and (leg is None or plan.stated < leg.asked):
+            last[plan.encounter_id] = plan
+    return last
 
 
 def _asked(plans: Iterable[Planned]) -> dict[str, list[Planned]]:
