@@ -14,7 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from api import openapi, problems
 from api.access.control import AccessControl
-from api.access.gate import Gate
+from api.access.gate import Gate, refused_before
 from api.access.provider import Provider
 from api.alerting import AlertDesk
 from api.audit.opening import open_ledger
@@ -157,7 +157,7 @@ def create_app(
     app.add_middleware(Gate)
     app.add_middleware(Reading)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES, compresslevel=5)
-    app.add_middleware(Guard, hosts=hosts, as_page=error_page)
+    app.add_middleware(Guard, hosts=hosts, as_page=error_page, refused=refused_before)
     return app
 
 

@@ -7,7 +7,7 @@ changes something must not come from another origin.
 
 import ipaddress
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -49,8 +49,9 @@ class Guard:
         *,
         hosts: Collection[str] = (),
         as_page: Callable[[Problem], Response] | None = None,
+        refused: Callable[[Scope, int], Awaitable[None]] | None = None,
     ) -> None:
-        self.app, self.as_page = app, as_page
+        self.app, self.as_page, self.refused = app, as_page, refused
         self.hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,6 +62,8 @@ class Guard:
         watched = _Watched(send, secure=scope.get("scheme") == "https")
         refusal = self.refusal(scope)
         if refusal is not None:
+            if self.refused is not None:
+                await self.refused(scope, refusal.status_code)
             await refusal(scope, receive, watched)
             return
         try:
@@ -86,6 +89,8 @@ class Guard:
             return answer
         if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > HEAVIEST_HEADERS:
             return problem(431, f"Headers may weigh {HEAVIEST_HEADERS} bytes together.")
+        if ".." in scope["path"].split("/"):
+            return problem(404, "There is nothing here: no address leads upwards.")
         host = headers.get("host", "")
         if not self.is_ours(host):
             return problem(

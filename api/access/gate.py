@@ -27,7 +27,7 @@ from api.access.scopes import allows, interaction_of
 from api.access.sessions import CSRF, MAY, PLAIN_COOKIE, SECURE_COOKIE, Session, is_csrf
 from api.access.standing import answered_while
 from api.access.tokens import Refused, Unreachable
-from api.audit.recording import asked_for, called, nobody
+from api.audit.recording import asked_for, called, caller, nobody
 from api.problems import answered, problem
 from api.web.rendering import error_page
 from twin_core.audit import Access, Actor, Outcome
@@ -193,10 +193,7 @@ class _Visit:
             address=self.address,
             text="" if _carries_secret(self.query) else asked_for(self.scope),
         )
-        try:
-            await asyncio.wrap_future(self.scope["app"].state.ledger.append(access))
-        except AuditFailed as error:
-            log.error("a refusal was not recorded: %s", error)
+        await _recorded(self.scope, access)
 
     def refusal(self, shut: Shut) -> Response:
         """The answer of a shut door, in the words of whoever asked."""
@@ -320,6 +317,38 @@ class _Visit:
             told = form.get("csrf", "")
         if not is_csrf(session, told):
             raise Shut(403, "This form is out of date; load the page again.")
+
+
+async def refused_before(scope: Scope, status: int) -> None:
+    """Tell the ledger of a request that was refused before the gate; nobody asked who sent it."""
+    control: AccessControl | None = scope["app"].state.access
+    address, who = caller(scope), nobody()
+    if control is not None:
+        address, who = _origin(scope, Headers(scope=scope), control)[0], _stranger()
+        if control.requests.wait_s(address):
+            log.warning("%s asks too often", address)
+            return
+    secret = _carries_secret(scope.get("query_string", b"").decode("latin-1"))
+    await _recorded(
+        scope,
+        Access(
+            who=who,
+            act="read",
+            what=called(scope["method"], "elsewhere"),
+            outcome="refused",
+            status=status,
+            address=address,
+            text="" if secret else asked_for(scope),
+        ),
+    )
+
+
+async def _recorded(scope: Scope, refused: Access) -> None:
+    """Write a refusal; it stands even where that fails."""
+    try:
+        await asyncio.wrap_future(scope["app"].state.ledger.append(refused))
+    except AuditFailed as error:
+        log.error("a refusal was not recorded: %s", error)
 
 
 async def read_form(receive: Receive) -> tuple[dict[str, str], Receive]:

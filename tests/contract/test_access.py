@@ -397,6 +397,19 @@ def test_a_provider_that_is_down_does_not_shut_the_door_at_once(site):
         site.issuer.down = False
 
 
+def test_a_stranger_who_is_refused_at_once_is_in_the_ledger_until_there_are_too_many(
+    site, monkeypatch
+):
+    monkeypatch.setattr(site.control, "requests", RateLimit(5, lambda: 0.0))
+    before = len(site.entries())
+    assert site.ask("TRACE", "/").status_code == 405
+    [entry] = site.entries()[: len(site.entries()) - before]
+    assert (entry.status, entry.outcome) == (405, "refused")
+    for _ in range(20):
+        assert site.ask("TRACE", "/").status_code == 405
+    assert len(site.entries()) - before == 5
+
+
 @pytest.mark.skipif(not ADVERSARIAL.exists(), reason="the adversarial cases are not here")
 def test_the_shared_hostile_tokens(site):
     """F014 asks for no WWW-Authenticate with its 403; RFC 6750 (3) demands one, so it is there."""

@@ -130,6 +130,24 @@ def test_what_is_refused_and_what_is_not_there_is_recorded_too(api, since):
     ]
 
 
+BEFORE_THE_GATE = (
+    ("TRACE", "/", {}, 405),
+    ("GET", "/static/..%2f..%2fetc/passwd", {}, 404),
+    ("GET", "/", {"X": "A" * 65_536}, 431),
+    ("GET", "/v1/state", {"Host": "evil.example"}, 421),
+    ("POST", "/v1/sql", {"Origin": "https://evil.example"}, 403),
+)
+"""What is refused before anybody asks who sent it."""
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), BEFORE_THE_GATE)
+def test_what_is_refused_at_once_is_recorded_too(api, since, method, path, headers, status):
+    assert api.request(method, path, headers=headers).status_code == status
+    [(entry, *_)] = since()
+    assert (entry.status, entry.outcome, entry.who.id) == (status, "refused", "loopback")
+    assert "evil" not in repr(entry)
+
+
 def test_a_question_in_sql_is_kept_beside_the_chain(api, since):
     asked = "SELECT count(*) AS n FROM twin.stay"
     api.post("/v1/sql", json={"sql": asked})
