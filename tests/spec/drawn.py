@@ -179,6 +179,42 @@ class Hospital:
                 room=row.get("room"),
             )
 
+    def schedules(self, drawing: str) -> None:
+        """schedule | performer | unit, and code, facility."""
+        for row in table(drawing):
+            facility = row.get("facility", "H")
+            self._version(
+                "schedule",
+                row,
+                schedule_id=row["schedule"],
+                status="active",
+                performer=row["performer"],
+                code=row.get("code"),
+                location_id=f"of {row['schedule']}",
+            )
+            self._version(
+                "location",
+                row,
+                location_id=f"of {row['schedule']}",
+                kind="wa",
+                facility=facility,
+                unit=row["unit"],
+            )
+
+    def slots(self, drawing: str) -> None:
+        """slot | schedule | status | starts, and code, known_from, known_to."""
+        for row in table(drawing):
+            self._version(
+                "slot",
+                row,
+                slot_id=row["slot"],
+                schedule_id=row["schedule"],
+                status=row["status"],
+                code=row.get("code"),
+                starts_at=row["starts"],
+                ends_at=row["starts"],
+            )
+
     def tracked(self, drawing: str) -> None:
         """encounter | unit | room | from | to: arrived there, besides the assigned bed."""
         for row in table(drawing):

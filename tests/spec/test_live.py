@@ -93,3 +93,35 @@ def test_what_makes_a_unit_an_emergency_department_may_be_long_ago(draw):
     asked = measure(hospital.database.query, "ed_census", *window, grain="all", by="unit")
     assert told(rows) == told(asked)
     live.close()
+
+
+def test_slots_that_were_known_long_ago_are_free_still(draw):
+    hospital = draw(known="2026-11-02")
+    hospital.schedules(
+        """
+        schedule | performer | unit
+        S1       | ann       | EYE
+        """
+    )
+    hospital.slots(
+        """
+        slot | schedule | status | starts      | known_from
+        OLD  | S1       | free   | 03-05 08:00 | 03-01 08:00
+        A1   | S1       | free   | 11-03 08:00 | 03-02 08:00
+        A2   | S1       | free   | 11-04 08:00 | 11-01 08:00
+        A3   | S1       | free   | 11-05 08:00 | 03-02 08:00
+        A4   | S1       | free   | 11-06 08:00 | 03-02 08:00
+        """
+    )
+    at = hospital.connection.execute("SELECT max(known_at) FROM core.batch").fetchone()[0]
+    window = Window(at - timedelta(days=1), at)
+    live = LiveKpis(catalogue(), by="unit")
+    rows = live.measure(hospital.database, window)["tna"]
+    assert [(row.unit, row.statistic, row.value) for row in rows] == [
+        ("EYE", "mean", 5.0),
+        ("EYE", "median", 5.0),
+    ]
+    assert told(rows) == told(
+        measure(hospital.database.query, "tna", *window, grain="all", by="unit")
+    )
+    live.close()

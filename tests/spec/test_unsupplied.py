@@ -7,7 +7,7 @@ from twin_core.kpi.catalogue import catalogue
 UNSUPPLIED = sorted(k.id for k in catalogue().values() if "kpi_part.no_figures" in k.sql)
 
 
-def test_they_are_those_of_rosters_maintenance_blocks_and_slots():
+def test_they_are_those_of_rosters_maintenance_and_blocks():
     assert UNSUPPLIED == [
         "dev_avail",
         "dev_util",
@@ -16,7 +16,6 @@ def test_they_are_those_of_rosters_maintenance_blocks_and_slots():
         "mttr",
         "or_adj",
         "ratio_now",
-        "tna",
     ]
 
 

@@ -10,6 +10,8 @@ from adapters.hl7v2 import translate
 from twin_core import Twin
 from twin_core.events import Rejection
 from twin_core.inbox import Receipt
+from twin_core.kpi.measuring import measure
+from twin_core.kpi.tracing import rows_behind
 from twin_core.settings import FeedSettings, LimitSettings
 
 RECEIVED_AT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -366,6 +368,34 @@ def test_what_opens_part_of_a_block_leaves_the_rest_blocked(twin: Twin, order) -
     ]
     assert len({row["slot_id"] for row in twin.query("SELECT slot_id FROM twin.slot")}) == 3
     assert twin.query("SELECT count(*) AS n FROM twin.schedule") == [{"n": 1}]
+
+
+def test_opened_slots_of_a_person_make_a_third_next_available_appointment(tmp_path: Path) -> None:
+    class Afternoon:
+        """A clock that is a second later whenever it is looked at."""
+
+        seconds = 0
+
+        def now(self) -> datetime:
+            self.seconds += 1
+            return at(1, 12) + timedelta(seconds=self.seconds)
+
+    opened = [f"^^^202611{day:02}090000^202611{day:02}093000" for day in (3, 5, 9, 30)]
+    with Twin.open(tmp_path / "x.duckdb", clock=Afternoon()) as twin:
+        whose = ("RGS|1", "AIP|1||77^DOC^ANN", "AIL|2||GYM^1^^HOSP")
+        slots = [
+            message(trigger, f"08{number}{late}", sch(filler=f"F{number}", f11=when), *whose)
+            for number, when in enumerate(opened)
+            for late, trigger in enumerate(("S23", "S24"))
+        ]
+        hear(twin, *slots)
+        hear(twin, message("S12", "0900", timed("0900"), PID))
+        window = (at(1, 0), at(2, 0))
+        [mean, _] = measure(twin.query, "tna", *window, by="hospital", known_at=at(1, 13))
+        assert (mean.statistic, mean.value, mean.denominator) == ("mean", 8.0, 1.0)
+        [behind] = rows_behind(twin.query, "tna", *window, by="hospital", known_at=at(1, 13))
+        assert (behind.subject_type, behind.numerator) == ("schedule", 8.0)
+        assert {said.kind for said in behind.events} == {"CareStated"}
 
 
 def test_numbers_of_a_block_are_known_once_after_a_restart(tmp_path: Path) -> None:

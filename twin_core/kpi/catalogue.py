@@ -23,7 +23,7 @@ Shape = Literal["rows", "amounts", "ratios", "shares", "snapshots"]
 BY_PATIENT: tuple[By, ...] = ("service", "age_band", "arrival_mode")
 """What is told apart by the visit or its patient, in every KPI whose shape knows the visit."""
 
-Subject = Literal["encounter", "appointment", "location", "message"]
+Subject = Literal["encounter", "appointment", "schedule", "location", "message"]
 
 PARTS = (
     "shown",

@@ -42,6 +42,7 @@ _SINCE = {
     "location_status": "WHERE to_at IS NULL OR to_at >= {horizon}",
     "source_census": 'WHERE "at" >= {horizon}',
     "location": "",
+    "schedule": "",
     "patient": "SEMI JOIN chosen USING (patient_id)",
 }
 """By table what of it is recent, where it is not what belongs to a recent visit."""
@@ -52,6 +53,8 @@ _CORE = {
     "message": "SELECT feed, received_at FROM core.message WHERE received_at >= {horizon} UNION ALL"
     " SELECT feed, unnest([min(received_at), max(received_at)]) FROM core.message"
     " WHERE received_at < {horizon} GROUP BY feed",
+    "slot_version": "FROM core.slot_version WHERE starts_at >= {horizon}"
+    " UNION (FROM core.slot_version ORDER BY known_from LIMIT 1)",
 }
 """Tables of schema `core` that KPIs read."""
 # What depends on more than the recent past: every unit's stays, every facility that was ever named.

@@ -33,8 +33,8 @@ class RowBehind(msgspec.Struct, frozen=True, kw_only=True):
     counts for every statistic. The rows of a figure add up to its numerator and denominator; for
     means, quantiles and shares within a target the numerator is the amount of one event, the
     denominator 1. Both are None where the row adds nothing, or where an input is not known.
-    subject_type is encounter, appointment, location, census or message; None where only settings
-    are behind the row.
+    subject_type is encounter, appointment, schedule, location, census or message; None where only
+    settings are behind the row.
     """
 
     facility: str | None
@@ -164,9 +164,16 @@ _COUNTED = """
     SELECT value AS subject_id, node FROM core.node
     WHERE kind = 'c' AND value IN (SELECT unnest($subjects::VARCHAR[]))
 """
+_CARED = """
+    SELECT i.care_id AS subject_id, n.node
+    FROM history.care_identifier($known) i
+    JOIN core.node n ON n.kind = 'q' AND n.system = i.system AND n.value = i.value
+    WHERE i.resource_type = 'Schedule' AND i.care_id IN (SELECT unnest($subjects::VARCHAR[]))
+"""
 _NODES = {
     "encounter": _NAMED.format(subject="encounter", letter="e"),
     "appointment": _NAMED.format(subject="appointment", letter="a"),
+    "schedule": _CARED,
     "location": _NAMED.format(subject="location", letter="l") + _PLACED,
     "census": _COUNTED,
 }
