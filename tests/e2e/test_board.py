@@ -102,6 +102,7 @@ def test_units_beside_the_screen_keep_their_place_change_and_are_found(
     page.goto(server.url)
     page.locator('#link[data-state="live"]').wait_for()
     last = page.locator('[data-unit="GEN/SIDE7"]')
+    last.wait_for(state="attached")
     until(page, BESIDE)
     height = last.evaluate(HEIGHT)
     server.send("A02", "S7", "SIDE7^1^8^GEN")
