@@ -31,6 +31,7 @@ from api.audit.recording import asked_for, called, caller, nobody
 from api.problems import answered, problem
 from api.web.rendering import error_page
 from twin_core.audit import Access, Actor, Outcome
+from twin_core.audit.access import Act
 from twin_core.errors import AuditFailed
 
 REALM = "wardtwin"
@@ -101,7 +102,7 @@ class _Visit:
     def __init__(self, scope: Scope, receive: Receive, control: AccessControl) -> None:
         self.scope, self.receive, self.control = scope, receive, control
         self.headers = Headers(scope=scope)
-        self.query = scope.get("query_string", b"").decode("latin-1")
+        self.query = _query_of(scope)
         self.address, self.secure = _origin(scope, self.headers, control)
         found = found_door(scope["method"], scope["path"])
         self.door: Door | None = found[0] if found else None
@@ -183,17 +184,14 @@ class _Visit:
             # Whoever asks too often would otherwise write the ledger full.
             log.warning("%s asks too often", self.address)
             return
-        outcome: Outcome = "refused" if shut.status < 500 else "failed"
-        access = Access(
+        await _recorded(
+            self.scope,
+            shut.status,
             who=self.caller.principal.actor() if self.caller.principal else _stranger(),
-            act="login" if shut.status == 401 else self.door.act if self.door else "read",
-            what=called(self.scope["method"], self.door.address if self.door else "elsewhere"),
-            outcome=outcome,
-            status=shut.status,
             address=self.address,
-            text="" if _carries_secret(self.query) else asked_for(self.scope),
+            act="login" if shut.status == 401 else self.door.act if self.door else "read",
+            where=self.door.address if self.door else "elsewhere",
         )
-        await _recorded(self.scope, access)
 
     def refusal(self, shut: Shut) -> Response:
         """The answer of a shut door, in the words of whoever asked."""
@@ -328,27 +326,37 @@ async def refused_before(scope: Scope, status: int) -> None:
         if control.requests.wait_s(address):
             log.warning("%s asks too often", address)
             return
-    secret = _carries_secret(scope.get("query_string", b"").decode("latin-1"))
-    await _recorded(
-        scope,
-        Access(
-            who=who,
-            act="read",
-            what=called(scope["method"], "elsewhere"),
-            outcome="refused",
-            status=status,
-            address=address,
-            text="" if secret else asked_for(scope),
-        ),
-    )
+    await _recorded(scope, status, who=who, address=address)
 
 
-async def _recorded(scope: Scope, refused: Access) -> None:
+async def _recorded(
+    scope: Scope,
+    status: int,
+    *,
+    who: Actor,
+    address: str,
+    act: Act = "read",
+    where: str = "elsewhere",
+) -> None:
     """Write a refusal; it stands even where that fails."""
+    outcome: Outcome = "refused" if status < 500 else "failed"
+    access = Access(
+        who=who,
+        act=act,
+        what=called(scope["method"], where),
+        outcome=outcome,
+        status=status,
+        address=address,
+        text="" if _carries_secret(_query_of(scope)) else asked_for(scope),
+    )
     try:
-        await asyncio.wrap_future(scope["app"].state.ledger.append(refused))
+        await asyncio.wrap_future(scope["app"].state.ledger.append(access))
     except AuditFailed as error:
         log.error("a refusal was not recorded: %s", error)
+
+
+def _query_of(scope: Scope) -> str:
+    return str(scope.get("query_string", b"").decode("latin-1"))
 
 
 async def read_form(receive: Receive) -> tuple[dict[str, str], Receive]:
