@@ -94,13 +94,13 @@ class Booked:
         """Streams without those of whom it is known already that they come, day by day."""
         by_itself = set(self.comes_as) - self.units(streams)
         for stream in streams:
+            if not stream.rated or stream.unit in by_itself:
+                yield stream
+                continue
             shares = [
                 self.not_yet_known(stream.class_, stream.unit, day) for day in range(_AHEAD_DAYS)
             ]
-            if not stream.rated or stream.unit in by_itself or min(shares) > 1 - _HARDLY:
-                yield stream
-            else:
-                yield from _by_day(stream, shares)
+            yield from [stream] if min(shares) > 1 - _HARDLY else _by_day(stream, shares)
 
     def coming(
         self,

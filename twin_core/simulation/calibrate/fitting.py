@@ -127,7 +127,7 @@ class Calibration:
         until = (history or self.history).until(instant)
         return replace(self, history=until, courses=courses_of(until))
 
-    @property
+    @cached_property
     def fullness(self) -> Fullness:
         """When units were full, up to where a forecast begins."""
         beds = {unit.code: unit.beds for unit in self.units if unit.beds is not None}
