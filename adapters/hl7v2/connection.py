@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from adapters.hl7v2.counting import OpenConnection
 from adapters.hl7v2.dues import LOG, Answers, Turn
@@ -21,8 +21,6 @@ from twin_core.inbox import Answer, Receipt
 if TYPE_CHECKING:
     from adapters.hl7v2.listener import MllpListener
 
-_Found = TypeVar("_Found")
-
 END_GRACE_S = 0.05
 """How long an FS without its CR waits for what may follow."""
 STRAY_TIMEOUT_S = 5.0
@@ -36,7 +34,7 @@ LINGER_S = 5.0
 """How long a connection may take to end: a sender reads its last answers in that time or never."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Reads frames, submits them, and writes every answer once its message is durable."""
 
     def __init__(self, listener: "MllpListener") -> None:
@@ -101,7 +99,19 @@ class Connection(asyncio.Protocol):
             client=self._client,
         )
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the loop puts what arrives: one place for all connections, which take turns.
+
+        A protocol without it is given bytes of its own each time, cut from room for 256 KiB that
+        is asked of the system anew, which takes longer than reading a message.
+        """
+        return self._listener.arrivals
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self._listener.arrivals[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Bytes have arrived; they are copied before this returns."""
         self._heard_at, self._spoke_at = self._loop.time(), self._listener.clock.now()
         if self._lingering or self.transport.is_closing():
             self._drop(len(data))
@@ -175,7 +185,7 @@ class Connection(asyncio.Protocol):
                 return reason
         return ""
 
-    def _opens_tls(self, received: bytes) -> bool:
+    def _opens_tls(self, received: bytes | memoryview) -> bool:
         """Whether the first bytes of a connection without TLS are those of TLS."""
         self._opening += received[: len(TLS_RECORD) - len(self._opening)]
         plain = self.transport.get_extra_info("sslcontext") is None
@@ -280,7 +290,7 @@ class Connection(asyncio.Protocol):
     def _judge(self) -> None:
         """Have the next message judged elsewhere: it takes as long as hundreds take to be read."""
         judged = self._listener.judged(self._unjudged[0], self.peer)
-        judged.add_done_callback(_on_loop(self._loop, self._submit_judged))
+        self._listener.on_loop.when_done(judged, self._submit_judged)
 
     def _submit_judged(self, judged: "Future[Translation | Rejection]") -> None:
         if self._lost or judged.cancelled():
@@ -305,7 +315,7 @@ class Connection(asyncio.Protocol):
         except StoreError as error:
             self._refuse(turn, error)
             return
-        future.add_done_callback(_on_loop(self._loop, lambda done: self._answered(turn, done)))
+        self._listener.on_loop.when_done(future, lambda done: self._answered(turn, done))
 
     def _answered(self, turn: Turn, future: "Future[list[Answer]]") -> None:
         error = None if future.cancelled() else future.exception()
@@ -339,15 +349,3 @@ class Connection(asyncio.Protocol):
         if self._input_ended and not self.outstanding:
             self.transport.close()
             self.end_within(self._listener.mllp.frame_timeout_s)
-
-
-def _on_loop(
-    loop: asyncio.AbstractEventLoop, callback: Callable[["Future[_Found]"], None]
-) -> Callable[["Future[_Found]"], None]:
-    """The callback, called on the loop's own thread; not at all once the loop has closed."""
-
-    def call(future: "Future[_Found]") -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(callback, future)
-
-    return call

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from adapters.hl7v2.acknowledge import acknowledgement
+from adapters.hl7v2.acknowledge import acknowledgement, plain_acceptance
 from adapters.hl7v2.counting import Counts
 from adapters.hl7v2.header import Header, peek
 from adapters.hl7v2.mllp import framed
@@ -158,6 +158,12 @@ class Answers:
     def _first_answer(
         self, turn: Turn, receipt: Receipt, answer: Answer, faults: Sequence[Fault], now: datetime
     ) -> bytes:
+        if answer.code == "AA":
+            ack_id = self._ledger.next_ack_id()
+            plain = plain_acceptance(receipt.raw, now=now, ack_id=ack_id)
+            if plain is not None:
+                self._ledger.counts.answers["AA"] += 1
+                return framed(plain)
         header = peek(receipt.raw) or _NO_HEADER
         accept, application, later = answering(header, answer.code)
         written = self._answer(header, accept, faults, now) if accept else b""

@@ -14,6 +14,7 @@ from adapters.hl7v2.answers import read_acknowledgement
 from adapters.hl7v2.connection import Connection
 from adapters.hl7v2.counting import Counts, ListenerStatus
 from adapters.hl7v2.dues import LOG
+from adapters.hl7v2.on_loop import OnLoop
 from adapters.hl7v2.refusal import INTERNAL_ERROR
 from adapters.hl7v2.tls import Certificates, Handshake
 from adapters.hl7v2.translate import FeedTranslator, rejection
@@ -32,6 +33,7 @@ from twin_core.settings import (
 
 FORMAT = "hl7v2"
 _SWEEP_S = 0.25
+_ARRIVING_BYTES = 64 * 1024
 _CLOSING_S = 5.0
 _FAREWELL_S = 1.0
 """How long a stop waits for answers that are due, and then for each sender to read what it has."""
@@ -90,6 +92,9 @@ class MllpListener:
         self._connections: set[Connection] = set()
         self._handshakes: set[Handshake] = set()
         self.counts = Counts()
+        self.arrivals = memoryview(bytearray(_ARRIVING_BYTES))
+        """Where bytes are put for the connection that they came on; a view, since TLS puts several
+        records there, each into a part of it."""
         self._answers = 0
         self._series = ""
 
@@ -106,6 +111,7 @@ class MllpListener:
                 do=f"Set feeds.{self.feed}.peers, or listen on 127.0.0.1.",
             )
         loop = asyncio.get_running_loop()
+        self.on_loop = OnLoop(loop)
         try:
             self._server = await loop.create_server(self._arrival, host, port)
         except OSError as error:
@@ -268,7 +274,7 @@ class MllpListener:
             return ""
         return "AE" if position in self._not_applied else "AA"
 
-    def _arrival(self) -> asyncio.Protocol:
+    def _arrival(self) -> asyncio.BaseProtocol:
         if self._certificates is None:
             return Connection(self)
         return Handshake(self, self._certificates)

@@ -40,7 +40,7 @@ class FrameDecoder:
         """Bytes outside frames, line ends not counted."""
         self.progress = Progress.OUTSIDE
 
-    def feed(self, received: bytes) -> None:
+    def feed(self, received: bytes | memoryview) -> None:
         """Take what has arrived."""
         self._buffer += received
 

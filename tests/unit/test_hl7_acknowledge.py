@@ -3,8 +3,11 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.hl7v2 import acknowledge
+from adapters.hl7v2.acknowledge import plain_acceptance
 from twin_core.events import Fault
 
 NOW = datetime(2026, 11, 1, 8, 5, tzinfo=UTC)
@@ -151,3 +154,34 @@ def test_nothing_of_the_patient_is_repeated():
     answer = answered(HEADER + PID, "AE", [FAULT])
     assert b"900001" not in answer
     assert b"TESTER" not in answer
+
+
+FIELDS = st.one_of(
+    st.sampled_from(["", "ADT1", "A^B&C", "M00012", "20261101080000.12+0100", "AL", "NE", "P"]),
+    st.sampled_from(["UNICODE UTF-8", "8859/1", "ADT^A01^ADT_A01", "2.5.1", "2.3", '""', "x~y"]),
+    st.text("aZ0^~\\&|\r\n\x0b\x1c\x00 +-.é", max_size=6),
+)
+
+
+@given(st.lists(FIELDS, max_size=18), st.sampled_from(["\r", "\n", "\r\n", ""]))
+def test_the_short_way_to_an_answer_gives_the_same_answer(fields: list[str], end: str) -> None:
+    raw = ("MSH|^~\\&|" + "|".join(fields) + end + "PID|1" + end).encode("iso8859-1")
+    short = plain_acceptance(raw, now=NOW, ack_id="A-1")
+    if peek_modes(raw):
+        assert short is None
+    assert short in (None, acknowledge(raw, "AA", (), now=NOW, ack_id="A-1"))
+
+
+def peek_modes(raw: bytes) -> bool:
+    """Whether the sender names the answers that it wants, read in the plainest way."""
+    line = raw.decode("iso8859-1")
+    for mark in "\r\n\x0b\x1c\x00":
+        line = line.split(mark)[0]
+    return any(
+        field.split("^")[0].strip().upper() not in ("", '""') for field in line.split("|")[14:16]
+    )
+
+
+def test_most_messages_are_answered_the_short_way() -> None:
+    raw = (HEADER.replace("MSG 7", "MSG7") + PID).encode()
+    assert plain_acceptance(raw, now=NOW, ack_id="A-1") == answered(raw)

@@ -288,3 +288,62 @@ def test_what_is_durable_counts_even_while_the_projector_reads(inbox: Inbox) -> 
     assert inbox.high == 3
     other.close()
     reading.fetchall()
+
+
+def test_an_inbox_of_an_earlier_version_knows_its_messages_again(tmp_path: Path) -> None:
+    path = tmp_path / "x.inbox"
+    Inbox(path, SystemClock()).close()
+    told = receipt("1")
+    assert isinstance(told.outcome, Translation)
+    before = hashlib.blake2b(b"hl7v2\x1fADT|HOSP\x1f1", digest_size=12).digest()
+    with sqlite3.connect(path) as earlier:
+        earlier.execute(
+            "INSERT INTO digest VALUES (?, ?, 1)", (before, told.outcome.envelope.digest)
+        )
+        earlier.execute("INSERT INTO meta VALUES ('pruned_to', '1')")
+    earlier.close()
+    for again in (("duplicate", "accepted"), ("duplicate", "duplicate")):
+        inbox = Inbox(path, SystemClock())
+        inbox.require(1)
+        inbox.start()
+        answers = inbox.submit([told, receipt("2")]).result()
+        inbox.close()
+        assert tuple(answer.status for answer in answers) == again
+
+
+def test_a_first_commit_that_fails_leaves_nothing_that_is_not_known_again(tmp_path: Path) -> None:
+    path = tmp_path / "x.inbox"
+    first, other = Inbox(path, SystemClock()), sqlite3.connect(path)
+    first.start()
+    other.execute("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'no'); END")
+    other.commit()
+    with pytest.raises(StoreError):
+        first.submit([receipt("1")]).result()
+    other.execute("DROP TRIGGER full")
+    other.commit()
+    other.close()
+    assert first.submit([receipt("1")]).result()[0].status == "accepted"
+    first.close()
+    second = Inbox(path, SystemClock())
+    second.start()
+    assert second.submit([receipt("1")]).result()[0].status == "duplicate"
+    second.close()
+
+
+def test_messages_that_a_sender_counts_are_made_durable_with_little_written(inbox: Inbox) -> None:
+    def pages(control_ids: list[str]) -> int:
+        other = sqlite3.connect(inbox.path)
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        other.close()
+        receipts = [receipt(control_id) for control_id in control_ids]
+        inbox.submit(receipts, from_file=True).result()
+        return inbox.path.with_name(inbox.path.name + "-wal").stat().st_size // 4096
+
+    def random(number: int) -> str:
+        return hashlib.sha256(b"%d" % number).hexdigest()[:-1] + "x"
+
+    for start in range(0, 10_000, 2_000):
+        pages([f"M{number:09}" for number in range(start, start + 2_000)])
+        pages([random(number) for number in range(start, start + 2_000)])
+    counted = pages([f"M{number:09}" for number in range(10_000, 10_200)])
+    assert counted < pages([random(number) for number in range(10_000, 10_200)]) / 3

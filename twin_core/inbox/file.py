@@ -23,7 +23,7 @@ from twin_core.encryption import (
     sealing_of,
 )
 from twin_core.errors import StoreBusy, StoreError, StoreMismatch
-from twin_core.inbox.deciding import EPOCH, HEAD, RAW, Decisions, Group
+from twin_core.inbox.deciding import EPOCH, HEAD, RAW, Decisions, Group, ordered_digests
 from twin_core.inbox.keeping_out import SCHEMA, Threshold
 from twin_core.inbox.receipt import Answer, Entry, decode_head, feed_of
 
@@ -79,6 +79,8 @@ class InboxFile:
         except BaseException:
             self.close()
             raise
+        self._ordered: bool | None = None
+        """Whether its digests are in the order of control ids; asked before the first commit."""
         self.carried: dict[int, Entry] = {}
         """Entries that are durable as files: kept here until they are applied."""
 
@@ -183,7 +185,10 @@ class InboxFile:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             groups = self._threshold.crossed(self._db, groups)
-            decisions = Decisions(self._db, groups, _high_water(self._db), self._sealing)
+            ordered = ordered_digests(self._db) if self._ordered is None else self._ordered
+            decisions = Decisions(
+                self._db, groups, _high_water(self._db), self._sealing, ordered=ordered
+            )
             answers = decisions.decide(groups)
             decisions.write()
             # At hand before the commit shows their positions to whoever reads.
@@ -193,6 +198,7 @@ class InboxFile:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise not_stored(str(error)) from error
+        self._ordered = ordered
         return Committed(answers, decisions.high)
 
     def prune(self, up_to: int) -> bool:

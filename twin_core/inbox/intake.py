@@ -24,6 +24,9 @@ from twin_core.inbox.receipt import Answer, Entry, Receipt
 
 GROUP_RECEIPTS = 2_000
 """Most receipts in one commit."""
+BUSY_RECEIPTS = 32
+"""After a commit of so many the next one gathers for the whole window: a commit takes as long for
+one receipt as for thirty."""
 OUTSTANDING_RECEIPTS = 50_000
 """Receipts that may wait for a commit; beyond it the sender is told to come back."""
 PRUNE_EVERY = 1_000
@@ -50,7 +53,8 @@ class Inbox:
         self._count_lock = threading.Lock()
         self._arrived = threading.Condition()
         self._applied = 0
-        self._gathered = 0
+        self._gathered = self._receipts = 0
+        """Groups and receipts of the last commit."""
         self._closed = False
         self._commits: deque[tuple[int, float]] = deque()
         self._file = InboxFile(path, key)
@@ -223,9 +227,10 @@ class Inbox:
         until = monotonic() + self._window
         stopping = False
         while receipts < GROUP_RECEIPTS:
-            # Whoever sends alone must not wait for company: only a commit that would be much
-            # smaller than the last one is held back for the window.
-            patient = len(groups) < self._gathered // 2
+            # Whoever sends alone must not wait for company: held back for the window is only what
+            # would be much less than the last commit, and every commit where much is coming.
+            busy = self._receipts >= BUSY_RECEIPTS
+            patient = busy or len(groups) < self._gathered // 2
             try:
                 left = until - monotonic() if patient else 0.0
                 group = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
@@ -236,7 +241,7 @@ class Inbox:
                 break
             groups.append(group)
             receipts += len(group.receipts)
-        self._gathered = len(groups)
+        self._gathered, self._receipts = len(groups), receipts
         return groups, stopping
 
     def _commit(self, groups: list[Group]) -> None:
