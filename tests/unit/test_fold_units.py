@@ -8,10 +8,10 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from twin_core.events import Demographics, EncounterStated, PatientDescribed, PatientsMerged
-from twin_core.identifiers import Identifier
+from twin_core.identifiers import REFERENCE, Identifier
 from twin_core.store.facts import Fact, order_of
-from twin_core.store.fold.patient import fold_people
-from twin_core.store.units import Unit
+from twin_core.store.fold.patient import fold_people, fold_records
+from twin_core.store.units import REMEMBERED_FACTS, Unit, Units
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NUMBERS = [Identifier("urn:mrn", str(n), "MR") for n in range(3)]
@@ -116,3 +116,37 @@ def test_what_messages_tell_weighs_as_many_messages_as_there_are():
     unit.rows = [(("patient", (n,)), n) for n in range(9)]
     unit.add(fact(1, PatientDescribed(occurred_at=NOON, patient=(NUMBERS[0],))))
     assert unit.weight() == 2
+
+
+NAMED = st.builds(
+    Identifier,
+    st.sampled_from(["pas", "urn:mrn"]),
+    st.sampled_from("12"),
+    st.sampled_from([REFERENCE, "MR"]),
+)
+
+
+@given(st.lists(NAMED, min_size=1, max_size=3, unique_by=lambda one: one.key))
+def test_whom_nobody_describes_is_folded_as_any_family(known_by):
+    short, any_family = fold_people([], known_by), fold_records([], known_by)
+    assert (short.rows, short.survivors) == (any_family.rows, any_family.survivors)
+
+
+def test_the_families_told_of_last_are_remembered_as_far_as_there_is_room():
+    units = Units(None, OfNothing())
+    large = REMEMBERED_FACTS // 4
+    for owner in range(6):
+        (unit,) = units.fetch("e", [owner])
+        unit.facts = [fact(0, PatientDescribed(occurred_at=NOON, patient=(NUMBERS[0],)))] * large
+    units.told_of([1])
+    units.begin()
+    assert [owner for owner in range(6) if units.held(owner)] == [1, 4, 5]
+    units.begin()
+    assert [owner for owner in range(6) if units.held(owner)] == [1, 4, 5]
+
+
+class OfNothing:
+    """The nodes of a store that has none yet."""
+
+    def is_new(self, node: int) -> bool:
+        return True

@@ -83,14 +83,16 @@ class Nodes:
         missing: dict[Key, Identifier] = {}
         known = self._node
         for kind, identifier in wanted:
-            if (kind, identifier.system, identifier.value) not in known:
-                missing.setdefault((kind, identifier.system, identifier.value), identifier)
+            key = (kind, identifier.system, identifier.value)
+            if key not in known and key not in missing:
+                missing[key] = identifier
         if missing:
+            hashes = [_hash(key) for key in missing]
             if self.first_new > 1:
-                self._look_up({_hash(key) for key in missing})
-            for key, identifier in missing.items():
-                if key not in self._node:
-                    self._create(key, identifier)
+                self._look_up(set(hashes))
+            for (key, identifier), hashed in zip(missing.items(), hashes, strict=True):
+                if key not in known:
+                    self._create(key, identifier, hashed)
 
     def recall(self, numbers: Iterable[int]) -> None:
         """Look up nodes by number, with their families."""
@@ -149,12 +151,12 @@ class Nodes:
         """(node, family) rows that this batch changed."""
         return [(node, self._family[node]) for node in sorted(self.regrouped)]
 
-    def _create(self, key: Key, identifier: Identifier) -> None:
+    def _create(self, key: Key, identifier: Identifier, hashed: int) -> None:
         node = self._next
         self._next += 1
         self._node[key] = node
         self._identifier[node] = (key[0], identifier)
-        self.created.append(NewNode(node, *key, identifier.type, _hash(key)))
+        self.created.append(NewNode(node, *key, identifier.type, hashed))
         if key[0] == "q":
             self.cares = True
         elif key[0] == "b":

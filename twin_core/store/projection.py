@@ -4,7 +4,7 @@ Everything of a batch is one transaction, its inbox position included, so that a
 either all of it or none of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ from twin_core.store.messages import (
 from twin_core.store.units import last_known_at
 
 _MICROSECOND = timedelta(microseconds=1)
+_UNIT_AT = {"stay": 3, "location": 2}
+"""Entities that are in a unit, and where among their columns its facility stands, the unit next."""
 
 
 class BatchApplied(NamedTuple):
@@ -71,7 +73,8 @@ class Projection:
         are when a store is rebuilt.
         """
         with self._database.transaction():
-            self._write(filed, self._folding.fold(filed), known_at)
+            changes = self._folding.fold(filed)
+            self._write(filed, changes, writing.by_entity(changes.opened), known_at)
 
     def _apply(self, entries: Sequence[Entry]) -> BatchApplied:
         filed = filed_events(entries)
@@ -80,14 +83,21 @@ class Projection:
         latest = max(entry.received_at for entry in entries)
         known_at = latest if self.known_at is None else max(latest, self.known_at + _MICROSECOND)
         self._write_messages(entries, batch_no)
-        self._write(filed, changes, known_at)
+        opened = writing.by_entity(changes.opened)
+        self._write(filed, changes, opened, known_at)
         batch = (batch_no, position, known_at, len(entries))
         writing.insert(self._connection, "batch", writing.BATCH, [batch])
         self.batch_no, self.position, self.known_at = batch_no, position, known_at
-        applied = _applied(batch_no, known_at, len(entries), changes)
+        applied = _applied(batch_no, known_at, len(entries), changes, opened)
         return applied._replace(position=position)
 
-    def _write(self, filed: Sequence[Filed], changes: Changes, known_at: datetime) -> None:
+    def _write(
+        self,
+        filed: Sequence[Filed],
+        changes: Changes,
+        opened: Mapping[str, Sequence[writing.Opened]],
+        known_at: datetime,
+    ) -> None:
         connection, nodes = self._connection, self._folding.nodes
         events = [
             event_row(f, number, node)
@@ -100,7 +110,7 @@ class Projection:
         writing.regroup(connection, nodes.regroupings(), nodes.first_new)
         closed = [(row[0], number) for row, number in changes.closed]
         writing.close_versions(connection, closed, known_at)
-        writing.open_versions(connection, changes.opened, known_at)
+        writing.open_versions(connection, opened, known_at)
         self._next_event += len(events)
 
     def _write_messages(self, entries: Sequence[Entry], batch_no: int) -> None:
@@ -139,17 +149,32 @@ class Projection:
         return int(row[0]) if row else 0
 
 
-def _applied(sequence: int, known_at: datetime, messages: int, changes: Changes) -> BatchApplied:
-    units, encounters, locations = set(), set(), set()
-    for name, values in [row for row, *_ in changes.opened] + [row for row, _ in changes.closed]:
-        if name == "stay":
-            units.add((str(values[3] or ""), str(values[4] or "")))
-        elif name.startswith("encounter"):
-            encounters.add(str(values[0]))
-        elif name == "location":
-            locations.add(str(values[0]))
-            units.add((str(values[2] or ""), str(values[3] or "")))
-    changed = (frozenset(units), frozenset(encounters), frozenset(locations))
-    applied = BatchApplied(sequence, known_at, messages, *changed)
-    opened = tuple(row for row, *_ in changes.opened)
-    return applied._replace(opened=opened, closed=tuple(row for row, _ in changes.closed))
+def _applied(
+    sequence: int,
+    known_at: datetime,
+    messages: int,
+    changes: Changes,
+    opened: Mapping[str, Sequence[writing.Opened]],
+) -> BatchApplied:
+    changed: dict[str, list[tuple[object, ...]]] = {
+        name: [values for (_, values), _, _ in several] for name, several in opened.items()
+    }
+    for (name, values), _ in changes.closed:
+        changed.setdefault(name, []).append(values)
+    units, encounters = set(), set()
+    for name, several in changed.items():
+        if name.startswith("encounter"):
+            encounters.update([str(values[0]) for values in several])
+        elif name in _UNIT_AT:
+            at = _UNIT_AT[name]
+            units.update([(str(v[at] or ""), str(v[at + 1] or "")) for v in several])
+    return BatchApplied(
+        sequence,
+        known_at,
+        messages,
+        frozenset(units),
+        frozenset(encounters),
+        frozenset([str(values[0]) for values in changed.get("location", ())]),
+        opened=tuple([row for row, _, _ in changes.opened]),
+        closed=tuple([row for row, _ in changes.closed]),
+    )

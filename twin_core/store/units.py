@@ -155,11 +155,14 @@ class Units:
 
     def begin(self) -> None:
         """Start a batch with a bounded memory: what was used least recently is dropped."""
-        facts = sum(unit.weight() for unit in self._held.values())
-        for owner in list(self._held):
-            if facts <= REMEMBERED_FACTS:
+        kept: list[tuple[int, Unit]] = []
+        facts = 0
+        for owner, unit in reversed(self._held.items()):
+            facts += unit.weight()
+            if facts > REMEMBERED_FACTS:
+                self._held = dict(reversed(kept))
                 break
-            facts -= self._held.pop(owner).weight()
+            kept.append((owner, unit))
 
     def fetch(self, kind: str, owners: Iterable[int]) -> list[Unit]:
         """The units of owners, loading those that are not remembered."""

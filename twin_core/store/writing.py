@@ -5,7 +5,7 @@ registering a view and binding a parameter each cost a small batch more than its
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -91,6 +91,17 @@ MESSAGE_FIELD = {
 }
 _VERSION = {"version_no": "BIGINT", "owner": "BIGINT"}
 
+Opened = tuple[EntityRow, int, int]
+"""A version that begins: its row, version_no and owner."""
+
+
+def by_entity(opened: Iterable[Opened]) -> dict[str, list[Opened]]:
+    """Versions that begin by the entity that their rows are of."""
+    found: dict[str, list[Opened]] = defaultdict(list)
+    for version in opened:
+        found[version[0][0]].append(version)
+    return found
+
 
 def insert(
     connection: duckdb.DuckDBPyConnection,
@@ -111,20 +122,14 @@ def insert(
 
 def open_versions(
     connection: duckdb.DuckDBPyConnection,
-    opened: Iterable[tuple[EntityRow, int, int]],
+    opened: Mapping[str, Sequence[Opened]],
     known_at: datetime,
 ) -> None:
-    """Append versions known from an instant on; each is (row, version_no, owner)."""
-    rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
-    numbers: dict[str, list[int]] = defaultdict(list)
-    owners: dict[str, list[int]] = defaultdict(list)
-    for (name, values), version_no, owner in opened:
-        rows[name].append(values)
-        numbers[name].append(version_no)
-        owners[name].append(owner)
-    for name, several in rows.items():
+    """Append versions by entity, known from an instant on."""
+    for name, several in opened.items():
         columns = {column.name: column.type for column in BY_NAME[name].columns} | _VERSION
-        cells = (*zip(*several, strict=True), numbers[name], owners[name])
+        rows, numbers, owners = zip(*several, strict=True)
+        cells = (*zip(*[values for _, values in rows], strict=True), numbers, owners)
         arrays = [
             pa.array(values, _ARROW[type_])
             for type_, values in zip(columns.values(), cells, strict=True)

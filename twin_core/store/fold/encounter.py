@@ -76,7 +76,7 @@ def fold_all(
     patient, account = belonging(facts, resolver.account)
     patient_id, _ = resolver.patient(patient)
     stays = () if status.status in VOID_STATUSES else movement.stays
-    rows = list(periods(encounter_id, status, classes))
+    rows = periods(encounter_id, status, classes)
     rows += stay_rows(encounter_id, patient_id, stays)
     rows.append(
         (

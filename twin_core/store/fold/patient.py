@@ -21,7 +21,13 @@ from twin_core.events import (
     PatientStated,
     PatientsUnlinked,
 )
-from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier, content_id, identifying
+from twin_core.identifiers import (
+    REFERENCE,
+    UNIDENTIFYING_TYPES,
+    Identifier,
+    content_id,
+    identifying,
+)
 from twin_core.store.facts import Fact
 from twin_core.store.fold.clashes import Said, clashes
 from twin_core.store.fold.links import links
@@ -44,6 +50,16 @@ def fold_people(
 
     `gone` are identifiers that only deleted resources gave: they still resolve, without a row.
     """
+    if not facts and all(i.type == REFERENCE for i in identifiers):
+        # Whom others refer to, and nobody has described: in a first load that is nearly everyone.
+        return FoldedPeople([], {i.key: _patient_id([i]) for i in identifiers})
+    return fold_records(facts, identifiers, gone)
+
+
+def fold_records(
+    facts: Sequence[Fact], identifiers: Sequence[Identifier], gone: Set[Key] = frozenset()
+) -> FoldedPeople:
+    """The patients of a family by the rules for any facts; `fold_people` has a shorter way."""
     people = Records(identifiers)
     notes = _identify(people, facts)
     members = people.members()
@@ -55,7 +71,7 @@ def fold_people(
         into = people.merged_into(record)
         if gone and all(i.key in gone for i in known_by):
             continue
-        if record not in said and into is None and all(i.type == "reference" for i in known_by):
+        if record not in said and into is None and all(i.type == REFERENCE for i in known_by):
             continue
         columns = _demographics(said.get(record, {}))
         rows.append(("patient", (ids[record], *columns, None if into is None else ids[into])))

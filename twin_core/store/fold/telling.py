@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from twin_core.events import EncounterStated
@@ -114,14 +115,18 @@ def part_of(statements: Sequence[Fact], resolver: Resolver) -> str | None:
 
 def periods(
     encounter_id: str, status: Telling, classes: Sequence[tuple[datetime, str]]
-) -> Iterator[EntityRow]:
+) -> list[EntityRow]:
     """The status and class histories as periods."""
+    rows: list[EntityRow] = []
     for entity, told in (("encounter_status", status.statuses), ("encounter_class", classes)):
         changes = _lasting(told)
-        ends = [at for at, _ in changes[1:]]
-        for (at, code), end in zip(changes, [*ends, None], strict=False):
-            if end is None or end > at:
-                yield (entity, (encounter_id, code, at, end))
+        for (at, code), (end, _) in pairwise(changes):
+            if end > at:
+                rows.append((entity, (encounter_id, code, at, end)))
+        if changes:
+            at, code = changes[-1]
+            rows.append((entity, (encounter_id, code, at, None)))
+    return rows
 
 
 def _lasting(changes: Sequence[tuple[datetime, str]]) -> list[tuple[datetime, str]]:
@@ -135,16 +140,15 @@ def _lasting(changes: Sequence[tuple[datetime, str]]) -> list[tuple[datetime, st
     return lasting
 
 
-def stay_rows(
-    encounter_id: str, patient_id: str | None, stays: Sequence[Stay]
-) -> Iterator[EntityRow]:
+def stay_rows(encounter_id: str, patient_id: str | None, stays: Sequence[Stay]) -> list[EntityRow]:
     """The stays as rows, each under an id that follows from visit, place and instant."""
-    for stay in stays:
-        place = stay.place
-        stay_id = content_id("s", encounter_id, place.location_id, stay.from_at.isoformat())
-        spot = (text(place.facility), text(place.unit), text(place.room), text(place.bed))
-        at = (place.location_id, stay.from_at, stay.to_at, stay.inferred)
-        yield ("stay", (stay_id, encounter_id, patient_id, *spot, *at))
+    rows: list[EntityRow] = []
+    for (facility, unit, room, bed, location_id, _), from_at, to_at, inferred in stays:
+        stay_id = content_id("s", encounter_id, location_id, from_at.isoformat())
+        spot = (facility or None, unit or None, room or None, bed or None, location_id)
+        cells = (stay_id, encounter_id, patient_id, *spot, from_at, to_at, inferred)
+        rows.append(("stay", cells))
+    return rows
 
 
 def _instant(value: object) -> datetime | None:

@@ -6,6 +6,7 @@ are compared with those that hold now.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import duckdb
@@ -110,28 +111,30 @@ class Batch:
 
     def _replace(self, unit: Unit, rows: Sequence[EntityRow]) -> None:
         held = unit.rows
+        if not held:
+            unit.rows = self._numbered(rows, unit)
+            return
         if len(held) == len(rows) and all(
             before[0] == row for before, row in zip(held, rows, strict=True)
         ):
             return
         kept: dict[EntityRow, int] = {}
-        if held:
-            present = set(rows)
-            for row, number in held:
-                if row in present:
-                    kept[row] = number
-                else:
-                    self._closed.append((row, number))
-        unit.rows = (
-            [(row, kept.get(row) or self._number(row, unit)) for row in rows]
-            if kept
-            else [(row, self._number(row, unit)) for row in rows]
-        )
+        present = set(rows)
+        for row, number in held:
+            if row in present:
+                kept[row] = number
+            else:
+                self._closed.append((row, number))
+        begun = iter(self._numbered([row for row in rows if row not in kept], unit))
+        unit.rows = [(row, kept[row]) if row in kept else next(begun) for row in rows]
 
-    def _number(self, row: EntityRow, unit: Unit) -> int:
-        self._next_version += 1
-        self._opened.append((row, self._next_version, unit.owner))
-        return self._next_version
+    def _numbered(self, rows: Sequence[EntityRow], unit: Unit) -> list[tuple[EntityRow, int]]:
+        """Rows that begin, each with the number of its version."""
+        first = self._next_version + 1
+        self._next_version += len(rows)
+        numbers = range(first, self._next_version + 1)
+        self._opened += zip(rows, numbers, repeat(unit.owner))
+        return list(zip(rows, numbers, strict=True))
 
 
 def _last_version(connection: duckdb.DuckDBPyConnection) -> int:
