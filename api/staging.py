@@ -15,10 +15,12 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from adapters.files import Found, Source, read_messages
 from api.collector import calm_collector
 from api.ingesting import CHUNK_BYTES, CHUNK_MESSAGES, Chunk, digest_of
-from api.translating import Reader, encode_receipts
+from api.translating import Reader, encode_receipts, resources
 from twin_core.errors import FeedError
 from twin_core.inbox import Receipt
 from twin_core.settings import Settings
@@ -117,13 +119,13 @@ def translated_lines(several: Lines) -> Chunk:
     file = several.file
     settings = _settings(several.settings)
     reader = Reader(settings, file.feed or None, file.received_at, document=file.document)
+    scope = reader.scope()
     receipts: list[Receipt] = []
     at = 0
     for place, (at, raw) in enumerate(several.lines, several.first + 1):
         # Statements without a version are ordered by receipt: one line after the other.
-        instant = file.received_at + place * _NEXT
-        found = Found(raw, at, "fhir")
-        receipts += reader._replace(received_at=instant).receipts(found, file.path)
+        its = msgspec.structs.replace(scope, received_at=file.received_at + place * _NEXT)
+        receipts += resources(raw, its, settings.limits, f"{file.path}@{at}")
     return Chunk(encode_receipts(receipts), at)
 
 

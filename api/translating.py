@@ -23,7 +23,7 @@ from twin_core.events import (
     Translation,
 )
 from twin_core.inbox import Receipt
-from twin_core.settings import MAIN_FEED, Settings
+from twin_core.settings import MAIN_FEED, LimitSettings, Settings
 
 Retranslate = Callable[[str, str, bytes, datetime], tuple[Event, ...] | None]
 """(format, feed, raw bytes, received at) to events, or None to keep the journalled ones."""
@@ -69,16 +69,7 @@ class Reader(NamedTuple):
                 )
             return
         if found.format == "fhir":
-            scope = self.scope()
-            for taken in take_body(found.raw, scope, self.settings.limits):
-                yield Receipt(
-                    format="fhir",
-                    feed=scope.source,
-                    raw=taken.entry.raw,
-                    outcome=taken.outcome,
-                    origin=origin,
-                    document=self.document,
-                )
+            yield from resources(found.raw, self.scope(), self.settings.limits, origin)
         else:
             feed = self.feed or DEFAULT_FEED
             translated = translated_hl7(
@@ -103,6 +94,19 @@ class Reader(NamedTuple):
             received_at=self.received_at,
             document=self.document,
             own=self.own,
+        )
+
+
+def resources(body: bytes, scope: Scope, limits: LimitSettings, origin: str) -> Iterator[Receipt]:
+    """A receipt for each resource of a FHIR body."""
+    for taken in take_body(body, scope, limits):
+        yield Receipt(
+            format="fhir",
+            feed=scope.source,
+            raw=taken.entry.raw,
+            outcome=taken.outcome,
+            origin=origin,
+            document=scope.document,
         )
 
 

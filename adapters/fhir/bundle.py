@@ -144,7 +144,9 @@ def taken(entry: Entry, resource: Resource, scope: Scope, limits: LimitSettings,
     """A resource that was read, as events, or why not; `id_` may be empty."""
     id_ = id_ or assigned_id(resource, entry.full_url)
     if scope.told:
-        scope = msgspec.structs.replace(scope, release=told_release(resource.tree, scope.release))
+        release = told_release(resource.tree, scope.release)
+        if release is not scope.release:
+            scope = msgspec.structs.replace(scope, release=release)
     outcome = translate_resource(resource, scope, limits=limits, id_=id_)
     meta = resource.tree.get("meta")
     stated = meta if isinstance(meta, dict) else {}

@@ -77,6 +77,8 @@ class Reading:
         self.findings: list[NotedFinding] = []
         self.contained: tuple[Contained, ...] = ()
         self._bare = f"urn:wardtwin:source:{scope.source}"
+        self._moments: dict[str, Moment] = {}
+        """Instants by their texts: one status ends when the next one begins, and so do stays."""
 
     def object_to(self, where: str, code: str, reason: str, finding: str) -> None:
         """Refuse the resource, or where the site is lenient, accept it with a finding."""
@@ -101,10 +103,17 @@ class Reading:
         self.object_to(where, NOT_IN_TABLE, "The code is not in the required value set.", _UNKNOWN)
         return ""
 
-    def moment(self, text: str, where: str) -> Moment | None:
-        """An instant of the resource, or None where there is none that can be used."""
+    def moment(self, text: str, where: str, part: str = "") -> Moment | None:
+        """An instant of the resource, or None where there is none that can be used.
+
+        It stands at `where`, or at a `part` of it.
+        """
         if not text:
             return None
+        read = self._moments.get(text)
+        if read is not None:
+            return read
+        where = f"{where}{part}"
         try:
             found = moment(text, self.scope.zone)
         except NoTimeZone:
@@ -118,14 +127,16 @@ class Reading:
             return None
         if found.precision != "second":
             self.note("reduced_precision", f"{self.kind}.{where} is given to the {found.precision}")
+        else:
+            self._moments[text] = found
         return found
 
     def span(self, period: Period | None, where: str) -> Span:
         """A period as instants; one that ends before it starts is objected to."""
         if period is None:
             return Span()
-        start = self.moment(period.start, f"{where}.start")
-        end = self.moment(period.end, f"{where}.end")
+        start = self.moment(period.start, where, ".start")
+        end = self.moment(period.end, where, ".end")
         if end is None or end.at.year >= OPEN_YEAR:
             return Span(start.at if start else None, None)
         if start is not None and ends_before(start, end):
