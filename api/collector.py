@@ -2,12 +2,13 @@
 
 import gc
 
-YOUNG_OBJECTS = 50_000
-"""New objects between two looks for garbage."""
+YOUNG_OBJECTS, LOADED_OBJECTS = 50_000, 1_000_000
+"""New objects between two looks for garbage; of a load more than a batch has at a time, or each
+batch is looked through while it is applied, and nothing of it is ever garbage by then."""
 
 
-def calm_collector() -> None:
+def calm_collector(young: int = YOUNG_OBJECTS) -> None:
     """Look for garbage seldom, and never again in what is loaded already."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    gc.set_threshold(young, 20, 50)

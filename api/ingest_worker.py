@@ -5,7 +5,7 @@ import sys
 
 import msgspec
 
-from api.collector import calm_collector
+from api.collector import LOADED_OBJECTS, calm_collector
 from api.frames import read_frame, write_frame
 from api.ingesting import Order, Said, translated_chunks
 from twin_core.errors import FeedError
@@ -18,7 +18,7 @@ def main() -> int:
     order = read_frame(sys.stdin.buffer)
     if order is None:
         return 0
-    calm_collector()
+    calm_collector(LOADED_OBJECTS)
     try:
         for chunk in translated_chunks(msgspec.msgpack.decode(order, type=Order)):
             _say(Said(chunk=chunk))

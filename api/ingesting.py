@@ -22,7 +22,7 @@ import msgspec
 
 from adapters.files import Source, read_messages
 from adapters.files.find import STANDARD_INPUT
-from api.collector import calm_collector
+from api.collector import LOADED_OBJECTS, calm_collector
 from api.frames import read_frame, write_frame
 from api.translating import Reader, encode_receipts
 from twin_core.encryption import Files
@@ -100,7 +100,7 @@ def ingest(
 
     `chunks` are given where the messages come from elsewhere than the sources.
     """
-    calm_collector()
+    calm_collector(LOADED_OBJECTS)
     began = time.monotonic()
     counted: Counter[str] = Counter()
     position = 0

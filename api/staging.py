@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from adapters.files import Found, Source, read_messages
-from api.collector import calm_collector
+from api.collector import LOADED_OBJECTS, calm_collector
 from api.ingesting import CHUNK_BYTES, CHUNK_MESSAGES, Chunk, digest_of
 from api.translating import Reader, encode_receipts, resources
 from twin_core.errors import FeedError
@@ -89,7 +89,7 @@ def staged_chunks(
         yield from map(translated_lines, several)
         return
     spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawning, calm_collector) as pool:
+    with ProcessPoolExecutor(processes, spawning, calm_collector, (LOADED_OBJECTS,)) as pool:
         under_way: deque[Future[Chunk]] = deque()
         try:
             for lines in several:

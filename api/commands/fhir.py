@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from adapters.fhir.client.world import real_world
+from api.collector import calm_collector
 from api.commands import Call, Command
 from api.desk import Desk, desk
 from api.logs import log_to
@@ -117,6 +118,7 @@ def sync(call: Call) -> int:
     """Read what changed; findings (exit 1) where something was refused or left, FeedError (4) where
     a server could not be read."""
     log_to(call.terminal.err)
+    calm_collector()
     with _ledger(call) as (ledger, answering):
         summaries = asyncio.run(_synced(call, ledger, answering))
     if call.terminal.as_json:

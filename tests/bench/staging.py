@@ -1,4 +1,4 @@
-"""How fast NDJSON is made durable (`ingest --stage`) and applied, beside fhir.resources.
+"""How fast NDJSON is made durable and applied as by `ingest --stage`, beside fhir.resources.
 
     python tests/bench/staging.py --resources 100000 [--applied 5000]
 
@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import time
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -20,10 +21,13 @@ from typing import Any
 
 from adapters.fhir import Release, judge
 from adapters.files import find_files
+from api.desk import LOADING_MEMORY, LOADING_ROOM
+from api.ingesting import Order, ingest
 from api.staging import stage, staged_chunks
 from api.translating import decode_receipts
 from twin_core import Twin
-from twin_core.settings import Settings
+from twin_core.inbox import Answer
+from twin_core.settings import Settings, StoreSettings
 
 PAIRS = Path(__file__).resolve().parents[2] / "fixtures" / "fhir"
 JUDGED = 300
@@ -48,8 +52,9 @@ def measure(kind: str, folder: Path, count: int, applied: int) -> None:
     with path.open("w") as lines:
         for number in range(count):
             lines.write(json.dumps(distinct(one, number), separators=(",", ":")) + "\n")
-    settings = Settings()
+    settings = Settings(store=StoreSettings(memory_limit=LOADING_MEMORY))
     with Twin.open(folder / "bench.duckdb", settings=settings) as twin:
+        twin.load()
         staging, began = twin.staging(), time.perf_counter()
         now = datetime.now(UTC)
         sources = tuple(find_files([str(path)]))
@@ -57,12 +62,9 @@ def measure(kind: str, folder: Path, count: int, applied: int) -> None:
         staged = count / (time.perf_counter() - began)
         began, used = time.perf_counter(), time.process_time()
         with contextlib.closing(staged_chunks(staging, settings)) as chunks:
-            done = 0
-            for chunk in islice(chunks, max(1, applied // 1_000)):
-                receipts = decode_receipts(chunk.receipts)
-                twin.submit(receipts, from_file=True).result()
-                done += len(receipts)
-            twin.wait_applied()
+            some = (chunk for chunk in islice(chunks, max(1, applied // 1_000)))
+            order = Order(sources=(), feed=None, settings="", received_at=now)
+            done = ingest(Applying(twin), order, lambda *_: None, some).messages
             seen = done / (time.perf_counter() - began)
             of_cpu = done / (time.process_time() - used)
     began = time.perf_counter()
@@ -75,6 +77,20 @@ def measure(kind: str, folder: Path, count: int, applied: int) -> None:
         f"validates {judged:,.0f}/s), applied {seen:,.0f}/s ({of_cpu:,.0f} per CPU-second of the "
         f"process that applies), peak {peak:,.0f} MiB"
     )
+
+
+class Applying:
+    """The store of a command that loads, as `wardtwin ingest` has it."""
+
+    room = LOADING_ROOM
+
+    def __init__(self, twin: Twin) -> None:
+        self._twin = twin
+        self.position = twin.position
+
+    def submit(self, receipts: bytes) -> Future[list[Answer]]:
+        """Take encoded receipts from files in."""
+        return self._twin.submit(decode_receipts(receipts), from_file=True)
 
 
 def distinct(one: dict[str, Any], number: int) -> dict[str, Any]:
