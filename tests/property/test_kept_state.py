@@ -160,7 +160,7 @@ class Followed:
         insert(connection, "batch", BATCH, [(self.sequence, self.sequence, NOON, 1)])
         gone, new = self.held - rows, rows - self.held
         self.held = rows
-        batch = BatchApplied(self.sequence, NOON, 1, frozenset(), frozenset(), frozenset())
+        batch = BatchApplied(self.sequence, NOON, 1)
         self.kept.note(batch._replace(opened=tuple(new), closed=tuple(gone)))
 
     def agrees(self, at: datetime) -> None:

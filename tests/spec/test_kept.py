@@ -61,7 +61,7 @@ class Follower:
         self.sequence += 1
         number = ("UPDATE core.batch SET batch_no = ?", [self.sequence])
         self.database.connection.execute(*number)
-        batch = BatchApplied(self.sequence, known_at, 1, frozenset(), frozenset(), frozenset())
+        batch = BatchApplied(self.sequence, known_at, 1)
         opened, closed = self.held - held, held - self.held
         self.kept.note(
             batch._replace(opened=tuple(opened.elements()), closed=tuple(closed.elements()))

@@ -105,7 +105,7 @@ def test_a_visit_stated_once_weighs_what_its_rows_do():
     subject = Identifier("pas", "Encounter/1", "reference")
     stated = EncounterStated(occurred_at=NOON, source="pas", subject=subject, version="1")
     unit.add(fact(1, stated))
-    assert unit.weight() == 11
+    assert unit.weight() == 2 + 2 * 9
     # Told of again, it is one of those that are told of again and again.
     unit.add(fact(2, replace(stated, version="2")))
     assert unit.weight() == 3

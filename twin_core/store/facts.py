@@ -114,4 +114,7 @@ def natural(control_id: str) -> str:
     """A control id as text that sorts its numbers by value: `A9` before `A10`."""
     if control_id.isdecimal():
         return control_id.zfill(20)
+    name = control_id.rstrip("0123456789")
+    if name.isalpha() and name != control_id:
+        return name + control_id[len(name) :].zfill(20)
     return _NUMBER.sub(lambda found: found[0].zfill(20), control_id)

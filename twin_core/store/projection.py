@@ -25,8 +25,8 @@ from twin_core.store.messages import (
 from twin_core.store.units import last_known_at
 
 _MICROSECOND = timedelta(microseconds=1)
-_UNIT_AT = {"stay": 3, "location": 2}
-"""Entities that are in a unit, and where among their columns its facility stands, the unit next."""
+_UNIT_AT = {"stay": slice(3, 5), "location": slice(2, 4)}
+"""Entities that are in a unit, and where among their columns facility and unit stand."""
 
 
 class BatchApplied(NamedTuple):
@@ -35,9 +35,6 @@ class BatchApplied(NamedTuple):
     sequence: int
     known_at: datetime
     messages: int
-    units: frozenset[tuple[str, str]]
-    encounters: frozenset[str]
-    locations: frozenset[str]
     position: int = 0
     """Inbox position up to which messages have been applied."""
     not_applied: tuple[int, ...] = ()
@@ -46,6 +43,13 @@ class BatchApplied(NamedTuple):
     """Rows of `history` that hold from this batch on."""
     closed: tuple[EntityRow, ...] = ()
     """Rows that held until this batch."""
+
+    @property
+    def units(self) -> frozenset[tuple[str, str]]:
+        """(facility, unit) of every place where anybody came or went, or that changed itself."""
+        rows = [row for row in self.opened + self.closed if row[0] in _UNIT_AT]
+        changed = [values[_UNIT_AT[name]] for name, values in rows]
+        return frozenset((str(facility or ""), str(unit or "")) for facility, unit in changed)
 
 
 class Projection:
@@ -88,8 +92,14 @@ class Projection:
         batch = (batch_no, position, known_at, len(entries))
         writing.insert(self._connection, "batch", writing.BATCH, [batch])
         self.batch_no, self.position, self.known_at = batch_no, position, known_at
-        applied = _applied(batch_no, known_at, len(entries), changes, opened)
-        return applied._replace(position=position)
+        return BatchApplied(
+            batch_no,
+            known_at,
+            len(entries),
+            position,
+            opened=tuple([row for row, _, _ in changes.opened]),
+            closed=tuple([row for row, _ in changes.closed]),
+        )
 
     def _write(
         self,
@@ -147,34 +157,3 @@ class Projection:
             "SELECT coalesce(max(event_no), 0) FROM core.event"
         ).fetchone()
         return int(row[0]) if row else 0
-
-
-def _applied(
-    sequence: int,
-    known_at: datetime,
-    messages: int,
-    changes: Changes,
-    opened: Mapping[str, Sequence[writing.Opened]],
-) -> BatchApplied:
-    changed: dict[str, list[tuple[object, ...]]] = {
-        name: [values for (_, values), _, _ in several] for name, several in opened.items()
-    }
-    for (name, values), _ in changes.closed:
-        changed.setdefault(name, []).append(values)
-    units, encounters = set(), set()
-    for name, several in changed.items():
-        if name.startswith("encounter"):
-            encounters.update([str(values[0]) for values in several])
-        elif name in _UNIT_AT:
-            at = _UNIT_AT[name]
-            units.update([(str(v[at] or ""), str(v[at + 1] or "")) for v in several])
-    return BatchApplied(
-        sequence,
-        known_at,
-        messages,
-        frozenset(units),
-        frozenset(encounters),
-        frozenset([str(values[0]) for values in changed.get("location", ())]),
-        opened=tuple([row for row, _, _ in changes.opened]),
-        closed=tuple([row for row, _ in changes.closed]),
-    )

@@ -112,9 +112,10 @@ def _moved_account(event: AccountMoved) -> Subject:
 
 
 def _visit(event: EncounterEvent) -> Subject:
-    further = _FURTHER_PLACE.get(type(event))
-    other = path_of(getattr(event, further)) if further else None
-    places = tuple(p for p in (path_of(event.place), other) if p)
+    path, further = path_of(event.place), _FURTHER_PLACE.get(type(event))
+    places: tuple[Path, ...] = (path,) if path else ()
+    if further and (other := path_of(getattr(event, further))):
+        places += (other,)
     asked = ((PATIENT, event.patient[0]),) if event.patient else ()
     return Subject(ENCOUNTER, event.encounter, asked, places)
 

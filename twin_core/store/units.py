@@ -64,8 +64,9 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
 }
 """Which tables a fold unit of each kind writes."""
 
-REMEMBERED_FACTS = 20_000
+REMEMBERED_FACTS = 40_000
 """How much of families is remembered, by `Unit.weight`; one takes some kilobytes."""
+_FEW_OWNERS = 50
 _EVENT = msgspec.json.Decoder(AnyEvent)
 
 
@@ -131,7 +132,7 @@ class Unit:
         """
         facts = self.facts
         stated_once = len(facts) == 1 and isinstance(facts[0].event, Statement)
-        return 1 + len(facts) + (len(self.rows) if stated_once or self.kind == "r" else 0)
+        return 1 + len(facts) + (2 * len(self.rows) if stated_once or self.kind == "r" else 0)
 
     def absorb(self, other: "Unit") -> None:
         """Take over the facts and rows of a family that turned out to be this one."""
@@ -226,11 +227,16 @@ class Units:
 
     def _rows(self, kind: str, owners: list[int]) -> None:
         wanted = pa.table({"owner": pa.array(owners, pa.int64())})  # noqa: F841  (read by name)
+        # A list in the question is compared with what every group of rows has at least and at
+        # most, and whole groups are left out; a join looks at them all.
+        few = len(owners) <= _FEW_OWNERS
+        those = f"v.owner IN ({', '.join(map(str, owners))}) AND" if few else ""
+        joined = "" if few else "SEMI JOIN wanted USING (owner)"
         for name in ENTITIES_OF[kind]:
             columns = ", ".join(f'v."{column.name}"' for column in BY_NAME[name].columns)
             found = self._connection.execute(
                 f"SELECT v.owner, v.version_no, {columns} FROM core.{name}_version v"
-                " SEMI JOIN wanted USING (owner) WHERE v.known_to = 'infinity'"
+                f" {joined} WHERE {those} v.known_to = 'infinity'"
             ).fetchall()
             for owner, version_no, *values in found:
                 self._held[owner].rows.append(((name, tuple(values)), version_no))
