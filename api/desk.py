@@ -17,6 +17,7 @@ from api.audit.operating import RECORDED, recorded
 from api.audit.touched import Query
 from api.commands import Call
 from api.holder import reach
+from api.ingesting import Handover, handover_of
 from api.operations import OPERATIONS
 from api.research import research_desk
 from api.sidecar import Sidecar
@@ -55,6 +56,10 @@ class Desk(Protocol):
 
     def submit(self, receipts: bytes, *, from_file: bool = True) -> "Future[list[Answer]]":
         """Take encoded receipts in; those from files are kept there until they are applied."""
+        ...
+
+    def handover(self) -> Handover | None:
+        """How another process may make receipts of files durable; None where it may not."""
         ...
 
     def position(self) -> int:
@@ -127,6 +132,10 @@ class OwnDesk:
     def submit(self, receipts: bytes, *, from_file: bool = True) -> "Future[list[Answer]]":
         """As `Twin.submit`."""
         return self._open.submit(decode_receipts(receipts), from_file=from_file)
+
+    def handover(self) -> Handover | None:
+        """As `Twin.beside` and `Twin.carry`."""
+        return handover_of(self._open)
 
     def staging(self) -> Staging:
         """As `Twin.staging`."""

@@ -82,6 +82,9 @@ class Holder:
         """As `Twin.submit`, in the holder; the receipts are encoded already."""
         return self._sender.submit(self._submit, receipts, from_file)
 
+    def handover(self) -> None:
+        """No process but those of the holder writes its inbox."""
+
     def position(self) -> int:
         """How far the holder has applied its inbox."""
         return int(self._answer("GET", "/position"))

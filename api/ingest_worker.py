@@ -1,32 +1,51 @@
-"""The translating process of `wardtwin ingest`: an order in, chunks of receipts out."""
+"""The translating process of `wardtwin ingest`: an order in, what became of it out, in chunks."""
 
 import signal
 import sys
+from collections.abc import Iterator
 
 import msgspec
 
 from api.collector import LOADED_OBJECTS, calm_collector
 from api.frames import read_frame, write_frame
-from api.ingesting import Order, Said, translated_chunks
-from twin_core.errors import FeedError
+from api.ingesting import Order, Said, translated, translated_chunks
+from twin_core.clock import SystemClock
+from twin_core.errors import TwinError
+from twin_core.inbox import Beside, FileIntake
 
 
 def main() -> int:
     """Translate what is ordered; end quietly when nobody listens any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    order = read_frame(sys.stdin.buffer)
-    if order is None:
+    frame = read_frame(sys.stdin.buffer)
+    if frame is None:
         return 0
     calm_collector(LOADED_OBJECTS)
+    order = msgspec.msgpack.decode(frame, type=Order)
     try:
-        for chunk in translated_chunks(msgspec.msgpack.decode(order, type=Order)):
-            _say(Said(chunk=chunk))
-    except FeedError as error:
-        _say(Said(fault=error.what, why=error.why, do=error.do))
+        for said in _stored(order, order.beside) if order.beside else _translated(order):
+            _say(said)
+    except TwinError as error:
+        kind = type(error).__name__
+        _say(Said(over=True, kind=kind, fault=error.what, why=error.why, do=error.do))
         return 0
-    _say(Said())
+    _say(Said(over=True))
     return 0
+
+
+def _translated(order: Order) -> Iterator[Said]:
+    for chunk in translated_chunks(order):
+        yield Said(receipts=chunk.receipts, bytes_read=chunk.bytes_read)
+
+
+def _stored(order: Order, beside: Beside) -> Iterator[Said]:
+    intake = FileIntake(beside, SystemClock())
+    try:
+        for receipts, bytes_read in translated(order):
+            yield Said(stored=intake.take(receipts), bytes_read=bytes_read)
+    finally:
+        intake.close()
 
 
 def _say(said: Said) -> None:

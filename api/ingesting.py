@@ -1,8 +1,8 @@
 """Messages from files into a store: read and translated in one process, stored by another.
 
-The translating process does everything that needs only the bytes; it sends receipts in chunks over
-a pipe, which also holds it back when the store is slower. The storing side keeps a bounded number
-of chunks under way and counts the answers.
+The translating process does everything that needs only the bytes; where this process has the store
+open, it also makes what it has read durable (`twin_core.inbox.from_files`), and else it is submitted
+to whoever has. Chunks come over a pipe, which also holds it back when the store is slower.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,10 +25,15 @@ from adapters.files.find import STANDARD_INPUT
 from api.collector import LOADED_OBJECTS, calm_collector
 from api.frames import read_frame, write_frame
 from api.translating import Reader, encode_receipts
+from twin_core import errors
 from twin_core.encryption import Files
-from twin_core.errors import FeedError
-from twin_core.inbox import Answer, Receipt
+from twin_core.errors import FeedError, TwinError
+from twin_core.inbox import Answer, Beside, Receipt, Stored, decode_entries
 from twin_core.settings import Settings
+
+if TYPE_CHECKING:
+    # The translating process has no use for a database.
+    from twin_core import Twin
 
 CHUNK_MESSAGES = 1_000
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -60,6 +65,29 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """meta.source under which what this twin told comes back; it is no news."""
     sealed_by: bytes = b""
     """The secret by which the sources are sealed, where they are (`Files`)."""
+    beside: Beside | None = None
+    """Where the translating process makes what it reads durable itself; else it hands it over."""
+
+
+class Handover(NamedTuple):
+    """How another process makes receipts of files durable, and what is done with them then."""
+
+    beside: Beside
+    carry: Callable[[bytes], None]
+    """Takes the entries of a `Stored`, to be applied."""
+    end: Callable[[], None]
+    """To be called when that process is gone."""
+
+
+class Taken(NamedTuple):
+    """Some messages that are durable."""
+
+    outcomes: Mapping[str, int]
+    position: int
+    size: int
+    """Bytes of them, encoded."""
+    bytes_read: int
+    """How many bytes of the files have been read so far."""
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -85,6 +113,10 @@ class Storing(Protocol):
         """Take encoded receipts from files in."""
         ...
 
+    def handover(self) -> "Handover | None":
+        """How another process may make receipts durable; None where it may not."""
+        ...
+
     def position(self) -> int:
         """How far what was taken in has been applied."""
         ...
@@ -104,27 +136,19 @@ def ingest(
     began = time.monotonic()
     counted: Counter[str] = Counter()
     position = 0
-    under_way: deque[tuple[Future[list[Answer]], int]] = deque()
-    taken: deque[tuple[int, int]] = deque()
-    chunks = chunks_of(order) if chunks is None else chunks
-
-    def settle() -> None:
-        nonlocal position
-        answered, size = under_way.popleft()
-        for answer in answered.result():
-            counted[answer.status] += 1
-            position = max(position, answer.position or 0)
-        taken.append((position, size))
-
-    with contextlib.closing(chunks):
-        for chunk in chunks:
-            under_way.append((desk.submit(chunk.receipts), len(chunk.receipts)))
-            if len(under_way) >= CHUNKS_UNDER_WAY:
-                settle()
-            _wait_for_room(desk, taken)
-            report(chunk.bytes_read, _rate(counted, began))
-    while under_way:
-        settle()
+    waiting: deque[tuple[int, int]] = deque()
+    handover = desk.handover() if chunks is None and _is_worth_a_process(order) else None
+    if handover is not None:
+        several = _stored_by_another_process(order, handover)
+    else:
+        several = _submitted(desk, chunks_of(order) if chunks is None else chunks)
+    with contextlib.closing(several):
+        for taken in several:
+            counted.update(taken.outcomes)
+            position = max(position, taken.position)
+            waiting.append((position, taken.size))
+            _wait_for_room(desk, waiting)
+            report(taken.bytes_read, _rate(counted, began))
     report(size_of(order.sources), "applying")
     _wait_until_applied(desk, position)
     return Summary(
@@ -137,13 +161,66 @@ def ingest(
     )
 
 
+def handover_of(twin: "Twin") -> Handover | None:
+    """How another process makes receipts durable for a twin that this one has open.
+
+    None while one does already.
+    """
+    beside = twin.beside()
+    if beside is None:
+        return None
+    return Handover(beside, lambda entries: twin.carry(decode_entries(entries)), twin.end_beside)
+
+
+def _submitted(desk: Storing, chunks: Generator[Chunk, None, None]) -> Generator[Taken, None, None]:
+    """Chunks, made durable by the desk, a few of them under way."""
+    under_way: deque[tuple[Future[list[Answer]], Chunk]] = deque()
+
+    def settled() -> Taken:
+        future, chunk = under_way.popleft()
+        answers = future.result()
+        last = max((answer.position or 0 for answer in answers), default=0)
+        outcomes = Counter(answer.status for answer in answers)
+        return Taken(outcomes, last, len(chunk.receipts), chunk.bytes_read)
+
+    with contextlib.closing(chunks):
+        for chunk in chunks:
+            under_way.append((desk.submit(chunk.receipts), chunk))
+            if len(under_way) >= CHUNKS_UNDER_WAY:
+                yield settled()
+    while under_way:
+        yield settled()
+
+
+def _stored_by_another_process(order: Order, handover: Handover) -> Generator[Taken, None, None]:
+    """What the translating process has made durable itself, handed over to be applied."""
+    telling = _in_another_process(msgspec.structs.replace(order, beside=handover.beside))
+    try:
+        with contextlib.closing(telling):
+            for said in telling:
+                stored = said.stored
+                assert stored is not None  # noqa: S101  (narrows the type)
+                handover.carry(stored.entries)
+                yield Taken(stored.outcomes, stored.position, len(stored.entries), said.bytes_read)
+    finally:
+        handover.end()
+
+
 def chunks_of(order: Order) -> Generator[Chunk, None, None]:
     """What the sources of an order hold, translated in another process where that is worth it."""
-    return _in_another_process(order) if _is_worth_a_process(order) else translated_chunks(order)
+    if _is_worth_a_process(order):
+        return (Chunk(said.receipts, said.bytes_read) for said in _in_another_process(order))
+    return translated_chunks(order)
 
 
 def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
     """Read and translate the sources of an order, chunk by chunk."""
+    for receipts, bytes_read in translated(order):
+        yield Chunk(encode_receipts(receipts), bytes_read)
+
+
+def translated(order: Order) -> Generator[tuple[list[Receipt], int], None, None]:
+    """Receipts of an order in chunks, each with how many bytes of the files have been read."""
     settings = Settings.model_validate_json(order.settings)
     reader = Reader(settings, order.feed, order.received_at, own=order.own)
     receipts: list[Receipt] = []
@@ -158,11 +235,11 @@ def translated_chunks(order: Order) -> Generator[Chunk, None, None]:
             receipts.extend(reader._replace(received_at=instant).receipts(found, source.path))
             weight += len(found.raw)
             if len(receipts) >= CHUNK_MESSAGES or weight >= CHUNK_BYTES:
-                yield Chunk(encode_receipts(receipts), finished + found.offset + len(found.raw))
+                yield receipts, finished + found.offset + len(found.raw)
                 receipts, weight = [], 0
         finished += source.size
     if receipts:
-        yield Chunk(encode_receipts(receipts), finished)
+        yield receipts, finished
 
 
 def digest_of(source: Source, files: Files | None = None) -> str:
@@ -188,7 +265,7 @@ def _is_worth_a_process(order: Order) -> bool:
     return not from_input and size_of(order.sources) > SMALL_BYTES
 
 
-def _in_another_process(order: Order) -> Generator[Chunk, None, None]:
+def _in_another_process(order: Order) -> Generator["Said", None, None]:
     child = subprocess.Popen(
         [sys.executable, "-m", "api.ingest_worker"],
         stdin=subprocess.PIPE,
@@ -202,9 +279,9 @@ def _in_another_process(order: Order) -> Generator[Chunk, None, None]:
         write_frame(child.stdin, msgspec.msgpack.encode(order))
         while (frame := read_frame(child.stdout)) is not None:
             said = msgspec.msgpack.decode(frame, type=Said)
-            if said.chunk is None:
+            if said.over:
                 break
-            yield said.chunk
+            yield said
         else:
             raise FeedError(
                 "The process that reads the files ended before it was done.",
@@ -212,7 +289,8 @@ def _in_another_process(order: Order) -> Generator[Chunk, None, None]:
                 do="Run the command again: what was stored already counts as duplicates.",
             )
         if said.fault:
-            raise FeedError(said.fault, why=said.why, do=said.do)
+            kind: type[TwinError] = getattr(errors, said.kind, FeedError)
+            raise kind(said.fault, why=said.why, do=said.do)
     finally:
         child.kill()
         child.wait()
@@ -221,9 +299,15 @@ def _in_another_process(order: Order) -> Generator[Chunk, None, None]:
 
 
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the translating process says: a chunk; or that it is done, or could not go on."""
+    """What the translating process says: receipts, or what it made durable itself; in the end that
+    it is over, or could not go on."""
 
-    chunk: Chunk | None = None
+    receipts: bytes = b""
+    stored: Stored | None = None
+    bytes_read: int = 0
+    over: bool = False
+    kind: str = ""
+    """Kind of the fault, by its name among the errors."""
     fault: str = ""
     why: str = ""
     do: str = ""

@@ -22,7 +22,7 @@ from twin_core.deid.releasing import Published, known_words, publish
 from twin_core.encryption import EXPORTS, StoreKey, hand_over, read_key, settle_beside
 from twin_core.errors import StoreError, TwinError, UsageError
 from twin_core.events import Rejection, Translation
-from twin_core.inbox import Answer, Receipt, Tally
+from twin_core.inbox import Answer, Beside, Entry, Receipt, Tally
 from twin_core.kpi import alerting, catalogue
 from twin_core.kpi.alerting import Alert, Firing, State, alert_of
 from twin_core.kpi.changing import KpiChange, changes
@@ -179,6 +179,21 @@ class Twin:
         ingesting the file again applies just what is missing.
         """
         return self._inbox.submit(receipts, from_file=from_file)
+
+    def beside(self) -> Beside | None:
+        """What another process needs to make receipts of files durable here (`FileIntake`).
+
+        None while one does already. Call `end_beside` when that process is gone.
+        """
+        return self._inbox.beside(self.key)
+
+    def end_beside(self) -> None:
+        """Forget what the other process made durable and did not hand over to `carry`."""
+        self._inbox.end_beside()
+
+    def carry(self, entries: Sequence[Entry]) -> None:
+        """Apply entries of files that another process has made durable here."""
+        self._inbox.carry(entries)
 
     def load(self) -> None:
         """Apply larger batches from now on: many messages are to come, and nobody watches."""

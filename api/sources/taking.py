@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from adapters.fhir.client.world import World
 from api.desk import Desk
-from api.ingesting import ROOM, Order, Summary, ingest
+from api.ingesting import ROOM, Handover, Order, Summary, handover_of, ingest
 from api.sources.open_encounters import open_encounters
 from api.translating import decode_receipts, encode_receipts
 from twin_core.errors import StoreError
@@ -55,6 +55,10 @@ class _Storing:
         self._check()
         return self._taking.submit_encoded(receipts)
 
+    def handover(self) -> Handover | None:
+        self._check()
+        return self._taking.handover()
+
     def position(self) -> int:
         self._check()
         return self._taking.position()
@@ -89,6 +93,10 @@ class TwinTaking:
         """Receipts of a file, which keeps them until they are applied."""
         return self._twin.submit(decode_receipts(receipts), from_file=True)
 
+    def handover(self) -> Handover | None:
+        """How the process that reads a file makes it durable itself."""
+        return handover_of(self._twin)
+
     def position(self) -> int:
         """As `Taking.position`."""
         return self._twin.position()
@@ -107,6 +115,10 @@ class DeskTaking:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+
+    def handover(self) -> Handover | None:
+        """How the process that reads a file makes it durable itself; None across a socket."""
+        return self._desk.handover()
 
     def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]":
         """As `Taking.submit`."""

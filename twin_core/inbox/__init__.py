@@ -1,8 +1,20 @@
 """Durable intake: what was received, byte for byte, before anyone is told that it was."""
 
 from twin_core.inbox.file import Tally
+from twin_core.inbox.from_files import Beside, FileIntake, Stored, decode_entries
 from twin_core.inbox.intake import Inbox
 from twin_core.inbox.keeping_out import ERASED
 from twin_core.inbox.receipt import Answer, Entry, Receipt
 
-__all__ = ["ERASED", "Answer", "Entry", "Inbox", "Receipt", "Tally"]
+__all__ = [
+    "ERASED",
+    "Answer",
+    "Beside",
+    "Entry",
+    "FileIntake",
+    "Inbox",
+    "Receipt",
+    "Stored",
+    "Tally",
+    "decode_entries",
+]

@@ -7,7 +7,7 @@ one that serves HTTP) may write to one inbox.
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
@@ -81,6 +81,8 @@ class InboxFile:
             raise
         self._ordered: bool | None = None
         """Whether its digests are in the order of control ids; asked before the first commit."""
+        self.holder = 0
+        """Which opening of the store this is, since the first one."""
         self.carried: dict[int, Entry] = {}
         """Entries that are durable as files: kept here until they are applied."""
 
@@ -163,27 +165,35 @@ class InboxFile:
         return since
 
     def read(self, after: int, limit: int) -> list[Entry]:
-        """Durable entries after a position, in order."""
+        """Durable entries after a position, in order, up to one that is not at hand yet."""
         with _readable():
             rows = self._reader.execute(
                 "SELECT position, received_us, head, raw, replay_of FROM entry"
                 " WHERE position > ? ORDER BY position LIMIT ?",
                 (after, limit),
             ).fetchall()
-        return [
-            self.carried[position]
-            if head is None
-            else self._entry(position, us, head, raw, replay_of)
-            for position, us, head, raw, replay_of in rows
-        ]
+        entries = []
+        for position, us, head, raw, replay_of in rows:
+            if head is not None:
+                entries.append(self._entry(position, us, head, raw, replay_of))
+            elif position in self.carried:
+                entries.append(self.carried[position])
+            else:
+                # Made durable by the process that reads a file, which is about to hand it over.
+                break
+        return entries
 
-    def commit(self, groups: Sequence[Group]) -> Committed:
+    def commit(self, groups: Sequence[Group], holder: int | None = None) -> Committed:
         """Write groups in one fsynced transaction.
 
-        Raises StoreError, with nothing written, where the disk or the lock refuses.
+        Raises StoreError, with nothing written, where the disk or the lock refuses, or where the
+        store was opened again since `holder` opened it.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            if holder is not None and _holder(self._db) != holder:
+                self._db.execute("ROLLBACK")
+                raise not_stored("whoever had it open has gone")
             groups = self._threshold.crossed(self._db, groups)
             ordered = ordered_digests(self._db) if self._ordered is None else self._ordered
             decisions = Decisions(
@@ -310,14 +320,31 @@ class InboxFile:
             )
         return found
 
+    def forget_files(self, applied: int, carried: Set[int]) -> None:
+        """Forget entries of files behind a position, but for those that are carried here.
+
+        By a connection of its own: whoever writes may be writing.
+        """
+        db = _connect(self.path)
+        try:
+            with _readable():
+                db.execute("BEGIN IMMEDIATE")
+                lost = [one for one in _files_behind(db, applied) if one not in carried]
+                _forget(db, lost)
+                db.execute("COMMIT")
+        finally:
+            db.close()
+
     def _forget_files(self, applied: int) -> None:
         # What came from files and was not applied before a crash was never reported as done.
-        lost = "SELECT position FROM entry WHERE head IS NULL AND position > ?"
+        db = self._db
         with _readable():
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(f"DELETE FROM digest WHERE position IN ({lost})", (applied,))  # noqa: S608
-            self._db.execute("DELETE FROM entry WHERE head IS NULL AND position > ?", (applied,))
-            self._db.execute("COMMIT")
+            db.execute("BEGIN IMMEDIATE")
+            _forget(db, _files_behind(db, applied))
+            # In the same transaction: nobody who read files for the one before may add to it now.
+            self.holder = _holder(db) + 1
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('holder', ?)", (str(self.holder),))
+            db.execute("COMMIT")
 
     def _meta(self, key: str) -> str | None:
         with self._asking, _readable():
@@ -357,6 +384,28 @@ def _connect(path: Path) -> sqlite3.Connection:
             do="Restore it together with its database from a backup.",
         ) from error
     return db
+
+
+def _files_behind(db: sqlite3.Connection, applied: int) -> list[int]:
+    """Positions of entries that are durable as files only, behind a position."""
+    asked = "SELECT position FROM entry WHERE head IS NULL AND position > ?"
+    return [position for (position,) in db.execute(asked, (applied,))]
+
+
+def _forget(db: sqlite3.Connection, positions: Sequence[int]) -> None:
+    """Remove entries with their digests, so that what they held is news again."""
+    if not positions:
+        return
+    db.execute("CREATE TEMP TABLE lost (position INTEGER PRIMARY KEY)")
+    db.executemany("INSERT INTO lost VALUES (?)", [(one,) for one in positions])
+    for table in ("digest", "entry"):
+        db.execute(f"DELETE FROM {table} WHERE position IN (SELECT position FROM lost)")  # noqa: S608
+    db.execute("DROP TABLE lost")
+
+
+def _holder(db: sqlite3.Connection) -> int:
+    rows = db.execute("SELECT value FROM meta WHERE key = 'holder'").fetchall()
+    return int(rows[0][0]) if rows else 0
 
 
 def _high_water(db: sqlite3.Connection) -> int:

@@ -20,6 +20,7 @@ from twin_core.encryption import StoreKey
 from twin_core.errors import StoreError
 from twin_core.inbox.deciding import Group
 from twin_core.inbox.file import Committed, InboxFile, Tally, not_stored
+from twin_core.inbox.from_files import Beside
 from twin_core.inbox.receipt import Answer, Entry, Receipt
 
 GROUP_RECEIPTS = 2_000
@@ -31,6 +32,8 @@ OUTSTANDING_RECEIPTS = 50_000
 """Receipts that may wait for a commit; beyond it the sender is told to come back."""
 PRUNE_EVERY = 1_000
 """Entries removed at a time: while they are, nobody else can commit."""
+PRUNE_S = 0.05
+"""How long to wait for receipts before more entries are removed, where more are to be."""
 LOOK_S = 0.02
 """How often to look for what another process has committed."""
 
@@ -55,7 +58,7 @@ class Inbox:
         self._applied = 0
         self._gathered = self._receipts = 0
         """Groups and receipts of the last commit."""
-        self._closed = False
+        self._closed = self._has_beside = False
         self._commits: deque[tuple[int, float]] = deque()
         self._file = InboxFile(path, key)
         try:
@@ -135,6 +138,34 @@ class Inbox:
         self._queue.put(Group(receipts, self._clock.now(), replay_of, from_file, answered))
         return answered
 
+    def beside(self, key: StoreKey | None) -> Beside | None:
+        """What another process needs to make receipts of files durable here; see `carry`.
+
+        None while one does already. Whoever asks calls `end_beside` once that process is gone.
+        """
+        with self._count_lock:
+            if self._has_beside:
+                return None
+            self._has_beside = True
+        written = key.written() if key is not None else None
+        return Beside(inbox=str(self.path), holder=self._file.holder, key=written)
+
+    def end_beside(self) -> None:
+        """Forget what the other process made durable and did not hand over, as after a crash."""
+        carried = set(self._file.carried)
+        # Applied entries are carried until they count as applied.
+        self._file.forget_files(self._applied, carried)
+        high = self._file.high_water()
+        with self._count_lock:
+            self._high = high
+            self._has_beside = False
+            while self._commits and self._commits[-1][0] > high:
+                self._commits.pop()
+
+    def carry(self, entries: Sequence[Entry]) -> None:
+        """Hold entries of files that another process has made durable, until they are applied."""
+        self._file.carried.update((entry.position, entry) for entry in entries)
+
     # --- out ---------------------------------------------------------------------------------
 
     def read(self, after: int, limit: int) -> list[Entry]:
@@ -154,10 +185,10 @@ class Inbox:
 
     def applied_to(self, position: int) -> None:
         """Entries up to a position are in the database and may be pruned."""
-        carried = self._file.carried
-        for applied in range(self._applied + 1, position + 1) if carried else ():
-            carried.pop(applied, None)
+        carried, before = self._file.carried, self._applied
         self._applied = position
+        for applied in range(before + 1, position + 1) if carried else ():
+            carried.pop(applied, None)
         self.followed_to(position)
 
     def followed_to(self, position: int) -> None:
@@ -217,8 +248,9 @@ class Inbox:
                     self._pruned = up_to
 
     def _gather(self) -> tuple[list[Group], bool]:
+        due = self._applied - self._pruned >= PRUNE_EVERY
         try:
-            first = self._queue.get(timeout=1.0)
+            first = self._queue.get(timeout=PRUNE_S if due else 1.0)
         except Empty:
             return [], False
         if first is None:

@@ -66,7 +66,7 @@ class Head(msgspec.Struct, kw_only=True, omit_defaults=True, array_like=True):
     kept: tuple[KeptField, ...] = ()
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True):
     """A durable receipt, as the projector reads it back."""
 
     position: int

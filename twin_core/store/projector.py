@@ -19,6 +19,7 @@ from twin_core.events import Fault
 from twin_core.inbox import Entry, Inbox
 from twin_core.store.projection import BatchApplied, Projection
 
+HANDOVER_S = 0.01
 GATHER_S = 0.05
 """Shortest pause between batches, so that a busy feed gives larger ones."""
 FEW_ENTRIES = 20
@@ -89,9 +90,12 @@ class Projector:
             try:
                 waiting = self._inbox.read(self.position, self._most)
                 entries = waiting[: _together(waiting)]
-                if entries:
-                    with self.pause:
-                        self._apply(entries)
+                if not entries:
+                    # Another process has made them durable, and has not handed them over yet.
+                    self._stopping.wait(HANDOVER_S)
+                    continue
+                with self.pause:
+                    self._apply(entries)
                 self.failure = None
                 if len(waiting) < self._most and len(entries) == len(waiting):
                     self._stopping.wait(self._pause_after(len(entries)))
