@@ -139,7 +139,7 @@ def test_in_a_load_what_was_written_stays_in_memory_for_a_shorter_time(tmp_path:
         [live] = twin.query(asked)
         twin.load()
         [loading] = twin.query(asked)
-        assert (live["value"], loading["value"]) == ("244.1 MiB", "61.0 MiB")
+        assert (live["value"], loading["value"]) == ("244.1 MiB", "122.0 MiB")
         twin.receive([admission(1)])
         twin.wait_applied()
         assert stays(twin)
