@@ -23,7 +23,7 @@ from twin_core.state import hospital_state
 from twin_core.state.kept import KeptState
 from twin_core.store.database import Database, install_views, migrate
 from twin_core.store.projection import BatchApplied
-from twin_core.store.writing import BATCH, by_entity, insert, open_versions
+from twin_core.store.writing import BATCH, insert, open_versions
 
 for beside in (Path(__file__).parent, Path(__file__).parents[1] / "unit"):
     sys.path.insert(0, str(beside))
@@ -155,7 +155,7 @@ class Followed:
         for name in TABLES:
             connection.execute(f"DELETE FROM core.{name}_version")
         opened = [(row, n, 1) for n, row in enumerate(rows, 1)]
-        open_versions(connection, by_entity(opened), NOON - DAY)
+        open_versions(connection, opened, NOON - DAY)
         connection.execute("DELETE FROM core.batch")
         insert(connection, "batch", BATCH, [(self.sequence, self.sequence, NOON, 1)])
         gone, new = self.held - rows, rows - self.held

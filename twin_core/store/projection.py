@@ -4,7 +4,7 @@ Everything of a batch is one transaction, its inbox position included, so that a
 either all of it or none of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -77,8 +77,7 @@ class Projection:
         are when a store is rebuilt.
         """
         with self._database.transaction():
-            changes = self._folding.fold(filed)
-            self._write(filed, changes, writing.by_entity(changes.opened), known_at)
+            self._write(filed, self._folding.fold(filed), known_at)
 
     def _apply(self, entries: Sequence[Entry]) -> BatchApplied:
         filed = filed_events(entries)
@@ -87,8 +86,7 @@ class Projection:
         latest = max(entry.received_at for entry in entries)
         known_at = latest if self.known_at is None else max(latest, self.known_at + _MICROSECOND)
         self._write_messages(entries, batch_no)
-        opened = writing.by_entity(changes.opened)
-        self._write(filed, changes, opened, known_at)
+        self._write(filed, changes, known_at)
         batch = (batch_no, position, known_at, len(entries))
         writing.insert(self._connection, "batch", writing.BATCH, [batch])
         self.batch_no, self.position, self.known_at = batch_no, position, known_at
@@ -101,13 +99,7 @@ class Projection:
             closed=tuple([row for row, _ in changes.closed]),
         )
 
-    def _write(
-        self,
-        filed: Sequence[Filed],
-        changes: Changes,
-        opened: Mapping[str, Sequence[writing.Opened]],
-        known_at: datetime,
-    ) -> None:
+    def _write(self, filed: Sequence[Filed], changes: Changes, known_at: datetime) -> None:
         connection, nodes = self._connection, self._folding.nodes
         events = [
             event_row(f, number, node)
@@ -120,7 +112,7 @@ class Projection:
         writing.regroup(connection, nodes.regroupings(), nodes.first_new)
         closed = [(row[0], number) for row, number in changes.closed]
         writing.close_versions(connection, closed, known_at)
-        writing.open_versions(connection, opened, known_at)
+        writing.open_versions(connection, changes.opened, known_at)
         self._next_event += len(events)
 
     def _write_messages(self, entries: Sequence[Entry], batch_no: int) -> None:

@@ -5,7 +5,7 @@ registering a view and binding a parameter each cost a small batch more than its
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -91,17 +91,6 @@ MESSAGE_FIELD = {
 }
 _VERSION = {"version_no": "BIGINT", "owner": "BIGINT"}
 
-Opened = tuple[EntityRow, int, int]
-"""A version that begins: its row, version_no and owner."""
-
-
-def by_entity(opened: Iterable[Opened]) -> dict[str, list[Opened]]:
-    """Versions that begin by the entity that their rows are of."""
-    found: dict[str, list[Opened]] = defaultdict(list)
-    for version in opened:
-        found[version[0][0]].append(version)
-    return found
-
 
 def insert(
     connection: duckdb.DuckDBPyConnection,
@@ -122,11 +111,14 @@ def insert(
 
 def open_versions(
     connection: duckdb.DuckDBPyConnection,
-    opened: Mapping[str, Sequence[Opened]],
+    opened: Iterable[tuple[EntityRow, int, int]],
     known_at: datetime,
 ) -> None:
-    """Append versions by entity, known from an instant on."""
-    for name, several in opened.items():
+    """Append versions known from an instant on; each is (row, version_no, owner)."""
+    by_entity: dict[str, list[tuple[EntityRow, int, int]]] = defaultdict(list)
+    for version in opened:
+        by_entity[version[0][0]].append(version)
+    for name, several in by_entity.items():
         columns = {column.name: column.type for column in BY_NAME[name].columns} | _VERSION
         rows, numbers, owners = zip(*several, strict=True)
         cells = (*zip(*[values for _, values in rows], strict=True), numbers, owners)
