@@ -83,9 +83,13 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
         self.nodes.learn(wanted)
 
     def _fetch(self, filed: Sequence[Filed]) -> None:
-        family = self.nodes.family
+        family, unite, first_new = self.nodes.family, self.nodes.unite, self.nodes.first_new
         self._numbers = [self._tied(subject) for _, _, subject in filed]
         for (_, _, subject), numbers in zip(filed, self._numbers, strict=True):
+            if len(numbers) > 1 and subject.kind != RESULT and min(numbers) >= first_new:
+                # Of names that nobody used before there is nothing to bring together.
+                for number in numbers[1:]:
+                    unite(numbers[0], number)
             self._dirty[subject.kind].update([family(node) for node in numbers])
         for kind, owners in self._dirty.items():
             self.units.fetch(kind, owners)
