@@ -26,6 +26,8 @@ _Note = tuple[Fact, Result]
 
 def fold_results(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
     """The observations of one order, or of one subject and instant, from its reports in order."""
+    if not any(isinstance(fact.event, ObservationsReported) for fact in facts):
+        return []
     found, guessed = SeriesFound(facts), list[_Note]()
     for fact in facts:
         report = fact.event

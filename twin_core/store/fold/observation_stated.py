@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from twin_core.events import ObservationStated
 from twin_core.identifiers import content_id
 from twin_core.store.facts import Fact
-from twin_core.store.fold.rows import EntityRow, Resolver, finding_row, text, unresolved
+from twin_core.store.fold.rows import EntityRow, Resolver, finding_row, unresolved
 from twin_core.store.fold.stated import latest_statements
 
 
 def fold_stated_results(facts: Sequence[Fact], resolver: Resolver) -> list[EntityRow]:
     """The results that the latest version of each Observation states, and what it leaves open."""
-    if not any(isinstance(fact.event, ObservationStated) for fact in facts):
-        return []
     rows: list[EntityRow] = []
     for fact in latest_statements(facts):
         if isinstance(fact.event, ObservationStated):
@@ -24,6 +22,8 @@ def _rows(fact: Fact, event: ObservationStated, resolver: Resolver) -> list[Enti
     patient_id = encounter_id = device_id = None
     notes = []
     ids: list[str] = []
+    issued_at = event.issued_at or event.occurred_at
+    effective_at = event.effective_at or issued_at
     if event.patient:
         patient_id, known = resolver.patient(event.patient)
         if not known:
@@ -42,13 +42,12 @@ def _rows(fact: Fact, event: ObservationStated, resolver: Resolver) -> list[Enti
         ids.append(observation_id)
         row = (
             *(observation_id, patient_id, encounter_id, device_id),
-            *(text(one.system), text(one.code), text(one.display), text(one.sub_id), one.status),
-            event.effective_at or event.issued_at or event.occurred_at,
-            event.issued_at or event.occurred_at,
-            *(text(one.value_type), text(one.value), one.value_number, text(one.comparator)),
-            *(text(one.value_system), text(one.value_code), text(one.unit)),
-            *(text(one.unit_system), text(one.withheld), text(one.reference_range)),
-            *(text(one.interpretation), text(one.body_site), None, None),
+            *(one.system or None, one.code or None, one.display or None, one.sub_id or None),
+            *(one.status, effective_at, issued_at),
+            *(one.value_type or None, one.value or None, one.value_number, one.comparator or None),
+            *(one.value_system or None, one.value_code or None, one.unit or None),
+            *(one.unit_system or None, one.withheld or None, one.reference_range or None),
+            *(one.interpretation or None, one.body_site or None, None, None),
         )
         rows.append(("observation", row))
     return rows + [finding_row(note, ids[0], fact.recorded_at) for note in notes]

@@ -15,6 +15,8 @@ def latest_statements(facts: Sequence[Fact]) -> list[Fact]:
     A version supersedes by meta.lastUpdated, then meta.versionId in natural order, then the
     order of facts.
     """
+    if len(facts) == 1:
+        return [facts[0]] if isinstance(facts[0].event, Statement) else []
     latest: dict[tuple[str, str, str], Fact] = {}
     for fact in facts:
         event = fact.event

@@ -1,6 +1,7 @@
 """Appointments, devices, results and requests: what refers to people, visits and places."""
 
 from collections.abc import Sequence, Set
+from functools import cache
 
 from twin_core.store.fold.appointment import fold_appointment
 from twin_core.store.fold.care import care_id_of, fold_care, linked_kind
@@ -89,7 +90,13 @@ class ReportFolding(Answers):
         results = self.units.fetch(RESULT, self._dirty[RESULT])
         alarms = self.units.fetch(DEVICE_EVENT, self._dirty[DEVICE_EVENT])
         self._fetch_asked([*results, *alarms])
-        resolver = self._resolver()
+        # Visits and devices are folded by now, and many results name the same ones.
+        asked = self._resolver()
+        resolver = asked._replace(
+            encounter=cache(asked.encounter),
+            device=cache(asked.device),
+            device_known=cache(asked.device_known),
+        )
         for unit in results:
             facts = unit.standing()
             rows = [*fold_results(facts, resolver), *fold_stated_results(facts, resolver)]
