@@ -1,7 +1,7 @@
 """Messages from files into a store: read and translated in one process, stored by another.
 
-The translating process does everything that needs only the bytes; where this process has the store
-open, it also makes what it has read durable (`twin_core.inbox.from_files`), and else it is submitted
+The translating process does everything that needs only the bytes. Where this process has the store
+open, it also makes what it has read durable (`twin_core.inbox.from_files`); else that is submitted
 to whoever has. Chunks come over a pipe, which also holds it back when the store is slower.
 """
 
