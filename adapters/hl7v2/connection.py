@@ -323,7 +323,8 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(turn, error)
             return
         self._answers.settle(turn, future.result())
-        self.write_answers()
+        # Answers that became due together go out together, and so do the sender's next messages.
+        self._listener.on_loop.afterwards(self.write_answers)
 
     def _refuse(self, turn: Turn, error: BaseException | None) -> None:
         LOG.error("could not store %d messages: %s", turn.count, type(error).__name__)

@@ -18,7 +18,12 @@ class OnLoop:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._due: deque[tuple[Callable[[Any], None], Future[Any]]] = deque()
+        self._after: dict[Callable[[], None], None] = {}
         self._woken = False
+
+    def afterwards(self, callback: Callable[[], None]) -> None:
+        """Call this, once, when all that is done by now is taken up; to be called back from."""
+        self._after[callback] = None
 
     def when_done(
         self, future: "Future[_Found]", callback: Callable[["Future[_Found]"], None]
@@ -37,9 +42,15 @@ class OnLoop:
         self._woken = False
         while self._due:
             callback, done = self._due.popleft()
-            try:
-                callback(done)
-            except Exception as defect:
-                # As of any other callback of a loop: the others are called all the same.
-                said = {"message": "A callback failed.", "exception": defect}
-                self._loop.call_exception_handler(said)
+            self._safely(callback, done)
+        after, self._after = self._after, {}
+        for write in after:
+            self._safely(write)
+
+    def _safely(self, callback: Callable[..., None], *given: Any) -> None:
+        try:
+            callback(*given)
+        except Exception as defect:
+            # As of any other callback of a loop: the others are called all the same.
+            said = {"message": "A callback failed.", "exception": defect}
+            self._loop.call_exception_handler(said)

@@ -8,7 +8,8 @@ answers come, then with several messages on their way over each connection. The 
 process whose loop only counts, compares and writes frames made before; it takes its share of the
 processors from both servers alike. wardtwin's answer means that the message is on disk and will be
 applied; its projection lag is read from /metrics meanwhile. python-hl7's server parses and
-acknowledges.
+acknowledges. Messages have four segments and 330 bytes, and for the last load twelve segments and
+900 bytes, as those of `reader.py` and of most hospitals.
 """
 
 import argparse
@@ -51,6 +52,20 @@ asyncio.run(main())
 
 
 DEPTH = 16
+CAUGHT_UP_S = 0.05
+AFTER_PID = (
+    b"|555-0101^WPN^PH|en^English^HL70296|M^Married^HL70002|CAT^Catholic^HL70006|||||"
+    b"N^Not Hispanic^HL70189||||||||N\r"
+    b"PD1|||FAMILY PRACTICE^^12345|9876^GP^GREGORY^^^DR\r"
+    b"NK1|1|TESTER^BEN^B|SPO^SPOUSE^HL70063|1 NOWHERE ST^^TESTVILLE^NH^03601^USA|555-0102"
+)
+AFTER_PV1 = (
+    b"\rPV2||1^SEMI-PRIVATE|^CHEST PAIN||||||||3\r"
+    b"AL1|1|DA|^PENICILLIN|SV|RASH\rAL1|2|FA|^PEANUTS|MO|HIVES\r"
+    b"DG1|1||R07.9^CHEST PAIN^I10|||A\r"
+    b"GT1|1||TESTER^ADA^B||1 NOWHERE ST^^TESTVILLE^NH^03601^USA|555-0100||||P|SEL^SELF^HL70063\r"
+    b"IN1|1|HMO1^^L|77^^^PAYER|SOME HEALTH PLAN|PO BOX 1^^TESTVILLE^NH^03601||||G100||||||HMO"
+)
 
 
 class Measured(NamedTuple):
@@ -150,19 +165,30 @@ async def load(
     return Measured(len(took) / elapsed, statistics.median(took) * 1e3, p99 * 1e3)
 
 
+async def caught_up(http_port: int) -> None:
+    """Wait until all that was acknowledged has been applied, so that no load pays for another."""
+    for _ in range(600):
+        if lag(http_port) < CAUGHT_UP_S:
+            return
+        await asyncio.sleep(0.2)
+    raise RuntimeError("the projection does not catch up")
+
+
+def lag(http_port: int) -> float:
+    """Projection lag in seconds, as /metrics tells it."""
+    url = f"http://127.0.0.1:{http_port}/metrics"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        found = re.search(rb"^wardtwin_\w*lag_seconds ([\d.e+-]+)", answer.read(), re.M)
+    assert found is not None, "/metrics names no lag"
+    return float(found[1])
+
+
 async def lags(http_port: int, until: asyncio.Event) -> list[float]:
     """Projection lag in seconds, read from /metrics a few times a second."""
     seen: list[float] = []
 
-    def read() -> float:
-        url = f"http://127.0.0.1:{http_port}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            found = re.search(rb"^wardtwin_\w*lag_seconds ([\d.e+-]+)", answer.read(), re.M)
-        assert found is not None, "/metrics names no lag"
-        return float(found[1])
-
     while not until.is_set():
-        seen.append(await asyncio.to_thread(read))
+        seen.append(await asyncio.to_thread(lag, http_port))
         await asyncio.sleep(0.2)
     return sorted(seen)
 
@@ -189,8 +215,9 @@ Load = Callable[[], Awaitable[Measured]]
 def loads(port: int, options: argparse.Namespace, seed: int) -> dict[str, Load]:
     """The same loads for both servers, by name."""
     # Made and framed before the clock runs: the client must not be what is measured.
-    made = [b"\x0b" + one + b"\x1c\r" for one in journeys.messages(options.messages, seed)]
-    messages = iter(made)
+    made = list(journeys.messages(options.messages, seed))
+    messages = iter([b"\x0b" + one + b"\x1c\r" for one in made[options.messages // 4 :]])
+    longer = iter([b"\x0b" + ordinary(one) + b"\x1c\r" for one in made[: options.messages // 4]])
     many, seconds, rate = options.connections, options.seconds, options.rate
     return {
         "warming up": lambda: load(port, 4, messages, 2.0, None),
@@ -198,21 +225,29 @@ def loads(port: int, options: argparse.Namespace, seed: int) -> dict[str, Load]:
         f"{many} connections at {rate:g}/s": lambda: load(port, many, messages, seconds, rate),
         f"{many} connections": lambda: load(port, many, messages, seconds, None),
         f"{many} x {DEPTH} on their way": lambda: load(port, many, messages, seconds, None, DEPTH),
+        "... of 900 bytes": lambda: load(port, many, longer, seconds, None, DEPTH),
     }
+
+
+def ordinary(message: bytes) -> bytes:
+    """A message with the further segments that most hospitals send."""
+    before, pv1, after = message.partition(b"\rPV1|")
+    return before + AFTER_PID + pv1 + after + AFTER_PV1
 
 
 async def watched(
     port: int, http_port: int, options: argparse.Namespace
 ) -> tuple[dict[str, Measured], dict[str, list[float]]]:
     """Every load on our server, with the projection lags seen meanwhile."""
-    mine, lag = {}, {}
+    mine, seen = {}, {}
     for name, run in loads(port, options, seed=2).items():
         over = asyncio.Event()
         watching = asyncio.create_task(lags(http_port, over))
         mine[name] = await run()
         over.set()
-        lag[name] = await watching
-    return mine, lag
+        seen[name] = await watching
+        await caught_up(http_port)
+    return mine, seen
 
 
 async def main() -> None:
@@ -220,7 +255,7 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2_000.0)
-    parser.add_argument("--messages", type=int, default=200_000, help="made before, for all loads")
+    parser.add_argument("--messages", type=int, default=800_000, help="made before, for all loads")
     options = parser.parse_args()
     peer_port, port, http_port = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
@@ -236,7 +271,7 @@ async def main() -> None:
             await ready(peer_port)
             theirs = {n: await run() for n, run in loads(peer_port, options, seed=1).items()}
             await ready(port)
-            mine, lag = await watched(port, http_port, options)
+            mine, behind = await watched(port, http_port, options)
         finally:
             ours.terminate()
             peer.kill()
@@ -245,7 +280,7 @@ async def main() -> None:
     print(f"{'':44}{'rate/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}{'lag p99 s':>11}")
     for name, measured in mine.items():
         row = f"{measured.rate:9.0f}{measured.p50_ms:9.1f}{measured.p99_ms:9.1f}"
-        waiting = lag[name][int(len(lag[name]) * 0.99)] if lag[name] else 0.0
+        waiting = behind[name][int(len(behind[name]) * 0.99)] if behind[name] else 0.0
         print(f"wardtwin, {name:<34}{row}{measured.rate / theirs[name].rate:7.1f}{waiting:11.2f}")
     for name, measured in theirs.items():
         row = f"{measured.rate:9.0f}{measured.p50_ms:9.1f}{measured.p99_ms:9.1f}"

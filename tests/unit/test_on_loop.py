@@ -58,6 +58,28 @@ def test_one_that_fails_keeps_nobody_else_waiting() -> None:
     assert asyncio.run(settle()) == ([1, 1], ["ZeroDivisionError"])
 
 
+def test_what_is_asked_for_afterwards_is_done_once_when_all_is_taken_up() -> None:
+    async def settle() -> list[str]:
+        here, told = OnLoop(asyncio.get_running_loop()), list[str]()
+
+        def write() -> None:
+            told.append("written")
+
+        def take(done: "Future[int]") -> None:
+            told.append(str(done.result()))
+            here.afterwards(write)
+
+        futures: list[Future[int]] = [Future() for _ in range(3)]
+        for future in futures:
+            here.when_done(future, take)
+        for number, future in enumerate(futures):
+            future.set_result(number)
+        await asyncio.sleep(0)
+        return told
+
+    assert asyncio.run(settle()) == ["0", "1", "2", "written"]
+
+
 def test_nothing_is_asked_of_a_loop_that_has_closed() -> None:
     loop = asyncio.new_event_loop()
     here, told = OnLoop(loop), []
