@@ -347,3 +347,13 @@ def test_messages_that_a_sender_counts_are_made_durable_with_little_written(inbo
         pages([random(number) for number in range(start, start + 2_000)])
     counted = pages([f"M{number:09}" for number in range(10_000, 10_200)])
     assert counted < pages([random(number) for number in range(10_000, 10_200)]) / 3
+
+
+def test_nothing_of_what_names_a_resource_can_be_read_in_a_digest(inbox: Inbox) -> None:
+    named = [msgspec.structs.replace(receipt(f"Patient/{n}"), format="fhir") for n in (900_001, 7)]
+    assert [answer.status for answer in inbox.submit(named).result()] == ["accepted"] * 2
+    other = sqlite3.connect(inbox.path)
+    ((one,), (two,)) = other.execute("SELECT control FROM digest ORDER BY position").fetchall()
+    other.close()
+    # Sender and format are the same, and of the numbers there is nothing.
+    assert one[:8] == two[:8]

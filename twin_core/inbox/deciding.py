@@ -270,9 +270,11 @@ def _in_order(format_: str, sender: str, control_id: str) -> bytes:
     """A digest whose first bytes follow the number that a control id ends with.
 
     Most senders count: what comes together then lies together in the table, and a commit writes a
-    few of its pages instead of one for each message.
+    few of its pages instead of one for each message. Only MSH-10 is such a number: what names a
+    FHIR resource may be a patient's, and nothing of it is to be read here.
     """
-    number = control_id[len(control_id.rstrip(_DIGITS)) :][-15:]
+    counted = control_id if format_ == "hl7v2" else ""
+    number = counted[len(counted.rstrip(_DIGITS)) :][-15:]
     place = (int(number or 0) >> 6) & 0xFF_FFFF_FFFF
     return b"".join(
         (
