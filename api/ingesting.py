@@ -126,22 +126,18 @@ def ingest(
     desk: Storing,
     order: Order,
     report: Callable[[int, str], None],
-    chunks: Generator[Chunk, None, None] | None = None,
+    several: Generator[Taken, None, None] | None = None,
 ) -> Summary:
     """Store every message of the sources and wait until all of them are applied.
 
-    `chunks` are given where the messages come from elsewhere than the sources.
+    `several` are given where the messages come from elsewhere than the sources.
     """
     calm_collector(LOADED_OBJECTS)
     began = time.monotonic()
     counted: Counter[str] = Counter()
     position = 0
     waiting: deque[tuple[int, int]] = deque()
-    handover = desk.handover() if chunks is None and _is_worth_a_process(order) else None
-    if handover is not None:
-        several = _stored_by_another_process(order, handover)
-    else:
-        several = _submitted(desk, chunks_of(order) if chunks is None else chunks)
+    several = _of_sources(desk, order) if several is None else several
     with contextlib.closing(several):
         for taken in several:
             counted.update(taken.outcomes)
@@ -172,7 +168,14 @@ def handover_of(twin: "Twin") -> Handover | None:
     return Handover(beside, lambda entries: twin.carry(decode_entries(entries)), twin.end_beside)
 
 
-def _submitted(desk: Storing, chunks: Generator[Chunk, None, None]) -> Generator[Taken, None, None]:
+def _of_sources(desk: Storing, order: Order) -> Generator[Taken, None, None]:
+    handover = desk.handover() if _is_worth_a_process(order) else None
+    if handover is not None:
+        return _stored_by_another_process(order, handover)
+    return submitted(desk, chunks_of(order))
+
+
+def submitted(desk: Storing, chunks: Generator[Chunk, None, None]) -> Generator[Taken, None, None]:
     """Chunks, made durable by the desk, a few of them under way."""
     under_way: deque[tuple[Future[list[Answer]], Chunk]] = deque()
 

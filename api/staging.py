@@ -5,6 +5,7 @@ applied, so that an export may be deleted where it came from. What a crash left 
 from where it was: a file is known by its digest, and its lines by their place in it.
 """
 
+import contextlib
 import multiprocessing
 import os
 from collections import deque
@@ -12,17 +13,27 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from adapters.files import Found, Source, read_messages
 from api.collector import LOADED_OBJECTS, calm_collector
-from api.ingesting import CHUNK_BYTES, CHUNK_MESSAGES, Chunk, digest_of
+from api.ingesting import (
+    CHUNK_BYTES,
+    CHUNK_MESSAGES,
+    Chunk,
+    Handover,
+    Storing,
+    Taken,
+    digest_of,
+    submitted,
+)
 from api.translating import Reader, encode_receipts, resources
+from twin_core.clock import SystemClock
 from twin_core.errors import FeedError
-from twin_core.inbox import Receipt
+from twin_core.inbox import Beside, FileIntake, Receipt, Stored
 from twin_core.settings import Settings
 from twin_core.store.staging import StagedFile, Staging
 
@@ -32,6 +43,7 @@ WORTH_PROCESSES = 10_000
 MOST_PROCESSES = 3
 """Applying keeps one core busy, and cannot keep up with more."""
 _NEXT = timedelta(microseconds=1)
+T = TypeVar("T")
 
 
 def stages(source: Source) -> bool:
@@ -81,19 +93,55 @@ def staged_chunks(
     Translating takes as long as applying, so where there is much of it, other processes do it;
     `processes` says how many, by default those that the machine has a core for.
     """
-    several = _lines(staging, settings.model_dump_json(by_alias=True, exclude={"secrets"}))
-    if processes is None:
-        much = sum(file.staged for file in staging.files()) >= WORTH_PROCESSES
-        processes = min(max((os.cpu_count() or 1) - 1, 1), MOST_PROCESSES) if much else 0
+    several = _lines(staging, settings)
+    processes = _worthwhile(staging) if processes is None else processes
     if not processes:
         yield from map(translated_lines, several)
         return
+    with contextlib.closing(_in_order(translated_lines, several, processes)) as chunks:
+        yield from chunks
+
+
+def staged(desk: Storing, staging: Staging, settings: Settings) -> Generator[Taken, None, None]:
+    """What is staged, translated and made durable chunk by chunk, as `staged_chunks` has it.
+
+    Where one process translates it also makes durable; of several none would know its turn.
+    """
+    processes = _worthwhile(staging)
+    handover = desk.handover() if processes == 1 else None
+    if handover is None:
+        chunks = staged_chunks(staging, settings, processes=processes)
+        return submitted(desk, chunks)
+    return _stored(handover, _lines(staging, settings))
+
+
+def _stored(handover: Handover, several: Iterator[Lines]) -> Generator[Taken, None, None]:
+    storing = _in_order(partial(stored_lines, beside=handover.beside), several, 1)
+    try:
+        with contextlib.closing(storing):
+            for stored, at in storing:
+                handover.carry(stored.entries)
+                yield Taken(stored.outcomes, stored.position, len(stored.entries), at)
+    finally:
+        handover.end()
+
+
+def _worthwhile(staging: Staging) -> int:
+    """How many processes are to translate: none where there is little."""
+    much = sum(file.staged for file in staging.files()) >= WORTH_PROCESSES
+    return min(max((os.cpu_count() or 1) - 1, 1), MOST_PROCESSES) if much else 0
+
+
+def _in_order(
+    work: Callable[[Lines], T], several: Iterator[Lines], processes: int
+) -> Generator[T, None, None]:
+    """What other processes make of lines, in the order of the lines."""
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, spawning, calm_collector, (LOADED_OBJECTS,)) as pool:
-        under_way: deque[Future[Chunk]] = deque()
+        under_way: deque[Future[T]] = deque()
         try:
             for lines in several:
-                under_way.append(pool.submit(translated_lines, lines))
+                under_way.append(pool.submit(work, lines))
                 if len(under_way) > 2 * processes:
                     yield under_way.popleft().result()
             while under_way:
@@ -108,14 +156,32 @@ def staged_chunks(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _lines(staging: Staging, settings: str) -> Iterator[Lines]:
+def _lines(staging: Staging, settings: Settings) -> Iterator[Lines]:
+    told = settings.model_dump_json(by_alias=True, exclude={"secrets"})
     for file in staging.files():
         for first in range(0, file.staged, CHUNK_MESSAGES):
-            yield Lines(file, first, staging.read(file, first, CHUNK_MESSAGES), settings)
+            yield Lines(file, first, staging.read(file, first, CHUNK_MESSAGES), told)
 
 
 def translated_lines(several: Lines) -> Chunk:
     """Lines of a staged file as receipts."""
+    receipts, at = _receipts(several)
+    return Chunk(encode_receipts(receipts), at)
+
+
+def stored_lines(several: Lines, beside: Beside) -> tuple[Stored, int]:
+    """Lines of a staged file, made durable, and where the last of them begins."""
+    receipts, at = _receipts(several)
+    return _intake(beside).take(receipts), at
+
+
+@lru_cache(maxsize=1)
+def _intake(beside: Beside) -> FileIntake:
+    # As long as its process: the pool ends with the last lines.
+    return FileIntake(beside, SystemClock())
+
+
+def _receipts(several: Lines) -> tuple[list[Receipt], int]:
     file = several.file
     settings = _settings(several.settings)
     reader = Reader(settings, file.feed or None, file.received_at, document=file.document)
@@ -126,7 +192,7 @@ def translated_lines(several: Lines) -> Chunk:
         # Statements without a version are ordered by receipt: one line after the other.
         its = msgspec.structs.replace(scope, received_at=file.received_at + place * _NEXT)
         receipts += resources(raw, its, settings.limits, f"{file.path}@{at}")
-    return Chunk(encode_receipts(receipts), at)
+    return receipts, at
 
 
 @lru_cache(maxsize=1)

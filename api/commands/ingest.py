@@ -9,7 +9,7 @@ from adapters.files import Source, find_files
 from api.commands import Call, Command
 from api.desk import Desk, OwnDesk, desk
 from api.ingesting import Order, Summary, ingest, size_of
-from api.staging import drop, stage, staged_chunks, stages
+from api.staging import drop, stage, staged, stages
 from twin_core.errors import UsageError
 
 _KINDS = ("hl7", "ndjson", "json")
@@ -68,8 +68,8 @@ def _staged(call: Call, storing: Desk, sources: Sequence[Source]) -> int:
     files = staging.files()
     order = Order(sources=tuple(sources), feed=None, settings="", received_at=now)
     with call.terminal.progress("Applying", sum(file.staged for file in files), "lines") as report:
-        chunks = staged_chunks(staging, settings)
-        summary = ingest(storing, order, lambda _, rate: report(0, rate), chunks)
+        several = staged(storing, staging, settings)
+        summary = ingest(storing, order, lambda _, rate: report(0, rate), several)
     drop(staging, files)
     _print(call, summary)
     return 1 if summary.rejected else 0

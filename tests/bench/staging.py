@@ -22,8 +22,8 @@ from typing import Any
 from adapters.fhir import Release, judge
 from adapters.files import find_files
 from api.desk import LOADING_MEMORY, LOADING_ROOM
-from api.ingesting import Order, ingest
-from api.staging import stage, staged_chunks
+from api.ingesting import Handover, Order, handover_of, ingest
+from api.staging import stage
 from api.translating import decode_receipts
 from twin_core import Twin
 from twin_core.inbox import Answer
@@ -61,10 +61,11 @@ def measure(kind: str, folder: Path, count: int, applied: int) -> None:
         stage(staging, sources, feed="", settings=settings, received_at=now, report=lambda *_: None)
         staged = count / (time.perf_counter() - began)
         began, used = time.perf_counter(), time.process_time()
-        with contextlib.closing(staged_chunks(staging, settings)) as chunks:
-            some = (chunk for chunk in islice(chunks, max(1, applied // 1_000)))
+        desk = Applying(twin)
+        with contextlib.closing(staged(desk, staging, settings)) as several:
+            some = (taken for taken in islice(several, max(1, applied // 1_000)))
             order = Order(sources=(), feed=None, settings="", received_at=now)
-            done = ingest(Applying(twin), order, lambda *_: None, some).messages
+            done = ingest(desk, order, lambda *_: None, some).messages
             seen = done / (time.perf_counter() - began)
             of_cpu = done / (time.process_time() - used)
     began = time.perf_counter()
@@ -91,6 +92,10 @@ class Applying:
     def submit(self, receipts: bytes) -> Future[list[Answer]]:
         """Take encoded receipts from files in."""
         return self._twin.submit(decode_receipts(receipts), from_file=True)
+
+    def handover(self) -> Handover | None:
+        """How the process that translates makes its receipts durable itself."""
+        return handover_of(self._twin)
 
 
 def distinct(one: dict[str, Any], number: int) -> dict[str, Any]:

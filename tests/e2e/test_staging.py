@@ -1,6 +1,8 @@
 """NDJSON that is staged and then applied gives the twin that reading it gives, killed or not."""
 
 import json
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from adapters.files import find_files, read_messages
-from api.ingesting import Order, digest_of, translated_chunks
-from api.staging import drop, stage, staged_chunks
+from api.ingesting import Order, digest_of, handover_of, ingest, translated_chunks
+from api.staging import drop, stage, staged, staged_chunks
 from api.translating import decode_receipts
 from twin_core import Twin
+from twin_core.errors import FeedError
 from twin_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +70,7 @@ def told(twin):
     return found
 
 
-def staged(twin, file, lines_at_once=None):
+def made_durable(twin, file):
     sources = tuple(find_files([str(file)]))
     return stage(
         twin.staging(), sources, feed="", settings=SETTINGS, received_at=NOW, report=lambda *_: None
@@ -85,9 +88,9 @@ def test_what_is_staged_gives_what_reading_the_file_gives(tmp_path, file):
         take(twin, translated_chunks(order))
         one_by_one = told(twin)
     with Twin.open(tmp_path / "staged.duckdb", settings=SETTINGS) as twin:
-        lines = staged(twin, file)
+        lines = made_durable(twin, file)
         assert lines == sum(1 for line in file.read_bytes().splitlines() if line.strip())
-        assert staged(twin, file) == 0
+        assert made_durable(twin, file) == 0
         take(twin, staged_chunks(twin.staging(), SETTINGS))
         assert told(twin) == one_by_one
         # Applied once more, as after a crash before it was forgotten, nothing changes.
@@ -99,13 +102,75 @@ def test_what_is_staged_gives_what_reading_the_file_gives(tmp_path, file):
     assert any("quarantined" in row for row in one_by_one["message"])
 
 
+class Applying:
+    """The store of a command that loads."""
+
+    room = 2**24
+
+    def __init__(self, twin):
+        self.handover = lambda: handover_of(twin)
+        self.position = twin.position
+
+
+def applied(twin, during=lambda: None):
+    """What an ingest says of all that is staged; another process translates it."""
+    order = Order(sources=(), feed=None, settings="", received_at=NOW)
+    desk = Applying(twin)
+    several = staged(desk, twin.staging(), SETTINGS)
+    return ingest(desk, order, lambda *_: during(), several)
+
+
+@pytest.fixture
+def in_another_process(monkeypatch):
+    """One process translates, a few lines at a time."""
+    monkeypatch.setattr("api.staging.WORTH_PROCESSES", 1)
+    monkeypatch.setattr("api.staging.CHUNK_MESSAGES", 20)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("in_another_process")
+def test_another_process_makes_durable_what_it_translates(tmp_path, file):
+    with Twin.open(tmp_path / "here.duckdb", settings=SETTINGS) as twin:
+        made_durable(twin, file)
+        take(twin, staged_chunks(twin.staging(), SETTINGS, processes=0))
+        here = told(twin)
+    with Twin.open(tmp_path / "there.duckdb", settings=SETTINGS) as twin:
+        made_durable(twin, file)
+        first, again = applied(twin), applied(twin)
+        assert told(twin) == here
+        assert first.accepted > again.accepted == 0
+        assert first.messages == again.messages
+
+
+@pytest.mark.usefixtures("in_another_process")
+def test_where_the_other_process_is_killed_the_rest_is_applied_the_next_time(tmp_path, file):
+    def kill():
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with Twin.open(tmp_path / "here.duckdb", settings=SETTINGS) as twin:
+        made_durable(twin, file)
+        take(twin, staged_chunks(twin.staging(), SETTINGS, processes=0))
+        here = told(twin)
+    with Twin.open(tmp_path / "there.duckdb", settings=SETTINGS) as twin:
+        made_durable(twin, file)
+        with pytest.raises(FeedError, match="ended before it was done"):
+            applied(twin, during=kill)
+        assert applied(twin).accepted > 0
+        assert {table: len(rows) for table, rows in told(twin).items()} == {
+            table: len(rows) for table, rows in here.items()
+        }
+        for table in ("encounter", "stay", "patient", "observation"):
+            assert told(twin)[table] == here[table]
+
+
 def test_staging_goes_on_behind_what_is_durable(tmp_path, file):
     with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
         (source,) = find_files([str(file)])
         lines = list(read_messages(source))
         begun = twin.staging().begin(digest_of(source), "", str(file), NOW)
         twin.staging().add(begun, [one.offset for one in lines[:7]], [one.raw for one in lines[:7]])
-        assert staged(twin, file) == len(lines) - 7
+        assert made_durable(twin, file) == len(lines) - 7
         held = twin.query("SELECT at_byte, raw FROM core.staged ORDER BY line")
         assert [(row["at_byte"], row["raw"]) for row in held] == [
             (one.offset, one.raw) for one in lines
@@ -114,7 +179,7 @@ def test_staging_goes_on_behind_what_is_durable(tmp_path, file):
 
 def test_what_is_staged_outlives_its_file_and_a_rebuild(tmp_path, file):
     with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
-        lines = staged(twin, file)
+        lines = made_durable(twin, file)
         file.unlink()
         twin.rebuild()
         (held,) = twin.staging().files()
@@ -166,6 +231,6 @@ def test_killed_and_run_again_nothing_is_lost_or_doubled(tmp_path):
                 f" FROM core.staged WHERE file_no = {file.file_no}"
             )
             assert held == [{"n": file.staged, "d": file.staged, "last": file.staged - 1}]
-        staged(twin, path)
+        made_durable(twin, path)
         asked = "SELECT count(*) AS n, count(DISTINCT at_byte) AS d FROM core.staged"
         assert twin.query(asked) == [{"n": count, "d": count}]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.files import find_files
-from api.ingesting import Order, Summary, ingest, translated_chunks
+from api.ingesting import Order, Summary, ingest, submitted, translated_chunks
 from api.translating import decode_receipts
 from twin_core import Twin
 from twin_core.inbox import Answer
@@ -72,7 +72,9 @@ def loaded(folder: Path, text: str, *, load: bool, room: int) -> tuple[Summary, 
         sources = tuple(find_files([str(folder / "feed.hl7")], None))
         order = Order(sources=sources, feed=None, settings=Settings().model_dump_json(
             by_alias=True, exclude={"secrets"}), received_at=EIGHT)  # fmt: skip
-        summary = ingest(Taking(twin, room), order, lambda *_: None, translated_chunks(order))
+        taking = Taking(twin, room)
+        several = submitted(taking, translated_chunks(order))
+        summary = ingest(taking, order, lambda *_: None, several)
         return summary, contents(twin)
 
 
@@ -117,7 +119,8 @@ def test_a_load_waits_for_what_it_has_no_room_for(
                       settings=Settings().model_dump_json(by_alias=True, exclude={"secrets"}),
                       received_at=EIGHT)  # fmt: skip
         taking = Watched(twin, room=30_000)
-        ingest(taking, order, lambda *_: None, translated_chunks(order))
+        several = submitted(taking, translated_chunks(order))
+        ingest(taking, order, lambda *_: None, several)
         assert 0 < taking.most <= 30_000 + 4 * taking.largest
 
 
