@@ -40,6 +40,8 @@ CHUNK_BYTES = 8 * 1024 * 1024
 CHUNKS_UNDER_WAY = 3
 ROOM = 6 * 1024 * 1024
 """Bytes of encoded receipts that a store which does other things may have to apply yet."""
+_PIPE_BYTES = 1024 * 1024
+"""A chunk at once where the system allows it, instead of the usual 64 KiB at a time."""
 _PAUSE_S = 0.02
 _NEXT = timedelta(microseconds=1)
 
@@ -273,6 +275,7 @@ def _in_another_process(order: Order) -> Generator["Said", None, None]:
         [sys.executable, "-m", "api.ingest_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        pipesize=_PIPE_BYTES,
         cwd=Path.cwd(),
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
     )
