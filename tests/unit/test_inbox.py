@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import resource
 import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from twin_core.clock import SystemClock
 from twin_core.errors import StoreError, StoreMismatch
 from twin_core.events import Admitted, Envelope, Fault, Rejection, Translation
 from twin_core.identifiers import Identifier
-from twin_core.inbox import Inbox, Receipt
+from twin_core.inbox import FileIntake, Inbox, Receipt, decode_entries
 from twin_core.settings import Settings
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -357,3 +358,22 @@ def test_nothing_of_what_names_a_resource_can_be_read_in_a_digest(inbox: Inbox) 
     other.close()
     # Sender and format are the same, and of the numbers there is nothing.
     assert one[:8] == two[:8]
+
+
+def test_what_could_not_be_written_takes_nobody_elses_place(inbox: Inbox) -> None:
+    written = Path(f"{inbox.path}-wal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (written, hard))
+    try:
+        with pytest.raises(StoreError):
+            inbox.submit([receipt("1")], from_file=True).result()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    beside = inbox.beside(None)
+    assert beside is not None
+    reading = FileIntake(beside, SystemClock())
+    told = reading.take([receipt("2")])
+    reading.close()
+    assert inbox.read(0, 10) == []
+    inbox.carry(decode_entries(told.entries))
+    assert [entry.raw for entry in inbox.read(0, 10)] == [b"2/"]

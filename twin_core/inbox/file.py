@@ -189,6 +189,7 @@ class InboxFile:
         Raises StoreError, with nothing written, where the disk or the lock refuses, or where the
         store was opened again since `holder` opened it.
         """
+        decisions: Decisions | None = None
         try:
             self._db.execute("BEGIN IMMEDIATE")
             if holder is not None and _holder(self._db) != holder:
@@ -207,6 +208,9 @@ class InboxFile:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            # Their positions will be others'.
+            for entry in decisions.carried if decisions else ():
+                self.carried.pop(entry.position, None)
             raise not_stored(str(error)) from error
         self._ordered = ordered
         return Committed(answers, decisions.high)
