@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from tests.unit.test_load import EIGHT, contents, feed
 from twin_core import Twin
 from twin_core.clock import SystemClock
 from twin_core.errors import FeedError, StoreError
-from twin_core.inbox import FileIntake, Inbox, Receipt, decode_entries
+from twin_core.inbox import FileIntake, Inbox, Receipt, decode_entries, file
 from twin_core.settings import Settings
 
 
@@ -109,6 +111,54 @@ def test_nothing_waits_for_what_is_forgotten(tmp_path: Path) -> None:
     assert (inbox.high, inbox.lag_seconds()) == (0, 0.0)
     assert inbox.beside(None) is not None
     inbox.close()
+
+
+def test_what_this_process_takes_from_files_meanwhile_is_not_forgotten(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = intake_of(twin)
+    intake.take([receipt("1")])
+    intake.close()
+    connect = file._connect
+
+    def meanwhile(path: Path) -> sqlite3.Connection:
+        monkeypatch.setattr(file, "_connect", connect)
+        twin.submit([receipt("2")], from_file=True).result()
+        return connect(path)
+
+    monkeypatch.setattr(file, "_connect", meanwhile)
+    twin.end_beside()
+    twin.wait_applied()
+    assert twin.query("SELECT control_id FROM twin.message") == [{"control_id": "2"}]
+    assert statuses(twin, [receipt("2")]) == ["duplicate"]
+
+
+def test_who_ends_late_takes_nothing_from_a_store_that_was_opened_again(tmp_path: Path) -> None:
+    with closing(Inbox(tmp_path / "x.inbox", SystemClock())) as before:
+        before.require(0)
+        assert before.beside(None) is not None
+        with closing(Inbox(tmp_path / "x.inbox", SystemClock())) as now:
+            now.require(0)
+            now.start()
+            now.submit([receipt("1")], from_file=True).result()
+            before.end_beside()
+            assert [entry.position for entry in now.read(0, 10)] == [1]
+
+
+def test_an_inbox_that_is_locked_is_tried_again_and_feeds_go_on(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "BUSY_S", 0.05)
+    intake = intake_of(twin)
+    intake.take([receipt("1")])
+    intake.close()
+    assert statuses(twin, [receipt("2")]) == ["accepted"]
+    with closing(sqlite3.connect(f"{twin.path}.inbox", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        twin.end_beside()
+        other.execute("ROLLBACK")
+    twin.wait_applied(2, timeout=10.0)
+    assert twin.query("SELECT control_id FROM twin.message") == [{"control_id": "2"}]
 
 
 def test_who_reads_for_a_store_that_was_opened_again_can_store_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ one that serves HTTP) may write to one inbox.
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
@@ -324,17 +324,22 @@ class InboxFile:
             )
         return found
 
-    def forget_files(self, applied: int, carried: Set[int]) -> None:
-        """Forget entries of files behind a position, but for those that are carried here.
+    def forget_files(self, applied: Callable[[], int]) -> None:
+        """Forget entries of files that are neither applied nor carried here.
 
-        By a connection of its own: whoever writes may be writing.
+        None where the store was opened again since: they are the next holder's then. By a
+        connection of its own: whoever writes may be writing.
         """
         db = _connect(self.path)
         try:
             with _readable():
                 db.execute("BEGIN IMMEDIATE")
-                lost = [one for one in _files_behind(db, applied) if one not in carried]
-                _forget(db, lost)
+                if _holder(db) == self.holder:
+                    # Asked now, when nobody can commit more that are carried. Those first: what is
+                    # applied is carried until it counts as applied.
+                    carried = set(self.carried)
+                    behind = _files_behind(db, applied())
+                    _forget(db, [one for one in behind if one not in carried])
                 db.execute("COMMIT")
         finally:
             db.close()

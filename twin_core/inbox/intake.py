@@ -6,6 +6,7 @@ projector reads entries back by position and the writer prunes what has been app
 so that a message sent again years later is still known.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -36,10 +37,9 @@ PRUNE_S = 0.05
 """How long to wait for receipts before more entries are removed, where more are to be."""
 LOOK_S = 0.02
 """How often to look for what another process has committed."""
-
-
 _LOOKED_AT = 2_000
 """Waiting entries whose feeds are told."""
+_LOG = logging.getLogger("wardtwin.inbox")
 
 
 class Inbox:
@@ -58,7 +58,7 @@ class Inbox:
         self._applied = 0
         self._gathered = self._receipts = 0
         """Groups and receipts of the last commit."""
-        self._closed = self._has_beside = False
+        self._closed = self._has_beside = self._is_over = False
         self._commits: deque[tuple[int, float]] = deque()
         self._file = InboxFile(path, key)
         try:
@@ -151,20 +151,32 @@ class Inbox:
         return Beside(inbox=str(self.path), holder=self._file.holder, key=written)
 
     def end_beside(self) -> None:
-        """Forget what the other process made durable and did not hand over, as after a crash."""
-        carried = set(self._file.carried)
-        # Applied entries are carried until they count as applied.
-        self._file.forget_files(self._applied, carried)
-        high = self._file.high_water()
-        with self._count_lock:
-            self._high = high
-            self._has_beside = False
-            while self._commits and self._commits[-1][0] > high:
-                self._commits.pop()
+        """Forget what the other process made durable and did not hand over, as after a crash.
+
+        Where the inbox cannot be written now, the writing thread tries again: all that came later
+        waits for it. A store that is closed forgets it when it is opened.
+        """
+        self._is_over = not self._forgotten()
 
     def carry(self, entries: Sequence[Entry]) -> None:
         """Hold entries of files that another process has made durable, until they are applied."""
         self._file.carried.update((entry.position, entry) for entry in entries)
+
+    def _forgotten(self) -> bool:
+        """Whether nothing is left of what was not handed over."""
+        if self._closed:
+            return True
+        try:
+            self._file.forget_files(lambda: self._applied)
+            with self._count_lock:
+                high = self._high = self._file.high_water()
+                self._has_beside = False
+                while self._commits and self._commits[-1][0] > high:
+                    self._commits.pop()
+        except StoreError as error:
+            _LOG.warning("What was not handed over cannot be forgotten yet: %s", error.why)
+            return False
+        return True
 
     # --- out ---------------------------------------------------------------------------------
 
@@ -224,14 +236,15 @@ class Inbox:
         return self._file.heard()
 
     def _observed(self) -> int:
-        return self._rise(self._file.high_water())
+        # Within the lock: what is forgotten meanwhile must not count again.
+        with self._count_lock:
+            return self._rise(self._file.high_water())
 
     def _rise(self, high: int) -> int:
-        with self._count_lock:
-            if high > self._high:
-                self._high = high
-                self._commits.append((high, monotonic()))
-            return self._high
+        if high > self._high:
+            self._high = high
+            self._commits.append((high, monotonic()))
+        return self._high
 
     # --- the writing thread ------------------------------------------------------------------
 
@@ -241,6 +254,8 @@ class Inbox:
             groups, stopping = self._gather()
             if groups:
                 self._commit(groups)
+            if self._is_over:
+                self._is_over = not self._forgotten()
             due = self._applied - self._pruned >= PRUNE_EVERY or stopping
             if due and self._applied > self._pruned:
                 up_to = self._applied if stopping else self._pruned + PRUNE_EVERY
@@ -285,8 +300,8 @@ class Inbox:
             failure = error
         with self._count_lock:
             self._outstanding -= sum(len(group.receipts) for group in groups)
-        if committed is not None:
-            self._rise(committed.high)
+            if committed is not None:
+                self._rise(committed.high)
         with self._arrived:
             self._arrived.notify_all()
         for n, group in enumerate(groups):
