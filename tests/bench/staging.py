@@ -23,7 +23,7 @@ from adapters.fhir import Release, judge
 from adapters.files import find_files
 from api.desk import LOADING_MEMORY, LOADING_ROOM
 from api.ingesting import Handover, Order, handover_of, ingest
-from api.staging import stage
+from api.staging import stage, staged
 from api.translating import decode_receipts
 from twin_core import Twin
 from twin_core.inbox import Answer
@@ -59,7 +59,7 @@ def measure(kind: str, folder: Path, count: int, applied: int) -> None:
         now = datetime.now(UTC)
         sources = tuple(find_files([str(path)]))
         stage(staging, sources, feed="", settings=settings, received_at=now, report=lambda *_: None)
-        staged = count / (time.perf_counter() - began)
+        durable = count / (time.perf_counter() - began)
         began, used = time.perf_counter(), time.process_time()
         desk = Applying(twin)
         with contextlib.closing(staged(desk, staging, settings)) as several:
@@ -74,7 +74,7 @@ def measure(kind: str, folder: Path, count: int, applied: int) -> None:
     judged = JUDGED / (time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{kind}: staged {staged:,.0f}/s ({staged / judged:,.0f} times fhir.resources, which "
+        f"{kind}: staged {durable:,.0f}/s ({durable / judged:,.0f} times fhir.resources, which "
         f"validates {judged:,.0f}/s), applied {seen:,.0f}/s ({of_cpu:,.0f} per CPU-second of the "
         f"process that applies), peak {peak:,.0f} MiB"
     )
