@@ -26,6 +26,7 @@ from twin_core.events import (
 )
 from twin_core.identifiers import Identifier, Place
 from twin_core.inbox import Receipt
+from twin_core.store import database
 from twin_core.store.database import CATALOG, connect, migrate
 from twin_core.store.facts import natural
 from twin_core.store.projection import Projection
@@ -213,6 +214,16 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.execute("UPDATE core.meta SET value = '999' WHERE key = 'schema_version'")
     connection.close()
     with pytest.raises(StoreVersion, match="999"):
+        Twin.open(path)
+
+
+def test_who_knows_no_digests_in_order_is_refused_and_takes_nothing_in_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = filled(tmp_path / "x.duckdb")
+    known = {number: sql for number, sql in database._migrations().items() if number <= 13}
+    monkeypatch.setattr(database, "_migrations", lambda: known)
+    with pytest.raises(StoreVersion, match="knows 13"):
         Twin.open(path)
 
 
