@@ -6,6 +6,7 @@ to whoever has. Chunks come over a pipe, which also holds it back when the store
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -275,12 +276,14 @@ def _in_another_process(order: Order) -> Generator["Said", None, None]:
         [sys.executable, "-m", "api.ingest_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        pipesize=_PIPE_BYTES,
         cwd=Path.cwd(),
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
     )
     if child.stdin is None or child.stdout is None:
         raise FeedError("The reading process has no pipes.", do="Run the command again.")
+    with contextlib.suppress(OSError):
+        # A system may allow none so large, and the usual one does, too.
+        fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     try:
         write_frame(child.stdin, msgspec.msgpack.encode(order))
         while (frame := read_frame(child.stdout)) is not None:
