@@ -6,7 +6,7 @@ late to be applied.
 
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import msgspec
@@ -67,6 +67,13 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
 REMEMBERED_FACTS = 40_000
 """How much of families is remembered, by `Unit.weight`; one takes some kilobytes."""
 _FEW_OWNERS = 50
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Instants are asked for as numbers: DuckDB looks its time zone up anew for each that it gives.
+_JOURNALLED = (
+    "e.payload, e.ordinal, e.message_id, epoch_us(e.recorded_at), epoch_us(m.sent_at),"
+    " m.sequence, m.control_id, m.digest, m.format, m.feed"
+)
+_ASKED = {"TIMESTAMPTZ": 'epoch_us("{}")'}
 _EVENT = msgspec.json.Decoder(AnyEvent)
 
 
@@ -217,8 +224,7 @@ class Units:
     def _facts(self, nodes: list[int]) -> Iterator[tuple[int, Fact]]:
         wanted = pa.table({"node": pa.array(nodes, pa.int64())})  # noqa: F841  (read by name)
         found = self._connection.execute(
-            "SELECT e.node, e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at,"
-            " m.sequence, m.control_id, m.digest, m.format, m.feed"
+            f"SELECT e.node, {_JOURNALLED}"
             " FROM core.event e SEMI JOIN wanted USING (node)"
             " JOIN core.message m ON m.message_id = e.message_id"
         ).fetchall()
@@ -233,12 +239,17 @@ class Units:
         those = f"v.owner IN ({', '.join(map(str, owners))}) AND" if few else ""
         joined = "" if few else "SEMI JOIN wanted USING (owner)"
         for name in ENTITIES_OF[kind]:
-            columns = ", ".join(f'v."{column.name}"' for column in BY_NAME[name].columns)
+            columns = BY_NAME[name].columns
+            told = [_ASKED.get(column.type, '"{}"').format(column.name) for column in columns]
+            instants = [n for n, column in enumerate(columns) if column.type in _ASKED]
             found = self._connection.execute(
-                f"SELECT v.owner, v.version_no, {columns} FROM core.{name}_version v"
+                f"SELECT v.owner, v.version_no, {', '.join(told)} FROM core.{name}_version v"
                 f" {joined} WHERE {those} v.known_to = 'infinity'"
             ).fetchall()
             for owner, version_no, *values in found:
+                for n in instants:
+                    if values[n] is not None:
+                        values[n] = _instant(values[n])
                 self._held[owner].rows.append(((name, tuple(values)), version_no))
 
 
@@ -302,8 +313,7 @@ def billed_visits(
 def latest_location_facts(connection: duckdb.DuckDBPyConnection) -> list[Fact]:
     """Every Location statement and deletion in the journal, for the hierarchy at start."""
     found = connection.execute(
-        "SELECT e.payload, e.ordinal, e.message_id, e.recorded_at, m.sent_at, m.sequence,"
-        " m.control_id, m.digest, m.format, m.feed"
+        f"SELECT {_JOURNALLED}"
         " FROM core.event e JOIN core.message m USING (message_id)"
         " WHERE e.event = 'LocationStated' OR e.event = 'Withdrawn' AND e.node IN"
         " (SELECT node FROM core.node WHERE kind = 'l') ORDER BY e.event_no"
@@ -315,8 +325,8 @@ def _fact(
     payload: str,
     ordinal: int,
     message_id: int,
-    recorded_at: datetime,
-    sent_at: datetime,
+    recorded_us: int,
+    sent_us: int,
     sequence: int,
     control_id: str,
     digest: bytes,
@@ -327,13 +337,17 @@ def _fact(
     event: Event = _EVENT.decode(payload)
     order = order_of(
         event,
-        sent_at=sent_at,
+        sent_at=_instant(sent_us),
         sequence=sequence,
         control=natural(control_id),
         digest=digest,
         ordinal=ordinal,
     )
-    return Fact(order, event, message_id, recorded_at, format_, feed)
+    return Fact(order, event, message_id, _instant(recorded_us), format_, feed)
+
+
+def _instant(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)
 
 
 def last_known_at(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, datetime | None]:
