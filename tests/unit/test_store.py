@@ -1,6 +1,7 @@
 """Two files that are one store: opened together, migrated, rebuilt, copied, or refused."""
 
 import hashlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -492,3 +493,24 @@ def test_migrations_are_numbered_without_gaps_and_without_twins() -> None:
     folder = Path(__file__).parents[2] / "twin_core" / "store" / "schema"
     numbers = sorted(int(file.name[:4]) for file in folder.glob("*.sql"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_full_disk_is_waited_for_and_puts_no_message_into_quarantine(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    with Twin.open(path) as twin:
+        # The database's log is the largest file by then, so that it is what finds no room.
+        twin.receive([admission(n, BED, n) for n in range(400)])
+        twin.wait_applied()
+        written = path.with_name("x.duckdb.wal").stat().st_size
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # Room for one small batch, as a quarantined message would be, and not for many.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (written + 6_000, hard))
+        try:
+            twin.receive([admission(n, BED, n) for n in range(400, 600)])
+            with pytest.raises(StoreError, match="were not applied"):
+                twin.wait_applied(timeout=3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        twin.wait_applied()
+        statuses = "SELECT status, count(*) AS n FROM twin.message GROUP BY 1"
+        assert twin.query(statuses) == [{"status": "applied", "n": 600}]

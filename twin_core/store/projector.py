@@ -115,9 +115,9 @@ class Projector:
         started = time.monotonic()
         try:
             applied = self._projection.apply(entries)
-        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException):
-            raise
         except Exception as error:
+            if _is_no_messages_fault(error):
+                raise
             self._isolate(entries, error)
             return
         self.batch_seconds = time.monotonic() - started
@@ -167,6 +167,15 @@ class Projector:
             self.position = position
             self._applied.notify_all()
         self._inbox.applied_to(position)
+
+
+def _is_no_messages_fault(error: Exception) -> bool:
+    """Whether the disk or memory refused, and not a message: smaller batches would not help."""
+    if isinstance(error, duckdb.TransactionException):
+        # What a full disk makes of a COMMIT; a constraint may be broken by what a message says.
+        return "constraint" not in str(error).lower()
+    kinds = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException)
+    return isinstance(error, kinds)
 
 
 def _together(entries: Sequence[Entry]) -> int:
