@@ -70,6 +70,10 @@ class Projection:
             self._forget()
             raise
 
+    def load(self) -> None:
+        """Remember more of what was told from now on: much is to come."""
+        self._folding.units.load()
+
     def refold(self, filed: Sequence[Filed], known_at: datetime) -> None:
         """Fold events that were journalled before, as one transaction, known since `known_at`.
 

@@ -58,6 +58,7 @@ class Projector:
     def load(self) -> None:
         """Apply larger batches from now on: much is to come, and nobody watches the present."""
         self._most, self._longest_gather = LOAD_ENTRIES, LONGEST_LOAD_GATHER_S
+        self._projection.load()
 
     def start(self) -> None:
         """Begin to apply."""

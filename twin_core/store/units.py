@@ -64,8 +64,9 @@ ENTITIES_OF: dict[str, tuple[str, ...]] = {
 }
 """Which tables a fold unit of each kind writes."""
 
-REMEMBERED_FACTS = 40_000
-"""How much of families is remembered, by `Unit.weight`; one takes some kilobytes."""
+REMEMBERED_FACTS, LOADED_FACTS = 20_000, 40_000
+"""How much of families is remembered, by `Unit.weight`, and how much in a load, whose batches are
+larger; one takes some kilobytes."""
 _FEW_OWNERS = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Instants are asked for as numbers: DuckDB looks its time zone up anew for each that it gives.
@@ -156,6 +157,11 @@ class Units:
     def __init__(self, connection: duckdb.DuckDBPyConnection, nodes: Nodes) -> None:
         self._connection, self._nodes = connection, nodes
         self._held: dict[int, Unit] = {}
+        self._most = REMEMBERED_FACTS
+
+    def load(self) -> None:
+        """Remember more from now on: much is to come."""
+        self._most = LOADED_FACTS
 
     def forget(self) -> None:
         """Drop everything remembered; the journal knows."""
@@ -167,7 +173,7 @@ class Units:
         facts = 0
         for owner, unit in reversed(self._held.items()):
             facts += unit.weight()
-            if facts > REMEMBERED_FACTS:
+            if facts > self._most:
                 self._held = dict(reversed(kept))
                 break
             kept.append((owner, unit))
