@@ -174,7 +174,7 @@ def handover_of(twin: "Twin") -> Handover | None:
 def _of_sources(desk: Storing, order: Order) -> Generator[Taken, None, None]:
     handover = desk.handover() if _is_worth_a_process(order) else None
     if handover is not None:
-        return _stored_by_another_process(order, handover)
+        return handed_over(handover, _stored_by_another_process(order, handover.beside))
     return submitted(desk, chunks_of(order))
 
 
@@ -198,25 +198,40 @@ def submitted(desk: Storing, chunks: Generator[Chunk, None, None]) -> Generator[
         yield settled()
 
 
-def _stored_by_another_process(order: Order, handover: Handover) -> Generator[Taken, None, None]:
-    """What the translating process has made durable itself, handed over to be applied."""
-    telling = _in_another_process(msgspec.structs.replace(order, beside=handover.beside))
+def _stored_by_another_process(
+    order: Order, beside: Beside
+) -> Generator[tuple[Stored, int], None, None]:
+    """What the translating process makes durable itself, and how far it has read."""
+    telling = _in_another_process(msgspec.structs.replace(order, beside=beside))
+    with contextlib.closing(telling):
+        for said in telling:
+            assert said.stored is not None  # noqa: S101  (narrows the type)
+            yield said.stored, said.bytes_read
+
+
+def handed_over(
+    handover: Handover, several: Generator[tuple[Stored, int], None, None]
+) -> Generator[Taken, None, None]:
+    """What another process makes durable, each with how far it has read, given to be applied."""
     try:
-        with contextlib.closing(telling):
-            for said in telling:
-                stored = said.stored
-                assert stored is not None  # noqa: S101  (narrows the type)
+        with contextlib.closing(several):
+            for stored, read in several:
                 handover.carry(stored.entries)
-                yield Taken(stored.outcomes, stored.position, len(stored.entries), said.bytes_read)
+                yield Taken(stored.outcomes, stored.position, len(stored.entries), read)
     finally:
         handover.end()
 
 
 def chunks_of(order: Order) -> Generator[Chunk, None, None]:
     """What the sources of an order hold, translated in another process where that is worth it."""
-    if _is_worth_a_process(order):
-        return (Chunk(said.receipts, said.bytes_read) for said in _in_another_process(order))
-    return translated_chunks(order)
+    return _told_elsewhere(order) if _is_worth_a_process(order) else translated_chunks(order)
+
+
+def _told_elsewhere(order: Order) -> Generator[Chunk, None, None]:
+    # Closed with its chunks: nothing but that ends the other process.
+    with contextlib.closing(_in_another_process(order)) as telling:
+        for said in telling:
+            yield Chunk(said.receipts, said.bytes_read)
 
 
 def translated_chunks(order: Order) -> Generator[Chunk, None, None]:

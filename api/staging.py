@@ -24,10 +24,10 @@ from api.ingesting import (
     CHUNK_BYTES,
     CHUNK_MESSAGES,
     Chunk,
-    Handover,
     Storing,
     Taken,
     digest_of,
+    handed_over,
     submitted,
 )
 from api.translating import Reader, encode_receipts, resources
@@ -112,18 +112,8 @@ def staged(desk: Storing, staging: Staging, settings: Settings) -> Generator[Tak
     if handover is None:
         chunks = staged_chunks(staging, settings, processes=processes)
         return submitted(desk, chunks)
-    return _stored(handover, _lines(staging, settings))
-
-
-def _stored(handover: Handover, several: Iterator[Lines]) -> Generator[Taken, None, None]:
-    storing = _in_order(partial(stored_lines, beside=handover.beside), several, 1)
-    try:
-        with contextlib.closing(storing):
-            for stored, at in storing:
-                handover.carry(stored.entries)
-                yield Taken(stored.outcomes, stored.position, len(stored.entries), at)
-    finally:
-        handover.end()
+    work = partial(stored_lines, beside=handover.beside)
+    return handed_over(handover, _in_order(work, _lines(staging, settings), processes))
 
 
 def _worthwhile(staging: Staging) -> int:
