@@ -350,6 +350,29 @@ def test_messages_that_a_sender_counts_are_made_durable_with_little_written(inbo
     assert counted < pages([random(number) for number in range(10_000, 10_200)]) / 3
 
 
+def test_a_message_of_an_inbox_kept_for_years_is_known_by_the_same_digest(inbox: Inbox) -> None:
+    inbox.submit([receipt("A1200")]).result()
+    other = sqlite3.connect(inbox.path)
+    ((control,),) = other.execute("SELECT control FROM digest").fetchall()
+    other.close()
+    assert control.hex() == "2e774e0000000012680a9fb2532e17692a781bcc"
+
+
+def test_each_of_many_messages_in_one_commit_is_kept_in_its_own_place(inbox: Inbox) -> None:
+    again = [receipt(f"M{n}") for n in range(300)]
+    sent = [*again[:150], rejected(), *again, rejected()]
+    answers = inbox.submit(sent).result()
+    assert [a.status for a in answers] == (
+        ["accepted"] * 150 + ["rejected"] + ["duplicate"] * 150 + ["accepted"] * 150 + ["rejected"]
+    )
+    kept = {entry.position: entry.raw for entry in inbox.read(0, 1_000)}
+    assert kept == {a.position: one.raw for one, a in zip(sent, answers, strict=True)}
+    assert list(kept) == list(range(1, 303))
+    replayed = inbox.submit([receipt("mended")], replay_of=151).result()[0]
+    assert [entry.replay_of for entry in inbox.read(302, 9)] == [151]
+    assert replayed.position == 151
+
+
 def test_nothing_of_what_names_a_resource_can_be_read_in_a_digest(inbox: Inbox) -> None:
     named = [msgspec.structs.replace(receipt(f"Patient/{n}"), format="fhir") for n in (900_001, 7)]
     assert [answer.status for answer in inbox.submit(named).result()] == ["accepted"] * 2

@@ -6,13 +6,14 @@ written with one statement per table after: asking and writing one by one costs 
 
 import hashlib
 import sqlite3
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import chain
 from typing import NamedTuple
+
+import msgspec
 
 from twin_core.encryption import PLAIN, Sealing
 from twin_core.events import Envelope, Rejection, Translation
@@ -22,22 +23,23 @@ from twin_core.inbox.receipt import (
     REJECTED,
     Answer,
     Entry,
-    Head,
     Receipt,
-    encode_head,
+    encoded_head,
     head_of,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_ASKED_AT_ONCE = 500
-_ROWS_AT_ONCE = 128
+_AT_ONCE = 128
+"""Rows that one statement inserts or asks for at most."""
 _DIGITS = "0123456789"
+_SEPARATOR = "\x1f"
 HEAD, RAW = b"head", b"raw"
 """Columns of an entry whose values may be sealed."""
 
 Seen = dict[bytes, int]
 """Digests of bodies that came under one control id, and the position of the first."""
+_NOTHING_SEEN: Seen = {}
 
 
 class Group(NamedTuple):
@@ -50,7 +52,7 @@ class Group(NamedTuple):
     answered: "Future[list[Answer]]"
 
 
-class Keys(NamedTuple):
+class Keys(msgspec.Struct, frozen=True, gc=False):
     """Under which digests a receipt is known; empty where it is not to be known again."""
 
     control: bytes
@@ -58,6 +60,24 @@ class Keys(NamedTuple):
     body: bytes
     document: bytes = b""
     """Document and place in it, of a resource that has no version of its own."""
+
+
+class Into(NamedTuple):
+    """A statement that inserts rows, and how many values a row has.
+
+    Bytes are given to it as bytearrays: of those sqlite3 knows what they are, while for bytes and
+    None it looks for an adapter each time, which takes longer than a copy. What is NULL is left
+    out for the same reason.
+    """
+
+    statement: str
+    width: int
+
+
+RECEIVED = Into("INSERT INTO entry (position, received_us, head, raw)", 4)
+REPLAYED = Into("INSERT INTO entry (position, received_us, head, raw, replay_of)", 5)
+FROM_FILES = Into("INSERT INTO entry (position, received_us)", 2)
+DIGESTS = Into("INSERT OR REPLACE INTO digest (control, body, position)", 3)
 
 
 class Decisions:
@@ -75,7 +95,8 @@ class Decisions:
         *,
         ordered: bool = True,
     ) -> None:
-        self.high, self._sealing = high, sealing
+        self.high = high
+        self._seal = None if sealing is PLAIN else sealing.seal
         self._heard: dict[str, int] = {}
         self._received_us = 0
         """When the group that is decided on was received."""
@@ -87,11 +108,16 @@ class Decisions:
         self._keys = [
             [_keys(receipt, group, control) for receipt in group.receipts] for group in groups
         ]
-        every = chain.from_iterable(self._keys)
-        self._seen = _seen(db, (key for k in every for key in (k.control, k.document) if key))
-        self._entries: list[tuple[int, int, bytes | None, bytes | None, int | None]] = []
-        self._digests: list[tuple[bytes, bytes, int]] = []
-        self._kept: list[tuple[bytes, bytes, int]] = []
+        every = [key for its in self._keys for key in its]
+        asked = [key.control for key in every if key.control]
+        asked += [key.document for key in every if key.document]
+        self._seen = _seen(db, asked)
+        self._received: list[object] = []
+        self._replayed: list[object] = []
+        self._from_files: list[object] = []
+        self._digests: list[object] = []
+        """Rows to be inserted, one value after the other; see `_INTO`."""
+        self._kept: list[tuple[bytearray, bytearray, int]] = []
 
     def decide(self, groups: Sequence[Group]) -> list[list[Answer]]:
         """Give every receipt its place, or find out that it has one; the answers of each group.
@@ -103,8 +129,10 @@ class Decisions:
     def write(self) -> None:
         """Write what was decided; nothing of it is durable before the transaction commits."""
         db = self._db
-        _insert(db, "INSERT INTO entry VALUES", self._entries)
-        _insert(db, "INSERT OR REPLACE INTO digest VALUES", self._digests)
+        _insert(db, RECEIVED, self._received)
+        _insert(db, REPLAYED, self._replayed)
+        _insert(db, FROM_FILES, self._from_files)
+        _insert(db, DIGESTS, self._digests)
         db.executemany(
             "UPDATE entry SET head = ?, raw = ? WHERE position = ? AND head IS NULL", self._kept
         )
@@ -124,9 +152,11 @@ class Decisions:
         known = zip(group.receipts, keys, strict=True)
         answers = [self._decide(receipt, its, group) for receipt, its in known]
         if group.replay_of is None:  # what is tried again was counted when it was received
-            for receipt, answer in zip(group.receipts, answers, strict=True):
-                self.counted[receipt.feed, answer.status] += 1
-                self._heard[receipt.feed] = self._received_us
+            told = zip(group.receipts, answers, strict=True)
+            became = [(receipt.feed, answer.status) for receipt, answer in told]
+            for one in set(became):
+                self.counted[one] += became.count(one)
+                self._heard[one[0]] = self._received_us
         return answers
 
     def _decide(self, receipt: Receipt, keys: Keys, group: Group) -> Answer:
@@ -142,7 +172,7 @@ class Decisions:
     ) -> Answer:
         # A resource without versions repeats when its whole document was read before: otherwise
         # a file that states it twice would, read again, tell of changes that never were.
-        first = self._seen[keys.document].get(keys.body)
+        first = self._known(keys.document).get(keys.body)
         if first is not None:
             return Answer(status=DUPLICATE, code="AA", position=first)
         answer = self._accept(receipt, outcome, keys, group)
@@ -151,7 +181,7 @@ class Decisions:
 
     def _accept(self, receipt: Receipt, outcome: Translation, keys: Keys, group: Group) -> Answer:
         envelope, body = outcome.envelope, keys.body
-        seen = self._seen[keys.control]
+        seen = self._seen.get(keys.control)
         if seen:
             replayed = body in seen and seen[body] == group.replay_of
             if body in seen and not replayed and _repeats(envelope, body, seen):
@@ -169,64 +199,93 @@ class Decisions:
         if group.replay_of is None:
             # Read again, a file adds nothing to the quarantine; a sender may try as often as it
             # likes, and each time is kept.
-            found = self._seen[keys.control].get(keys.body) if keys.control else None
+            found = self._known(keys.control).get(keys.body)
             position = found or self._insert(receipt, group, reused=False)
             if keys.control and found is None:
                 self._note(keys.control, keys.body, position)
         return Answer(status=REJECTED, code=outcome.code, position=position)
 
     def _note(self, control: bytes, body: bytes, position: int) -> None:
-        self._seen[control][body] = position
-        self._digests.append((control, body, position))
+        seen = self._seen.get(control)
+        if seen is None:
+            self._seen[control] = {body: position}
+        else:
+            seen[body] = position
+        self._digests += (bytearray(control), bytearray(body), position)
+
+    def _known(self, control: bytes) -> Seen:
+        return self._seen.get(control, _NOTHING_SEEN)
 
     def _insert(self, receipt: Receipt, group: Group, *, reused: bool) -> int:
-        self.high += 1
-        head = raw = None
+        position = self.high = self.high + 1
         if group.from_file:
             carried = head_of(receipt, reused)
-            self.carried.append(Entry(self.high, group.received_at, carried, receipt.raw, None))
+            self.carried.append(Entry(position, group.received_at, carried, receipt.raw, None))
+            self._from_files += (position, self._received_us)
+            return position
+        head, raw = self._written(receipt, position, reused=reused)
+        if group.replay_of is None:
+            self._received += (position, self._received_us, head, raw)
         else:
-            head, raw = self._sealed(head_of(receipt, reused), receipt.raw, self.high)
-        self._entries.append((self.high, self._received_us, head, raw, group.replay_of))
-        return self.high
+            self._replayed += (position, self._received_us, head, raw, group.replay_of)
+        return position
 
     def _keep(self, receipt: Receipt, position: int) -> None:
         # The first of it came from a file and may not be applied yet. Who sends it by other means
         # is told that it is durable, so from now on it must be, file or not.
-        head = head_of(receipt, reused_control_id=False)
-        self._kept.append((*self._sealed(head, receipt.raw, position), position))
+        self._kept.append((*self._written(receipt, position, reused=False), position))
 
-    def _sealed(self, head: Head, raw: bytes, position: int) -> tuple[bytes, bytes]:
-        sealing = self._sealing
-        return sealing.seal(encode_head(head), position, HEAD), sealing.seal(raw, position, RAW)
+    def _written(
+        self, receipt: Receipt, position: int, *, reused: bool
+    ) -> tuple[bytearray, bytearray]:
+        head, raw, seal = encoded_head(receipt, reused), receipt.raw, self._seal
+        if seal is not None:
+            head, raw = seal(head, position, HEAD), seal(raw, position, RAW)
+        return bytearray(head), bytearray(raw)
 
 
-def _insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[object, ...]]) -> None:
+def _insert(db: sqlite3.Connection, into: Into, values: Sequence[object]) -> None:
     """Insert rows, many with one statement.
 
     SQLite lets other threads run during each statement; where one of them is busy, a statement for
     each row waits for it once for each row.
     """
+    for start, rows in _parts(len(values) // into.width):
+        first = start * into.width
+        db.execute(_inserting(into, rows), values[first : first + rows * into.width])
+
+
+def _seen(db: sqlite3.Connection, asked: Sequence[bytes]) -> dict[bytes, Seen]:
+    seen: dict[bytes, Seen] = {}
+    for start, count in _parts(len(asked)):
+        some = [bytearray(key) for key in asked[start : start + count]]
+        for control, body, position in db.execute(_asking(count), some):
+            seen.setdefault(control, {})[body] = position
+    return seen
+
+
+def _parts(count: int) -> Iterator[tuple[int, int]]:
+    """Where parts begin and how long they are, each a power of two.
+
+    A few statements, which are prepared once, then serve any number of rows.
+    """
     start = 0
-    while start < len(rows):
-        # Powers of two: a few statements that are prepared once and serve any number of rows.
-        together = min(_ROWS_AT_ONCE, 1 << (len(rows) - start).bit_length() - 1)
-        some = rows[start : start + together]
-        row = f"({', '.join('?' * len(some[0]))})"
-        db.execute(f"{into} {', '.join([row] * together)}", list(chain.from_iterable(some)))
+    while start < count:
+        together = min(_AT_ONCE, 1 << (count - start).bit_length() - 1)
+        yield start, together
         start += together
 
 
-def _seen(db: sqlite3.Connection, controls: Iterable[bytes]) -> defaultdict[bytes, Seen]:
-    seen: defaultdict[bytes, Seen] = defaultdict(dict)
-    asked = list(controls)
-    for start in range(0, len(asked), _ASKED_AT_ONCE):
-        some = asked[start : start + _ASKED_AT_ONCE]
-        marks = ", ".join("?" * len(some))
-        question = f"SELECT control, body, position FROM digest WHERE control IN ({marks})"  # noqa: S608
-        for control, body, position in db.execute(question, some):
-            seen[control][body] = position
-    return seen
+@lru_cache(maxsize=64)
+def _inserting(into: Into, rows: int) -> str:
+    row = f"({', '.join('?' * into.width)})"
+    return f"{into.statement} VALUES {', '.join([row] * rows)}"
+
+
+@lru_cache(maxsize=16)
+def _asking(count: int) -> str:
+    marks = ", ".join("?" * count)
+    return f"SELECT control, body, position FROM digest WHERE control IN ({marks})"  # noqa: S608
 
 
 def ordered_digests(db: sqlite3.Connection) -> bool:
@@ -262,8 +321,12 @@ def _keys_of_reject(receipt: Receipt) -> Keys:
 
 
 def _digest(*parts: str) -> bytes:
-    named = "\x1f".join(parts)
-    return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+    return _begun(*parts).digest()
+
+
+def _begun(*parts: str) -> "hashlib.blake2b":
+    named = _SEPARATOR.join(parts)
+    return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=12)
 
 
 def _in_order(format_: str, sender: str, control_id: str) -> bytes:
@@ -273,21 +336,19 @@ def _in_order(format_: str, sender: str, control_id: str) -> bytes:
     few of its pages instead of one for each message. Only MSH-10 is such a number: what names a
     FHIR resource may be a patient's, and nothing of it is to be read here.
     """
+    own, begun = _of_sender(format_, sender)
     counted = control_id if format_ == "hl7v2" else ""
     number = counted[len(counted.rstrip(_DIGITS)) :][-15:]
     place = (int(number or 0) >> 6) & 0xFF_FFFF_FFFF
-    return b"".join(
-        (
-            _of_sender(format_, sender),
-            place.to_bytes(5, "big"),
-            _digest(format_, sender, control_id),
-        )
-    )
+    digest = begun.copy()
+    digest.update(control_id.encode("utf-8", "surrogatepass"))
+    return own + place.to_bytes(5, "big") + digest.digest()
 
 
 @lru_cache(maxsize=1_000)
-def _of_sender(format_: str, sender: str) -> bytes:
-    return _digest(format_, sender)[:3]
+def _of_sender(format_: str, sender: str) -> "tuple[bytes, hashlib.blake2b]":
+    """What a sender's digests begin with, and `_digest` of them but for the control id."""
+    return _digest(format_, sender)[:3], _begun(format_, sender, "")
 
 
 def _repeats(envelope: Envelope, body: bytes, seen: Seen) -> bool:

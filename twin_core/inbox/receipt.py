@@ -17,7 +17,7 @@ from twin_core.events import (
 ACCEPTED, DUPLICATE, REJECTED = "accepted", "duplicate", "rejected"
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message or resource as it arrived, with what its adapter made of it."""
 
     format: str
@@ -31,7 +31,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the file it was read from, where there was one."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of a receipt, known once it is durable."""
 
     status: str
@@ -101,7 +101,7 @@ def head_of(receipt: Receipt, reused_control_id: bool) -> Head:
             control_id=outcome.control_id,
             trigger_event=outcome.trigger_event,
         )
-    reused = (_REUSED,) if reused_control_id else ()
+    findings = (*outcome.findings, _REUSED) if reused_control_id else outcome.findings
     return Head(
         format=receipt.format,
         feed=receipt.feed,
@@ -109,14 +109,14 @@ def head_of(receipt: Receipt, reused_control_id: bool) -> Head:
         code="AA",
         envelope=outcome.envelope,
         events=outcome.events,  # type: ignore[arg-type]  # every Event subclass is in AnyEvent
-        findings=outcome.findings + reused,
+        findings=findings,
         kept=outcome.kept,
     )
 
 
-def encode_head(head: Head) -> bytes:
-    """A head as MessagePack."""
-    return _ENCODER.encode(head)
+def encoded_head(receipt: Receipt, reused_control_id: bool) -> bytes:
+    """The receipt without its raw bytes as MessagePack, as the inbox keeps it."""
+    return _ENCODER.encode(head_of(receipt, reused_control_id))
 
 
 def feed_of(encoded: bytes) -> str:
@@ -125,5 +125,5 @@ def feed_of(encoded: bytes) -> str:
 
 
 def decode_head(encoded: bytes) -> Head:
-    """The inverse of `encode_head`."""
+    """The inverse of `encoded_head`."""
     return _DECODER.decode(encoded)
