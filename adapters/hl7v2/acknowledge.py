@@ -80,37 +80,36 @@ def acknowledgement(
     msh = f"{outline.routed}|{at}||{outline.type}|{escaped(ack_id)}|{outline.rest}"
     segments = [msh, f"MSA|{answer_code}|{control_id}"]
     segments += [_err(fault, dated=outline.version < _OLDEST_WITH_ERR_2) for fault in faults]
-    return ("\r".join(segments) + "\r").encode("iso8859-1", "replace")
+    return _sent("\r".join(segments) + "\r")
 
 
-def plain_acceptance(raw: bytes, *, now: datetime, ack_id: str) -> bytes | None:
-    """What `acknowledgement` answers with AA to a message that asks for the original mode.
+def plain_acceptance(raw: bytes, at: bytes, ack_id: str) -> bytes | None:
+    """What `acknowledgement` answers with AA to a message that asks for the original mode, framed.
 
-    None where MSH is anything but ordinary: standard delimiters, a plain control id, one of the
-    first lines that end with CR. Nearly every message is, and is answered in a third of the time.
+    `at` is MSH-7 of the answer (`stamped`), and `ack_id` is alphanumeric but for points. None where
+    MSH is anything but ordinary: standard delimiters, a plain control id, one of the first lines
+    that end with CR. Nearly every message is, and is answered in a fifth of the time.
     """
     end = raw.find(b"\r", 0, _LONGEST_ECHO)
     if end < 0 or not raw.startswith(_ORDINARY):
         return None
     fields = raw[len(_ORDINARY) : end].split(b"|", 8)
-    if len(fields) < 9 or not fields[7].isalnum() or fields[4].strip(_IN_AN_INSTANT):
+    if len(fields) < 9:
         return None
-    sender, facility, own, own_facility, _, security, event, control_id, rest = fields
-    outline = _plain_outline((sender, facility, own, own_facility, security, event, rest))
-    if outline is None:
+    sender, facility, own, own_facility, sent, security, event, control_id, rest = fields
+    if not control_id.isalnum() or sent.strip(_IN_AN_INSTANT):
         return None
-    at = _stamp(now.replace(microsecond=0), now.utcoffset())
-    told = control_id.decode("ascii")
-    return (
-        f"{outline.routed}|{at}||{outline.type}|{escaped(ack_id)}|{outline.rest}\rMSA|AA|{told}\r"
-    ).encode("iso8859-1", "replace")
+    plain = _plain_parts((sender, facility, own, own_facility, security, event, rest))
+    if plain is None:
+        return None
+    return b"".join((plain[0], at, plain[1], ack_id.encode(), plain[2], control_id, b"\r\x1c\r"))
 
 
 @lru_cache(maxsize=_ROUTES)
-def _plain_outline(route: tuple[bytes, ...]) -> "_Outline | None":
-    """The outline of answers to messages with these fields of MSH, which has no MSH-7 and MSH-10.
+def _plain_parts(route: tuple[bytes, ...]) -> tuple[bytes, bytes, bytes] | None:
+    """What stands before MSH-7, MSH-10 and MSA-2 of answers to messages with these fields of MSH.
 
-    None where the sender names the answers that it wants.
+    Its own MSH-7 and MSH-10 are not among them. None where the sender names the answers it wants.
     """
     if any(_BREAKS.search(field) for field in route):
         return None
@@ -118,7 +117,18 @@ def _plain_outline(route: tuple[bytes, ...]) -> "_Outline | None":
     header = peek(_ORDINARY + b"|".join((*named, b"", security, event, b"", rest)))
     if header is None or header.accept or header.application:
         return None
-    return _outline(header)
+    outline = _outline(header)
+    before, between = f"\x0b{outline.routed}|", f"||{outline.type}|"
+    return _sent(before), _sent(between), _sent(f"|{outline.rest}\rMSA|AA|")
+
+
+def _sent(text: str) -> bytes:
+    return text.encode("iso8859-1", "replace")
+
+
+def stamped(now: datetime) -> bytes:
+    """An instant as MSH-7 of an answer."""
+    return _stamp(now.replace(microsecond=0), now.utcoffset()).encode()
 
 
 class _Outline(NamedTuple):

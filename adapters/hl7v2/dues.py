@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from adapters.hl7v2.acknowledge import acknowledgement, plain_acceptance
+from adapters.hl7v2.acknowledge import acknowledgement, plain_acceptance, stamped
 from adapters.hl7v2.counting import Counts
 from adapters.hl7v2.header import Header, peek
 from adapters.hl7v2.mllp import framed
@@ -109,16 +109,21 @@ class Answers:
 
     def settle(self, turn: Turn, answers: Sequence[Answer]) -> None:
         """The messages of a turn are durable."""
-        now = self._ledger.clock.now()
-        counts = self._ledger.counts
+        ledger, counts = self._ledger, self._ledger.counts
+        now = ledger.clock.now()
+        at, plainly = stamped(now), 0
         written = []
         for receipt, answer in zip(turn.receipts, answers, strict=True):
-            faults = receipt.outcome.faults if isinstance(receipt.outcome, Rejection) else ()
-            counts.numbers[_COUNTED[answer.status]] += 1
-            if faults:
-                counts.rejects[faults[0].code] += 1
-                self._tell(answer.code, faults[0])
-            written.append(self._first_answer(turn, receipt, answer, faults, now))
+            plain = None
+            if answer.code == "AA":
+                plain = plain_acceptance(receipt.raw, at, ledger.next_ack_id())
+            written.append(plain or self._first_answer(turn, receipt, answer, now))
+            plainly += plain is not None
+        if plainly:
+            counts.answers["AA"] += plainly
+        became = [answer.status for answer in answers]
+        for status in set(became):
+            counts.numbers[_COUNTED[status]] += became.count(status)
         counts.last_message_at = now
         turn.written = b"".join(written)
 
@@ -155,15 +160,11 @@ class Answers:
         self._ledger.counts.numbers["undelivered"] += len(self._deferred)
         self._deferred.clear()
 
-    def _first_answer(
-        self, turn: Turn, receipt: Receipt, answer: Answer, faults: Sequence[Fault], now: datetime
-    ) -> bytes:
-        if answer.code == "AA":
-            ack_id = self._ledger.next_ack_id()
-            plain = plain_acceptance(receipt.raw, now=now, ack_id=ack_id)
-            if plain is not None:
-                self._ledger.counts.answers["AA"] += 1
-                return framed(plain)
+    def _first_answer(self, turn: Turn, receipt: Receipt, answer: Answer, now: datetime) -> bytes:
+        faults = receipt.outcome.faults if isinstance(receipt.outcome, Rejection) else ()
+        if faults:
+            self._ledger.counts.rejects[faults[0].code] += 1
+            self._tell(answer.code, faults[0])
         header = peek(receipt.raw) or _NO_HEADER
         accept, application, later = answering(header, answer.code)
         written = self._answer(header, accept, faults, now) if accept else b""

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.hl7v2 import acknowledge
-from adapters.hl7v2.acknowledge import plain_acceptance
+from adapters.hl7v2.acknowledge import plain_acceptance, stamped
+from adapters.hl7v2.mllp import framed
 from twin_core.events import Fault
 
 NOW = datetime(2026, 11, 1, 8, 5, tzinfo=UTC)
@@ -166,10 +167,10 @@ FIELDS = st.one_of(
 @given(st.lists(FIELDS, max_size=18), st.sampled_from(["\r", "\n", "\r\n", ""]))
 def test_the_short_way_to_an_answer_gives_the_same_answer(fields: list[str], end: str) -> None:
     raw = ("MSH|^~\\&|" + "|".join(fields) + end + "PID|1" + end).encode("iso8859-1")
-    short = plain_acceptance(raw, now=NOW, ack_id="A-1")
+    short = plain_acceptance(raw, stamped(NOW), "A-1")
     if peek_modes(raw):
         assert short is None
-    assert short in (None, acknowledge(raw, "AA", (), now=NOW, ack_id="A-1"))
+    assert short in (None, framed(acknowledge(raw, "AA", (), now=NOW, ack_id="A-1")))
 
 
 def peek_modes(raw: bytes) -> bool:
@@ -184,4 +185,4 @@ def peek_modes(raw: bytes) -> bool:
 
 def test_most_messages_are_answered_the_short_way() -> None:
     raw = (HEADER.replace("MSG 7", "MSG7") + PID).encode()
-    assert plain_acceptance(raw, now=NOW, ack_id="A-1") == answered(raw)
+    assert plain_acceptance(raw, stamped(NOW), "A-1") == framed(answered(raw))
