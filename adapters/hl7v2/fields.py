@@ -16,7 +16,14 @@ from adapters.hl7v2.codings import Vocabulary
 from adapters.hl7v2.conventions import Conventions, remembered
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, Refused, content_fault
-from adapters.hl7v2.timestamps import NO_TIME_ZONE, Moment, Notes, iso_date, within_unit
+from adapters.hl7v2.timestamps import (
+    NO_TIME_ZONE,
+    WHOLE,
+    Moment,
+    Notes,
+    iso_date,
+    within_unit,
+)
 from twin_core.events import Demographics, Instant, Movement, NotedFinding, Text, Visit
 from twin_core.identifiers import UNIDENTIFYING_TYPES, Identifier
 
@@ -126,16 +133,20 @@ class Reading:
             if calendar.assumes_utc:
                 self.notes["no_time_zone"] = NO_TIME_ZONE
             return recent
-        if not field.isalnum():
-            exact = calendar.exact.get(field)
-            if exact is not None:
-                return exact
+        exact = calendar.exact.get(field)
+        if exact is not None:
+            return exact
+        is_whole = WHOLE.fullmatch(field)
+        if not is_whole and not field.isalnum():
             field = self.message.first_repetition(field)
             field = field.partition(self.message.delimiters.component)[0].strip()
             if not field or field == CLEARED:
                 return None
         try:
-            moment = calendar.moment(field, where, self.notes)
+            if is_whole:
+                moment = calendar.whole(field, where)
+            else:
+                moment = calendar.moment(field, where, self.notes)
         except Refused:
             if not self.conventions.lenient:
                 raise

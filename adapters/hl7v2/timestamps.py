@@ -8,8 +8,9 @@ coarser than a minute is placed within its unit by the instant of recording.
 import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from adapters.hl7v2.refusal import DATA_TYPE, Refused, content_fault
 from twin_core.events import NotedFinding
@@ -20,7 +21,8 @@ _DTM = re.compile(
     r"([+-]\d{4})?",
     re.ASCII,
 )
-_WHOLE = re.compile(r"\d{14}[+-]\d{4}", re.ASCII)
+WHOLE = re.compile(r"\d{14}[+-]\d{4}", re.ASCII)
+"""A time with seconds and an offset."""
 _CACHED_OFFSETS = 50_000
 _CACHED_MOMENTS = 500
 _LARGEST_OFFSET = timedelta(hours=14)
@@ -37,7 +39,7 @@ Notes = dict[str, NotedFinding]
 """Findings on one message by what must not be noted twice."""
 
 
-class Moment(NamedTuple):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """An instant, and for a timestamp coarser than a minute the end of the unit it names."""
 
     at: datetime
@@ -69,13 +71,9 @@ class Calendar:
         Raises Refused (AE) for what is no date and time. What was assumed is added to `notes`.
         """
         if len(text) != 14 or not text.isdigit():
-            whole = _WHOLE.fullmatch(text)
-            if whole is None:
-                return self._any(text, where, notes)
-            if len(self.exact) >= _CACHED_MOMENTS:
-                self.exact.clear()
-            moment = self.exact[text] = Moment(_at_offset(text, where))
-            return moment
+            if WHOLE.fullmatch(text):
+                return self.whole(text, where)
+            return self._any(text, where, notes)
         try:
             moment = Moment(self._plain(text, where, notes))
         except (ValueError, OverflowError):
@@ -84,6 +82,14 @@ class Calendar:
             if len(self.recent) >= _CACHED_MOMENTS:
                 self.recent.clear()
             self.recent[text] = moment
+        return moment
+
+    def whole(self, text: str, where: str) -> Moment:
+        """As `moment`, of a time with seconds and an offset (`WHOLE`)."""
+        moment = Moment(_at_offset(text, where))
+        if len(self.exact) >= _CACHED_MOMENTS:
+            self.exact.clear()
+        self.exact[text] = moment
         return moment
 
     def forget(self, text: str) -> None:
@@ -179,9 +185,11 @@ def _at_offset(text: str, where: str) -> datetime:
     try:
         if text[8:10] == "24":  # midnight at the end of the day is no HL7 time
             raise ValueError
-        offset = _checked_offset(text[14:])
+        offset = text[14:]
+        if offset == "+0000":
+            return datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
         at = datetime.fromisoformat(f"{text[:8]}T{text[8:14]}+00:00")
-        return at - offset
+        return at - _checked_offset(offset)
     except (ValueError, OverflowError):
         raise _impossible(where) from None
 
