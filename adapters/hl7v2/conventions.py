@@ -4,7 +4,7 @@ The same few hundred beds, authorities and hours recur in all messages of a feed
 for is remembered here.
 """
 
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from adapters.hl7v2.codings import Terms, Vocabulary
 from adapters.hl7v2.er7 import Message
@@ -195,6 +195,28 @@ class Conventions:
             return universal
         name = namespace or universal
         return f"urn:wardtwin:authority:{name}" if name else ""
+
+
+class Lately(Generic[Key, Meaning]):
+    """What was read lately: at least the last `most` of it, and at most twice as much."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._new: dict[Key, Meaning] = {}
+        self._old: dict[Key, Meaning] = {}
+
+    def get(self, key: Key) -> Meaning | None:
+        """What a key meant; who is asked for again is not forgotten."""
+        found = self._new.get(key)
+        if found is None and (found := self._old.get(key)) is not None:
+            self.put(key, found)
+        return found
+
+    def put(self, key: Key, meaning: Meaning) -> None:
+        """Remember what a key means."""
+        if len(self._new) >= self._most:
+            self._old, self._new = self._new, {}
+        self._new[key] = meaning
 
 
 def remembered(known: dict[Key, Meaning], key: Key, meaning: Meaning, most: int = 5_000) -> Meaning:

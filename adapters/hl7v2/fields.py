@@ -6,14 +6,15 @@ UNSET; one that holds two double quotes is None (cleared).
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from adapters.hl7v2.codes import ACT_CODES, CLASSES, GENDERS, YES_NO
 from adapters.hl7v2.codings import Vocabulary
-from adapters.hl7v2.conventions import Conventions, remembered
+from adapters.hl7v2.conventions import Conventions, Lately, Sender, remembered
 from adapters.hl7v2.er7 import Message
 from adapters.hl7v2.refusal import REQUIRED_FIELD, SEGMENT_SEQUENCE, Refused, content_fault
 from adapters.hl7v2.timestamps import (
@@ -39,12 +40,29 @@ Segment = list[str]
 Read = TypeVar("Read")
 
 
-class Person(NamedTuple):
+class Person(msgspec.Struct, frozen=True, gc=False):
     """Who a PID is about: connecting identifiers (the primary one first), others, description."""
 
     identifiers: tuple[Identifier, ...]
     others: tuple[Identifier, ...]
     demographics: Demographics
+
+
+class Patient(msgspec.Struct, frozen=True, gc=False):
+    """What a PID says of who the message is about, and under which account."""
+
+    person: Person
+    account: str
+    """PID-18 as sent."""
+    sender: Sender | None = None
+    """Whose words these are, where the same line means the same in the sender's next message."""
+    born: int = 0
+    """Year of birth, 0 where none is told."""
+
+
+_PATIENTS: Lately[str, Patient] = Lately(2_000)
+"""Patients by their PID as sent: messages of one visit mostly repeat it letter for letter. Of all
+feeds together, or a hospital with many feeds would need a lot of memory."""
 
 
 class Reading:
@@ -113,10 +131,12 @@ class Reading:
     def unnoted(self, read: Callable[[], Read]) -> tuple[Read, bool]:
         """What is read, and whether anything was odd about it, so that it must be read anew."""
         before, self.notes = self.notes, {}
-        found = read()
-        is_odd = bool(self.notes)
-        self.notes = {**before, **self.notes}
-        return found, is_odd
+        try:
+            found = read()
+        finally:
+            noted, self.notes = self.notes, before
+            before.update(noted)
+        return found, bool(noted)
 
     def note(self, kind: str, detail: str) -> None:
         """Note a finding once."""
@@ -181,6 +201,24 @@ class Reading:
             detail = "The event is about one patient; every PID after the first is left out."
             self.note("unexpected_repetition", detail)
         return self.segment("PID")
+
+    def patient(self) -> Patient:
+        """Who the message is about; without a PID it is refused, and so it is without PID-3."""
+        shape = self.message.shape
+        at = shape.first.get("PID")
+        line = "" if at is None or "PID" in shape.repeated else self.message.lines[at]
+        known = _PATIENTS.get(line)
+        # A birth of this year may be one that is yet to come, which is noted.
+        if known is not None and known.sender is self.sender and known.born < self.latest.year:
+            return known
+        pid = self.pid()
+        who, is_odd = self.unnoted(lambda: person(self, pid))
+        patient = Patient(who, pid[18])
+        if line and not (is_odd or pid[29] or pid[30]) and self.is_remembered(line):
+            date = who.demographics.birth_date
+            born = int(date[:4]) if isinstance(date, str) else 0
+            _PATIENTS.put(line, Patient(who, pid[18], self.sender, born))
+        return patient
 
     def pv1(self) -> Segment | None:
         """The first PV1, if there is one; what asks for it leaves it as it is."""

@@ -36,7 +36,7 @@ class VisitFacts(TypedDict):
 def visit_facts(
     reading: Reading,
     patient: tuple[Identifier, ...],
-    pid: Segment,
+    account_field: str,
     pv1: Segment | None,
     *,
     own_time: int = 0,
@@ -44,6 +44,7 @@ def visit_facts(
 ) -> VisitFacts | None:
     """The facts of the visit that PV1 describes; None, with a finding, where it identifies none.
 
+    `account_field` is PID-18, the patient's account number, as sent.
     `own_time` is the PV1 field that says when this kind of event happened, 0 where none does.
     """
     if pv1 is None:
@@ -55,7 +56,7 @@ def visit_facts(
     discharged = reading.moment(pv1[DISCHARGED], f"PV1^{sequence}^45")
     place = conventions.place(message, pv1[3])
     facility = place.facility or reading.sender.facility
-    account = numbered(reading, pid[18], "AN")  # patient account number
+    account = numbered(reading, account_field, "AN")
     encounter = encounter_identifiers(reading, account, pv1, patient[0], admitted, facility)
     if not encounter:
         detail = "No visit is named (PV1-19, PID-18, PV1-44); only the patient is recorded."

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from adapters.hl7v2 import translate
-from twin_core.events import Translation
+from twin_core.events import PatientDescribed, Translation
 from twin_core.settings import FeedSettings, LimitSettings
 
 RECEIVED_AT = datetime(2026, 11, 1, 8, 5, tzinfo=UTC)
@@ -73,6 +73,40 @@ def test_what_happened_in_the_future_is_noted(event: str, lines: list[str]) -> N
 )
 def test_what_is_planned_or_just_ahead_is_not(event: str, lines: list[str]) -> None:
     assert findings(event, *lines) == []
+
+
+@pytest.mark.parametrize(
+    "pid", [f"{PID}||20261102", f"{PID}||2027", f"{PID}{'|' * 24}202611020800"]
+)
+def test_a_patient_dated_ahead_is_noted_each_time(pid: str) -> None:
+    lines = ["EVN||20261101080000", pid, pv1("20261101080000")]
+    assert [findings("A08", *lines) for _ in range(2)] == [["future_time"]] * 2
+    # Sent next year it is no news, and neither that nor anything else was forgotten meanwhile.
+    assert findings("A08", *lines, sent="20270601080500") == ["clock_skew"]
+    assert findings("A08", *lines) == ["future_time"]
+
+
+def test_what_is_odd_of_a_patient_is_noted_each_time() -> None:
+    assert [findings("A28", f"{PID}|||?") for _ in range(2)] == [["unknown_code"]] * 2
+
+
+def test_the_same_patient_is_each_feeds_own() -> None:
+    def identifier(feed: str) -> str:
+        raw = r"MSH|^~\&|ADT1|HOSP|TWIN|LAB|20261101080500||ADT^A28|C1|P|2.5.1" + f"\r{PID}\r"
+        settings = FeedSettings(authorities={"HOSP": f"urn:{feed}"})
+        outcome = translate(
+            raw.encode(),
+            feed=feed,
+            settings=settings,
+            limits=LimitSettings(),
+            received_at=RECEIVED_AT,
+        )
+        assert isinstance(outcome, Translation), outcome
+        (described,) = outcome.events
+        assert isinstance(described, PatientDescribed)
+        return described.patient[0].system
+
+    assert [identifier(feed) for feed in "abba"] == ["urn:a", "urn:b", "urn:b", "urn:a"]
 
 
 def test_an_appointment_beyond_all_planning_is_noted_each_time() -> None:

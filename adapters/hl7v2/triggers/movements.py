@@ -88,7 +88,7 @@ def swapped(reading: Reading) -> Events:
     transfers: list[Event] = []
     for sequence, (pid, pv1) in enumerate(halves, start=1):
         who = person(reading, pid, sequence)
-        facts = visit_facts(reading, who.identifiers, pid, pv1, sequence=sequence)
+        facts = visit_facts(reading, who.identifiers, pid[18], pv1, sequence=sequence)
         if facts is None or pv1 is None:
             reason = "Both visits of a swap must be named; send PV1-19."
             raise content_fault(f"PV1^{sequence}^19", REQUIRED_FIELD, reason)

@@ -1,6 +1,8 @@
 """Persons without a visit."""
 
-from adapters.hl7v2.fields import Reading, person
+from msgspec.structs import replace
+
+from adapters.hl7v2.fields import Reading
 from adapters.hl7v2.triggers.reading import Events, Translator, described, patient_and_any_visit
 from adapters.hl7v2.visits import without_place
 from twin_core.events import Demographics, EncounterUpdated
@@ -8,7 +10,7 @@ from twin_core.events import Demographics, EncounterUpdated
 
 def person_added(reading: Reading) -> Events:
     """A28: a person became known; there is no visit."""
-    return (described(reading, person(reading, reading.pid())),)
+    return (described(reading, reading.patient().person),)
 
 
 def person_updated(reading: Reading) -> Events:
@@ -19,8 +21,8 @@ def person_updated(reading: Reading) -> Events:
 
 def person_deleted(reading: Reading) -> Events:
     """A29: what was known of the person is deleted; the identifiers still lead to the visits."""
-    who = person(reading, reading.pid())
-    return (described(reading, who._replace(demographics=_FORGOTTEN)),)
+    who = reading.patient().person
+    return (described(reading, replace(who, demographics=_FORGOTTEN)),)
 
 
 _FORGOTTEN = Demographics(

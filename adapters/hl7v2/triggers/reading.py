@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from adapters.hl7v2.codes import NO_VISIT
-from adapters.hl7v2.fields import Person, Reading, Segment, person
+from adapters.hl7v2.fields import Person, Reading, Segment
 from adapters.hl7v2.visits import VisitFacts, visit_facts
 from twin_core.events import Event, PatientDescribed
 
@@ -28,9 +28,9 @@ def patient_and_visit(
 
     `own_time` is the PV1 field that dates the event itself, 0 where EVN alone does.
     """
-    pid = reading.pid()
-    who = person(reading, pid)
-    facts = visit_facts(reading, who.identifiers, pid, reading.pv1(), own_time=own_time)
+    patient = reading.patient()
+    who = patient.person
+    facts = visit_facts(reading, who.identifiers, patient.account, reading.pv1(), own_time=own_time)
     return described(reading, who), facts
 
 
@@ -38,7 +38,7 @@ def patient_and_any_visit(reading: Reading) -> tuple[PatientDescribed, VisitFact
     """A08 and A31 may be about a person only: without a PV1, or with patient class N."""
     pv1 = reading.pv1()
     if pv1 is None or reading.message.code(pv1[2]) == NO_VISIT:
-        return described(reading, person(reading, reading.pid())), None
+        return described(reading, reading.patient().person), None
     return patient_and_visit(reading)
 
 
