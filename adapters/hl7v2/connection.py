@@ -205,7 +205,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _advance(self) -> None:
         """Submit the frames that are whole, then see what the rest is."""
-        while not self._unjudged and (frames := self._whole_frames()):
+        # No more than may wait for an answer.
+        while not self._unjudged and (frames := self._decoder.next_frames(self._answers.room)):
             self._frame_since = self._stray_since = None
             self._stray = 0
             self._take(frames)
@@ -215,14 +216,6 @@ class Connection(asyncio.BufferedProtocol):
             return
         self.transport.resume_reading()
         self._see_rest()
-
-    def _whole_frames(self) -> list[bytes]:
-        """What has arrived whole, no more than may wait for an answer."""
-        frames: list[bytes] = []
-        room = self._answers.room
-        while len(frames) < room and (frame := self._decoder.next_frame()) is not None:
-            frames.append(frame)
-        return frames
 
     def _see_rest(self) -> None:
         progress = self._decoder.progress

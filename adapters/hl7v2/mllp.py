@@ -11,6 +11,7 @@ from enum import Enum
 
 VT, FS, CR, LF = 0x0B, 0x1C, 0x0D, 0x0A
 _START, _END = bytes((VT,)), bytes((FS,))
+_LAST, _BETWEEN = bytes((FS, CR)), bytes((FS, CR, VT))
 _AFTER_END = frozenset((CR, LF, VT))
 
 
@@ -64,6 +65,18 @@ class FrameDecoder:
         self.progress = Progress.INSIDE
         return None
 
+    def next_frames(self, most: int) -> list[bytes]:
+        """The content of the frames that are whole, no more than so many; see `next_frame`."""
+        frames = self._all_at_once()
+        if frames is None or len(frames) > most:
+            frames = []
+            while len(frames) < most and (frame := self.next_frame()) is not None:
+                frames.append(frame)
+            return frames
+        self._buffer.clear()
+        self.progress = Progress.OUTSIDE
+        return frames
+
     def settle(self) -> bytes | None:
         """The frame whose FS is the last byte so far: nothing follows, so it has ended."""
         if self.progress is not Progress.MAYBE_ENDED:
@@ -84,6 +97,16 @@ class FrameDecoder:
     def pending(self) -> int:
         """Bytes held that are not part of a frame handed out."""
         return len(self._buffer)
+
+    def _all_at_once(self) -> list[bytes] | None:
+        """All that is held, where it is whole frames one right after the other, as it mostly is."""
+        held = self._buffer
+        if self._inside or not (held.startswith(_START) and held.endswith(_LAST)):
+            return None
+        content = bytes(held[1:-2])
+        frames = content.split(_BETWEEN)
+        plain = content.count(_END) == len(frames) - 1 and max(map(len, frames)) <= self._limit
+        return frames if plain else None
 
     def _find_start(self) -> bool:
         start = self._buffer.find(_START)

@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adapters.hl7v2 import FrameDecoder, acknowledge, framed, translate
@@ -168,3 +168,27 @@ def test_any_bytes_give_the_same_frames_in_any_chunks(parts, size):
         return found, decoder.settle(), decoder.dropped
 
     assert decoded(size) == decoded(len(stream) or 1)
+
+
+FRAMED = st.sampled_from(
+    [b"\x0bA\x1c\r", b"\x0bMSH|1\x1c\r", b"\x0b\x1c\r", b"\x0b", b"\x1c", b"\r", b"A"]
+)
+
+
+@given(st.lists(st.lists(FRAMED)), st.integers(0, 4), st.sampled_from([1, 2, 10_000]))
+@example([[b"\x0b"], [b"\x0bA\x1c\r"]], 1, 10_000)
+def test_frames_taken_together_are_those_taken_one_by_one(chunks, most, limit):
+    one, all_at_once = FrameDecoder(limit), FrameDecoder(limit)
+    for chunk in chunks:
+        for decoder in (one, all_at_once):
+            decoder.feed(b"".join(chunk))
+        found = []
+        while len(found) < most and (frame := one.next_frame()) is not None:
+            found.append(frame)
+        assert all_at_once.next_frames(most) == found
+    for decoder in (one, all_at_once):
+        while decoder.next_frame() is not None:
+            pass
+    assert one.progress == all_at_once.progress
+    assert one.settle() == all_at_once.settle()
+    assert (one.dropped, one.pending) == (all_at_once.dropped, all_at_once.pending)
