@@ -65,13 +65,14 @@ def visit_facts(
     stated = reading.movement
     own = None if stated else {0: None, ADMITTED: admitted, DISCHARGED: discharged}[own_time]
     occurred_at = _occurred_at(reading, own)
-    facts = VisitFacts(
-        occurred_at=occurred_at,
-        encounter=encounter,
-        patient=patient,
-        account=account,
-        entered_at=reading.recorded_at,
-        visit=visit(
+    # Not VisitFacts(...), which takes three times as long to make the same dict.
+    facts: VisitFacts = {
+        "occurred_at": occurred_at,
+        "encounter": encounter,
+        "patient": patient,
+        "account": account,
+        "entered_at": reading.recorded_at,
+        "visit": visit(
             reading,
             pv1,
             admitted_at=_stated_at(pv1[ADMITTED], admitted, own, occurred_at),
@@ -79,8 +80,8 @@ def visit_facts(
             facility=facility or UNSET,
             sequence=sequence,
         ),
-        place=place,
-    )
+        "place": place,
+    }
     if stated is not None:
         facts["movement"] = stated
     return facts
