@@ -26,6 +26,7 @@ _PROCESSING_ID = re.compile(r"[A-Z]", re.ASCII)
 _NEWEST_WITHOUT_STRUCTURE = "2.3"
 _NEWEST_WITHOUT_EVENT = "2.2"
 _OLDEST_WITH_ERR_2 = "2.5"
+_ANSWERS = tuple(ACKNOWLEDGEMENTS)
 _LONGEST_ECHO = 1024
 _ROUTES = 256
 """Outlines of answers that are remembered: most senders send a few kinds of messages."""
@@ -177,8 +178,8 @@ def _stamp(now: datetime, offset: timedelta | None) -> str:
 
 def is_acknowledgement(outcome: Translation | Rejection) -> bool:
     """Whether a message is an answer itself, by MSH-9: it is never answered."""
-    said = outcome if isinstance(outcome, Rejection) else outcome.envelope
-    return said.trigger_event.partition("^")[0] in ACKNOWLEDGEMENTS
+    event = (outcome if isinstance(outcome, Rejection) else outcome.envelope).trigger_event
+    return event.startswith(_ANSWERS) and event.partition("^")[0] in ACKNOWLEDGEMENTS
 
 
 class Echo:

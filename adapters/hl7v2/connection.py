@@ -275,9 +275,7 @@ class Connection(asyncio.BufferedProtocol):
             if idle:
                 self._judge()
             return
-        heard = [self._listener.receipt(raw, self.peer) for raw in frames]
-        receipts = [receipt for receipt in heard if receipt is not None]
-        if receipts:
+        if receipts := self._listener.receipts(frames, self.peer):
             self._submit(receipts)
 
     def _judge(self) -> None:

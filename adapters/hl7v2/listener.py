@@ -214,9 +214,23 @@ class MllpListener:
         """A new connection of this listener."""
         return Connection(self)
 
-    def receipt(self, raw: bytes, peer: str) -> Receipt | None:
-        """A framed message with what the translator makes of it; None for an acknowledgement."""
-        return self.taken(raw, self._outcome(raw, peer), peer)
+    def receipts(self, frames: Sequence[bytes], peer: str) -> list[Receipt]:
+        """Framed messages that came together, with what the translator makes of each.
+
+        Acknowledgements among them are taken, and are no receipts.
+        """
+        now, feed, origin = self.clock.now(), self.feed, f"mllp {peer}"
+        outcome_of = self._outcome
+        taken = []
+        for raw in frames:
+            outcome = outcome_of(raw, peer, now)
+            if is_acknowledgement(outcome):
+                self._take_acknowledgement(raw, peer)
+                continue
+            receipt = Receipt(format=FORMAT, feed=feed, raw=raw, outcome=outcome, origin=origin)
+            taken.append(receipt)
+        self.counts.numbers["received"] += len(taken)
+        return taken
 
     @property
     def judges(self) -> bool:
@@ -226,21 +240,18 @@ class MllpListener:
     def judged(self, raw: bytes, peer: str) -> "Future[Translation | Rejection]":
         """What becomes of a message of a strict feed, found in a thread of the feed's own."""
         assert self._judge is not None  # noqa: S101  (narrows the type)
-        return self._judge.submit(self._outcome, raw, peer)
+        return self._judge.submit(lambda: self._outcome(raw, peer, self.clock.now()))
 
-    def _outcome(self, raw: bytes, peer: str) -> Translation | Rejection:
-        received_at = self.clock.now()
-        outcome: Translation | Rejection
+    def _outcome(self, raw: bytes, peer: str, received_at: datetime) -> Translation | Rejection:
         try:
-            outcome = self._translator.translate(raw, received_at)
+            return self._translator.translate(raw, received_at)
         # The last line of defence of "every message gets an answer": a defect of ours is answered
         # and quarantined like any other reject. Only the kind of error is logged, never content.
         except Exception as defect:
             LOG.error("translating a message from %s failed: %s", peer, type(defect).__name__)
             reason = "The message met a defect of the receiver and is in quarantine."
             fault = Fault(where="MSH^1", code=INTERNAL_ERROR, reason=reason)
-            outcome = rejection(raw, self.feed, "AE", (fault,))
-        return outcome
+            return rejection(raw, self.feed, "AE", (fault,))
 
     def taken(self, raw: bytes, outcome: Translation | Rejection, peer: str) -> Receipt | None:
         """A framed message whose outcome is known; None for an acknowledgement."""
