@@ -7,6 +7,8 @@ so that no segment is ever taken for part of another.
 
 from typing import NamedTuple
 
+import msgspec
+
 from adapters.hl7v2.charsets import (
     CODECS,
     SEVEN_BIT,
@@ -87,51 +89,28 @@ _SHAPES: dict[tuple[str, ...], Shape] = {}
 _KNOWN_SHAPES, _LONGEST_SHAPE = 1_000, 64
 
 
-class Message:
+class Message(msgspec.Struct, gc=False, eq=False):
     """One message, cut into segments; fields are split when they are asked for."""
 
-    __slots__ = (
-        "_tail",
-        "codec",
-        "delimiters",
-        "escapes",
-        "guessed_codec",
-        "header",
-        "is_standard",
-        "lines",
-        "oddities",
-        "shape",
-    )
-
-    def __init__(
-        self,
-        lines: list[str],
-        shape: Shape,
-        delimiters: Delimiters,
-        codec: str,
-        guessed: bool,
-        oddities: tuple[tuple[str, str], ...] = (),
-        header: list[str] | None = None,
-        tail: str | None = None,
-    ) -> None:
-        self.lines = lines
-        self.shape = shape
-        self.delimiters = delimiters
-        self.codec = codec
-        self.guessed_codec = guessed
-        self.oddities = oddities
-        """Kind and detail of what a lenient feed put up with to read it."""
-        self.is_standard = delimiters is _STANDARD
-        """Whether the delimiters are the usual ones, so that texts compare across messages."""
-        self.escapes: Escapes | None = None
-        self.header = self.fields(lines[0]) if header is None else header
-        """MSH split into fields; `header[n - 1]` is MSH-n."""
-        self._tail = tail
+    lines: list[str]
+    shape: Shape
+    delimiters: Delimiters
+    codec: str
+    guessed_codec: bool
+    header: list[str]
+    """MSH split into fields; `header[n - 1]` is MSH-n."""
+    is_standard: bool
+    """Whether the delimiters are the usual ones, so that texts compare across messages."""
+    oddities: tuple[tuple[str, str], ...] = ()
+    """Kind and detail of what a lenient feed put up with to read it."""
+    tail: str | None = None
+    """What follows MSH, where it is known already."""
+    escapes: Escapes | None = None
 
     def after_header(self) -> str:
         """All that follows MSH, every segment after the end of the one before it."""
-        if self._tail is not None:
-            return self._tail
+        if self.tail is not None:
+            return self.tail
         return "".join([f"\r{line}" for line in self.lines[1:]])
 
     def segment(self, name: str) -> list[str] | None:
@@ -217,7 +196,9 @@ def read_any(raw: bytes, *, charset: str, limits: LimitSettings, lenient: bool =
     shape = _shape_of(lines, delimiters)
     if text.find(delimiters.escape, _SHORTEST + 3) > 0 and hides_a_nul(text, delimiters.escape):
         raise content_fault("MSH^1", DATA_TYPE, "An escape sequence stands for a NUL byte.")
-    return Message(lines, shape, delimiters, codec, guessed, oddities)
+    header = lines[0].split(delimiters.field) + _EMPTY
+    standard = delimiters is _STANDARD
+    return Message(lines, shape, delimiters, codec, guessed, header, standard, oddities)
 
 
 def _read_ordinary(raw: bytes, charset: str, limits: LimitSettings) -> Message | None:
@@ -252,7 +233,7 @@ def _read_ordinary(raw: bytes, charset: str, limits: LimitSettings) -> Message |
         return None
     ends = size - 1 if text[-1] == "\r" else size
     tail = text[len(lines[0]) : ends]
-    return Message(lines, shape, _STANDARD, codec, False, (), header, tail)
+    return Message(lines, shape, _STANDARD, codec, False, header, True, (), tail)
 
 
 def _without_lead(raw: bytes) -> bytes:

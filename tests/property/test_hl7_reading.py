@@ -93,7 +93,7 @@ def read_by(reader, raw, limits, *, lenient):
         found = reader(raw, charset="utf-8", limits=limits, lenient=lenient)
     except Refused as refusal:
         return refusal.answer, refusal.faults
-    known = [getattr(found, name) for name in Message.__slots__ if name != "_tail"]
+    known = [getattr(found, name) for name in Message.__struct_fields__ if name != "tail"]
     return [*known, found.after_header()]
 
 
