@@ -16,6 +16,10 @@ from twin_core.settings import FeedSettings, LimitSettings
 Key = TypeVar("Key")
 Meaning = TypeVar("Meaning")
 
+NamedEvent = tuple[Sent, str | None, str, Sent | None]
+"""The event that MSH-9 names, the one it is read as (None: it is kept and not applied), its name,
+and what a rule of the feed takes it for, if any does."""
+
 _REMEMBERED = 20_000
 _SENDERS = 64
 _OID_CHARACTERS = frozenset("0123456789.")
@@ -74,7 +78,7 @@ class Conventions:
         self.lenient = settings.strictness == "lenient"
         self._beds = {tuple(_padded(sent)): place for sent, place in settings.beds.items()}
         self.terms = Terms(settings.authorities)
-        self.events_sent: dict[str, Sent] = {}
+        self.events: dict[str, NamedEvent] = {}
         """What MSH-9 as sent names, read once."""
         self._places: dict[tuple[str, str], Place] = {}
         self._systems: dict[str, str] = {}

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from adapters.hl7v2.codes import ACKNOWLEDGEMENTS, TRIGGER_EVENTS, VERSIONS
-from adapters.hl7v2.conventions import Conventions
+from adapters.hl7v2.conventions import Conventions, NamedEvent
 from adapters.hl7v2.er7 import SPARE_FIELDS, Message, read
 from adapters.hl7v2.fields import CLEARED, Reading, person
 from adapters.hl7v2.header import Header, peek
@@ -104,10 +104,8 @@ def rejection(raw: bytes, feed: str, answer: str, faults: Sequence[Fault]) -> Re
 def _translation(message: Message, conventions: Conventions, received_at: datetime) -> Translation:
     header = message.header
     control_id = _control_id(message, conventions)
-    sent = _event_sent(message, conventions)
-    rules = conventions.trigger_rules
-    quirk = meant(message, sent, rules) if rules else None
-    event = _event_taken(quirk or sent, conventions)
+    named = conventions.events.get(header[8]) if message.is_standard else None
+    sent, event, name, quirk = named or _event(message, conventions)
     processing_id = header[10] if header[10] == "P" else message.code(header[10]) or "P"
     if processing_id not in conventions.processing_ids:
         raise envelope_fault(
@@ -134,13 +132,13 @@ def _translation(message: Message, conventions: Conventions, received_at: dateti
             feed=conventions.feed,
             sender=reading.sender.name,
             control_id=control_id,
-            trigger_event=f"{sent.kind}^{sent.trigger}"[:_LONGEST_EVENT],
+            trigger_event=name,
             sent_at=reading.sent_at,
             sequence=_sequence(sequence) if sequence else 0,
             digest=_digest(message),
         ),
         events=events,
-        findings=tuple(reading.notes.values()),
+        findings=tuple(reading.notes.values()) if reading.notes else (),
         kept=kept_fields(message, paths) if paths else (),
     )
 
@@ -185,16 +183,24 @@ def _control_id(message: Message, conventions: Conventions) -> str:
     return control_id
 
 
+def _event(message: Message, conventions: Conventions) -> NamedEvent:
+    """What MSH-9 names, and what it is read as; remembered where nothing else of a message says."""
+    sent = _event_sent(message, conventions)
+    rules = conventions.trigger_rules
+    quirk = meant(message, sent, rules) if rules else None
+    event = _event_taken(quirk or sent, conventions)
+    found = (sent, event, f"{sent.kind}^{sent.trigger}"[:_LONGEST_EVENT], quirk)
+    named = message.header[8]
+    is_whole = all(message.components(message.first_repetition(named))[:2])
+    if is_whole and message.is_standard and not rules and len(conventions.events) < _KNOWN_EVENTS:
+        conventions.events[named] = found
+    return found
+
+
 def _event_sent(message: Message, conventions: Conventions) -> Sent:
     """MSH-9 as (`ADT`, `A01`); the event from EVN-1 where version 2.2 left it out."""
     named = message.header[8]
-    known = conventions.events_sent.get(named) if message.is_standard else None
-    if known is not None:
-        return known
     kind, trigger = message.components(message.first_repetition(named))[:2]
-    if kind and trigger and message.is_standard and len(conventions.events_sent) < _KNOWN_EVENTS:
-        sent = conventions.events_sent[named] = Sent(kind, trigger.upper())
-        return sent
     if not trigger:
         evn = message.segment("EVN")
         trigger = message.code(evn[1]) if evn is not None else ""

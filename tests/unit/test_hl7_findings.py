@@ -90,6 +90,26 @@ def test_what_is_odd_of_a_patient_is_noted_each_time() -> None:
     assert [findings("A28", f"{PID}|||?") for _ in range(2)] == [["unknown_code"]] * 2
 
 
+def test_an_event_that_only_evn_names_is_each_messages_own() -> None:
+    def trigger_event(event: str) -> str:
+        lines = [r"MSH|^~\&|ADT1|HOSP|TWIN|LAB|20261101080500||ADT|C1|P|2.2", f"EVN|{event}", PID]
+        outcome = translate(
+            "\r".join((*lines, "")).encode(),
+            feed="f",
+            settings=FeedSettings(time_zone="UTC"),
+            limits=LimitSettings(),
+            received_at=RECEIVED_AT,
+        )
+        assert isinstance(outcome, Translation), outcome
+        return outcome.envelope.trigger_event
+
+    assert [trigger_event(event) for event in ("A28", "A31", "A28")] == [
+        "ADT^A28",
+        "ADT^A31",
+        "ADT^A28",
+    ]
+
+
 def test_the_same_patient_is_each_feeds_own() -> None:
     def identifier(feed: str) -> str:
         raw = r"MSH|^~\&|ADT1|HOSP|TWIN|LAB|20261101080500||ADT^A28|C1|P|2.5.1" + f"\r{PID}\r"
