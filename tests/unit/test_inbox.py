@@ -5,6 +5,7 @@ import hashlib
 import resource
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -185,6 +186,25 @@ def test_many_threads_get_distinct_positions_without_gaps(inbox: Inbox) -> None:
         thread.join()
     assert sorted(p for p in positions if p is not None) == list(range(1, 401))
     assert [entry.position for entry in inbox.read(0, 1000)] == list(range(1, 401))
+
+
+def test_where_much_is_coming_it_is_gathered_and_who_sends_alone_does_not_wait(
+    tmp_path: Path,
+) -> None:
+    inbox = Inbox(tmp_path / "x.inbox", SystemClock(), window_ms=400)
+    inbox.require(0)
+    inbox.start()
+    try:
+        inbox.submit([receipt("alone")]).result(timeout=0.3)
+        inbox.submit([receipt(f"many-{n}") for n in range(40)]).result(timeout=0.3)
+        began = time.monotonic()
+        waiting = [inbox.submit([receipt(f"late-{n}")]) for n in range(5)]
+        assert [answer.position for one in waiting for answer in one.result()] == [*range(42, 47)]
+        assert time.monotonic() - began >= 0.4
+        inbox.submit([receipt("after many")]).result()
+        inbox.submit([receipt("alone again")]).result(timeout=0.3)
+    finally:
+        inbox.close()
 
 
 @pytest.mark.parametrize(("applied", "said"), [(3, "older than its database"), (0, "pruned")])

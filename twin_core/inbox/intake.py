@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 
 from twin_core.clock import Clock
 from twin_core.encryption import StoreKey
@@ -272,12 +272,15 @@ class Inbox:
             return [], True
         groups, receipts = [first], len(first.receipts)
         until = monotonic() + self._window
+        busy = self._receipts >= BUSY_RECEIPTS
+        if busy:
+            # Slept through, not waited for in the queue: that would wake for each group.
+            sleep(self._window)
         stopping = False
         while receipts < GROUP_RECEIPTS:
             # Whoever sends alone must not wait for company: held back for the window is only what
             # would be much less than the last commit, and every commit where much is coming.
-            busy = self._receipts >= BUSY_RECEIPTS
-            patient = busy or len(groups) < self._gathered // 2
+            patient = not busy and len(groups) < self._gathered // 2
             try:
                 left = until - monotonic() if patient else 0.0
                 group = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
