@@ -12,6 +12,7 @@ from api.ingesting import Order, Said, translated, translated_chunks
 from twin_core.clock import SystemClock
 from twin_core.errors import TwinError
 from twin_core.inbox import Beside, FileIntake
+from twin_core.store.journal import journalled
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def _translated(order: Order) -> Iterator[Said]:
 
 
 def _stored(order: Order, beside: Beside) -> Iterator[Said]:
-    intake = FileIntake(beside, SystemClock())
+    intake = FileIntake(beside, SystemClock(), journalled)
     try:
         for receipts, bytes_read in translated(order):
             yield Said(stored=intake.take(receipts), bytes_read=bytes_read)

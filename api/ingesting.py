@@ -29,7 +29,7 @@ from api.translating import Reader, encode_receipts
 from twin_core import errors
 from twin_core.encryption import Files
 from twin_core.errors import FeedError, TwinError
-from twin_core.inbox import Answer, Beside, Receipt, Stored, decode_entries
+from twin_core.inbox import Answer, Beside, Receipt, Stored
 from twin_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class Handover(NamedTuple):
     """How another process makes receipts of files durable, and what is done with them then."""
 
     beside: Beside
-    carry: Callable[[bytes], None]
-    """Takes the entries of a `Stored`, to be applied."""
+    carry: Callable[[Stored], None]
+    """Takes what is durable, to be applied."""
     end: Callable[[], None]
     """To be called when that process is gone."""
 
@@ -168,7 +168,7 @@ def handover_of(twin: "Twin") -> Handover | None:
     beside = twin.beside()
     if beside is None:
         return None
-    return Handover(beside, lambda entries: twin.carry(decode_entries(entries)), twin.end_beside)
+    return Handover(beside, twin.carry, twin.end_beside)
 
 
 def _of_sources(desk: Storing, order: Order) -> Generator[Taken, None, None]:
@@ -216,8 +216,9 @@ def handed_over(
     try:
         with contextlib.closing(several):
             for stored, read in several:
-                handover.carry(stored.entries)
-                yield Taken(stored.outcomes, stored.position, len(stored.entries), read)
+                handover.carry(stored)
+                size = len(stored.entries) + len(stored.journal)
+                yield Taken(stored.outcomes, stored.position, size, read)
     finally:
         handover.end()
 

@@ -35,6 +35,7 @@ from twin_core.clock import SystemClock
 from twin_core.errors import FeedError
 from twin_core.inbox import Beside, FileIntake, Receipt, Stored
 from twin_core.settings import Settings
+from twin_core.store.journal import journalled
 from twin_core.store.staging import StagedFile, Staging
 
 LINES_AT_ONCE = 20_000
@@ -168,7 +169,7 @@ def stored_lines(several: Lines, beside: Beside) -> tuple[Stored, int]:
 @lru_cache(maxsize=1)
 def _intake(beside: Beside) -> FileIntake:
     # As long as its process: the pool ends with the last lines.
-    return FileIntake(beside, SystemClock())
+    return FileIntake(beside, SystemClock(), journalled)
 
 
 def _receipts(several: Lines) -> tuple[list[Receipt], int]:

@@ -22,7 +22,7 @@ from twin_core.deid.releasing import Published, known_words, publish
 from twin_core.encryption import EXPORTS, StoreKey, hand_over, read_key, settle_beside
 from twin_core.errors import StoreError, TwinError, UsageError
 from twin_core.events import Rejection, Translation
-from twin_core.inbox import Answer, Beside, Entry, Receipt, Tally
+from twin_core.inbox import Answer, Beside, Receipt, Stored, Tally, decode_entries
 from twin_core.kpi import alerting, catalogue
 from twin_core.kpi.alerting import Alert, Firing, State, alert_of
 from twin_core.kpi.changing import KpiChange, changes
@@ -191,9 +191,9 @@ class Twin:
         """Forget what the other process made durable and did not hand over to `carry`."""
         self._inbox.end_beside()
 
-    def carry(self, entries: Sequence[Entry]) -> None:
-        """Apply entries of files that another process has made durable here."""
-        self._inbox.carry(entries)
+    def carry(self, stored: Stored) -> None:
+        """Apply what another process has made durable of files here."""
+        self._inbox.carry(decode_entries(stored.entries), stored.journal)
 
     def load(self) -> None:
         """Apply larger batches from now on: many messages are to come, and nobody watches."""

@@ -21,7 +21,7 @@ from tests.unit.test_load import EIGHT, contents, feed
 from twin_core import Twin
 from twin_core.clock import SystemClock
 from twin_core.errors import FeedError, StoreError
-from twin_core.inbox import FileIntake, Inbox, Receipt, decode_entries, file
+from twin_core.inbox import FileIntake, Inbox, Receipt, file
 from twin_core.settings import Settings
 
 
@@ -65,7 +65,7 @@ def test_what_another_process_stored_is_applied_once_it_is_handed_over(twin: Twi
     time.sleep(0.1)
     assert twin.position() == 0
     for stored in (first, second):
-        twin.carry(decode_entries(stored.entries))
+        twin.carry(stored)
     twin.wait_applied()
     intake.close()
     twin.end_beside()
@@ -80,7 +80,7 @@ def test_what_a_process_that_is_gone_did_not_hand_over_is_news_again(twin: Twin)
     told = intake.take([receipt("1")])
     intake.take([receipt("2"), receipt("3")])
     assert statuses(twin, [receipt("4")]) == ["accepted"]
-    twin.carry(decode_entries(told.entries))
+    twin.carry(told)
     intake.close()
     twin.end_beside()
     twin.wait_applied()

@@ -1,19 +1,22 @@
 """A load of many files in large batches gives the store that one message after the other gives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from adapters.files import find_files
+from adapters.files import Found, find_files
 from api.ingesting import Order, Summary, ingest, submitted, translated_chunks
-from api.translating import decode_receipts
+from api.translating import Reader, decode_receipts
 from twin_core import Twin
-from twin_core.inbox import Answer
+from twin_core.inbox import Answer, Entry
 from twin_core.settings import Settings
 from twin_core.store import projector
+from twin_core.store.projection import Folded, Projection
 from twin_core.store.tables import ENTITIES
 
 EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -155,3 +158,51 @@ def test_a_batch_of_a_load_is_bounded_by_its_weight(
     monkeypatch.setattr(projector, "LOAD_BYTES", 100)
     entries = [type("Entry", (), {"raw": bytes(size)})() for size in sizes]
     assert projector._together(entries) == together
+
+
+def loads_despite(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, step: str, failures: Iterator[Exception]
+) -> list[tuple[object, ...]]:
+    """The messages that a load did not apply, a step of whose batch with M00025 fails."""
+    monkeypatch.setattr(projector, "LOAD_ENTRIES", 10)
+    monkeypatch.setattr(projector, "RETRY_S", 0.05)
+    whole = getattr(Projection, step)
+
+    def fails(self: Projection, given: Folded | Sequence[Entry], *more: object) -> object:
+        entries = given.entries if isinstance(given, Folded) else given
+        if any(e.head.envelope and e.head.envelope.control_id == "M00025" for e in entries):
+            for failure in failures:
+                raise failure
+        return whole(self, given, *more)
+
+    monkeypatch.setattr(Projection, step, fails)
+    reader = Reader(Settings(), None, EIGHT)
+    told = [Found(text.encode(), 0, "hl7v2") for text in feed(8)]
+    receipts = [receipt for found in told for receipt in reader.receipts(found, "feed")]
+    with Twin.open(folder / "x.duckdb") as twin:
+        twin.load()
+        twin.submit(receipts, from_file=True).result()
+        twin.wait_applied(timeout=60)
+        assert twin.failure() is None
+        rows = twin.query("SELECT control_id, status, reason FROM twin.message ORDER BY ALL")
+        assert len({row["control_id"] for row in rows}) == len(rows) == 80
+        assert twin.query("SELECT count(*) AS n FROM twin.event")[0]["n"] >= 79 * 2
+        return [tuple(row.values()) for row in rows if row["status"] != "applied"]
+
+
+@pytest.mark.parametrize("step", ["fold", "write"])
+def test_a_disk_that_fails_a_batch_of_a_load_is_waited_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    full = [duckdb.IOException("No space left on device")] * 2
+    assert loads_despite(tmp_path, monkeypatch, step, iter(full)) == []
+
+
+@pytest.mark.parametrize("step", ["fold", "write"])
+def test_a_message_at_fault_in_a_load_is_quarantined_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    failures = repeat(ValueError("a fault"))
+    [(control_id, status, reason)] = loads_despite(tmp_path, monkeypatch, step, failures)
+    assert (control_id, status) == ("M00025", "quarantined")
+    assert "could not be applied" in str(reason)

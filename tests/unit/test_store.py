@@ -349,10 +349,10 @@ def test_a_message_that_cannot_be_folded_is_quarantined_and_its_neighbours_are_a
 ) -> None:
     whole = Projection.apply
 
-    def trips_over(self: Projection, entries: list) -> object:
+    def trips_over(self: Projection, entries: list, *prepared: object) -> object:
         if any(e.head.envelope and e.head.envelope.control_id == "A2" for e in entries):
             raise ValueError("a fault in the fold")
-        return whole(self, entries)
+        return whole(self, entries, *prepared)
 
     monkeypatch.setattr(Projection, "apply", trips_over)
     with Twin.open(tmp_path / "x.duckdb") as twin:
@@ -369,10 +369,10 @@ def test_a_disk_that_fails_the_projection_is_waited_out(
 ) -> None:
     whole, failures = Projection.apply, iter([duckdb.IOException("No space left on device")])
 
-    def full_once(self: Projection, entries: list) -> object:
+    def full_once(self: Projection, entries: list, *prepared: object) -> object:
         for failure in failures:
             raise failure
-        return whole(self, entries)
+        return whole(self, entries, *prepared)
 
     monkeypatch.setattr(Projection, "apply", full_once)
     monkeypatch.setattr("twin_core.store.projector.RETRY_S", 0.05)

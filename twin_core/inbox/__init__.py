@@ -1,7 +1,7 @@
 """Durable intake: what was received, byte for byte, before anyone is told that it was."""
 
 from twin_core.inbox.file import Tally
-from twin_core.inbox.from_files import Beside, FileIntake, Stored, decode_entries
+from twin_core.inbox.from_files import Beside, FileIntake, Prepared, Stored, decode_entries
 from twin_core.inbox.intake import Inbox
 from twin_core.inbox.keeping_out import ERASED
 from twin_core.inbox.receipt import Answer, Entry, Receipt
@@ -13,6 +13,7 @@ __all__ = [
     "Entry",
     "FileIntake",
     "Inbox",
+    "Prepared",
     "Receipt",
     "Stored",
     "Tally",

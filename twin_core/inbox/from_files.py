@@ -7,9 +7,10 @@ again, as every entry of a file is, and a reader that outlived its holder can ad
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,7 @@ from twin_core.inbox.deciding import Group
 from twin_core.inbox.file import InboxFile
 from twin_core.inbox.receipt import Entry, Receipt
 
+Journal = Callable[[Sequence[Entry]], bytes]
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(list[Entry])
 
@@ -42,15 +44,27 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
     """The last position that any of them has."""
     entries: bytes
     """Those to be applied, encoded; see `decode_entries`."""
+    journal: bytes = b""
+    """Their rows of the store's journal, encoded, where they are made already."""
+
+
+class Prepared(NamedTuple):
+    """The journal's rows of entries that another process made durable, as it has encoded them."""
+
+    first: int
+    last: int
+    """The positions of the first and the last of the entries."""
+    journal: bytes
 
 
 class FileIntake:
     """Makes receipts of files durable in the inbox of a store that another process has open."""
 
-    def __init__(self, beside: Beside, clock: Clock) -> None:
+    def __init__(self, beside: Beside, clock: Clock, journal: Journal = lambda _: b"") -> None:
+        """`journal` encodes the rows that the store's journal will have of entries."""
         key = key_of(beside.key, "The key") if beside.key else None
         self._file = InboxFile(Path(beside.inbox), key)
-        self._holder, self._clock = beside.holder, clock
+        self._holder, self._clock, self._journal = beside.holder, clock, journal
 
     def close(self) -> None:
         """Let go of the inbox."""
@@ -66,6 +80,7 @@ class FileIntake:
             Counter(answer.status for answer in answers),
             max((answer.position or 0 for answer in answers), default=0),
             _ENCODER.encode(carried),
+            self._journal(carried) if carried else b"",
         )
 
 

@@ -21,7 +21,7 @@ from twin_core.encryption import StoreKey
 from twin_core.errors import StoreError
 from twin_core.inbox.deciding import Group
 from twin_core.inbox.file import Committed, InboxFile, Tally, not_stored
-from twin_core.inbox.from_files import Beside
+from twin_core.inbox.from_files import Beside, Prepared
 from twin_core.inbox.receipt import Answer, Entry, Receipt
 
 GROUP_RECEIPTS = 2_000
@@ -60,6 +60,8 @@ class Inbox:
         """Groups and receipts of the last commit."""
         self._closed = self._has_beside = self._is_over = False
         self._commits: deque[tuple[int, float]] = deque()
+        self._prepared: dict[int, Prepared] = {}
+        """By its first position, what is prepared of entries that are carried."""
         self._file = InboxFile(path, key)
         try:
             self._file.look_who_was_erased()
@@ -158,8 +160,14 @@ class Inbox:
         """
         self._is_over = not self._forgotten()
 
-    def carry(self, entries: Sequence[Entry]) -> None:
-        """Hold entries of files that another process has made durable, until they are applied."""
+    def carry(self, entries: Sequence[Entry], journal: bytes = b"") -> None:
+        """Hold entries of files that another process has made durable, until they are applied.
+
+        `journal` are their rows of the store's journal, encoded, if that process has made them.
+        """
+        if journal:
+            first, last = entries[0].position, entries[-1].position
+            self._prepared[first] = Prepared(first, last, journal)
         self._file.carried.update((entry.position, entry) for entry in entries)
 
     def _forgotten(self) -> bool:
@@ -184,6 +192,11 @@ class Inbox:
         """Durable entries after a position, in order. Called from the projector only."""
         return self._file.read(after, limit)
 
+    def prepared(self, first: int, last: int) -> list[Prepared]:
+        """What another process has prepared of entries whose positions are in a range."""
+        several = [one for one in tuple(self._prepared.values()) if one.last >= first]
+        return sorted(one for one in several if one.first <= last)
+
     def wait(self, after: int, timeout: float) -> bool:
         """Wait until there is an entry after a position, or the time is up."""
         until = monotonic() + timeout
@@ -201,6 +214,9 @@ class Inbox:
         self._applied = position
         for applied in range(before + 1, position + 1) if carried else ():
             carried.pop(applied, None)
+        for first, prepared in tuple(self._prepared.items()):
+            if prepared.last <= position:
+                del self._prepared[first]
         self.followed_to(position)
 
     def followed_to(self, position: int) -> None:

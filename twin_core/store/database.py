@@ -57,10 +57,14 @@ class Database:
         """This thread's own reading connection."""
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._cursors, "cursor", None)
         if cursor is None:
-            cursor = self.connection.cursor()
-            prepare(cursor)
-            self._cursors.cursor = cursor
+            cursor = self._cursors.cursor = self.reader()
         return cursor
+
+    def reader(self) -> duckdb.DuckDBPyConnection:
+        """Another connection of its own, which sees what is committed."""
+        reader = self.connection.cursor()
+        prepare(reader)
+        return reader
 
     def query(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()

@@ -50,13 +50,11 @@ def filed_events(entries: Sequence[Entry]) -> list[Filed]:
     return filed
 
 
-def message_row(
-    entry: Entry, batch_no: int, first_received_at: datetime | None = None
-) -> tuple[object, ...]:
-    """An entry as a row of core.message; a replay keeps when it was first received."""
+def message_row(entry: Entry, first_received_at: datetime | None = None) -> tuple[object, ...]:
+    """An entry as a row of core.message, without its batch; a replay keeps its first receipt."""
     received_at = first_received_at or entry.received_at
     head, envelope = entry.head, entry.head.envelope
-    start = (entry.replay_of or entry.position, batch_no, head.format, head.feed)
+    start = (entry.replay_of or entry.position, head.format, head.feed)
     if envelope is None:
         named = (head.sender, head.control_id, head.trigger_event)
         reason = "; ".join(f"{fault.where}: {fault.reason}" for fault in head.faults)
@@ -83,7 +81,7 @@ def finding_rows(entry: Entry) -> Iterator[tuple[object, ...]]:
     message_id = entry.replay_of or entry.position
     for noted in dict.fromkeys(entry.head.findings):
         finding_id = content_id("f", noted.kind, str(message_id), noted.detail)
-        row = (finding_id, noted.kind, str(message_id), message_id, entry.received_at)
+        row = (message_id, finding_id, noted.kind, str(message_id), entry.received_at)
         yield (*row, noted.detail or None)
 
 
@@ -94,11 +92,12 @@ def field_rows(entry: Entry) -> Iterator[tuple[object, ...]]:
         yield (message_id, *kept)
 
 
-def event_row(filed: Filed, event_no: int, node: int) -> tuple[object, ...]:
-    """An event as a row of core.event."""
-    fact, event = filed.fact, filed.fact.event
-    where = (event_no, fact.message_id, filed.ordinal, type(event).__name__)
-    return (*where, event.occurred_at, fact.recorded_at, node, payload_of(event))
+def event_row(
+    message_id: int, ordinal: int, event: Event, recorded_at: datetime
+) -> tuple[object, ...]:
+    """An event as a row of core.event, without the number and the node that its batch gives it."""
+    name, payload = type(event).__name__, payload_of(event)
+    return (message_id, ordinal, name, event.occurred_at, recorded_at, payload)
 
 
 def payload_of(event: Event) -> str:

@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import duckdb
 import pyarrow as pa
 
 from twin_core.identifiers import Identifier
+from twin_core.store.committed import Committed
 
 Wanted = tuple[str, Identifier]
 """Kind of entity (the letters of `subjects`) and identifier."""
@@ -35,40 +35,48 @@ class NewNode(NamedTuple):
 class Nodes:
     """The numbers and families of identifiers, as of the last committed batch and this one."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, committed: Committed) -> None:
+        self._committed = committed
         self.created: list[NewNode] = []
         self.regrouped: set[int] = set()
         self.forget()
 
     def forget(self) -> None:
         """Drop everything remembered and not committed; the tables know."""
-        row = self._connection.execute("SELECT coalesce(max(node), 0) FROM core.node").fetchone()
+        connection = self._committed.settled()
+        row = connection.execute("SELECT coalesce(max(node), 0) FROM core.node").fetchone()
         self._next = (row[0] if row else 0) + 1
         self.first_new = self._next
         self._node: dict[Key, int] = {}
         self._family: dict[int, int] = {}
         self._members: dict[int, list[int]] = {}
         self._identifier: dict[int, tuple[str, Identifier]] = {}
-        accounts = self._connection.execute(
+        accounts = connection.execute(
             "SELECT system, value FROM core.node WHERE kind = 'b'"
         ).fetchall()
         self.accounts = set(accounts)
         """Accounts that something was said of besides which visits they have: few."""
-        visits = self._connection.execute(
+        visits = connection.execute(
             "SELECT system, value FROM core.node WHERE kind = 'e' AND type = 'AN'"
         ).fetchall()
         self.account_visits = set(visits)
         """Accounts by which messages name a visit that they give no number: none on most feeds."""
-        cared = self._connection.execute("SELECT 1 FROM core.node WHERE kind = 'q' LIMIT 1")
+        started = connection.execute(
+            "SELECT 1 FROM core.node WHERE kind = 'e' AND type = 'start' LIMIT 1"
+        )
+        self.starts = started.fetchone() is not None
+        """Whether any visit is known by its patient and start only, as on few feeds."""
+        cared = connection.execute("SELECT 1 FROM core.node WHERE kind = 'q' LIMIT 1")
         self.cares = cared.fetchone() is not None
         """Whether any request, task, procedure, schedule, slot or metric was ever stated."""
         self.begin()
 
     def begin(self) -> bool:
-        """Start a batch: what was created so far is committed. True if memory was emptied."""
+        """Start a batch, after all that was created before. True if memory was emptied."""
         full = len(self._node) > REMEMBERED
         if full:
+            # What the batch that is being written has brought together was known here only.
+            self._committed.settle()
             self._node.clear()
             self._family.clear()
             self._members.clear()
@@ -99,10 +107,14 @@ class Nodes:
         missing = [number for number in numbers if number not in self._identifier]
         if missing:
             wanted = pa.table({"node": pa.array(missing)})  # noqa: F841  (DuckDB reads it by name)
-            found = self._connection.execute(
-                "SELECT n.node, n.kind, n.system, n.value, n.type"
-                " FROM core.node n SEMI JOIN wanted USING (node)"
-            ).fetchall()
+            found = (
+                self._committed.settled()
+                .execute(
+                    "SELECT n.node, n.kind, n.system, n.value, n.type"
+                    " FROM core.node n SEMI JOIN wanted USING (node)"
+                )
+                .fetchall()
+            )
             self._remember(found)
             self._look_up_families([row[0] for row in found])
 
@@ -163,10 +175,13 @@ class Nodes:
             self.accounts.add(identifier.key)
         elif key[0] == "e" and identifier.type == "AN":
             self.account_visits.add(identifier.key)
+        elif key[0] == "e" and identifier.type == "start":
+            self.starts = True
 
     def _look_up(self, hashes: set[int]) -> None:
         wanted = pa.table({"hash": pa.array(list(hashes))})  # noqa: F841  (DuckDB reads it by name)
-        found = self._connection.execute(
+        # All nodes of the batch that is being written are remembered, with their families.
+        found = self._committed.so_far.execute(
             "SELECT n.node, n.kind, n.system, n.value, n.type"
             " FROM core.node n SEMI JOIN wanted USING (hash)"
         ).fetchall()
@@ -177,7 +192,7 @@ class Nodes:
         if not numbers:
             return
         wanted = pa.table({"node": pa.array(numbers, pa.int64())})  # noqa: F841  (read by name)
-        grouped = self._connection.execute(
+        grouped = self._committed.so_far.execute(
             "WITH f AS (SELECT DISTINCT family FROM core.family SEMI JOIN wanted USING (node))"
             " SELECT n.node, n.kind, n.system, n.value, n.type, g.family"
             " FROM f JOIN core.family g USING (family) JOIN core.node n USING (node) ORDER BY 1"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence, Set
 
-import duckdb
 import msgspec
 
 from twin_core.events import AnyEvent, Event, Statement
 from twin_core.identifiers import Identifier, Place
+from twin_core.store.committed import Committed
 from twin_core.store.facts import Fact
 from twin_core.store.fold.locations import (
     Hierarchy,
@@ -38,16 +38,17 @@ class Touched:
 class Places:
     """Every Location resource and every path that a message has named."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, committed: Committed) -> None:
+        self._committed = committed
         self.forget()
 
     def forget(self) -> None:
         """Read the map back from the journal."""
         self.hierarchy = Hierarchy()
-        for fact in latest_location_facts(self._connection):
+        connection = self._committed.settled()
+        for fact in latest_location_facts(connection):
             self.hierarchy.state(fact)
-        rows = self._connection.execute(
+        rows = connection.execute(
             "SELECT DISTINCT coalesce(facility, ''), coalesce(unit, ''), coalesce(room, ''),"
             " coalesce(bed, '') FROM core.location_version WHERE known_to = 'infinity'"
         ).fetchall()
@@ -118,11 +119,15 @@ class Places:
         # Places are written as arrays, so that what names a place begins with its parts.
         parts = path[: 1 + max(n for n, part in enumerate(path) if part)]
         begins = msgspec.json.encode(parts)[:-1].decode() + ","
-        found = self._connection.execute(
-            "SELECT payload FROM core.event WHERE event <> 'LocationStated'"
-            " AND contains(payload, ?)",
-            [begins],
-        ).fetchall()
+        found = (
+            self._committed.settled()
+            .execute(
+                "SELECT payload FROM core.event WHERE event <> 'LocationStated'"
+                " AND contains(payload, ?)",
+                [begins],
+            )
+            .fetchall()
+        )
         return any(
             _is_at(other, path)
             for (payload,) in found

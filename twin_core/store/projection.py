@@ -4,24 +4,22 @@ Everything of a batch is one transaction, its inbox position included, so that a
 either all of it or none of it.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from twin_core.inbox import Entry
+import pyarrow as pa
+
+from twin_core.inbox import Entry, Prepared
 from twin_core.settings import PrecedenceSettings
 from twin_core.store import writing
+from twin_core.store.committed import Committed
 from twin_core.store.database import Database
 from twin_core.store.fold.rows import EntityRow
 from twin_core.store.folding import Changes, Folding
-from twin_core.store.messages import (
-    Filed,
-    event_row,
-    field_rows,
-    filed_events,
-    finding_rows,
-    message_row,
-)
+from twin_core.store.journal import Journal, decoded, events_of, journal_of
+from twin_core.store.messages import Filed, filed_events
 from twin_core.store.units import last_known_at
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -52,27 +50,65 @@ class BatchApplied(NamedTuple):
         return frozenset((str(facility or ""), str(unit or "")) for facility, unit in changed)
 
 
+class Folded(NamedTuple):
+    """What a batch changes, before it is written."""
+
+    entries: Sequence[Entry]
+    prepared: Sequence[Prepared]
+    changes: Changes
+
+
 class Projection:
     """Applies batches of durable entries to the database, in order, exactly once each."""
 
     def __init__(self, database: Database, precedence: PrecedenceSettings) -> None:
         self._database, self._connection = database, database.connection
-        self._folding = Folding(self._connection, precedence)
+        self.committed = Committed(self._connection)
+        self._folding = Folding(self.committed, precedence)
         self.batch_no, self.position, self.known_at = last_known_at(self._connection)
         self._next_event = self._last_event()
+        self._is_stale = False
+        """Whether the database could not say how far it is, after something had failed."""
 
-    def apply(self, entries: Sequence[Entry]) -> BatchApplied:
+    def apply(self, entries: Sequence[Entry], prepared: Sequence[Prepared] = ()) -> BatchApplied:
         """Apply entries as one transaction. On any error nothing of it is kept."""
         try:
-            with self._database.transaction():
-                return self._apply(entries)
+            return self.write(self.fold(entries, prepared))
         except BaseException:
-            self._forget()
+            self.forget()
             raise
 
+    def fold(self, entries: Sequence[Entry], prepared: Sequence[Prepared] = ()) -> Folded:
+        """What entries change, given all that was folded before. Nothing is written.
+
+        `prepared` are journals that hold some of the entries, in the order of positions.
+        Whoever does not write it, or fails to, calls `forget`.
+        """
+        if self._is_stale:
+            self.forget()
+        filed = filed_events(entries)
+        return Folded(entries, prepared, self._folding.fold(filed))
+
+    def write(self, folded: Folded) -> BatchApplied:
+        """Write what was folded as one transaction: all of it or nothing."""
+        with self._database.transaction():
+            return self._write_batch(folded)
+
+    def forget(self) -> None:
+        """Forget what was folded and not written; the database knows how far it is."""
+        self._is_stale = True
+        self._folding.forget()
+        self.batch_no, self.position, self.known_at = last_known_at(self._connection)
+        self._next_event = self._last_event()
+        self._is_stale = False
+
     def load(self) -> None:
-        """Remember more of what was told from now on: much is to come."""
+        """Remember more of what was told from now on: much is to come.
+
+        From now on `fold` may be called while another thread is in `write`.
+        """
         self._folding.units.load()
+        self.committed.so_far = self._database.reader()
 
     def refold(self, filed: Sequence[Filed], known_at: datetime) -> None:
         """Fold events that were journalled before, as one transaction, known since `known_at`.
@@ -81,16 +117,16 @@ class Projection:
         are when a store is rebuilt.
         """
         with self._database.transaction():
-            self._write(filed, self._folding.fold(filed), known_at)
+            self._write([events_of(filed)], self._folding.fold(filed), known_at)
 
-    def _apply(self, entries: Sequence[Entry]) -> BatchApplied:
-        filed = filed_events(entries)
-        changes = self._folding.fold(filed)
+    def _write_batch(self, folded: Folded) -> BatchApplied:
+        entries, changes = folded.entries, folded.changes
         batch_no, position = self.batch_no + 1, entries[-1].position
         latest = max(entry.received_at for entry in entries)
         known_at = latest if self.known_at is None else max(latest, self.known_at + _MICROSECOND)
-        self._write_messages(entries, batch_no)
-        self._write(filed, changes, known_at)
+        journals = self._journals(entries, folded.prepared)
+        self._write_messages(journals, batch_no)
+        self._write([journal.event for journal in journals], changes, known_at)
         batch = (batch_no, position, known_at, len(entries))
         writing.insert(self._connection, "batch", writing.BATCH, [batch])
         self.batch_no, self.position, self.known_at = batch_no, position, known_at
@@ -103,34 +139,49 @@ class Projection:
             closed=tuple([row for row, _ in changes.closed]),
         )
 
-    def _write(self, filed: Sequence[Filed], changes: Changes, known_at: datetime) -> None:
-        connection, nodes = self._connection, self._folding.nodes
-        events = [
-            event_row(f, number, node)
-            for number, (f, node) in enumerate(
-                zip(filed, changes.nodes, strict=True), self._next_event + 1
-            )
-        ]
-        writing.insert(connection, "event", writing.EVENT, events)
-        writing.insert(connection, "node", writing.NODE, nodes.created)
-        writing.regroup(connection, nodes.regroupings(), nodes.first_new)
+    def _write(self, events: Sequence[pa.Table], changes: Changes, known_at: datetime) -> None:
+        connection = self._connection
+        numbers = range(self._next_event + 1, self._next_event + 1 + len(changes.nodes))
+        numbered = (
+            pa.concat_tables(events)
+            .append_column("event_no", pa.array(numbers, pa.int64()))
+            .append_column("node", pa.array(changes.nodes, pa.int64()))
+        )
+        writing.journal(connection, "event", [numbered])
+        writing.insert(connection, "node", writing.NODE, changes.created)
+        writing.regroup(connection, changes.regrouped, changes.first_new)
         closed = [(row[0], number) for row, number in changes.closed]
         writing.close_versions(connection, closed, known_at)
         writing.open_versions(connection, changes.opened, known_at)
-        self._next_event += len(events)
+        self._next_event += len(numbers)
 
-    def _write_messages(self, entries: Sequence[Entry], batch_no: int) -> None:
-        connection = self._connection
-        replayed = self._first_received([e.replay_of for e in entries if e.replay_of])
-        rows = [message_row(e, batch_no, replayed.get(e.replay_of or 0)) for e in entries]
-        writing.insert(connection, "message", writing.MESSAGE, rows)
-        # Of what names an erased patient there are no bytes.
-        raws = [(e.position, e.raw) for e in entries if e.raw and not e.replay_of]
-        writing.insert(connection, "raw", writing.RAW, raws)
-        findings = [row for entry in entries for row in finding_rows(entry)]
-        writing.insert(connection, "message_finding", writing.MESSAGE_FINDING, findings)
-        fields = [row for entry in entries if entry.head.kept for row in field_rows(entry)]
-        writing.insert(connection, "message_field", writing.MESSAGE_FIELD, fields)
+    def _write_messages(self, journals: Sequence[Journal], batch_no: int) -> None:
+        for name in Journal._fields:
+            if name != "event":
+                same = {"batch_no": batch_no} if name == "message" else {}
+                parts = [getattr(one, name) for one in journals]
+                writing.journal(self._connection, name, parts, **same)
+
+    def _journals(self, entries: Sequence[Entry], prepared: Sequence[Prepared]) -> list[Journal]:
+        """The journal's rows of entries, in parts: those that are prepared, and the others."""
+        journals: list[Journal] = []
+        positions = [entry.position for entry in entries]
+        done = 0
+        for first, last, encoded in prepared:
+            begin, end = bisect_left(positions, first), bisect_right(positions, last)
+            if begin == end:
+                continue
+            journal = decoded(encoded).between(positions[begin], positions[end - 1])
+            if journal.message.num_rows == end - begin:
+                journals += self._rows(entries[done:begin])
+                journals.append(journal)
+                done = end
+        return [*journals, *self._rows(entries[done:])]
+
+    def _rows(self, entries: Sequence[Entry]) -> Iterator[Journal]:
+        if entries:
+            replayed = self._first_received([e.replay_of for e in entries if e.replay_of])
+            yield journal_of(entries, replayed)
 
     def _first_received(self, message_ids: Sequence[int]) -> dict[int, datetime]:
         # A replayed message keeps its row's identity and first receipt; the rest is written anew.
@@ -142,11 +193,6 @@ class Projection:
         ).fetchall()
         self._connection.execute(f"DELETE FROM core.message WHERE message_id IN ({listed})")
         return dict(found)
-
-    def _forget(self) -> None:
-        self._folding.forget()
-        self.batch_no, self.position, self.known_at = last_known_at(self._connection)
-        self._next_event = self._last_event()
 
     def _last_event(self) -> int:
         row = self._connection.execute(

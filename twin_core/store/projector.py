@@ -3,21 +3,26 @@
 It is the only writer of the database. A failing disk is waited out, since nothing that was
 acknowledged may be lost; a message that cannot be projected is quarantined by itself, with its
 neighbours applied.
+
+In a load one batch is folded while another thread writes the one before it: the database works
+outside of Python most of that time. Anything that fails is done again, one batch after the other.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from typing import NamedTuple
 
 import duckdb
 import msgspec
 
 from twin_core.errors import StoreError
 from twin_core.events import Fault
-from twin_core.inbox import Entry, Inbox
-from twin_core.store.projection import BatchApplied, Projection
+from twin_core.inbox import Entry, Inbox, Prepared
+from twin_core.store.projection import BatchApplied, Folded, Projection
 
 HANDOVER_S = 0.01
 GATHER_S = 0.05
@@ -32,9 +37,21 @@ BATCH_ENTRIES = 4_000
 LOAD_ENTRIES, LOAD_BYTES = 12_000, 6 * 1024 * 1024
 """What one batch of a load has at most: several messages about one visit cost little more than one,
 and nobody waits for the present."""
-LONGEST_LOAD_GATHER_S = 2.0
+LONGEST_LOAD_GATHER_S = 0.3
 RETRY_S = 2.0
 _LOG = logging.getLogger("wardtwin.projector")
+
+
+class Writing(NamedTuple):
+    """A batch that the writing thread has."""
+
+    entries: Sequence[Entry]
+    began: float
+    done: "Future[BatchApplied]"
+
+
+class NotWritten(Exception):
+    """The batch before the one at hand could not be written, so this one cannot follow it."""
 
 
 class Projector:
@@ -47,6 +64,8 @@ class Projector:
         self._stopping = threading.Event()
         self._applied = threading.Condition()
         self._most, self._longest_gather = BATCH_ENTRIES, LONGEST_GATHER_S
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: Writing | None = None
         self.pause = threading.Lock()
         self.position = projection.position
         self.sequence = projection.batch_no
@@ -59,6 +78,7 @@ class Projector:
         """Apply larger batches from now on: much is to come, and nobody watches the present."""
         self._most, self._longest_gather = LOAD_ENTRIES, LONGEST_LOAD_GATHER_S
         self._projection.load()
+        self._writer = ThreadPoolExecutor(1, "projector-writer")
 
     def start(self) -> None:
         """Begin to apply."""
@@ -69,6 +89,8 @@ class Projector:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self._writer is not None:
+            self._writer.shutdown()
 
     def alive(self) -> bool:
         """Whether batches are being applied."""
@@ -86,25 +108,90 @@ class Projector:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if not self._inbox.wait(self.position, timeout=0.2):
-                continue
+            self._try(self._next)
+        self._try(self._settle)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (duckdb.Error, StoreError, OSError, MemoryError) as error:
+            # The disk or the database: the entries are durable, so wait and try again.
+            self.failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            _LOG.error("Projection is waiting: %s", self.failure)
+            self._stopping.wait(RETRY_S)
+
+    def _next(self) -> None:
+        """Apply what is durable and not applied yet, or a part of it; wait where there is none."""
+        reached = self._writing.entries[-1].position if self._writing else self.position
+        if not self._inbox.wait(reached, timeout=0.0 if self._writing else 0.2):
+            self._settle()
+            return
+        waiting = self._inbox.read(reached, self._most)
+        entries = waiting[: _together(waiting)]
+        if not entries:
+            # Another process has made them durable, and has not handed them over yet.
+            self._settle()
+            self._stopping.wait(HANDOVER_S)
+            return
+        if self._writer is None:
+            with self.pause:
+                self._apply(entries)
+        else:
+            self._apply_behind(entries, self._writer)
+        if len(waiting) < self._most and len(entries) == len(waiting):
+            self._settle()
+            self._stopping.wait(self._pause_after(len(entries)))
+
+    # --- a load: one batch is folded while the one before it is written -----------------------
+
+    def _apply_behind(self, entries: Sequence[Entry], writer: ThreadPoolExecutor) -> None:
+        began = time.monotonic()
+        committed = self._projection.committed
+        try:
+            folded = self._projection.fold(entries, self._prepared(entries))
+            committed.settle()
+        except Exception as error:
+            _LOG.info("A batch is folded again (%s)", type(error).__name__)
+            self._apply_again(entries)
+            return
+        self._writing = Writing(entries, began, writer.submit(self._write, folded))
+        committed.follow(folded.changes.touched, self._written)
+
+    def _write(self, folded: Folded) -> BatchApplied:
+        with self.pause:
+            return self._projection.write(folded)
+
+    def _written(self) -> None:
+        """Wait for what is being written and tell of it. Raises NotWritten."""
+        if self._writing is not None:
+            entries, began, done = self._writing
             try:
-                waiting = self._inbox.read(self.position, self._most)
-                entries = waiting[: _together(waiting)]
-                if not entries:
-                    # Another process has made them durable, and has not handed them over yet.
-                    self._stopping.wait(HANDOVER_S)
-                    continue
-                with self.pause:
-                    self._apply(entries)
-                self.failure = None
-                if len(waiting) < self._most and len(entries) == len(waiting):
-                    self._stopping.wait(self._pause_after(len(entries)))
-            except (duckdb.Error, StoreError, OSError, MemoryError) as error:
-                # The disk or the database: the entries are durable, so wait and try again.
-                self.failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-                _LOG.error("Projection is waiting: %s", self.failure)
-                self._stopping.wait(RETRY_S)
+                applied = done.result()
+            except Exception as error:
+                raise NotWritten from error
+            self._writing = None
+            self.batch_seconds = time.monotonic() - began
+            self._announce(entries[-1].position, applied)
+
+    def _settle(self) -> None:
+        try:
+            self._projection.committed.settle()
+        except NotWritten:
+            self._apply_again(())
+
+    def _apply_again(self, entries: Sequence[Entry]) -> None:
+        """Apply what could not be written, if anything, and then entries, one after the other."""
+        before: Sequence[Entry] = ()
+        try:
+            self._projection.committed.settle()
+        except NotWritten:
+            _LOG.info("A batch that could not be written is folded again")
+        if self._writing is not None:
+            before, self._writing = self._writing.entries, None
+        self._projection.forget()
+        for several in filter(None, (before, entries)):
+            with self.pause:
+                self._apply(several)
 
     def _pause_after(self, entries: int) -> float:
         """How long to gather before the next batch, given how many entries the last one had."""
@@ -115,7 +202,7 @@ class Projector:
     def _apply(self, entries: Sequence[Entry]) -> None:
         started = time.monotonic()
         try:
-            applied = self._projection.apply(entries)
+            applied = self._projection.apply(entries, self._prepared(entries))
         except Exception as error:
             if _is_no_messages_fault(error):
                 raise
@@ -123,6 +210,9 @@ class Projector:
             return
         self.batch_seconds = time.monotonic() - started
         self._announce(entries[-1].position, applied)
+
+    def _prepared(self, entries: Sequence[Entry]) -> Sequence[Prepared]:
+        return self._inbox.prepared(entries[0].position, entries[-1].position)
 
     def _isolate(self, entries: Sequence[Entry], error: Exception) -> None:
         # Halving finds the message at fault; its neighbours must not wait for a person.
@@ -162,6 +252,7 @@ class Projector:
     def _announce(self, position: int, applied: BatchApplied) -> None:
         # Whoever waits for a position finds that everybody who listens has been told of it.
         self.sequence, self.known_at = applied.sequence, applied.known_at
+        self.failure = None
         for listener in tuple(self._listeners):
             listener(applied)
         with self._applied:

@@ -5,7 +5,7 @@ late to be applied.
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from twin_core.events import AnyEvent, Event, Statement, Withdrawn
+from twin_core.store.committed import Committed
 from twin_core.store.facts import Fact, natural, order_of
 from twin_core.store.fold.account import Accounts
 from twin_core.store.fold.billed import COLUMNS, BilledVisit
@@ -74,6 +75,23 @@ _JOURNALLED = (
     "e.payload, e.ordinal, e.message_id, epoch_us(e.recorded_at), epoch_us(m.sent_at),"
     " m.sequence, m.control_id, m.digest, m.format, m.feed"
 )
+_WHOLE = "SELECT e.* FROM core.event e SEMI JOIN wanted USING (node)"
+_SHORT = (
+    'SELECT e.*, w.owner, regexp_replace(e.payload, \'"occurred_at":"[^"]*"\', \'\') AS words'
+    " FROM core.event e JOIN wanted w USING (node)"
+)
+_UNREPEATED = """
+    WINDOW told AS (PARTITION BY e.owner ORDER BY e.occurred_at)
+    QUALIFY (
+        e.event = 'PatientDescribed'
+        AND e.words = lag(e.words) OVER told AND m.feed = lag(m.feed) OVER told
+        AND e.words = lead(e.words) OVER told AND m.feed = lead(m.feed) OVER told
+        AND lag(e.occurred_at) OVER told < e.occurred_at
+        AND e.occurred_at < lead(e.occurred_at) OVER told
+        AND coalesce(lag(e.occurred_at, 2) OVER told < lag(e.occurred_at) OVER told, true)
+        AND coalesce(lead(e.occurred_at) OVER told < lead(e.occurred_at, 2) OVER told, true)
+    ) IS NOT TRUE"""
+"""Without what says of a person what was said before and is said after, each at its own instant."""
 _ASKED = {"TIMESTAMPTZ": 'epoch_us("{}")'}
 _EVENT = msgspec.json.Decoder(AnyEvent)
 
@@ -85,10 +103,12 @@ class Unit:
         "accounts",
         "facts",
         "has_news",
+        "is_short",
         "kind",
         "owner",
         "rows",
         "survivors",
+        "wants_all",
         "withdrawn",
     )
 
@@ -103,6 +123,10 @@ class Unit:
         """Whether anything was added, since it was folded, but repetitions of the last words."""
         self.withdrawn = False
         """Whether some resource that it is told by was ever deleted: hardly any."""
+        self.is_short = False
+        """Whether of words that were repeated it has the first and the last only."""
+        self.wants_all = False
+        """Whether it is short and something came that may lie between those."""
 
     def standing(self) -> list[Fact]:
         """The facts that it is folded from: all but those that a deletion withdrew."""
@@ -130,6 +154,7 @@ class Unit:
             facts.append(fact)
         else:
             self.has_news = True
+            self.wants_all = self.is_short
             insort(facts, fact, key=lambda held: held.order)
 
     def weight(self) -> int:
@@ -147,6 +172,7 @@ class Unit:
         self.facts = sorted([*self.facts, *other.facts], key=lambda fact: fact.order)
         self.rows = [*self.rows, *other.rows]
         self.withdrawn = self.withdrawn or other.withdrawn
+        self.is_short = self.wants_all = self.is_short or other.is_short
         self.survivors = self.accounts = None
         self.has_news = True
 
@@ -154,14 +180,14 @@ class Unit:
 class Units:
     """The families at hand, by owner: the number of a family's first node."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, nodes: Nodes) -> None:
-        self._connection, self._nodes = connection, nodes
+    def __init__(self, committed: Committed, nodes: Nodes) -> None:
+        self._committed, self._nodes = committed, nodes
         self._held: dict[int, Unit] = {}
-        self._most = REMEMBERED_FACTS
+        self._most, self._shortens = REMEMBERED_FACTS, False
 
     def load(self) -> None:
         """Remember more from now on: much is to come."""
-        self._most = LOADED_FACTS
+        self._most, self._shortens = LOADED_FACTS, True
 
     def forget(self) -> None:
         """Drop everything remembered; the journal knows."""
@@ -221,23 +247,41 @@ class Units:
                 stored.append(owner)
         if stored:
             owner_of = {n: owner for owner in stored for n in self._nodes.members(owner)}
-            for node, fact in self._facts(list(owner_of)):
+            connection = self._committed.about(stored)
+            short = self._shortens and kind == "p"
+            for node, fact in _facts(connection, owner_of, short=short):
                 self._held[owner_of[node]].load(fact)
             for owner in stored:
                 self._held[owner].facts.sort(key=lambda fact: fact.order)
-            self._rows(kind, stored)
+            self._rows(connection, kind, stored)
+            if short:
+                self._mark(stored)
 
-    def _facts(self, nodes: list[int]) -> Iterator[tuple[int, Fact]]:
-        wanted = pa.table({"node": pa.array(nodes, pa.int64())})  # noqa: F841  (read by name)
-        found = self._connection.execute(
-            f"SELECT e.node, {_JOURNALLED}"
-            " FROM core.event e SEMI JOIN wanted USING (node)"
-            " JOIN core.message m ON m.message_id = e.message_id"
-        ).fetchall()
-        for node, *journalled in found:
-            yield node, _fact(*journalled)
+    def _mark(self, owners: list[int]) -> None:
+        for owner in owners:
+            unit = self._held[owner]
+            unit.is_short = True
+            # A finding may be about any of several repetitions.
+            unit.wants_all = any(row[0] == "fold_finding" for row, _ in unit.rows)
+        self.complete(owners)
 
-    def _rows(self, kind: str, owners: list[int]) -> None:
+    def complete(self, owners: Iterable[int]) -> None:
+        """Give those units that are short, and may not be, every fact of theirs."""
+        units = [self._held[owner] for owner in owners if self._held[owner].wants_all]
+        if not units:
+            return
+        unit_of = {node: unit for unit in units for node in self._nodes.members(unit.owner)}
+        connection = self._committed.about([unit.owner for unit in units])
+        every = {unit.owner: {fact.order: fact for fact in unit.facts} for unit in units}
+        for node, fact in _facts(connection, {n: unit.owner for n, unit in unit_of.items()}):
+            every[unit_of[node].owner][fact.order] = fact
+        for unit in units:
+            facts = every[unit.owner]
+            unit.facts = [facts[order] for order in sorted(facts)]
+            unit.is_short = unit.wants_all = False
+            unit.survivors, unit.has_news = None, True
+
+    def _rows(self, connection: duckdb.DuckDBPyConnection, kind: str, owners: list[int]) -> None:
         wanted = pa.table({"owner": pa.array(owners, pa.int64())})  # noqa: F841  (read by name)
         # A list in the question is compared with what every group of rows has at least and at
         # most, and whole groups are left out; a join looks at them all.
@@ -248,7 +292,7 @@ class Units:
             columns = BY_NAME[name].columns
             told = [_ASKED.get(column.type, '"{}"').format(column.name) for column in columns]
             instants = [n for n, column in enumerate(columns) if column.type in _ASKED]
-            found = self._connection.execute(
+            found = connection.execute(
                 f"SELECT v.owner, v.version_no, {', '.join(told)} FROM core.{name}_version v"
                 f" {joined} WHERE {those} v.known_to = 'infinity'"
             ).fetchall()
@@ -257,6 +301,21 @@ class Units:
                     if values[n] is not None:
                         values[n] = _instant(values[n])
                 self._held[owner].rows.append(((name, tuple(values)), version_no))
+
+
+def _facts(
+    connection: duckdb.DuckDBPyConnection, owner_of: Mapping[int, int], *, short: bool = False
+) -> Iterator[tuple[int, Fact]]:
+    """Facts by the nodes they are filed under, each node with its owner, without what repeats."""
+    nodes, owners = pa.array(owner_of, pa.int64()), pa.array(owner_of.values(), pa.int64())
+    wanted = pa.table({"node": nodes, "owner": owners})  # noqa: F841  (read by name)
+    found = connection.execute(
+        f"SELECT e.node, {_JOURNALLED} FROM ({_SHORT if short else _WHOLE}) e"
+        " JOIN core.message m ON m.message_id = e.message_id"
+        f"{_UNREPEATED if short else ''}"
+    ).fetchall()
+    for node, *journalled in found:
+        yield node, _fact(*journalled)
 
 
 def owners_where(

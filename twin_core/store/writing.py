@@ -13,55 +13,15 @@ import duckdb
 import pyarrow as pa
 
 from twin_core.store.fold.rows import EntityRow
+from twin_core.store.journal import ARROW
+from twin_core.store.journal import table as table_of
 from twin_core.store.tables import BY_NAME
 
-_AT = pa.timestamp("us", tz="UTC")
-_ARROW: dict[str, pa.DataType] = {
-    "VARCHAR": pa.string(),
-    "TIMESTAMPTZ": _AT,
-    "BOOLEAN": pa.bool_(),
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "DATE": pa.date32(),
-    "BLOB": pa.binary(),
-}
-
-MESSAGE = {
-    "message_id": "BIGINT",
-    "batch_no": "BIGINT",
-    "format": "VARCHAR",
-    "feed": "VARCHAR",
-    "sender": "VARCHAR",
-    "control_id": "VARCHAR",
-    "trigger_event": "VARCHAR",
-    "received_at": "TIMESTAMPTZ",
-    "sent_at": "TIMESTAMPTZ",
-    "sequence": "BIGINT",
-    "digest": "BLOB",
-    "origin": "VARCHAR",
-    "status": "VARCHAR",
-    "code": "VARCHAR",
-    "reason": "VARCHAR",
-    "faults": "VARCHAR",
-    "replayed_at": "TIMESTAMPTZ",
-}
 BATCH = {
     "batch_no": "BIGINT",
     "position": "BIGINT",
     "known_at": "TIMESTAMPTZ",
     "messages": "BIGINT",
-}
-RAW = {"message_id": "BIGINT", "raw": "BLOB"}
-EVENT = {
-    "event_no": "BIGINT",
-    "message_id": "BIGINT",
-    "ordinal": "INTEGER",
-    "event": "VARCHAR",
-    "occurred_at": "TIMESTAMPTZ",
-    "recorded_at": "TIMESTAMPTZ",
-    "node": "BIGINT",
-    "payload": "VARCHAR",
 }
 NODE = {
     "node": "BIGINT",
@@ -72,23 +32,6 @@ NODE = {
     "hash": "BIGINT",
 }
 FAMILY = {"node": "BIGINT", "family": "BIGINT"}
-MESSAGE_FINDING = {
-    "finding_id": "VARCHAR",
-    "kind": "VARCHAR",
-    "subject": "VARCHAR",
-    "message_id": "BIGINT",
-    "found_at": "TIMESTAMPTZ",
-    "detail": "VARCHAR",
-}
-MESSAGE_FIELD = {
-    "message_id": "BIGINT",
-    "segment": "VARCHAR",
-    "sequence": "INTEGER",
-    "field": "INTEGER",
-    "component": "INTEGER",
-    "repetition": "INTEGER",
-    "value": "VARCHAR",
-}
 _VERSION = {"version_no": "BIGINT", "owner": "BIGINT"}
 
 
@@ -101,12 +44,19 @@ def insert(
     """Append rows, whose columns are in the table's order."""
     if not rows:
         return
-    arrays = [
-        pa.array(values, _ARROW[type_])
-        for type_, values in zip(columns.values(), zip(*rows, strict=True), strict=True)
-    ]
-    incoming = pa.table(arrays, names=list(columns))  # noqa: F841  (DuckDB reads it by name)
+    incoming = table_of(columns, rows)  # noqa: F841  (DuckDB reads it by name)
     connection.execute(f"INSERT INTO core.{table} SELECT * FROM incoming")
+
+
+def journal(
+    connection: duckdb.DuckDBPyConnection, table: str, parts: Sequence[pa.Table], **same: int
+) -> None:
+    """Append rows of the journal; all of them have the `same` values in further columns."""
+    filled = [part for part in parts if part.num_rows]
+    if filled:
+        incoming = pa.concat_tables(filled)  # noqa: F841  (DuckDB reads it by name)
+        further = "".join(f", {value} AS {column}" for column, value in same.items())
+        connection.execute(f"INSERT INTO core.{table} BY NAME SELECT *{further} FROM incoming")
 
 
 def open_versions(
@@ -123,7 +73,7 @@ def open_versions(
         rows, numbers, owners = zip(*several, strict=True)
         cells = (*zip(*[values for _, values in rows], strict=True), numbers, owners)
         arrays = [
-            pa.array(values, _ARROW[type_])
+            pa.array(values, ARROW[type_])
             for type_, values in zip(columns.values(), cells, strict=True)
         ]
         incoming = pa.table(arrays, names=list(columns))  # noqa: F841  (DuckDB reads it by name)

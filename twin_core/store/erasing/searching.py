@@ -20,6 +20,7 @@ from twin_core.erased.remains import people_in, without
 from twin_core.errors import UsageError
 from twin_core.events import AnyEvent, EncounterEvent, Event, PatientStated
 from twin_core.identifiers import Identifier
+from twin_core.store.committed import Committed
 from twin_core.store.erasing.found import Erasure, Key
 from twin_core.store.erasing.scanning import bytes_with, journalled_with
 from twin_core.store.fold.patient import fold_people, identifiers_of
@@ -93,8 +94,9 @@ class _Search:
     def _person(self, wanted: str) -> tuple[set[str], set[str]]:
         """The person's ids, and those of who is linked; their identifiers are gone from now on."""
         named = self._named(wanted)
-        nodes = Nodes(self._connection)
-        units = Units(self._connection, nodes)
+        committed = Committed(self._connection)
+        nodes = Nodes(committed)
+        units = Units(committed, nodes)
         nodes.learn([(PATIENT, named)])
         owner = nodes.number(PATIENT, named)
         if nodes.is_new(owner):

@@ -46,6 +46,7 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
             self.units.forget()
         self.units.begin()
         self._opened, self._closed, self._dirty = [], [], defaultdict(set)
+        self._ended = set()
         self._learn(filed)
         self._fetch(filed)
         before = self._people_before()
@@ -67,7 +68,18 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
         self._fold_others()
         self._fold_care()
         self.units.told_of([self.nodes.family(node) for node in named])
-        return Changes(self._opened, self._closed, named)
+        nodes = self.nodes
+        touched = self._ended.union(*self._dirty.values())
+        touched.update([owner for _, _, owner in self._opened])
+        return Changes(
+            self._opened,
+            self._closed,
+            named,
+            nodes.created,
+            nodes.regroupings(),
+            nodes.first_new,
+            touched,
+        )
 
     # --- the steps of a batch ----------------------------------------------------------------
 
@@ -128,7 +140,9 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
                 if subject.kind != RESULT or self._names_an_order(subject.united[1], number):
                     self._unite(subject.kind, numbers[0], number)
             unit_of(family(numbers[0])).add(fact)
-        for one, other in same_starts(self._connection, self.nodes, self._who_is_who()):
+        self.units.complete({self.nodes.family(owner) for owner in self._dirty[PATIENT]})
+        who_is_who = self._who_is_who() if self.nodes.starts else {}
+        for one, other in same_starts(self._connection, self.nodes, who_is_who):
             self.units.fetch(ENCOUNTER, (self.nodes.family(one), self.nodes.family(other)))
             self._dirty[ENCOUNTER].update((self.nodes.family(one), self.nodes.family(other)))
             self._unite(ENCOUNTER, one, other)
@@ -173,6 +187,7 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
         # Rows of the absorbed family carry its number: they end here, and the fold of the whole
         # opens whatever of them still holds.
         self._closed += gone.rows
+        self._ended.add(gone.owner)
         gone.rows = []
         kept.absorb(gone)
         self.units.drop(gone.owner)

@@ -5,7 +5,7 @@ are compared with those that hold now.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from itertools import repeat
 from typing import NamedTuple
 
@@ -13,11 +13,12 @@ import duckdb
 
 from twin_core.identifiers import Identifier
 from twin_core.settings import PrecedenceSettings
+from twin_core.store.committed import Committed
 from twin_core.store.facts import Fact
 from twin_core.store.fold.billed import BilledVisit
 from twin_core.store.fold.by_account import Shared
 from twin_core.store.fold.rows import EntityRow, Note
-from twin_core.store.nodes import Nodes
+from twin_core.store.nodes import NewNode, Nodes
 from twin_core.store.places import Places
 from twin_core.store.subjects import CARE, DEVICE_EVENT, RESULT
 from twin_core.store.tables import ENTITIES
@@ -37,12 +38,19 @@ _CARED = {
 class Changes(NamedTuple):
     """What a batch changes: rows that begin with (version number, owner), rows that end.
 
-    `nodes` are those that the events of the batch are filed under, event by event.
+    `nodes` are those that the events of the batch are filed under, event by event; `touched` are
+    the owners of all families that were folded.
     """
 
     opened: list[tuple[EntityRow, int, int]]
     closed: list[tuple[EntityRow, int]]
     nodes: list[int]
+    created: list[NewNode]
+    regrouped: list[tuple[int, int]]
+    """(node, family) of nodes that belong to another family now."""
+    first_new: int
+    """The first number that a node of this batch may have."""
+    touched: Set[int]
 
 
 class Batch:
@@ -51,16 +59,16 @@ class Batch:
     Whatever changes what others refer to names those that must be folded again (`_refold`).
     """
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, precedence: PrecedenceSettings
-    ) -> None:
-        self._connection, self._precedence = connection, precedence
-        self.nodes = Nodes(connection)
-        self.units = Units(connection, self.nodes)
-        self.places = Places(connection)
-        self._next_version = _last_version(connection)
+    def __init__(self, committed: Committed, precedence: PrecedenceSettings) -> None:
+        self._committed, self._precedence = committed, precedence
+        self.nodes = Nodes(committed)
+        self.units = Units(committed, self.nodes)
+        self.places = Places(committed)
+        self._next_version = _last_version(committed.settled())
         self._opened: list[tuple[EntityRow, int, int]] = []
         self._closed: list[tuple[EntityRow, int]] = []
+        self._ended: set[int] = set()
+        """Owners of rows that end."""
         self._dirty: dict[str, set[int]] = defaultdict(set)
         self._sighted: list[Identifier] = []
         self._numbers: list[list[int]] = []
@@ -73,6 +81,11 @@ class Batch:
         self._noted: dict[int, list[Note]] = defaultdict(list)
         self._unnaming: set[int] = set()
         """Nodes of placers' numbers that stand for too many orders to name any."""
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """The database as the last batch left it, which is waited for."""
+        return self._committed.settled()
 
     def forget(self) -> None:
         """Drop whatever is remembered and not committed."""
@@ -125,6 +138,7 @@ class Batch:
                 kept[row] = number
             else:
                 self._closed.append((row, number))
+                self._ended.add(unit.owner)
         begun = iter(self._numbered([row for row in rows if row not in kept], unit))
         unit.rows = [(row, kept[row]) if row in kept else next(begun) for row in rows]
 
