@@ -31,8 +31,8 @@ from twin_core.store.staging import Staging
 LOADING_MEMORY = "128MB"
 """DuckDB's memory where a command takes messages in and the site has set none."""
 LOADING_ROOM = 64 * 1024 * 1024
-"""Bytes of messages and of their rows that may wait to be applied there: enough for the batch that is
-written, the one that is folded and the next."""
+"""Bytes of messages and of their rows that may wait to be applied there: enough for the batch that
+is written, the one that is folded and the next."""
 PATIENCE_S = 10.0
 """How long a command waits for another short command, or for a server that is starting."""
 
