@@ -5,6 +5,7 @@ a line feed or both end a segment, in any mixture; a line that is no segment ref
 so that no segment is ever taken for part of another.
 """
 
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -84,6 +85,8 @@ class Shape(NamedTuple):
     """The names of which there are several."""
 
 
+_WITH_SEPARATOR = itemgetter(slice(4))
+"""The name of a segment with the `|` behind it."""
 _SHAPES: dict[tuple[str, ...], Shape] = {}
 """Shapes of ordinary messages that were read lately, by the names of their segments with `|`."""
 _KNOWN_SHAPES, _LONGEST_SHAPE = 1_000, 64
@@ -218,7 +221,8 @@ def _read_ordinary(raw: bytes, charset: str, limits: LimitSettings) -> Message |
     if not lines[-1]:
         lines.pop()
     shape = _shape_of_ordinary(lines)
-    if shape is None or text.count("~") > limits.repetitions:
+    # Counting takes ten times as long as finding out that there is nothing to count.
+    if shape is None or ("~" in text and text.count("~") > limits.repetitions):
         return None
     # A line of a thousand characters has no more than a thousand fields.
     if size > most and max(map(len, lines)) > most and max([n.count("|") for n in lines]) > most:
@@ -341,7 +345,7 @@ def _check_each_field(line: str, where: str, delimiters: Delimiters, limits: Lim
 
 def _shape_of_ordinary(lines: list[str]) -> Shape | None:
     """The shape of segments that the standard names; None where any line is something else."""
-    names = tuple([line[:4] for line in lines])
+    names = tuple(map(_WITH_SEPARATOR, lines))
     shape = _SHAPES.get(names)
     if shape is None and _ORDINARY.issuperset(names) and names.count("MSH|") == 1:
         shape = _shape(tuple([name[:3] for name in names]))
