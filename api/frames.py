@@ -12,8 +12,12 @@ _LENGTH_BYTES = 4
 
 def write_frame(stream: IO[bytes], content: bytes) -> None:
     """Send one frame and flush it."""
-    stream.write(len(content).to_bytes(_LENGTH_BYTES, "big"))
-    stream.write(content)
+    for part in (len(content).to_bytes(_LENGTH_BYTES, "big"), content):
+        left = memoryview(part)
+        while left:
+            # Streams without a buffer, as PYTHONUNBUFFERED makes them, write a part only where the
+            # process is stopped and goes on, as with a machine that sleeps.
+            left = left[stream.write(left) :]
     stream.flush()
 
 
