@@ -1,29 +1,48 @@
 """A Bulk Data export of many Encounters taken by `wardtwin fhir sync`: its memory, beside its size.
 
     python tests/bench/bulk_sync.py --resources 1000000 [--files 4] [--memory-limit 256MB]
+        [--course course.tsv]
 
 A server of its own gives the export as NDJSON files over HTTP. Prints resources per second, what
-the command said of its progress, and the most memory of its largest process and of all together.
+the command said of its progress, and the most memory of its largest process and of all together,
+also in each tenth of the time: whether it goes on growing. Without `--memory-limit` the command has
+what it gives itself.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from staging import PAIRS, distinct
 
 REACH_MIB = 500
+SAMPLED_S, SAMPLES_PER_LINE = 0.5, 10
 TRANSACTION_TIME = "2026-11-01T08:00:00Z"
 METADATA = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "format": ["json"]}
+
+
+class Sample(NamedTuple):
+    """Memory at an instant, in MiB: of the command's own process and of those that it began."""
+
+    at_s: float
+    own: float
+    others: float
+
+    @property
+    def together(self) -> float:
+        """Of all its processes."""
+        return self.own + self.others
 
 
 class Bulk(BaseHTTPRequestHandler):
@@ -79,7 +98,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--resources", type=int, default=100_000)
     parser.add_argument("--files", type=int, default=4)
-    parser.add_argument("--memory-limit", default="256MB", help="the database's own")
+    parser.add_argument(
+        "--memory-limit", default="", help="one for the database, as a site may set"
+    )
+    parser.add_argument("--course", type=Path, help="a file for its memory every five seconds")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="wardtwin-bench-") as name:
         folder = Path(name)
@@ -103,37 +125,55 @@ def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
     """Sync once; what it took."""
     count = options.resources
     settings = folder / "wardtwin.toml"
+    limited = f'[store]\nmemory_limit = "{options.memory_limit}"\n' if options.memory_limit else ""
     settings.write_text(
         f'[sources.bulk]\nurl = "{url}"\nmethod = "bulk"\ntypes = ["Encounter"]\n'
-        "requests_per_second = 0\n"
-        f'[store]\nmemory_limit = "{options.memory_limit}"\n'
+        f"requests_per_second = 0\n{limited}"
     )
     command = [sys.executable, "-m", "api", "fhir", "sync", "bulk", "--json"]
     command += ["--config", str(settings), "--db", str(folder / "bulk.duckdb")]
     said = folder / "said"
     began = time.monotonic()
+    samples: list[Sample] = []
     with said.open("wb") as errors:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
-        highest: dict[int, float] = {}
-        together = 0.0
         while child.poll() is None:
-            now = {pid: resident_mib(pid) for pid in family(child.pid)}
-            together = max(together, sum(now.values()))
-            highest = {pid: max(highest.get(pid, 0.0), mib) for pid, mib in now.items()} | {
-                pid: mib for pid, mib in highest.items() if pid not in now
-            }
-            time.sleep(0.5)
+            several = {pid: resident_mib(pid) for pid in family(child.pid)}
+            own = several.pop(child.pid, 0.0)
+            samples.append(Sample(time.monotonic() - began, own, sum(several.values())))
+            if options.course and len(samples) % SAMPLES_PER_LINE == 1:
+                note(options.course, samples[-SAMPLES_PER_LINE:], said)
+            time.sleep(SAMPLED_S)
         out = child.stdout.read() if child.stdout is not None else b""
     took = time.monotonic() - began
-    [summary] = json.loads(out)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     progress = said.read_text().splitlines()
+    if not out:
+        sys.exit("\n".join(["the command failed:", *progress[-20:]]))
+    [summary] = json.loads(out)
     taken = sum(kind["accepted"] for kind in summary["kinds"])
-    print(f"{taken:,} of {count:,} taken, {summary['state']}, {count / took:,.0f}/s")
+    cpu_us = (used.ru_utime + used.ru_stime) * 1e6 / max(1, taken)
+    print(
+        f"{taken:,} of {count:,} taken, {summary['state']}, {took:,.0f} s, {count / took:,.0f}/s,"
+        f" {cpu_us:,.0f} CPU-microseconds each"
+    )
     print(f"said {len(progress)} times how far it was, last: {progress[-1] if progress else '-'}")
-    main_process = highest.get(child.pid, 0.0)
+    together = max(one.together for one in samples)
     met = "met" if together < REACH_MIB else "MISSED"
-    print(f"its process {main_process:,.0f} MiB, all of its processes {together:,.0f} MiB at once")
+    own = max(one.own for one in samples)
+    print(f"its process {own:,.0f} MiB, all of its processes {together:,.0f} MiB at once")
+    tenths = [samples[n * len(samples) // 10 : (n + 1) * len(samples) // 10] for n in range(10)]
+    most = (max(one.together for one in tenth) for tenth in tenths if tenth)
+    print(f"all, by tenths of the time: {' '.join(f'{mib:,.0f}' for mib in most)}")
     print(f"reach: under {REACH_MIB} MiB: {met}")
+
+
+def note(course: Path, samples: Sequence[Sample], said: Path) -> None:
+    """Add the most memory of some seconds, and what was said last, to a file."""
+    told = (said.read_text().splitlines() or ["-"])[-1]
+    own, others = max(one.own for one in samples), max(one.others for one in samples)
+    with course.open("a") as lines:
+        lines.write(f"{samples[-1].at_s:.0f}\t{own:.0f}\t{others:.0f}\t{told}\n")
 
 
 def family(pid: int) -> list[int]:

@@ -16,6 +16,7 @@ from twin_core import Twin
 from twin_core.inbox import Answer, Entry
 from twin_core.settings import Settings
 from twin_core.store import projector
+from twin_core.store.database import Database
 from twin_core.store.projection import Folded, Projection
 from twin_core.store.tables import ENTITIES
 
@@ -108,6 +109,25 @@ def test_a_load_gives_what_message_by_message_gives(
     monkeypatch.setattr(projector, "BATCH_ENTRIES", 1)
     _, one_by_one = loaded(tmp_path / "each", "\r".join(told), load=False, room=1)
     assert held == one_by_one
+
+
+def test_a_load_gives_the_same_however_often_it_takes_its_store_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, renew, renewed = "\r".join(feed(8)), Database.renew, []
+    monkeypatch.setattr("api.ingesting.CHUNK_MESSAGES", 10)
+    once = loaded(tmp_path / "once", told, load=True, room=1)
+
+    def counted(self: Database) -> None:
+        renewed.append(self.path)
+        renew(self)
+
+    monkeypatch.setattr(Database, "renew", counted)
+    monkeypatch.setattr(projector, "LOADED_ROWS", 10)
+    monkeypatch.setattr(projector, "LOAD_ENTRIES", 7)
+    often = loaded(tmp_path / "often", told, load=True, room=1)
+    assert often[1] == once[1]
+    assert len(renewed) > 3
 
 
 def test_a_load_waits_for_what_it_has_no_room_for(

@@ -7,8 +7,9 @@ one of its own schemas would break name resolution.
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import duckdb
 
 from twin_core.errors import QueryFailed, StoreVersion
 from twin_core.store.cipher import attach, why_not
+from twin_core.store.replacing import replacement
 from twin_core.store.tables import ENTITIES, Entity
 
 CATALOG = "wardtwin"
@@ -24,6 +26,8 @@ FOREVER = "TIMESTAMPTZ '9999-01-01 00:00:00+00'"
 
 Row = dict[str, object]
 
+READ_ON_S, _PAUSE_S = 10.0, 0.005
+"""How long to wait for those who read before the file is taken again."""
 WRITTEN_BACK, LOAD_WRITTEN_BACK = "256MB", "128MB"
 """How much may be in the log before it is written into the file: until then it is in memory, too.
 Whoever looks on waits meanwhile; where nobody does, in a load, it is done sooner. Each time, the
@@ -44,20 +48,64 @@ class Database:
         self.path, self.key = path, key
         self.connection = connect(path, memory_limit=memory_limit, read_only=read_only, key=key)
         self._cursors = threading.local()
+        self._turn = threading.Lock()
+        """Held while the file is let go of and taken again."""
 
     def close(self) -> None:
         """Let go of the file; whoever still reads gets a StoreError."""
         self.connection.close()
 
     def load(self) -> None:
-        """Write back sooner from now on: much is to come, and it shall not stay in memory."""
-        self.cursor().execute(f"SET GLOBAL checkpoint_threshold = '{LOAD_WRITTEN_BACK}'")
+        """Keep little in memory from now on: much is to come, and nobody waits for an answer.
+
+        What was written goes into the file sooner; memory that is free goes back to the system at
+        once; and one thread writes it, since two cannot use what the other has freed.
+        """
+        settings = {
+            "checkpoint_threshold": f"'{LOAD_WRITTEN_BACK}'",
+            "allocator_background_threads": "true",
+            "threads": "1",
+        }
+        for name, value in settings.items():
+            self.cursor().execute(f"SET GLOBAL {name} = {value}")
+
+    def renew(self) -> None:
+        """Let go of the file and take it again, which gives back what DuckDB keeps until then.
+
+        For each group of rows that several transactions wrote it keeps 256 KiB, which count towards
+        the memory limit: in the end there is no room left to write. Nobody else gets the store
+        meanwhile, and who wants to read waits; who is at several questions in one transaction gets
+        an error. Where somebody reads on and on it raises StoreError: nothing can be written until
+        it is called again.
+        """
+        with self._turn, replacement(self.path), closing(self.connection.cursor()) as elsewhere:
+            with suppress(duckdb.Error):
+                # One is left over where even its end found no room.
+                self.connection.execute("ROLLBACK")
+            with suppress(duckdb.Error):
+                # What cannot be written back is in the log, which is read when it is taken again.
+                # And it may have been let go of already.
+                elsewhere.execute(f"DETACH {CATALOG}")
+            self._attach_again(elsewhere)
+
+    def _attach_again(self, connection: duckdb.DuckDBPyConnection) -> None:
+        give_up_at = time.monotonic() + READ_ON_S
+        while True:
+            try:
+                attach(connection, self.path, CATALOG, key=self.key)
+                return
+            except duckdb.Error as error:
+                # Whoever began to read before has the file until then.
+                if time.monotonic() >= give_up_at:
+                    raise why_not(self.path.name, error) from error
+            time.sleep(_PAUSE_S)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's own reading connection."""
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._cursors, "cursor", None)
-        if cursor is None:
-            cursor = self._cursors.cursor = self.reader()
+        with self._turn:
+            if cursor is None:
+                cursor = self._cursors.cursor = self.reader()
         return cursor
 
     def reader(self) -> duckdb.DuckDBPyConnection:

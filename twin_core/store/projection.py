@@ -110,6 +110,10 @@ class Projection:
         self._folding.units.load()
         self.committed.so_far = self._database.reader()
 
+    def renew(self) -> None:
+        """Let the database give back what it keeps of the rows that were written."""
+        self._database.renew()
+
     def refold(self, filed: Sequence[Filed], known_at: datetime) -> None:
         """Fold events that were journalled before, as one transaction, known since `known_at`.
 

@@ -9,6 +9,7 @@ outside of Python most of that time. Anything that fails is done again, one batc
 """
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +39,11 @@ LOAD_ENTRIES, LOAD_BYTES = 12_000, 6 * 1024 * 1024
 """What one batch of a load has at most: several messages about one visit cost little more than one,
 and nobody waits for the present."""
 LONGEST_LOAD_GATHER_S = 0.3
+ROWS_OF_ENTRY = 3
+"""An entry's own rows: message, bytes, event. Those of what it says are counted."""
+LOADED_ROWS = 2_000_000
+"""Rows, or somewhat more, after which a load lets the database give back what it keeps of them:
+17 MB and more."""
 RETRY_S = 2.0
 _LOG = logging.getLogger("wardtwin.projector")
 
@@ -66,6 +72,7 @@ class Projector:
         self._most, self._longest_gather = BATCH_ENTRIES, LONGEST_GATHER_S
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Writing | None = None
+        self._rows, self._most_rows = 0, sys.maxsize
         self.pause = threading.Lock()
         self.position = projection.position
         self.sequence = projection.batch_no
@@ -77,6 +84,7 @@ class Projector:
     def load(self) -> None:
         """Apply larger batches from now on: much is to come, and nobody watches the present."""
         self._most, self._longest_gather = LOAD_ENTRIES, LONGEST_LOAD_GATHER_S
+        self._most_rows = LOADED_ROWS
         self._projection.load()
         self._writer = ThreadPoolExecutor(1, "projector-writer")
 
@@ -118,10 +126,18 @@ class Projector:
             # The disk or the database: the entries are durable, so wait and try again.
             self.failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             _LOG.error("Projection is waiting: %s", self.failure)
+            if _is_to_be_taken_again(error):
+                self._rows = self._most_rows
             self._stopping.wait(RETRY_S)
 
     def _next(self) -> None:
         """Apply what is durable and not applied yet, or a part of it; wait where there is none."""
+        if self._rows >= self._most_rows:
+            # Tried again until it is done: before that nothing can be written.
+            self._settle()
+            with self.pause:
+                self._projection.renew()
+            self._rows = 0
         reached = self._writing.entries[-1].position if self._writing else self.position
         if not self._inbox.wait(reached, timeout=0.0 if self._writing else 0.2):
             self._settle()
@@ -253,6 +269,7 @@ class Projector:
         # Whoever waits for a position finds that everybody who listens has been told of it.
         self.sequence, self.known_at = applied.sequence, applied.known_at
         self.failure = None
+        self._rows += ROWS_OF_ENTRY * applied.messages + len(applied.opened)
         for listener in tuple(self._listeners):
             listener(applied)
         with self._applied:
@@ -268,6 +285,13 @@ def _is_no_messages_fault(error: Exception) -> bool:
         return "constraint" not in str(error).lower()
     kinds = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException)
     return isinstance(error, kinds)
+
+
+def _is_to_be_taken_again(error: Exception) -> bool:
+    """Whether the database can go on only anew: its memory is full, maybe of what it keeps of
+    weeks, which a COMMIT says only in its advice; or what it had could not be written back."""
+    full = isinstance(error, duckdb.OutOfMemoryException) or "memory limit" in str(error)
+    return full or "has been invalidated" in str(error)
 
 
 def _together(entries: Sequence[Entry]) -> int:

@@ -59,8 +59,15 @@ def replacement(path: Path) -> Iterator[Replacement]:
         raise busy(path) from None
     except OSError as error:
         raise StoreError(f"{folder} cannot be made.", why=error.strerror or str(error)) from error
-    with (folder / _LOCK).open("wb") as lock:
+    try:
+        lock = (folder / _LOCK).open("wb")
+    except FileNotFoundError:
+        raise busy(path) from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / _LOCK).exists():
+            # Who opens the store looked before this was locked, and took it for left behind.
+            raise busy(path)
         try:
             yield Replacement(path)
         finally:
