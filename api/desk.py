@@ -28,7 +28,7 @@ from twin_core.inbox import Answer
 from twin_core.settings import Settings
 from twin_core.store.staging import Staging
 
-LOADING_MEMORY = "128MB"
+LOADING_MEMORY = "96MB"
 """DuckDB's memory where a command takes messages in and the site has set none."""
 LOADING_ROOM = 64 * 1024 * 1024
 """Bytes of messages and of their rows that may wait to be applied there: enough for the batch that

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from twin_core.errors import StoreBusy, StoreError
 
@@ -65,7 +66,7 @@ def replacement(path: Path) -> Iterator[Replacement]:
         raise busy(path) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / _LOCK).exists():
+        if not _is_there(lock):
             # Who opens the store looked before this was locked, and took it for left behind.
             raise busy(path)
         try:
@@ -83,11 +84,18 @@ def settle(path: Path) -> None:
     folder = replacement_path(path)
     if not folder.exists():
         return
-    with (folder / _LOCK).open("ab") as lock:
+    try:
+        lock = (folder / _LOCK).open("ab")
+    except FileNotFoundError:
+        return
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise busy(path) from None
+        if not _is_there(lock):
+            # That one is done, and what is there now is another's.
+            raise busy(path)
         if (folder / _READY).exists():
             _finish(folder)
         else:
@@ -97,6 +105,14 @@ def settle(path: Path) -> None:
 def is_replaced(path: Path) -> bool:
     """Whether the files of a store are being replaced."""
     return replacement_path(path).exists()
+
+
+def _is_there(lock: IO[bytes]) -> bool:
+    """Whether an open file is the one that its name leads to."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name))
+    except FileNotFoundError:
+        return False
 
 
 def _finish(folder: Path) -> None:
