@@ -15,6 +15,7 @@ import msgspec
 from api.audit.opening import open_ledger
 from api.audit.operating import RECORDED, recorded
 from api.audit.touched import Query
+from api.collector import take_short_turns
 from api.commands import Call
 from api.holder import reach
 from api.ingesting import Handover, handover_of
@@ -83,6 +84,7 @@ class OwnDesk:
         twin = Twin.open(call.path, settings=settings, create=create)
         if create:
             twin.load()
+            take_short_turns()
         self._twin: Twin | None = twin
         self._key = twin.key
 

@@ -4,6 +4,7 @@ One format on every pipe, so that either side can stop at any moment and the oth
 whole frame or the end.
 """
 
+import socket
 from typing import IO
 
 HEAVIEST_FRAME = 256 * 1024 * 1024
@@ -28,6 +29,30 @@ def read_frame(stream: IO[bytes]) -> bytes | None:
         return None
     length = int.from_bytes(header, "big")
     return None if length > HEAVIEST_FRAME else _exactly(stream, length)
+
+
+def receive_frame(connection: socket.socket) -> bytearray | None:
+    """The next frame from a socket, or None where the other side ended or broke off.
+
+    The system waits for the whole of it: a pipe gives 64 KiB at a time, and for each of them a
+    thread has to wait for its turn anew.
+    """
+    header = _received(connection, _LENGTH_BYTES)
+    if header is None:
+        return None
+    length = int.from_bytes(header, "big")
+    return None if length > HEAVIEST_FRAME else _received(connection, length)
+
+
+def _received(connection: socket.socket, length: int) -> bytearray | None:
+    content = bytearray(length)
+    missing = memoryview(content)
+    while missing:
+        count = connection.recv_into(missing, len(missing), socket.MSG_WAITALL)
+        if not count:
+            return None
+        missing = missing[count:]
+    return content
 
 
 def _exactly(stream: IO[bytes], length: int) -> bytes | None:

@@ -6,9 +6,9 @@ to whoever has. Chunks come over a pipe, which also holds it back when the store
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +24,7 @@ import msgspec
 from adapters.files import Source, read_messages
 from adapters.files.find import STANDARD_INPUT
 from api.collector import LOADED_OBJECTS, calm_collector
-from api.frames import read_frame, write_frame
+from api.frames import receive_frame, write_frame
 from api.translating import Reader, encode_receipts
 from twin_core import errors
 from twin_core.encryption import Files
@@ -41,8 +41,6 @@ CHUNK_BYTES = 8 * 1024 * 1024
 CHUNKS_UNDER_WAY = 3
 ROOM = 6 * 1024 * 1024
 """Bytes of encoded receipts that a store which does other things may have to apply yet."""
-_PIPE_BYTES = 1024 * 1024
-"""A chunk at once where the system allows it, instead of the usual 64 KiB at a time."""
 _PAUSE_S = 0.02
 _NEXT = timedelta(microseconds=1)
 
@@ -288,21 +286,20 @@ def _is_worth_a_process(order: Order) -> bool:
 
 
 def _in_another_process(order: Order) -> Generator["Said", None, None]:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "api.ingest_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path.cwd(),
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-    )
-    if child.stdin is None or child.stdout is None:
-        raise FeedError("The reading process has no pipes.", do="Run the command again.")
-    with contextlib.suppress(OSError):
-        # A system may allow none so large, and the usual one does, too.
-        fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "api.ingest_worker"],
+            stdin=subprocess.PIPE,
+            stdout=theirs.fileno(),
+            cwd=Path.cwd(),
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        )
+    if child.stdin is None:
+        raise FeedError("The reading process has no pipe.", do="Run the command again.")
     try:
         write_frame(child.stdin, msgspec.msgpack.encode(order))
-        while (frame := read_frame(child.stdout)) is not None:
+        while (frame := receive_frame(ours)) is not None:
             said = msgspec.msgpack.decode(frame, type=Said)
             if said.over:
                 break
@@ -320,7 +317,7 @@ def _in_another_process(order: Order) -> Generator["Said", None, None]:
         child.kill()
         child.wait()
         child.stdin.close()
-        child.stdout.close()
+        ours.close()
 
 
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):

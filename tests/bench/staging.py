@@ -23,6 +23,7 @@ from typing import Any
 
 from adapters.fhir import Release, judge
 from adapters.files import find_files
+from api.collector import take_short_turns
 from api.desk import LOADING_MEMORY, LOADING_ROOM
 from api.ingesting import Handover, Order, handover_of, ingest
 from api.staging import stage, staged
@@ -78,6 +79,7 @@ def measure(kind: str, one: dict[str, Any], folder: Path, count: int, applied: i
     settings = Settings(store=StoreSettings(memory_limit=LOADING_MEMORY))
     with Twin.open(folder / "bench.duckdb", settings=settings) as twin:
         twin.load()
+        take_short_turns()
         staging, began = twin.staging(), time.perf_counter()
         now = datetime.now(UTC)
         sources = tuple(find_files([str(path)]))

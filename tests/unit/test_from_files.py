@@ -1,6 +1,5 @@
 """Files read by one process and applied by another: nothing lost, nothing doubled, nobody stuck."""
 
-import fcntl
 import json
 import os
 import signal
@@ -185,23 +184,6 @@ def test_a_file_read_by_another_process_gives_what_one_process_gives(
             assert (summary.accepted, summary.duplicates, summary.rejected) == (180, 15, 0)
             held.append(contents(twin))
     assert held[0] == held[1]
-
-
-def test_a_system_without_large_pipes_reads_files_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = fcntl.fcntl
-
-    def refused(file: object, command: int, wanted: int = 0) -> object:
-        if command == fcntl.F_SETPIPE_SZ:
-            raise PermissionError("Operation not permitted")
-        return asked(file, command, wanted)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(fcntl, "fcntl", refused)
-    monkeypatch.setattr("api.ingesting.SMALL_BYTES", 0)
-    with Twin.open(tmp_path / "x.duckdb") as twin:
-        summary = ingest(Desk(twin), order(written(tmp_path / "files", 2)), lambda *_: None)
-    assert summary.accepted == 20
 
 
 def test_a_reading_process_that_is_killed_is_said_to_be_and_nothing_is_doubled(

@@ -38,7 +38,10 @@ BATCH_ENTRIES = 4_000
 LOAD_ENTRIES, LOAD_BYTES = 12_000, 6 * 1024 * 1024
 """What one batch of a load has at most: several messages about one visit cost little more than one,
 and nobody waits for the present."""
-LONGEST_LOAD_GATHER_S = 0.3
+LOAD_WORTH = 6_000
+"""Entries of a load that are worth a batch: the less one has, the more its statements cost each."""
+LONGEST_LOAD_GATHER_S, SILENCE_S = 1.0, 0.25
+"""How long a load waits for as many, and how long when nothing comes meanwhile."""
 ROWS_OF_ENTRY = 3
 """An entry's own rows: message, bytes, event. Those of what it says are counted."""
 LOADED_ROWS = 2_000_000
@@ -69,7 +72,7 @@ class Projector:
         self._inbox, self._projection, self._listeners = inbox, projection, listeners
         self._stopping = threading.Event()
         self._applied = threading.Condition()
-        self._most, self._longest_gather = BATCH_ENTRIES, LONGEST_GATHER_S
+        self._most = BATCH_ENTRIES
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Writing | None = None
         self._rows, self._most_rows = 0, sys.maxsize
@@ -83,8 +86,7 @@ class Projector:
 
     def load(self) -> None:
         """Apply larger batches from now on: much is to come, and nobody watches the present."""
-        self._most, self._longest_gather = LOAD_ENTRIES, LONGEST_LOAD_GATHER_S
-        self._most_rows = LOADED_ROWS
+        self._most, self._most_rows = LOAD_ENTRIES, LOADED_ROWS
         self._projection.load()
         self._writer = ThreadPoolExecutor(1, "projector-writer")
 
@@ -142,6 +144,8 @@ class Projector:
         if not self._inbox.wait(reached, timeout=0.0 if self._writing else 0.2):
             self._settle()
             return
+        if self._writer is not None:
+            self._gather(reached)
         waiting = self._inbox.read(reached, self._most)
         entries = waiting[: _together(waiting)]
         if not entries:
@@ -152,13 +156,22 @@ class Projector:
         if self._writer is None:
             with self.pause:
                 self._apply(entries)
+            if len(waiting) < self._most and len(entries) == len(waiting):
+                self._stopping.wait(self._pause_after(len(entries)))
         else:
             self._apply_behind(entries, self._writer)
-        if len(waiting) < self._most and len(entries) == len(waiting):
-            self._settle()
-            self._stopping.wait(self._pause_after(len(entries)))
 
     # --- a load: one batch is folded while the one before it is written -----------------------
+
+    def _gather(self, reached: int) -> None:
+        """Wait until there is enough for a batch, or until no more comes."""
+        now = time.monotonic()
+        until, silent_since, high = now + LONGEST_LOAD_GATHER_S, now, self._inbox.high
+        while high - reached < LOAD_WORTH and now < min(until, silent_since + SILENCE_S):
+            self._stopping.wait(GATHER_S)
+            now, before, high = time.monotonic(), high, self._inbox.high
+            if high > before:
+                silent_since = now
 
     def _apply_behind(self, entries: Sequence[Entry], writer: ThreadPoolExecutor) -> None:
         began = time.monotonic()
@@ -213,7 +226,7 @@ class Projector:
         """How long to gather before the next batch, given how many entries the last one had."""
         if entries <= FEW_ENTRIES:
             return GATHER_S
-        return min(max(GATHER_S, self.batch_seconds), self._longest_gather)
+        return min(max(GATHER_S, self.batch_seconds), LONGEST_GATHER_S)
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         started = time.monotonic()
