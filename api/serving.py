@@ -180,6 +180,7 @@ class Server:
             Twin.open, path, settings=self.settings, clock=self.clock, demo=self.demo
         )
         self._stack.push_async_callback(asyncio.to_thread, _caught_up_and_closed, twin)
+        twin.give_way()
         if twin.is_demo() and not self.demo:
             raise StoreError(
                 f"{path} is the store of a demo hospital.",

@@ -659,6 +659,10 @@ class Twin:
         """What the projection is waiting for, if it is: a full disk, a broken file."""
         return None if self._projector.alive() else self._projector.failure or "stopped"
 
+    def give_way(self) -> None:
+        """Apply with what the processors have left from now on: acknowledging comes first."""
+        self._projector.give_way()
+
     def batch_seconds(self) -> float:
         """How long the last batch took to apply."""
         return self._projector.batch_seconds

@@ -1,10 +1,12 @@
 """Two files that are one store: opened together, migrated, rebuilt, copied, or refused."""
 
 import hashlib
+import os
 import resource
 import shutil
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -620,3 +622,16 @@ def test_a_store_whose_memory_is_full_of_what_it_keeps_goes_on(
         twin.wait_applied()
         statuses = "SELECT status, count(*) AS n FROM twin.message GROUP BY 1"
         assert twin.query(statuses) == [{"status": "applied", "n": 400}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_a_server_applies_with_what_acknowledging_leaves_of_the_processors(tmp_path: Path) -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.give_way()
+        [projector] = [t for t in threading.enumerate() if t.name == "projector"]
+        assert os.getpriority(os.PRIO_PROCESS, projector.native_id or 0) > mine
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
+        assert twin.receive([admission(1)])[0].code == "AA"
+        twin.wait_applied()
+        assert len(stays(twin)) == 1

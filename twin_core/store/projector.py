@@ -9,6 +9,7 @@ outside of Python most of that time. Anything that fails is done again, one batc
 """
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -48,6 +49,9 @@ LOADED_ROWS = 2_000_000
 """Rows, or somewhat more, after which a load lets the database give back what it keeps of them:
 17 MB and more."""
 RETRY_S = 2.0
+COURTESY = 10
+"""How far a server's projector steps back where the processors are busy, as `nice` counts: a tenth
+of what others have is left to it, or all that they leave."""
 _LOG = logging.getLogger("wardtwin.projector")
 
 
@@ -93,6 +97,15 @@ class Projector:
     def start(self) -> None:
         """Begin to apply."""
         self._thread.start()
+
+    def give_way(self) -> None:
+        """Let whoever acknowledges have the processors first: what is durable can wait a moment.
+
+        Linux gives a thread a priority of its own; elsewhere all stay alike.
+        """
+        thread = self._thread.native_id
+        if sys.platform == "linux" and thread is not None:
+            os.setpriority(os.PRIO_PROCESS, thread, COURTESY)
 
     def stop(self) -> None:
         """Finish the batch at hand and stop; what remains is applied at the next start."""
