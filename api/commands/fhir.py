@@ -152,7 +152,9 @@ async def _synced(call: Call, ledger: Ledger, answering: Desk) -> list[Summary]:
                 ledger.forget(name)
             async with connected(name, source, settings.limits, real_world()) as server:
                 report = _reporter(call, name)
-                syncing = SourceSync(server, ledger, taking, settings, SystemClock(), report)
+                syncing = SourceSync(
+                    server, ledger, taking, settings, SystemClock(), report, call.terminal.note
+                )
                 summaries.append(await syncing.sync())
     return summaries
 

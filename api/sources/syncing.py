@@ -61,6 +61,11 @@ def no_report(kind: KindSummary, total: int | None) -> None:
     """For who does not follow a sync."""
 
 
+def logged(said: str) -> None:
+    """For who says it to nobody."""
+    LOG.info("%s", said)
+
+
 class SourceSync:
     """Syncs one source."""
 
@@ -72,11 +77,13 @@ class SourceSync:
         settings: Settings,
         clock: Clock,
         report: Report = no_report,
+        say: Callable[[str], None] = logged,
     ) -> None:
+        """`say` tells whoever waits how far an export is; where nobody does, the log has it."""
         self.server, self.name = server, server.name
         self._intake = SourceIntake(server, ledger, taking, settings, clock)
         self._exporting = Exporting(self._intake, self._say)
-        self._ledger, self._clock, self._report = ledger, clock, report
+        self._ledger, self._clock, self._report, self._tell = ledger, clock, report, say
 
     async def sync(self) -> Summary:
         """Read what changed since the last sync. What keeps it from it is said in the summary."""
@@ -108,7 +115,7 @@ class SourceSync:
 
     def _say(self, said: str) -> None:
         if said:
-            LOG.info("source %s: %s", self.name, said)
+            self._tell(f"source {self.name}: {said}")
             self.tell(SYNCING, said)
 
     async def _begin(self) -> None:

@@ -323,6 +323,14 @@ def test_what_comes_back_under_its_own_source_is_no_news(site, peer, method):
     assert len(site.rows("FROM twin.patient")) == 11
 
 
+def test_a_sync_says_in_plain_words_how_far_an_export_is(site, peer):
+    PeerExport(peer)
+    site.configure('method = "bulk"\n')
+    _, out, err = site.run("fhir", "sync", "--json")
+    assert json.loads(out)[0]["state"] == "in step"
+    assert "source pas: export 50%" in err.splitlines()
+
+
 @pytest.mark.parametrize("method", ["bulk", "bulk then search"])
 def test_an_export_brings_the_twin_in_step(site, peer, method):
     export = PeerExport(peer)
