@@ -521,6 +521,42 @@ def test_a_full_disk_is_waited_for_and_puts_no_message_into_quarantine(tmp_path:
         assert twin.query(statuses) == [{"status": "applied", "n": 600}]
 
 
+@pytest.mark.parametrize("load", [False, True])
+def test_what_a_full_disk_let_commit_and_not_write_back_is_applied_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    load: bool,
+) -> None:
+    monkeypatch.setattr("twin_core.store.projector.RETRY_S", 0.05)
+    monkeypatch.setattr("twin_core.store.projector.BATCH_ENTRIES", 20)
+    monkeypatch.setattr("twin_core.store.projector.LOAD_ENTRIES", 20)
+    monkeypatch.setattr("twin_core.store.projector.LOAD_WORTH", 20)
+    monkeypatch.setattr(database, "WRITTEN_BACK", "300KB")
+    monkeypatch.setattr(database, "LOAD_WRITTEN_BACK", "300KB")
+    path = tmp_path / "x.duckdb"
+    with Twin.open(path) as twin:
+        if load:
+            twin.load()
+        twin.receive([admission(n, BED, n) for n in range(50)])
+        twin.wait_applied()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # Room for the log, and none for what is written back of it.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 1_000, hard))
+        try:
+            twin.receive([admission(n, BED, n) for n in range(50, 400)])
+            with suppress(StoreError):
+                twin.wait_applied(timeout=2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        twin.wait_applied()
+        assert "checkpointing failed" in caplog.text
+        [counted] = twin.query(
+            "SELECT count(*) AS n, count(DISTINCT message_id) AS d FROM core.message"
+        )
+        assert counted == {"n": 400, "d": 400}
+
+
 def fill(connection: duckdb.DuckDBPyConnection, transactions: int) -> None:
     """Write rows as batches do, so that groups of them are written by several transactions."""
     connection.execute(f"CREATE TABLE {CATALOG}.core.filled (n BIGINT)")

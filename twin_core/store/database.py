@@ -26,6 +26,8 @@ FOREVER = "TIMESTAMPTZ '9999-01-01 00:00:00+00'"
 
 Row = dict[str, object]
 
+_DURABLE = "COMMIT succeeded and is durable"
+"""What DuckDB says where a full disk let it commit, but not write its log back."""
 READ_ON_S, _PAUSE_S = 10.0, 0.005
 """How long to wait for those who read before the file is taken again."""
 WRITTEN_BACK, LOAD_WRITTEN_BACK = "256MB", "128MB"
@@ -134,7 +136,7 @@ class Database:
         self.connection.execute("BEGIN")
         try:
             yield self.connection
-            self.connection.execute("COMMIT")
+            self._commit()
         except BaseException:
             try:
                 self.connection.execute("ROLLBACK")
@@ -143,6 +145,15 @@ class Database:
                 if "no transaction" not in str(error).lower():
                     raise
             raise
+
+    def _commit(self) -> None:
+        try:
+            self.connection.execute("COMMIT")
+        except duckdb.IOException as error:
+            # Only what was to follow failed, writing the log back: done again, all would be
+            # there twice. Whoever asks next is told to take the store anew.
+            if _DURABLE not in str(error):
+                raise
 
 
 def connect(
