@@ -211,11 +211,18 @@ def loads_despite(
 
 
 @pytest.mark.parametrize("step", ["fold", "write"])
-def test_a_disk_that_fails_a_batch_of_a_load_is_waited_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+@pytest.mark.parametrize(
+    "full",
+    [
+        duckdb.IOException("No space left on device"),
+        duckdb.OutOfMemoryException("could not allocate block"),
+    ],
+)
+def test_a_disk_or_memory_that_fails_a_batch_of_a_load_is_waited_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, full: Exception
 ) -> None:
-    full = [duckdb.IOException("No space left on device")] * 2
-    assert loads_despite(tmp_path, monkeypatch, step, iter(full)) == []
+    monkeypatch.setattr("twin_core.store.database.READ_ON_S", 0.2)
+    assert loads_despite(tmp_path, monkeypatch, step, repeat(full, 2)) == []
 
 
 @pytest.mark.parametrize("step", ["fold", "write"])

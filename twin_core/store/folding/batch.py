@@ -155,5 +155,7 @@ def _last_version(connection: duckdb.DuckDBPyConnection) -> int:
     newest = " UNION ALL ".join(
         f"SELECT max(version_no) AS n FROM core.{entity.name}_version" for entity in ENTITIES
     )
-    row = connection.execute(f"SELECT coalesce(max(n), 0) FROM ({newest})").fetchone()
-    return int(row[0]) if row else 0
+    # To the end of what is found: an answer that is not read whole keeps hold of the file, which
+    # then cannot be taken anew.
+    [(last,)] = connection.execute(f"SELECT coalesce(max(n), 0) FROM ({newest})").fetchall()
+    return int(last)
