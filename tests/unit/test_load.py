@@ -1,5 +1,6 @@
 """A load of many files in large batches gives the store that one message after the other gives."""
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -233,3 +234,26 @@ def test_a_message_at_fault_in_a_load_is_quarantined_alone(
     [(control_id, status, reason)] = loads_despite(tmp_path, monkeypatch, step, failures)
     assert (control_id, status) == ("M00025", "quarantined")
     assert "could not be applied" in str(reason)
+
+
+def test_two_sources_that_say_the_same_of_one_patient_are_both_kept_in_a_load(
+    tmp_path: Path,
+) -> None:
+    number = {"system": "urn:mrn", "value": "0001", "type": {"coding": [{"code": "MR"}]}}
+    stated = {
+        "resourceType": "Patient",
+        "id": "1",
+        "meta": {"versionId": "1", "lastUpdated": "2026-11-01T09:00:00Z"},
+        "identifier": [number],
+    }
+    earlier = {**stated, "id": "2", "meta": {"lastUpdated": "2026-11-01T07:00:00Z"}}
+    later = {**stated, "id": "3", "meta": {"lastUpdated": "2026-11-01T09:30:00Z"}}
+    told = [("a", stated), ("b", stated), ("a", earlier), ("a", later)]
+    for sent, server, resource in [(n, *one) for n, one in enumerate(told)]:
+        with Twin.open(tmp_path / "x.duckdb") as twin:
+            twin.load()
+            found = Found(json.dumps(resource).encode(), 0, "fhir")
+            twin.receive(list(Reader(Settings(), server, EIGHT).receipts(found, f"{sent}")))
+            twin.wait_applied()
+            numbers = twin.query("SELECT system, value FROM twin.patient_identifier")
+    assert len(numbers) == 5

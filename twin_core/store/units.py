@@ -272,9 +272,10 @@ class Units:
             return
         unit_of = {node: unit for unit in units for node in self._nodes.members(unit.owner)}
         connection = self._committed.about([unit.owner for unit in units])
-        every = {unit.owner: {fact.order: fact for fact in unit.facts} for unit in units}
+        # Two sources may tell of one resource with the same words: only their messages differ.
+        every = {u.owner: {(f.order, f.message_id): f for f in u.facts} for u in units}
         for node, fact in _facts(connection, {n: unit.owner for n, unit in unit_of.items()}):
-            every[unit_of[node].owner][fact.order] = fact
+            every[unit_of[node].owner][fact.order, fact.message_id] = fact
         for unit in units:
             facts = every[unit.owner]
             unit.facts = [facts[order] for order in sorted(facts)]
