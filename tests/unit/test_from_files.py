@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from adapters.files import find_files
@@ -22,6 +24,9 @@ from twin_core.clock import SystemClock
 from twin_core.errors import FeedError, StoreError
 from twin_core.inbox import FileIntake, Inbox, Receipt, file
 from twin_core.settings import Settings
+from twin_core.store.journal import journalled
+
+HOUR = timedelta(hours=1)
 
 
 def order(folder: Path) -> Order:
@@ -92,6 +97,29 @@ def test_what_a_process_that_is_gone_did_not_hand_over_is_news_again(twin: Twin)
     twin.wait_applied()
     found = twin.query("SELECT control_id FROM twin.message ORDER BY 1")
     assert [row["control_id"] for row in found] == ["1", "2", "3", "4"]
+
+
+def test_what_another_feed_sends_before_a_file_is_applied_is_applied_whole(twin: Twin) -> None:
+    beside = twin.beside()
+    assert beside is not None
+    intake = FileIntake(beside, SystemClock(), journalled)
+    one = receipt("2")
+    (admitted,) = one.outcome.events
+    understood = [msgspec.structs.replace(admitted, occurred_at=EIGHT + n * HOUR) for n in (0, 1)]
+    outcome = msgspec.structs.replace(one.outcome, events=tuple(understood))
+    other = msgspec.structs.replace(one, feed="other", outcome=outcome)
+    with twin._projector.pause:
+        twin.receive([receipt("1")])
+        time.sleep(0.3)
+        twin.carry(intake.take([one]))
+        # The same message, which this feed is set to understand in another way.
+        assert statuses(twin, [other]) == ["duplicate"]
+    twin.wait_applied()
+    intake.close()
+    twin.end_beside()
+    assert twin.query("SELECT status FROM twin.message") == [{"status": "applied"}] * 2
+    told = twin.query("SELECT occurred_at FROM core.event WHERE message_id = 2 ORDER BY ordinal")
+    assert [row["occurred_at"] for row in told] == [EIGHT, EIGHT + HOUR]
 
 
 def test_nothing_waits_for_what_is_forgotten(tmp_path: Path) -> None:

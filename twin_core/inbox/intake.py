@@ -8,6 +8,7 @@ so that a message sent again years later is still known.
 
 import logging
 import threading
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -192,10 +193,20 @@ class Inbox:
         """Durable entries after a position, in order. Called from the projector only."""
         return self._file.read(after, limit)
 
-    def prepared(self, first: int, last: int) -> list[Prepared]:
-        """What another process has prepared of entries whose positions are in a range."""
+    def prepared(self, entries: Sequence[Entry]) -> list[Prepared]:
+        """What another process has prepared of entries that were read.
+
+        Nothing of those among which one came again by other means meanwhile: that is read as its
+        own feed has it, which may say something else.
+        """
+        first, last, carried = entries[0].position, entries[-1].position, self._file.carried
+        others = [one.position for one in entries if carried.get(one.position) is not one]
+
+        def holds(one: Prepared) -> bool:
+            return bisect_left(others, one.first) == bisect_right(others, one.last)
+
         several = [one for one in tuple(self._prepared.values()) if one.last >= first]
-        return sorted(one for one in several if one.first <= last)
+        return sorted(one for one in several if one.first <= last and holds(one))
 
     def wait(self, after: int, timeout: float) -> bool:
         """Wait until there is an entry after a position, or the time is up."""

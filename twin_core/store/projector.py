@@ -254,7 +254,7 @@ class Projector:
         self._announce(entries[-1].position, applied)
 
     def _prepared(self, entries: Sequence[Entry]) -> Sequence[Prepared]:
-        return self._inbox.prepared(entries[0].position, entries[-1].position)
+        return self._inbox.prepared(entries)
 
     def _isolate(self, entries: Sequence[Entry], error: Exception) -> None:
         # Halving finds the message at fault; its neighbours must not wait for a person.
