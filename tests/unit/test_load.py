@@ -1,6 +1,7 @@
 """A load of many files in large batches gives the store that one message after the other gives."""
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -234,6 +235,36 @@ def test_a_message_at_fault_in_a_load_is_quarantined_alone(
     [(control_id, status, reason)] = loads_despite(tmp_path, monkeypatch, step, failures)
     assert (control_id, status) == ("M00025", "quarantined")
     assert "could not be applied" in str(reason)
+
+
+def test_a_batch_about_others_is_folded_while_the_one_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "LOAD_ENTRIES", 10)
+    folded, fold, write = threading.Semaphore(0), Projection.fold, Projection.write
+    met: list[bool] = []
+
+    def folds(self: Projection, *given: Sequence[Entry]) -> Folded:
+        found = fold(self, *given)
+        folded.release()
+        return found
+
+    def writes(self: Projection, given: Folded) -> object:
+        if not met:
+            folded.acquire()  # its own
+        met.append(folded.acquire(timeout=2))
+        return write(self, given)
+
+    monkeypatch.setattr(Projection, "fold", folds)
+    monkeypatch.setattr(Projection, "write", writes)
+    others = [message(n, n, 0).replace(f"||{n % 5:04}^", f"||X{n:04}^") for n in range(40)]
+    reader = Reader(Settings(), None, EIGHT)
+    found = [Found(text.encode(), 0, "hl7v2") for text in others]
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.load()
+        twin.submit([one for each in found for one in reader.receipts(each, "feed")]).result()
+        twin.wait_applied()
+    assert met == [True, True, True, False]
 
 
 def test_two_sources_that_say_the_same_of_one_patient_are_both_kept_in_a_load(

@@ -142,7 +142,9 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
             unit_of(family(numbers[0])).add(fact)
         self.units.complete({self.nodes.family(owner) for owner in self._dirty[PATIENT]})
         who_is_who = self._who_is_who() if self.nodes.starts else {}
-        for one, other in same_starts(self._connection, self.nodes, who_is_who):
+        # Asked only where there is anybody: in a load the question waits for the batch before.
+        alike = same_starts(self._connection, self.nodes, who_is_who) if who_is_who else ()
+        for one, other in alike:
             self.units.fetch(ENCOUNTER, (self.nodes.family(one), self.nodes.family(other)))
             self._dirty[ENCOUNTER].update((self.nodes.family(one), self.nodes.family(other)))
             self._unite(ENCOUNTER, one, other)
