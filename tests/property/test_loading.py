@@ -97,6 +97,7 @@ def loaded(path: Path, sent: list[Receipt], sizes: random.Random) -> tuple:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small batches, and next to nothing that is remembered from one to the next."""
     monkeypatch.setattr("twin_core.store.projector.LOAD_ENTRIES", 4)
+    monkeypatch.setattr("twin_core.store.projector.LOAD_WORTH", 4)
     monkeypatch.setattr("twin_core.store.units.LOADED_FACTS", 4)
     monkeypatch.setattr("twin_core.store.nodes.REMEMBERED", 9)
 
