@@ -288,3 +288,17 @@ def test_two_sources_that_say_the_same_of_one_patient_are_both_kept_in_a_load(
             twin.wait_applied()
             numbers = twin.query("SELECT system, value FROM twin.patient_identifier")
     assert len(numbers) == 5
+
+
+def test_a_load_does_not_wait_for_more_where_more_than_a_batch_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "LOAD_BYTES", 4_000)
+    monkeypatch.setattr(projector, "SILENCE_S", 1.0)
+    reader = Reader(Settings(), None, EIGHT)
+    found = [Found(text.encode(), 0, "hl7v2") for text in feed(20)]
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.load()
+        twin.submit([one for each in found for one in reader.receipts(each, "feed")]).result()
+        twin.wait_applied(timeout=6)
+        assert twin.sequence() > 10

@@ -79,6 +79,8 @@ class Projector:
         self._most = BATCH_ENTRIES
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Writing | None = None
+        self._is_more = False
+        """Whether what was read last was too heavy for one batch."""
         self._rows, self._most_rows = 0, sys.maxsize
         self.pause = threading.Lock()
         self.position = projection.position
@@ -157,10 +159,11 @@ class Projector:
         if not self._inbox.wait(reached, timeout=0.0 if self._writing else 0.2):
             self._settle()
             return
-        if self._writer is not None:
+        if self._writer is not None and not self._is_more:
             self._gather(reached)
         waiting = self._inbox.read(reached, self._most)
         entries = waiting[: _together(waiting)]
+        self._is_more = len(entries) < len(waiting)
         if not entries:
             # Another process has made them durable, and has not handed them over yet.
             self._settle()
@@ -181,7 +184,8 @@ class Projector:
         now = time.monotonic()
         until, silent_since, high = now + LONGEST_LOAD_GATHER_S, now, self._inbox.high
         while high - reached < LOAD_WORTH and now < min(until, silent_since + SILENCE_S):
-            self._stopping.wait(GATHER_S)
+            if self._stopping.wait(GATHER_S):
+                return
             now, before, high = time.monotonic(), high, self._inbox.high
             if high > before:
                 silent_since = now
