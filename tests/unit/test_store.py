@@ -592,6 +592,17 @@ def test_a_store_that_is_taken_again_keeps_nothing_of_what_was_written(tmp_path:
         assert stays(twin) == [("ICU", "A", at(0), at(5))]
 
 
+def test_a_store_can_be_taken_again_after_a_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "READ_ON_S", 0.2)
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.backup(tmp_path / "backup")
+        twin._database.renew()
+        twin.receive([admission(1)])
+        twin.wait_applied()
+
+
 def test_nobody_else_gets_a_store_while_it_is_taken_again(tmp_path: Path) -> None:
     path = filled(tmp_path / "x.duckdb")
     wants = (

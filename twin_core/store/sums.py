@@ -30,9 +30,9 @@ def differing(one: Sums, other: Sums) -> list[str]:
 def _sum(connection: duckdb.DuckDBPyConnection, table: str) -> Sum:
     rows = "WHERE key <> 'views'" if table == "meta" else ""
     # Two sums of one hash: an even number of equal changes would leave one of them as it was.
-    found = connection.execute(
+    # Read to the end: an answer that is not keeps hold of the file, which cannot be taken anew.
+    [(count, *parts)] = connection.execute(
         "SELECT count(*), coalesce(bit_xor(hash(kept)), 0)::VARCHAR,"
         f" coalesce(sum(hash(kept)), 0)::VARCHAR FROM {CATALOG}.core.{table} AS kept {rows}"
-    ).fetchone()
-    count, *parts = found or (0, "0", "0")
+    ).fetchall()
     return Sum(int(count), hashlib.sha256(msgspec.json.encode(parts)).hexdigest())
