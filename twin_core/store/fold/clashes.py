@@ -39,7 +39,8 @@ def clashes(facts: Sequence[Fact], people: Records) -> Iterator[Note]:
     for (_, field), stated in last.items():
         values = {str(getattr(f.event.demographics, field)) for f in stated.values()}  # type: ignore[attr-defined]
         if len(values) > 1 and not _AGREE[field](values):
-            latest = max(stated.values())
+            # Two servers may have a version of one id and instant each.
+            latest = max(stated.values(), key=lambda fact: (fact.order, fact.feed, fact.message_id))
             detail = f"sources or merged records state different {_COMPARED[field]}"
             yield Note("demographics_clash", latest, detail)
 
