@@ -13,7 +13,7 @@ import msgspec
 
 from adapters.fhir.client.bulk import Export, ExportFile, ExportState
 from adapters.fhir.client.faults import Declined, Lost, Unauthorized
-from adapters.fhir.client.fetching import Fetcher
+from adapters.fhir.client.fetching import Fetched, Fetcher
 from adapters.fhir.client.outcome import issue_codes
 from adapters.fhir.client.page import PageEntry, entries_of
 from adapters.fhir.client.search import Checkpoint, at_of, text_of
@@ -102,33 +102,39 @@ class Exporting:
         for number in range(len(state.files)):
             if state.files[number].is_taken:
                 continue
-            state, path = await self._fetched(export, fetcher, state, number)
+            tell = self._teller(state, number)
+            state, path = await self._fetched(export, fetcher, state, number, _of_fetch(tell))
             file = state.files[number]
             kind = kinds.setdefault(file.kind, KindSummary(kind=file.kind))
-            position = await self._take(file, path, kind, state)
+            position = await self._take(file, path, kind, state, tell)
             state = state.with_taken(number)
             self._intake.ledger.keep(self._intake.name, WHAT, held(state), position=position)
             path.unlink(missing_ok=True)
         return state
 
     async def _fetched(
-        self, export: Export, fetcher: Fetcher, state: ExportState, number: int
+        self,
+        export: Export,
+        fetcher: Fetcher,
+        state: ExportState,
+        number: int,
+        tell: Fetched,
     ) -> tuple[ExportState, Path]:
         """A file on disk; where its address has expired, the manifest is asked for a new one."""
         name, file = _name(number, state.files[number]), state.files[number]
         try:
-            path = await fetcher.fetched(file, name, needs_token=state.needs_token)
+            path = await fetcher.fetched(file, name, needs_token=state.needs_token, tell=tell)
         except (Declined, Unauthorized):
             state = self._kept(await export.renewed(state))
             file = state.files[number]
             try:
-                path = await fetcher.fetched(file, name, needs_token=state.needs_token)
+                path = await fetcher.fetched(file, name, needs_token=state.needs_token, tell=tell)
             except Declined as error:
                 raise Lost(error.what, why=error.why, status=error.status) from error
         return state, path
 
     async def _take(
-        self, file: ExportFile, path: Path, kind: KindSummary, state: ExportState
+        self, file: ExportFile, path: Path, kind: KindSummary, state: ExportState, tell: Say
     ) -> int:
         """Apply a file; the last inbox position of it."""
         if file.category == "deleted":
@@ -149,8 +155,7 @@ class Exporting:
             own=intake.own,
             sealed_by=self._files.secret,
         )
-        follow = self._followed(kind.kind or "resources", state, size)
-        summary, position = await intake.taking.ingested(order, follow)
+        summary, position = await intake.taking.ingested(order, _of_intake(tell, size))
         kind.accepted += summary.accepted
         kind.duplicates += summary.duplicates
         kind.rejected += summary.rejected
@@ -163,21 +168,20 @@ class Exporting:
         intake.ledger.count(intake.name, kind.kind, counted)
         return position
 
-    def _followed(self, kind: str, state: ExportState, size: int) -> Follow:
+    def _teller(self, state: ExportState, number: int) -> Say:
         """Says every few seconds how far a file is: an export of a hospital takes an hour."""
-        monotonic = self._intake.server.world.monotonic
-        number = 1 + sum(file.is_taken for file in state.files)
+        monotonic, kind = self._intake.server.world.monotonic, state.files[number].kind
+        place = 1 + sum(file.is_taken for file in state.files)
+        file = f"file {place} of {len(state.files)}, {kind or 'resources'}"
         said_at = monotonic()
 
-        def follow(bytes_read: int, note: str) -> None:
+        def tell(how_far: str) -> None:
             nonlocal said_at
-            if monotonic() - said_at < _SAID_EVERY_S:
-                return
-            said_at = monotonic()
-            share = min(1.0, bytes_read / size)
-            self._say(f"file {number} of {len(state.files)}, {kind}: {share:.0%}, {note}")
+            if monotonic() - said_at >= _SAID_EVERY_S:
+                said_at = monotonic()
+                self._say(f"{file}: {how_far}")
 
-        return follow
+        return tell
 
     async def _take_deletes(self, path: Path, kind: KindSummary, state: ExportState) -> int:
         """A file of transactions that delete, each dated by the export."""
@@ -191,6 +195,25 @@ class Exporting:
 
     def _remove_files(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _of_fetch(tell: Say) -> Fetched:
+    """How far a file is fetched, in words."""
+
+    def fetched(there: int, length: int) -> None:
+        share = f"{there / length:.0%} of {_mib(length)}" if length > 0 else _mib(there)
+        tell(f"{share} fetched")
+
+    return fetched
+
+
+def _of_intake(tell: Say, size: int) -> Follow:
+    """How far a file of so many bytes is taken in, in words."""
+    return lambda bytes_read, note: tell(f"{min(1.0, bytes_read / size):.0%}, {note}")
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB"
 
 
 def _deletes(path: Path, name: str, files: Files) -> list[PageEntry]:

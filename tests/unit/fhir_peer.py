@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import httpx
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from adapters.fhir.client.server import FhirServer
 from adapters.fhir.client.world import World
@@ -378,6 +378,9 @@ class PeerExport:
         self.ranges = True
         self.packed = False
         self.says_count = True
+        self.slow_s = 0
+        """How many seconds each of a few parts of a file takes."""
+        self.says_length = True
         self.expire_after = 0
         """After so many answers of files their addresses have expired, until polled again."""
         self.file_answers = 0
@@ -471,9 +474,17 @@ class PeerExport:
         if asked and self.ranges and request.headers.get("if-range", '"v1"') == '"v1"':
             begin, status = int(asked.removeprefix("bytes=").rstrip("-")), 206
             headers["Content-Range"] = f"bytes {begin}-{len(body) - 1}/{len(body)}"
-        headers["Content-Length"] = str(len(body) - begin)
+        if self.says_length:
+            headers["Content-Length"] = str(len(body) - begin)
+        if self.slow_s:
+            return StreamingResponse(self.slowly(body[begin:]), status, headers)
         breaks = self.breaks.pop(0) if self.breaks else None
         return Breaking(body[begin:], breaks, status, headers)
+
+    def slowly(self, body):
+        for byte in range(0, len(body), 100):
+            self.peer.time.at += timedelta(seconds=self.slow_s)
+            yield body[byte : byte + 100]
 
 
 def query_of(request):

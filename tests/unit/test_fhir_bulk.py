@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import sys
 from concurrent.futures import Future
 from datetime import timedelta
@@ -159,6 +160,29 @@ def test_it_is_said_every_few_seconds_how_far_a_file_is(peer, tmp_path, shelf):
     exported(peer, tmp_path, shelf, said=said)
     told = [one for one in said if one.startswith("file ")]
     assert told == [f"file {n} of 3, Patient: 50%, 4 messages" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("says_length", "heard"),
+    [(True, r"\d+% of 0\.0 MiB fetched"), (False, r"0\.0 MiB fetched")],
+)
+def test_it_is_said_every_few_seconds_how_far_a_file_is_fetched(
+    peer, tmp_path, shelf, says_length, heard
+):
+    peer.export.slow_s, peer.export.says_length = 2, says_length
+    said = []
+    exported(peer, tmp_path, shelf, said=said)
+    assert ids(shelf) == EVERYONE
+    told = [one for one in said if one.startswith("file ")]
+    # Of parts that arrive together only the last is told.
+    assert {one.split(":")[0] for one in told} == {f"file {n} of 3, Patient" for n in (1, 2, 3)}
+    assert all(re.fullmatch(heard, one.partition(": ")[2]) for one in told), told
+
+
+def test_a_short_file_is_fetched_without_a_word(peer, tmp_path, shelf):
+    said = []
+    exported(peer, tmp_path, shelf, said=said)
+    assert not [one for one in said if "fetched" in one]
 
 
 def test_the_next_export_begins_where_the_server_says_that_the_last_one_ended(

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ _REDIRECTS = 5
 _ENOUGH = 64 * 1024
 _LAST_LINE = 32 * 1024 * 1024
 _EXPIRED = frozenset({401, 403})
+Fetched = Callable[[int, int], None]
+"""Told how many bytes of a file are there, and how many it has: -1 where its server says none."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +54,9 @@ class Fetcher:
         self.server, self.folder, self.files = server, folder, files or Files()
         self._token_wanted: set[str] = set()
 
-    async def fetched(self, file: ExportFile, name: str, *, needs_token: bool) -> Path:
+    async def fetched(
+        self, file: ExportFile, name: str, *, needs_token: bool, tell: Fetched = lambda *_: None
+    ) -> Path:
         """The whole file as NDJSON, however often the connection breaks.
 
         Raises Lost, Declined or Unauthorized where it is not to be had at this address any more,
@@ -63,7 +68,7 @@ class Fetcher:
             return whole
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return await self._fetched(file, whole, needs_token=needs_token)
+            return await self._fetched(file, whole, tell, needs_token=needs_token)
         except OSError as error:
             raise StoreError(
                 "A file of an export cannot be written.",
@@ -71,10 +76,12 @@ class Fetcher:
                 do=f"Make room for {self.folder}.",
             ) from error
 
-    async def _fetched(self, file: ExportFile, whole: Path, *, needs_token: bool) -> Path:
+    async def _fetched(
+        self, file: ExportFile, whole: Path, tell: Fetched, *, needs_token: bool
+    ) -> Path:
         part = whole.with_suffix(".part")
         for attempt in range(1, self.server.settings.attempts + 1):
-            await self._loaded(file, part, needs_token=needs_token)
+            await self._loaded(file, part, tell, needs_token=needs_token)
             encoding = _note_of(part).encoding
             try:
                 self._unpack(part, whole.with_suffix(".tmp"), encoding)
@@ -93,7 +100,9 @@ class Fetcher:
             f"A file of the export of source {self.server.name} is never whole.", why=why
         )
 
-    async def _loaded(self, file: ExportFile, part: Path, *, needs_token: bool) -> None:
+    async def _loaded(
+        self, file: ExportFile, part: Path, tell: Fetched, *, needs_token: bool
+    ) -> None:
         """All bytes of a file as they are sent; every piece that arrives counts."""
         manners, attempt = self.server.manners, 0
         url, redirects = file.url, 0
@@ -106,7 +115,7 @@ class Fetcher:
                 headers = {"Accept": f"{NDJSON}, */*;q=0.5", **_wanted(part, before), **shown}
                 async with manners.answering("GET", url, headers=headers) as got:
                     if got.status_code in (200, 206):
-                        await self._received(got, part)
+                        await self._received(got, part, tell)
                         manners.breaker.succeed()
                         return
                     if got.status_code == 416:
@@ -161,12 +170,14 @@ class Fetcher:
         self._token_wanted.add(url)
         return True
 
-    async def _received(self, got: httpx.Response, part: Path) -> None:
+    async def _received(self, got: httpx.Response, part: Path, tell: Fetched) -> None:
         started = _started(got, part, self.files.size(part))
         _note(part).write_bytes(msgspec.json.encode(started.part))
-        with self.files.continued(part, started.at) as written:
+        at = started.at
+        with self.files.continued(part, at) as written:
             async for chunk in got.aiter_raw():
-                written.write(chunk)
+                at += written.write(chunk)
+                tell(at, started.part.length)
             size = written.settled()
         if 0 <= started.part.length != size:
             raise httpx.RemoteProtocolError("it ended early")
