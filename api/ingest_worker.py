@@ -2,16 +2,19 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from api.collector import LOADED_OBJECTS, calm_collector
 from api.frames import read_frame, write_frame
-from api.ingesting import Order, Said, translated, translated_chunks
+from api.ingesting import Order, Said, translated
+from api.staged_lines import decode_lines, translated_lines
+from api.translating import encode_receipts
 from twin_core.clock import SystemClock
 from twin_core.errors import TwinError
-from twin_core.inbox import Beside, FileIntake
+from twin_core.inbox import Beside, FileIntake, Receipt
+from twin_core.settings import Settings
 from twin_core.store.journal import journalled
 
 
@@ -25,7 +28,8 @@ def main() -> int:
     calm_collector(LOADED_OBJECTS)
     order = msgspec.msgpack.decode(frame, type=Order)
     try:
-        for said in _stored(order, order.beside) if order.beside else _translated(order):
+        receipts = _of_lines(order) if order.staged else translated(order)
+        for said in _stored(receipts, order.beside) if order.beside else _translated(receipts):
             _say(said)
     except TwinError as error:
         kind = type(error).__name__
@@ -35,15 +39,21 @@ def main() -> int:
     return 0
 
 
-def _translated(order: Order) -> Iterator[Said]:
-    for chunk in translated_chunks(order):
-        yield Said(receipts=chunk.receipts, bytes_read=chunk.bytes_read)
+def _of_lines(order: Order) -> Iterator[tuple[list[Receipt], int]]:
+    settings = Settings.model_validate_json(order.settings)
+    frames = iter(lambda: read_frame(sys.stdin.buffer), None)
+    return translated_lines(map(decode_lines, frames), settings)
 
 
-def _stored(order: Order, beside: Beside) -> Iterator[Said]:
+def _translated(several: Iterable[tuple[list[Receipt], int]]) -> Iterator[Said]:
+    for receipts, bytes_read in several:
+        yield Said(receipts=encode_receipts(receipts), bytes_read=bytes_read)
+
+
+def _stored(several: Iterable[tuple[list[Receipt], int]], beside: Beside) -> Iterator[Said]:
     intake = FileIntake(beside, SystemClock(), journalled)
     try:
-        for receipts, bytes_read in translated(order):
+        for receipts, bytes_read in several:
             yield Said(stored=intake.take(receipts), bytes_read=bytes_read)
     finally:
         intake.close()

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -62,6 +62,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     feed: str | None
     settings: str
     received_at: datetime
+    staged: bool = False
+    """Whether it is followed by lines of staged files, which say when they were received."""
     own: str = ""
     """meta.source under which what this twin told comes back; it is no news."""
     sealed_by: bytes = b""
@@ -170,10 +172,23 @@ def handover_of(twin: "Twin") -> Handover | None:
 
 
 def _of_sources(desk: Storing, order: Order) -> Generator[Taken, None, None]:
-    handover = desk.handover() if _is_worth_a_process(order) else None
-    if handover is not None:
-        return handed_over(handover, _stored_by_another_process(order, handover.beside))
-    return submitted(desk, chunks_of(order))
+    if _is_worth_a_process(order):
+        return taken_elsewhere(desk, order)
+    return submitted(desk, translated_chunks(order))
+
+
+def taken_elsewhere(
+    desk: Storing, order: Order, lines: Iterable[bytes] = ()
+) -> Generator[Taken, None, None]:
+    """What another process makes of an order, and makes durable where it may.
+
+    `lines` are those of staged files, where the order is of such.
+    """
+    handover = desk.handover()
+    if handover is None:
+        return submitted(desk, _told_elsewhere(order, lines))
+    durable = msgspec.structs.replace(order, beside=handover.beside)
+    return handed_over(handover, _stored_elsewhere(durable, lines))
 
 
 def submitted(desk: Storing, chunks: Generator[Chunk, None, None]) -> Generator[Taken, None, None]:
@@ -196,12 +211,11 @@ def submitted(desk: Storing, chunks: Generator[Chunk, None, None]) -> Generator[
         yield settled()
 
 
-def _stored_by_another_process(
-    order: Order, beside: Beside
+def _stored_elsewhere(
+    order: Order, lines: Iterable[bytes]
 ) -> Generator[tuple[Stored, int], None, None]:
     """What the translating process makes durable itself, and how far it has read."""
-    telling = _in_another_process(msgspec.structs.replace(order, beside=beside))
-    with contextlib.closing(telling):
+    with contextlib.closing(_in_another_process(order, lines)) as telling:
         for said in telling:
             assert said.stored is not None  # noqa: S101  (narrows the type)
             yield said.stored, said.bytes_read
@@ -226,9 +240,9 @@ def chunks_of(order: Order) -> Generator[Chunk, None, None]:
     return _told_elsewhere(order) if _is_worth_a_process(order) else translated_chunks(order)
 
 
-def _told_elsewhere(order: Order) -> Generator[Chunk, None, None]:
+def _told_elsewhere(order: Order, lines: Iterable[bytes] = ()) -> Generator[Chunk, None, None]:
     # Closed with its chunks: nothing but that ends the other process.
-    with contextlib.closing(_in_another_process(order)) as telling:
+    with contextlib.closing(_in_another_process(order, lines)) as telling:
         for said in telling:
             yield Chunk(said.receipts, said.bytes_read)
 
@@ -285,39 +299,54 @@ def _is_worth_a_process(order: Order) -> bool:
     return not from_input and size_of(order.sources) > SMALL_BYTES
 
 
-def _in_another_process(order: Order) -> Generator["Said", None, None]:
+def _in_another_process(order: Order, lines: Iterable[bytes] = ()) -> Generator["Said", None, None]:
     ours, theirs = socket.socketpair()
-    with theirs:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "api.ingest_worker"],
-            stdin=subprocess.PIPE,
-            stdout=theirs.fileno(),
-            cwd=Path.cwd(),
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-        )
-    if child.stdin is None:
-        raise FeedError("The reading process has no pipe.", do="Run the command again.")
-    try:
-        write_frame(child.stdin, msgspec.msgpack.encode(order))
-        while (frame := receive_frame(ours)) is not None:
-            said = msgspec.msgpack.decode(frame, type=Said)
-            if said.over:
-                break
-            yield said
-        else:
-            raise FeedError(
-                "The process that reads the files ended before it was done.",
-                why="It was killed, or the machine is out of memory.",
-                do="Run the command again: what was stored already counts as duplicates.",
+    with ours:
+        with theirs:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "api.ingest_worker"],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=theirs.fileno(),
+                cwd=Path.cwd(),
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
             )
+        # It may tell something while it is told something: neither waits for the other.
+        with ThreadPoolExecutor(1, "lines") as telling:
+            told = telling.submit(_tell, child.stdin, order, lines)
+            try:
+                yield from _heard(ours)
+            finally:
+                child.kill()
+                child.wait()
+        told.result()
+
+
+def _tell(stream: IO[bytes] | None, order: Order, lines: Iterable[bytes]) -> None:
+    """Tell the other process an order and what follows it, as far as it listens."""
+    if stream is None:
+        raise FeedError("The reading process has no pipe.", do="Run the command again.")
+    with stream, contextlib.suppress(BrokenPipeError):
+        write_frame(stream, msgspec.msgpack.encode(order))
+        for frame in lines:
+            write_frame(stream, frame)
+
+
+def _heard(connection: socket.socket) -> Generator["Said", None, None]:
+    """What the other process says, until it is over. Raises what it could not go on for."""
+    while (frame := receive_frame(connection)) is not None:
+        said = msgspec.msgpack.decode(frame, type=Said)
         if said.fault:
             kind: type[TwinError] = getattr(errors, said.kind, FeedError)
             raise kind(said.fault, why=said.why, do=said.do)
-    finally:
-        child.kill()
-        child.wait()
-        child.stdin.close()
-        ours.close()
+        if said.over:
+            return
+        yield said
+    raise FeedError(
+        "The process that reads the files ended before it was done.",
+        why="It was killed, or the machine is out of memory.",
+        do="Run the command again: what was stored already counts as duplicates.",
+    )
 
 
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):

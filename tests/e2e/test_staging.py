@@ -1,7 +1,6 @@
 """NDJSON that is staged and then applied gives the twin that reading it gives, killed or not."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,8 +16,9 @@ from api.ingesting import Order, digest_of, handover_of, ingest, translated_chun
 from api.staging import drop, stage, staged, staged_chunks
 from api.translating import decode_receipts
 from twin_core import Twin
-from twin_core.errors import FeedError
+from twin_core.errors import FeedError, StoreError
 from twin_core.settings import Settings
+from twin_core.store.staging import Staging
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = ROOT / "fixtures" / "fhir"
@@ -123,16 +123,15 @@ def applied(twin, during=lambda: None):
 @pytest.fixture
 def in_another_process(monkeypatch):
     """One process translates, a few lines at a time."""
-    monkeypatch.setattr("api.staging.WORTH_PROCESSES", 1)
+    monkeypatch.setattr("api.staging.WORTH_A_PROCESS", 1)
     monkeypatch.setattr("api.staging.CHUNK_MESSAGES", 20)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
 
 @pytest.mark.usefixtures("in_another_process")
 def test_another_process_makes_durable_what_it_translates(tmp_path, file):
     with Twin.open(tmp_path / "here.duckdb", settings=SETTINGS) as twin:
         made_durable(twin, file)
-        take(twin, staged_chunks(twin.staging(), SETTINGS, processes=0))
+        take(twin, staged_chunks(twin.staging(), SETTINGS))
         here = told(twin)
     with Twin.open(tmp_path / "there.duckdb", settings=SETTINGS) as twin:
         made_durable(twin, file)
@@ -144,13 +143,17 @@ def test_another_process_makes_durable_what_it_translates(tmp_path, file):
 
 @pytest.mark.usefixtures("in_another_process")
 def test_where_the_other_process_is_killed_the_rest_is_applied_the_next_time(tmp_path, file):
+    file.write_bytes(b"\n".join(mixed(copies=100)) + b"\n")
+
     def kill():
-        for child in multiprocessing.active_children():
-            child.kill()
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+        for child in map(int, children.split()):
+            if b"ingest_worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(child, signal.SIGKILL)
 
     with Twin.open(tmp_path / "here.duckdb", settings=SETTINGS) as twin:
         made_durable(twin, file)
-        take(twin, staged_chunks(twin.staging(), SETTINGS, processes=0))
+        take(twin, staged_chunks(twin.staging(), SETTINGS))
         here = told(twin)
     with Twin.open(tmp_path / "there.duckdb", settings=SETTINGS) as twin:
         made_durable(twin, file)
@@ -162,6 +165,24 @@ def test_where_the_other_process_is_killed_the_rest_is_applied_the_next_time(tmp
         }
         for table in ("encounter", "stay", "patient", "observation"):
             assert told(twin)[table] == here[table]
+
+
+@pytest.mark.usefixtures("in_another_process")
+def test_what_cannot_be_read_for_the_other_process_is_said(tmp_path, file, monkeypatch):
+    read = Staging.read
+
+    def broken(staging, held, first, limit):
+        if first:
+            raise StoreError("The store cannot be read.")
+        return read(staging, held, first, limit)
+
+    with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
+        made_durable(twin, file)
+        with monkeypatch.context() as once:
+            once.setattr(Staging, "read", broken)
+            with pytest.raises(StoreError, match="cannot be read"):
+                applied(twin)
+        assert applied(twin).accepted > 0
 
 
 def test_staging_goes_on_behind_what_is_durable(tmp_path, file):
