@@ -21,4 +21,4 @@ def take_short_turns() -> None:
     In a load one folds, one writes and one receives; whoever comes back from the database or from
     another process waits for its turn.
     """
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.002)

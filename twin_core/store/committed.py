@@ -25,6 +25,11 @@ class Committed:
         """
         self._touched, self._written = touched, written
 
+    @property
+    def unwritten(self) -> Set[int]:
+        """The owners of the families that the batch being written touched; none where none is."""
+        return self._touched
+
     def settle(self) -> None:
         """Wait until the batch that is being written is committed."""
         written, self._written, self._touched = self._written, None, frozenset()

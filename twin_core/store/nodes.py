@@ -5,7 +5,8 @@ of `core.node` and `core.family`; whatever is missing is looked up by hash, once
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
+from itertools import chain
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -71,20 +72,16 @@ class Nodes:
         """Whether any request, task, procedure, schedule, slot or metric was ever stated."""
         self.begin()
 
-    def begin(self) -> bool:
-        """Start a batch, after all that was created before. True if memory was emptied."""
-        full = len(self._node) > REMEMBERED
-        if full:
-            # What the batch that is being written has brought together was known here only.
-            self._committed.settle()
-            self._node.clear()
-            self._family.clear()
-            self._members.clear()
-            self._identifier.clear()
+    def begin(self) -> Set[int] | None:
+        """Start a batch, after all that was created before.
+
+        Where memory was full it returns the families that are still remembered.
+        """
+        kept = self._shorten() if len(self._node) > REMEMBERED else None
         self.created = []
         self.regrouped = set()
         self.first_new = self._next
-        return full
+        return kept
 
     def learn(self, wanted: Iterable[Wanted]) -> None:
         """Number every identifier, looking up those not remembered and creating the rest."""
@@ -162,6 +159,22 @@ class Nodes:
     def regroupings(self) -> list[tuple[int, int]]:
         """(node, family) rows that this batch changed."""
         return [(node, self._family[node]) for node in sorted(self.regrouped)]
+
+    def _shorten(self) -> Set[int]:
+        """Forget all families but those that the batch being written has to do with, if one is.
+
+        What it brought together is known here only, and waiting for it would take as long as it.
+        """
+        unwritten = self._committed.unwritten
+        told = chain(unwritten, self.regrouped, range(self.first_new, self._next))
+        kept = {self.family(node) for node in told} if unwritten else set()
+        members = {family: self.members(family) for family in kept}
+        known = {n: self._identifier[n] for several in members.values() for n in several}
+        self._identifier = known
+        self._node = {(kind, i.system, i.value): node for node, (kind, i) in known.items()}
+        self._family = {node: self._family[node] for node in known if node in self._family}
+        self._members = {f: several for f, several in members.items() if f in self._members}
+        return kept
 
     def _create(self, key: Key, identifier: Identifier, hashed: int) -> None:
         node = self._next

@@ -5,7 +5,7 @@ late to be applied.
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -192,6 +192,10 @@ class Units:
     def forget(self) -> None:
         """Drop everything remembered; the journal knows."""
         self._held.clear()
+
+    def keep(self, owners: Set[int]) -> None:
+        """Drop all but the units of these owners, whose nodes are not remembered any more."""
+        self._held = {owner: unit for owner, unit in self._held.items() if owner in owners}
 
     def begin(self) -> None:
         """Start a batch with a bounded memory: what was used least recently is dropped."""

@@ -43,6 +43,8 @@ def changes_of(
     periods: Sequence[StatedPeriod], now_value: str, start: datetime | None
 ) -> list[tuple[datetime, str]]:
     """Status or class history as (instant, code) changes, ending in the current value."""
+    if not periods:
+        return [(start, now_value)] if now_value and start is not None else []
     dated = [(p.start, p.value) for p in periods if p.start is not None]
     changes: list[tuple[datetime, str]] = []
     for at, value in sorted(dated):
@@ -63,6 +65,8 @@ def stated_stays(
     end: datetime | None,
 ) -> list[tuple[ResolvedPlace, datetime, datetime | None]]:
     """The stays of a FHIR Encounter: its most specific locations, with the encounter's own ends."""
+    if not event.locations:
+        return []
     found = []
     for period in event.locations:
         from_at = period.start or start
@@ -70,6 +74,8 @@ def stated_stays(
         if from_at is None or (to_at is not None and to_at <= from_at):
             continue
         found.append((locate(period.place), from_at, to_at))
+    if len(found) < 2:
+        return found
     return [stay for stay in found if not any(_covers(other, stay) for other in found)]
 
 

@@ -65,7 +65,8 @@ def fhir_telling(event: object, resolver: Resolver) -> Telling:
     start, end = _instant(event.visit.admitted_at), _instant(event.visit.discharged_at)
     seen = start or event.occurred_at
     stays = [Stay(*stay, False) for stay in stated_stays(event, resolver.place, start, end)]
-    stays.sort(key=lambda stay: (stay.from_at, stay.place))
+    if len(stays) > 1:
+        stays.sort(key=lambda stay: (stay.from_at, stay.place))
     class_ = event.visit.class_ if isinstance(event.visit.class_, str) else ""
     statuses = changes_of(event.statuses, event.status, end if event.status == "finished" else seen)
     return Telling(
@@ -119,7 +120,7 @@ def periods(
     """The status and class histories as periods."""
     rows: list[EntityRow] = []
     for entity, told in (("encounter_status", status.statuses), ("encounter_class", classes)):
-        changes = _lasting(told)
+        changes = _lasting(told) if len(told) > 1 else told
         for (at, code), (end, _) in pairwise(changes):
             if end > at:
                 rows.append((entity, (encounter_id, code, at, end)))

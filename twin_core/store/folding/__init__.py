@@ -42,8 +42,9 @@ class Folding(LocationFolding, ReportFolding, AccountFolding):
 
     def fold(self, filed: Sequence[Filed]) -> Changes:
         """Add the events of a batch to their families and fold all that they touch."""
-        if self.nodes.begin():
-            self.units.forget()
+        kept = self.nodes.begin()
+        if kept is not None:
+            self.units.keep(kept)
         self.units.begin()
         self._opened, self._closed, self._dirty = [], [], defaultdict(set)
         self._ended = set()
