@@ -25,7 +25,7 @@ from api.logs import log_to
 from twin_core.clock import SystemClock
 from twin_core.encryption.keys import key_of
 from twin_core.errors import TwinError
-from twin_core.inbox import Answer, Inbox, Receipt
+from twin_core.inbox import Answer, EncodedReceipt, Inbox
 from twin_core.settings import Settings
 
 STATUS_S = 0.5
@@ -91,7 +91,7 @@ class InboxIntake:
         self.settings, self.clock = settings, SystemClock()
         self._inbox = inbox
 
-    def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]":
+    def submit(self, receipts: Sequence[EncodedReceipt]) -> "Future[list[Answer]]":
         """Make receipts durable; see `Twin.submit`."""
         return self._inbox.submit(receipts)
 

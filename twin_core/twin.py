@@ -22,7 +22,7 @@ from twin_core.deid.releasing import Published, known_words, publish
 from twin_core.encryption import EXPORTS, StoreKey, hand_over, read_key, settle_beside
 from twin_core.errors import StoreError, TwinError, UsageError
 from twin_core.events import Rejection, Translation
-from twin_core.inbox import Answer, Beside, Receipt, Stored, Tally, decode_entries
+from twin_core.inbox import Answer, Beside, EncodedReceipt, Receipt, Stored, Tally, decode_entries
 from twin_core.kpi import alerting, catalogue
 from twin_core.kpi.alerting import Alert, Firing, State, alert_of
 from twin_core.kpi.changing import KpiChange, changes
@@ -170,7 +170,7 @@ class Twin:
     # --- in ----------------------------------------------------------------------------------
 
     def submit(
-        self, receipts: Sequence[Receipt], *, from_file: bool = False
+        self, receipts: Sequence[Receipt | EncodedReceipt], *, from_file: bool = False
     ) -> "Future[list[Answer]]":
         """Make receipts durable, all or none; the future is done when they are on disk.
 

@@ -16,7 +16,7 @@ from adapters.hl7v2.tls import client_name
 from adapters.hl7v2.translate import rejection
 from twin_core.errors import StoreError
 from twin_core.events import Fault, Rejection, Translation
-from twin_core.inbox import Answer, Receipt
+from twin_core.inbox import Answer, EncodedReceipt
 
 if TYPE_CHECKING:
     from adapters.hl7v2.listener import MllpListener
@@ -298,7 +298,7 @@ class Connection(asyncio.BufferedProtocol):
         if receipt is None:
             self.write_answers()
 
-    def _submit(self, receipts: list[Receipt]) -> None:
+    def _submit(self, receipts: list[EncodedReceipt]) -> None:
         self._messages += len(receipts)
         turn = self._answers.begin(receipts, self._loop.time())
         try:

@@ -13,8 +13,8 @@ from adapters.hl7v2.mllp import framed
 from adapters.hl7v2.modes import answering
 from adapters.hl7v2.refusal import INTERNAL_ERROR
 from twin_core.clock import Clock
-from twin_core.events import Fault, Rejection
-from twin_core.inbox import Answer, Receipt
+from twin_core.events import Fault
+from twin_core.inbox import Answer, EncodedReceipt, faults_of
 
 LOG = logging.getLogger("wardtwin.mllp")
 
@@ -56,7 +56,7 @@ class Turn:
 
     __slots__ = ("count", "deferred", "receipts", "since", "written")
 
-    def __init__(self, receipts: Sequence[Receipt], since: float) -> None:
+    def __init__(self, receipts: Sequence[EncodedReceipt], since: float) -> None:
         self.receipts, self.since = receipts, since
         self.count = len(receipts)
         self.written: bytes | None = None
@@ -100,7 +100,7 @@ class Answers:
         """How many messages may be taken before there is an answer."""
         return 0 if len(self._deferred) >= DEFERRED else OUTSTANDING - self._unanswered
 
-    def begin(self, receipts: Sequence[Receipt], since: float) -> Turn:
+    def begin(self, receipts: Sequence[EncodedReceipt], since: float) -> Turn:
         """Messages were submitted; `since` is the loop's time of their last byte."""
         turn = Turn(receipts, since)
         self._turns.append(turn)
@@ -160,8 +160,10 @@ class Answers:
         self._ledger.counts.numbers["undelivered"] += len(self._deferred)
         self._deferred.clear()
 
-    def _first_answer(self, turn: Turn, receipt: Receipt, answer: Answer, now: datetime) -> bytes:
-        faults = receipt.outcome.faults if isinstance(receipt.outcome, Rejection) else ()
+    def _first_answer(
+        self, turn: Turn, receipt: EncodedReceipt, answer: Answer, now: datetime
+    ) -> bytes:
+        faults = faults_of(receipt)
         if faults:
             self._ledger.counts.rejects[faults[0].code] += 1
             self._tell(answer.code, faults[0])

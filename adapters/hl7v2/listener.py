@@ -21,7 +21,7 @@ from adapters.hl7v2.translate import FeedTranslator, rejection
 from twin_core.clock import Clock
 from twin_core.errors import ConfigurationError, FeedError
 from twin_core.events import Fault, Rejection, Translation
-from twin_core.inbox import Answer, Receipt
+from twin_core.inbox import Answer, EncodedReceipt, encoded
 from twin_core.settings import (
     MAIN_FEED,
     FeedSettings,
@@ -51,7 +51,7 @@ class Intake(Protocol):
     @property
     def clock(self) -> Clock: ...
 
-    def submit(self, receipts: Sequence[Receipt]) -> "Future[list[Answer]]": ...
+    def submit(self, receipts: Sequence[EncodedReceipt]) -> "Future[list[Answer]]": ...
 
 
 class MllpListener:
@@ -214,7 +214,7 @@ class MllpListener:
         """A new connection of this listener."""
         return Connection(self)
 
-    def receipts(self, frames: Sequence[bytes], peer: str) -> list[Receipt]:
+    def receipts(self, frames: Sequence[bytes], peer: str) -> list[EncodedReceipt]:
         """Framed messages that came together, with what the translator makes of each.
 
         Acknowledgements among them are taken, and are no receipts.
@@ -227,8 +227,7 @@ class MllpListener:
             if is_acknowledgement(outcome):
                 self._take_acknowledgement(raw, peer)
                 continue
-            receipt = Receipt(format=FORMAT, feed=feed, raw=raw, outcome=outcome, origin=origin)
-            taken.append(receipt)
+            taken.append(encoded(FORMAT, feed, origin, raw, outcome))
         self.counts.numbers["received"] += len(taken)
         return taken
 
@@ -253,18 +252,19 @@ class MllpListener:
             fault = Fault(where="MSH^1", code=INTERNAL_ERROR, reason=reason)
             return rejection(raw, self.feed, "AE", (fault,))
 
-    def taken(self, raw: bytes, outcome: Translation | Rejection, peer: str) -> Receipt | None:
+    def taken(
+        self, raw: bytes, outcome: Translation | Rejection, peer: str
+    ) -> EncodedReceipt | None:
         """A framed message whose outcome is known; None for an acknowledgement."""
         if is_acknowledgement(outcome):
             self._take_acknowledgement(raw, peer)
             return None
         return self.wrapped(raw, outcome, peer)
 
-    def wrapped(self, raw: bytes, outcome: Translation | Rejection, peer: str) -> Receipt:
+    def wrapped(self, raw: bytes, outcome: Translation | Rejection, peer: str) -> EncodedReceipt:
         """The receipt of a message whose outcome is known."""
         self.counts.numbers["received"] += 1
-        origin = f"mllp {peer}"
-        return Receipt(format=FORMAT, feed=self.feed, raw=raw, outcome=outcome, origin=origin)
+        return encoded(FORMAT, self.feed, f"mllp {peer}", raw, outcome)
 
     def count_dropped(self, size: int) -> None:
         """Bytes were thrown away."""

@@ -10,7 +10,7 @@ from adapters.hl7v2 import framed
 from twin_core.clock import SystemClock
 from twin_core.errors import StoreError
 from twin_core.events import Rejection
-from twin_core.inbox import Answer
+from twin_core.inbox import Answer, opened
 from twin_core.settings import MllpSettings, Settings
 
 
@@ -29,6 +29,7 @@ class Recorder:
         if isinstance(self.failure, StoreError) and self.failure.retry_may_help:
             raise self.failure
         future = Future()
+        receipts = [opened(receipt) for receipt in receipts]
         self.receipts += receipts
         if self.held:
             self.waiting.append((future, receipts))

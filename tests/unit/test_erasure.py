@@ -37,6 +37,7 @@ from a_patient_everywhere import (
     told,
 )
 
+from adapters.hl7v2 import MllpListener
 from api.access.store import AccessStore, View, access_path
 from api.audit.opening import open_ledger
 from api.cli import main
@@ -57,7 +58,7 @@ from twin_core.clock import SystemClock
 from twin_core.encryption import StoreKey
 from twin_core.errors import ConfigurationError, UsageError
 from twin_core.inbox.contents import copy_sealed
-from twin_core.settings import EncryptionSettings, OutboundSettings, Settings
+from twin_core.settings import MAIN_FEED, EncryptionSettings, OutboundSettings, Settings
 from twin_core.store.cipher import is_encrypted
 from twin_core.store.database import Database, connect
 from twin_core.store.erasing import carrying_out, rewriting
@@ -403,6 +404,22 @@ HERS_ELSEWHERE = {"identifier": {"system": "urn:elsewhere", "value": "MRQZXYW774
 
 
 # --- what stays out -------------------------------------------------------------------------------
+
+
+def test_she_stays_out_where_a_listener_takes_what_is_sent_of_her(erased: Path) -> None:
+    of_her = hl7("ADT^A01", "92", HER, pv1("W1^9^A^GEN", "VQZXYWNEW"))
+    with opened(erased) as twin:
+        before = {e.name: twin.query(f"FROM twin.{e.name} ORDER BY ALL") for e in ENTITIES}
+        listener = MllpListener(twin, MAIN_FEED)
+        [answer] = twin.submit(listener.receipts([of_her], "127.0.0.1 port 1")).result()
+        twin.wait_applied()
+        assert (answer.code, answer.status) == ("AA", "accepted")
+        for entity in ENTITIES:
+            now = twin.query(f"FROM twin.{entity.name} ORDER BY ALL")
+            assert now == before[entity.name], entity.name
+        [shown] = twin.query(f"FROM core.message WHERE message_id = {answer.position}")
+        assert (shown["status"], shown["origin"]) == ("erased", "")
+    assert b"VQZXYWNEW" not in (erased / STORE).read_bytes()
 
 
 def test_she_stays_out_in_whatever_form_she_comes_again(erased: Path) -> None:

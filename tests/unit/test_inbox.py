@@ -6,6 +6,7 @@ import resource
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,16 @@ from twin_core.clock import SystemClock
 from twin_core.errors import StoreError, StoreMismatch
 from twin_core.events import Admitted, Envelope, Fault, Rejection, Translation
 from twin_core.identifiers import Identifier
-from twin_core.inbox import FileIntake, Inbox, Receipt, decode_entries
+from twin_core.inbox import (
+    EncodedReceipt,
+    FileIntake,
+    Inbox,
+    Receipt,
+    decode_entries,
+    encoded,
+    faults_of,
+    opened,
+)
 from twin_core.settings import Settings
 
 AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -70,6 +80,83 @@ def test_a_message_sent_again_is_answered_as_the_first_time_and_stored_once(inbo
     assert len(inbox.read(0, 10)) == 1
     counts = {(tally.outcome, tally.messages) for tally in inbox.tallies()}
     assert counts == {("accepted", 1), ("duplicate", 1)}
+
+
+def as_listened(one: Receipt) -> EncodedReceipt:
+    return encoded(one.format, one.feed, one.origin, one.raw, one.outcome)
+
+
+def refused() -> Receipt:
+    fault = Fault(where="PV1^1^44", code="102", reason="Not a date.")
+    outcome = Rejection(
+        code="AE",
+        faults=(fault,),
+        feed="main",
+        sender="ADT|HOSP",
+        control_id="9",
+        trigger_event="ADT^A01",
+    )
+    return Receipt(format="hl7v2", feed="main", raw=b"9/", outcome=outcome, origin="test")
+
+
+def test_what_a_listener_encodes_is_kept_and_answered_as_what_others_hand_over(
+    tmp_path: Path,
+) -> None:
+    sent = [
+        receipt("1"),
+        receipt("1"),
+        receipt("1", "another body"),
+        refused(),
+        refused(),
+        receipt("2"),
+    ]
+
+    def kept_by(name: str, receipts: Sequence[Receipt | EncodedReceipt]) -> tuple[object, ...]:
+        held = Inbox(tmp_path / name, SystemClock())
+        held.require(0)
+        held.start()
+        # One by one and all at once: what came before is asked for, or among the same.
+        answers = [held.submit([one]).result() for one in receipts]
+        answers += [held.submit(receipts).result()]
+        entries = [(one.position, one.head, one.raw) for one in held.read(0, 100)]
+        told = answers, entries, held.tallies()
+        held.close()
+        return told
+
+    by_others = kept_by("others.inbox", sent)
+    assert kept_by("listened.inbox", [as_listened(one) for one in sent]) == by_others
+    assert [answer.status for [answer] in by_others[0][:6]] == [  # type: ignore[index]
+        "accepted",
+        "duplicate",
+        "accepted",
+        "rejected",
+        "rejected",
+        "accepted",
+    ]
+
+
+def test_an_encoded_receipt_opens_to_what_it_was() -> None:
+    for one in (receipt("1"), receipt("2", unversioned=True), refused()):
+        assert opened(as_listened(one)) == one
+    assert [fault.code for fault in faults_of(as_listened(refused()))] == ["102"]
+    assert faults_of(as_listened(receipt("1"))) == ()
+
+
+def test_a_message_from_a_listener_is_kept_where_it_came_from_a_file_before(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.inbox"
+    inbox = Inbox(path, SystemClock())
+    inbox.require(0)
+    inbox.start()
+    inbox.submit([as_listened(receipt("1"))], from_file=True).result()
+    assert inbox.submit([as_listened(receipt("1"))]).result()[0].status == "duplicate"
+    inbox.close()
+    # Opened again, entries of files are forgotten; whoever sent it live was told that it is kept.
+    again = Inbox(path, SystemClock())
+    again.require(0)
+    assert [entry.raw for entry in again.read(0, 10)] == [b"1/"]
+    again.close()
 
 
 def test_each_feed_lags_by_its_own_oldest_message_that_is_not_applied(tmp_path: Path) -> None:

@@ -4,12 +4,21 @@ from twin_core.inbox.file import Tally
 from twin_core.inbox.from_files import Beside, FileIntake, Prepared, Stored, decode_entries
 from twin_core.inbox.intake import Inbox
 from twin_core.inbox.keeping_out import ERASED
-from twin_core.inbox.receipt import Answer, Entry, Receipt
+from twin_core.inbox.receipt import (
+    Answer,
+    EncodedReceipt,
+    Entry,
+    Receipt,
+    encoded,
+    faults_of,
+    opened,
+)
 
 __all__ = [
     "ERASED",
     "Answer",
     "Beside",
+    "EncodedReceipt",
     "Entry",
     "FileIntake",
     "Inbox",
@@ -18,4 +27,7 @@ __all__ = [
     "Stored",
     "Tally",
     "decode_entries",
+    "encoded",
+    "faults_of",
+    "opened",
 ]

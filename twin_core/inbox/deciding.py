@@ -22,10 +22,12 @@ from twin_core.inbox.receipt import (
     DUPLICATE,
     REJECTED,
     Answer,
+    EncodedReceipt,
     Entry,
     Receipt,
     encoded_head,
     head_of,
+    opened,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +47,7 @@ _NOTHING_SEEN: Seen = {}
 class Group(NamedTuple):
     """Receipts that become durable as one, and who waits for it."""
 
-    receipts: Sequence[Receipt]
+    receipts: Sequence[Receipt | EncodedReceipt]
     received_at: datetime
     replay_of: int | None
     from_file: bool
@@ -159,13 +161,29 @@ class Decisions:
                 self._heard[one[0]] = self._received_us
         return answers
 
-    def _decide(self, receipt: Receipt, keys: Keys, group: Group) -> Answer:
+    def _decide(self, receipt: Receipt | EncodedReceipt, keys: Keys, group: Group) -> Answer:
+        if isinstance(receipt, EncodedReceipt):
+            return self._decide_encoded(receipt, keys, group)
         outcome = receipt.outcome
         if isinstance(outcome, Rejection):
             return self._reject(receipt, outcome, keys, group)
         if keys.document:
             return self._once_per_document(receipt, outcome, keys, group)
         return self._accept(receipt, outcome, keys, group)
+
+    def _decide_encoded(self, receipt: EncodedReceipt, keys: Keys, group: Group) -> Answer:
+        control, body = keys.control, keys.body
+        if receipt.code != "AA":
+            position = self._insert(receipt, group, reused=False)
+            return Answer(status=REJECTED, code=receipt.code, position=position)
+        seen = self._seen.get(control)
+        if seen and body in seen:
+            self._keep(receipt, seen[body])
+            return Answer(status=DUPLICATE, code="AA", position=seen[body])
+        reused = seen is not None
+        position = self._insert(receipt, group, reused=reused)
+        self._note(control, body, position)
+        return Answer(status=ACCEPTED, code="AA", position=position, reused_control_id=reused)
 
     def _once_per_document(
         self, receipt: Receipt, outcome: Translation, keys: Keys, group: Group
@@ -216,10 +234,10 @@ class Decisions:
     def _known(self, control: bytes) -> Seen:
         return self._seen.get(control, _NOTHING_SEEN)
 
-    def _insert(self, receipt: Receipt, group: Group, *, reused: bool) -> int:
+    def _insert(self, receipt: Receipt | EncodedReceipt, group: Group, *, reused: bool) -> int:
         position = self.high = self.high + 1
         if group.from_file:
-            carried = head_of(receipt, reused)
+            carried = head_of(opened(receipt), reused)
             self.carried.append(Entry(position, group.received_at, carried, receipt.raw, None))
             self._from_files += (position, self._received_us)
             return position
@@ -230,13 +248,13 @@ class Decisions:
             self._replayed += (position, self._received_us, head, raw, group.replay_of)
         return position
 
-    def _keep(self, receipt: Receipt, position: int) -> None:
+    def _keep(self, receipt: Receipt | EncodedReceipt, position: int) -> None:
         # The first of it came from a file and may not be applied yet. Who sends it by other means
         # is told that it is durable, so from now on it must be, file or not.
         self._kept.append((*self._written(receipt, position, reused=False), position))
 
     def _written(
-        self, receipt: Receipt, position: int, *, reused: bool
+        self, receipt: Receipt | EncodedReceipt, position: int, *, reused: bool
     ) -> tuple[bytearray, bytearray]:
         head, raw, seal = encoded_head(receipt, reused), receipt.raw, self._seal
         if seal is not None:
@@ -300,7 +318,16 @@ def ordered_digests(db: sqlite3.Connection) -> bool:
     return bool(noted)
 
 
-def _keys(receipt: Receipt, group: Group, control_digest: Callable[[str, str, str], bytes]) -> Keys:
+def _keys(
+    receipt: Receipt | EncodedReceipt,
+    group: Group,
+    control_digest: Callable[[str, str, str], bytes],
+) -> Keys:
+    if isinstance(receipt, EncodedReceipt):
+        if receipt.code != "AA":
+            return Keys(b"", b"")
+        control = control_digest(receipt.format, receipt.sender, receipt.control_id)
+        return Keys(control, receipt.digest)
     outcome = receipt.outcome
     if isinstance(outcome, Rejection):
         named = group.from_file or receipt.document

@@ -23,7 +23,7 @@ from twin_core.errors import StoreError
 from twin_core.inbox.deciding import Group
 from twin_core.inbox.file import Committed, InboxFile, Tally, not_stored
 from twin_core.inbox.from_files import Beside, Prepared
-from twin_core.inbox.receipt import Answer, Entry, Receipt
+from twin_core.inbox.receipt import Answer, EncodedReceipt, Entry, Receipt, opened
 
 GROUP_RECEIPTS = 2_000
 """Most receipts in one commit."""
@@ -119,7 +119,7 @@ class Inbox:
 
     def submit(
         self,
-        receipts: Sequence[Receipt],
+        receipts: Sequence[Receipt | EncodedReceipt],
         *,
         replay_of: int | None = None,
         from_file: bool = False,
@@ -138,6 +138,8 @@ class Inbox:
         if refused:
             answered.set_exception(not_stored("it is closed or has too much to write"))
             return answered
+        if from_file or replay_of is not None:
+            receipts = [opened(receipt) for receipt in receipts]
         self._queue.put(Group(receipts, self._clock.now(), replay_of, from_file, answered))
         return answered
 

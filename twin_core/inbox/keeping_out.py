@@ -22,7 +22,7 @@ from twin_core.events import (
     Translation,
 )
 from twin_core.inbox.deciding import Group
-from twin_core.inbox.receipt import Receipt
+from twin_core.inbox.receipt import EncodedReceipt, Receipt, opened
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS tombstone (mark BLOB PRIMARY KEY) WITHOUT ROWID;"
 _NOTED = "SELECT value FROM meta WHERE key = 'erasures'"
@@ -89,9 +89,11 @@ class KeptOut:
         self.further: set[bytes] = set()
         """Marks of what dropped statements gave as further identifiers of erased patients."""
 
-    def receipts(self, receipts: Sequence[Receipt], received_at: datetime) -> list[Receipt]:
+    def receipts(
+        self, receipts: Sequence[Receipt | EncodedReceipt], received_at: datetime
+    ) -> list[Receipt]:
         """The receipts, those about erased patients without them."""
-        return [self._receipt(receipt, received_at) for receipt in receipts]
+        return [self._receipt(opened(receipt), received_at) for receipt in receipts]
 
     def _receipt(self, receipt: Receipt, received_at: datetime) -> Receipt:
         outcome = receipt.outcome
