@@ -25,6 +25,8 @@ WHOLE = re.compile(r"\d{14}[+-]\d{4}", re.ASCII)
 """A time with seconds and an offset."""
 _CACHED_OFFSETS = 50_000
 _CACHED_MOMENTS = 500
+_CACHED_INSTANTS = 4_000
+"""Admissions of whoever is in the house are told with every message about them."""
 _LARGEST_OFFSET = timedelta(hours=14)
 _DAY, _TEN_MINUTES, _SECOND = timedelta(days=1), timedelta(minutes=10), timedelta(seconds=1)
 _LAST_INSTANT = timedelta(microseconds=1)
@@ -53,6 +55,10 @@ def within_unit(moment: Moment, recorded_at: datetime | None) -> datetime:
     return min(recorded_at, moment.unit_ends_at - _LAST_INSTANT)
 
 
+_INSTANTS: dict[str, Moment] = {}
+"""Times with seconds and an offset that were read lately. They mean the same in every feed."""
+
+
 class Calendar:
     """Reads the timestamps of one feed."""
 
@@ -62,8 +68,7 @@ class Calendar:
         self.assumes_utc = time_zone is None
         self.recent: dict[str, Moment] = {}
         """Exact times without an offset that were read lately, and had nothing odd about them."""
-        self.exact: dict[str, Moment] = {}
-        """Times with seconds and an offset that were read lately."""
+        self.exact = _INSTANTS
 
     def moment(self, text: str, where: str, notes: Notes) -> Moment:
         """The instant that a DTM names; `where` is the field, as in `PV1^1^44`.
@@ -87,7 +92,7 @@ class Calendar:
     def whole(self, text: str, where: str) -> Moment:
         """As `moment`, of a time with seconds and an offset (`WHOLE`)."""
         moment = Moment(_at_offset(text, where))
-        if len(self.exact) >= _CACHED_MOMENTS:
+        if len(self.exact) >= _CACHED_INSTANTS:
             self.exact.clear()
         self.exact[text] = moment
         return moment
