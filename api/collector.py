@@ -16,7 +16,7 @@ def calm_collector(young: int = YOUNG_OBJECTS) -> None:
 
 
 def take_short_turns() -> None:
-    """Let threads take turns ten times as often as Python has them do.
+    """Let threads take turns more often than Python has them do.
 
     In a load one folds, one writes and one receives; whoever comes back from the database or from
     another process waits for its turn.

@@ -13,8 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from twin_core.store.fold.rows import EntityRow
-from twin_core.store.journal import ARROW
-from twin_core.store.journal import table as table_of
+from twin_core.store.journal import of_columns, of_rows
 from twin_core.store.tables import BY_NAME
 
 BATCH = {
@@ -44,7 +43,7 @@ def insert(
     """Append rows, whose columns are in the table's order."""
     if not rows:
         return
-    incoming = table_of(columns, rows)  # noqa: F841  (DuckDB reads it by name)
+    incoming = of_rows(columns, rows)  # noqa: F841  (DuckDB reads it by name)
     connection.execute(f"INSERT INTO core.{table} SELECT * FROM incoming")
 
 
@@ -72,11 +71,7 @@ def open_versions(
         columns = {column.name: column.type for column in BY_NAME[name].columns} | _VERSION
         rows, numbers, owners = zip(*several, strict=True)
         cells = (*zip(*[values for _, values in rows], strict=True), numbers, owners)
-        arrays = [
-            pa.array(values, ARROW[type_])
-            for type_, values in zip(columns.values(), cells, strict=True)
-        ]
-        incoming = pa.table(arrays, names=list(columns))  # noqa: F841  (DuckDB reads it by name)
+        incoming = of_columns(columns, cells)  # noqa: F841  (DuckDB reads it by name)
         connection.execute(
             f"INSERT INTO core.{name}_version BY NAME SELECT *,"
             f" {_instant(known_at)} AS known_from, 'infinity' AS known_to FROM incoming"

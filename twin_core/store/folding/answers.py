@@ -229,8 +229,10 @@ class Answers(Batch):
                         asked[kind].add(identifier)
             else:
                 patients, parents = asks_for(unit.standing())
-                asked[PATIENT] |= patients | self._whose_accounts(unit)
+                asked[PATIENT] |= patients
                 asked[ENCOUNTER] |= parents
+                if self.nodes.accounts:
+                    asked[PATIENT] |= self._whose_accounts(unit)
         for kind, identifiers in asked.items():
             self.nodes.learn([(kind, identifier) for identifier in identifiers])
             numbers = [self.nodes.number(kind, identifier) for identifier in identifiers]
