@@ -640,10 +640,10 @@ def test_a_store_is_not_written_until_those_who_read_let_it_be_taken_again(
     monkeypatch.setattr(database, "READ_ON_S", 0.1)
     with Twin.open(tmp_path / "x.duckdb") as twin:
         twin.load()
-        twin.receive([admission(1)])
-        twin.wait_applied()
         reader = twin._database.connection.cursor()
         reader.execute(f"BEGIN; FROM {CATALOG}.core.batch").fetchall()
+        twin.receive([admission(1)])
+        twin.wait_applied()
         twin.receive([admission(2, OTHER_BED)])
         with pytest.raises(StoreError, match="were not applied"):
             twin.wait_applied(timeout=1)

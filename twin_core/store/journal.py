@@ -133,9 +133,7 @@ def of_rows(columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> pa.Tab
 
 def of_columns(columns: Mapping[str, str], cells: Iterable[Sequence[Any]]) -> pa.Table:
     """Columns of values, in the order of their names, as an Arrow table."""
-    arrays = [
-        _column(values, type_) for type_, values in zip(columns.values(), cells, strict=True)
-    ]
+    arrays = [_column(values, type_) for type_, values in zip(columns.values(), cells, strict=True)]
     return pa.table(arrays, names=list(columns))
 
 
