@@ -139,7 +139,7 @@ class Projection:
             known_at,
             len(entries),
             position,
-            opened=tuple([row for row, _, _ in changes.opened]),
+            opened=tuple([row for rows, _, _ in changes.opened for row in rows]),
             closed=tuple([row for row, _ in changes.closed]),
         )
 

@@ -60,17 +60,22 @@ def journal(
 
 def open_versions(
     connection: duckdb.DuckDBPyConnection,
-    opened: Iterable[tuple[EntityRow, int, int]],
+    opened: Iterable[tuple[Sequence[EntityRow], int, int]],
     known_at: datetime,
 ) -> None:
-    """Append versions known from an instant on; each is (row, version_no, owner)."""
-    by_entity: dict[str, list[tuple[EntityRow, int, int]]] = defaultdict(list)
-    for version in opened:
-        by_entity[version[0][0]].append(version)
-    for name, several in by_entity.items():
+    """Append versions known from an instant on; each item is (rows, first version_no, owner)."""
+    by_entity: dict[str, tuple[list[tuple[object, ...]], list[int], list[int]]] = defaultdict(
+        lambda: ([], [], [])
+    )
+    for several, first, owner in opened:
+        for version_no, (name, values) in enumerate(several, first):
+            rows, numbers, owners = by_entity[name]
+            rows.append(values)
+            numbers.append(version_no)
+            owners.append(owner)
+    for name, (rows, numbers, owners) in by_entity.items():
         columns = {column.name: column.type for column in BY_NAME[name].columns} | _VERSION
-        rows, numbers, owners = zip(*several, strict=True)
-        cells = (*zip(*[values for _, values in rows], strict=True), numbers, owners)
+        cells = (*zip(*rows, strict=True), numbers, owners)
         incoming = of_columns(columns, cells)  # noqa: F841  (DuckDB reads it by name)
         connection.execute(
             f"INSERT INTO core.{name}_version BY NAME SELECT *,"

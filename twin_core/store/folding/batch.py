@@ -6,7 +6,6 @@ are compared with those that hold now.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence, Set
-from itertools import repeat
 from typing import NamedTuple
 
 import duckdb
@@ -35,14 +34,22 @@ _CARED = {
 """Tables of requests and the like that have a column; few hospitals send any."""
 
 
+class Opened(NamedTuple):
+    """Rows of one family that begin, and the number of the first of their versions."""
+
+    rows: Sequence[EntityRow]
+    first: int
+    owner: int
+
+
 class Changes(NamedTuple):
-    """What a batch changes: rows that begin with (version number, owner), rows that end.
+    """What a batch changes: rows that begin, rows that end with the numbers of their versions.
 
     `nodes` are those that the events of the batch are filed under, event by event; `touched` are
     the owners of all families that were folded.
     """
 
-    opened: list[tuple[EntityRow, int, int]]
+    opened: list[Opened]
     closed: list[tuple[EntityRow, int]]
     nodes: list[int]
     created: list[NewNode]
@@ -65,7 +72,7 @@ class Batch:
         self.units = Units(committed, self.nodes)
         self.places = Places(committed)
         self._next_version = _last_version(committed.settled())
-        self._opened: list[tuple[EntityRow, int, int]] = []
+        self._opened: list[Opened] = []
         self._closed: list[tuple[EntityRow, int]] = []
         self._ended: set[int] = set()
         """Owners of rows that end."""
@@ -146,9 +153,8 @@ class Batch:
         """Rows that begin, each with the number of its version."""
         first = self._next_version + 1
         self._next_version += len(rows)
-        numbers = range(first, self._next_version + 1)
-        self._opened += zip(rows, numbers, repeat(unit.owner))
-        return list(zip(rows, numbers, strict=True))
+        self._opened.append(Opened(rows, first, unit.owner))
+        return list(zip(rows, range(first, self._next_version + 1), strict=True))
 
 
 def _last_version(connection: duckdb.DuckDBPyConnection) -> int:
