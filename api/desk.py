@@ -15,7 +15,7 @@ import msgspec
 from api.audit.opening import open_ledger
 from api.audit.operating import RECORDED, recorded
 from api.audit.touched import Query
-from api.collector import take_short_turns
+from api.collector import spare_memory, take_short_turns
 from api.commands import Call
 from api.holder import reach
 from api.ingesting import Handover, handover_of
@@ -81,6 +81,8 @@ class OwnDesk:
     def __init__(self, call: Call, *, create: bool) -> None:
         self._path, self._settings = call.path, call.settings
         settings = _for_loading(call.settings) if create else call.settings
+        if create:
+            spare_memory()
         twin = Twin.open(call.path, settings=settings, create=create)
         if create:
             twin.load()

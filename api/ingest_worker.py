@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from api.collector import LOADED_OBJECTS, calm_collector
+from api.collector import begin_to_load
 from api.frames import read_frame, write_frame
 from api.ingesting import Order, Said, translated
 from api.staged_lines import decode_lines, translated_lines
@@ -25,7 +25,7 @@ def main() -> int:
     frame = read_frame(sys.stdin.buffer)
     if frame is None:
         return 0
-    calm_collector(LOADED_OBJECTS)
+    begin_to_load()
     order = msgspec.msgpack.decode(frame, type=Order)
     try:
         receipts = _of_lines(order) if order.staged else translated(order)

@@ -10,7 +10,6 @@ from datetime import datetime
 
 from adapters.files import Found, Source, read_messages
 from api.ingesting import (
-    CHUNK_BYTES,
     CHUNK_MESSAGES,
     Chunk,
     Order,
@@ -25,7 +24,7 @@ from api.translating import encode_receipts
 from twin_core.settings import Settings
 from twin_core.store.staging import StagedFile, Staging
 
-LINES_AT_ONCE = 20_000
+LINES_AT_ONCE, BYTES_AT_ONCE = 20_000, 8 * 1024 * 1024
 WORTH_A_PROCESS = 10_000
 """Lines from which on starting a process takes less time than it saves."""
 
@@ -107,7 +106,7 @@ def _sets(lines: Iterator[Found], skipped: int | None) -> Iterator[tuple[Found, 
     for line in lines:
         held.append(line)
         weight += len(line.raw)
-        if len(held) >= LINES_AT_ONCE or weight >= CHUNK_BYTES:
+        if len(held) >= LINES_AT_ONCE or weight >= BYTES_AT_ONCE:
             yield tuple(held)
             held, weight = [], 0
     if held:

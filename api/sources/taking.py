@@ -16,6 +16,9 @@ from twin_core.twin import Twin
 
 MOST_UNAPPLIED = 50_000
 """Resources that may be durable and not applied: a source is read no faster than that."""
+MOST_ROOM = 16 * 1024 * 1024
+"""Bytes of a file's messages and of their rows that may wait to be applied, where whoever has the
+store has room for as many: enough for the batch that is written and for the one that is folded."""
 CATCH_UP_S = 10.0
 Follow = Callable[[int, str], None]
 """Told from another thread how many bytes of a file are taken, and what came of them in words."""
@@ -45,10 +48,8 @@ class Taking(Protocol):
 class _Storing:
     """What ingesting files needs of a store; ends when nobody waits for it any more."""
 
-    room = ROOM
-
     def __init__(self, taking: "TwinTaking | DeskTaking") -> None:
-        self._taking = taking
+        self._taking, self.room = taking, taking.room
         self.is_given_up = False
 
     def submit(self, receipts: bytes) -> "Future[list[Answer]]":
@@ -82,6 +83,8 @@ async def _ingested(
 class TwinTaking:
     """Into the twin of this process."""
 
+    room = ROOM
+
     def __init__(self, twin: Twin) -> None:
         self._twin = twin
 
@@ -114,7 +117,7 @@ class DeskTaking:
     """Across a desk: into the store, or into the program that holds it."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self._desk, self.room = desk, min(desk.room, MOST_ROOM)
 
     def handover(self) -> Handover | None:
         """How the process that reads a file makes it durable itself; None across a socket."""

@@ -137,7 +137,7 @@ def test_a_store_written_in_larger_groups_of_rows_is_written_on(tmp_path: Path) 
         ).fetchone()
     assert sorted(told) == sorted((n if n % 7 else -n,) for n in range(170_000))
     # Beside the first, groups small enough to be written again whenever a few rows are added.
-    assert groups == (1 + 3,)
+    assert groups == (1 + 5,)
 
 
 def test_in_a_load_what_was_written_stays_in_memory_for_a_shorter_time(tmp_path: Path) -> None:
@@ -561,7 +561,7 @@ def fill(connection: duckdb.DuckDBPyConnection, transactions: int) -> None:
     """Write rows as batches do, so that groups of them are written by several transactions."""
     connection.execute(f"CREATE TABLE {CATALOG}.core.filled (n BIGINT)")
     for number in range(transactions):
-        connection.execute(f"INSERT INTO {CATALOG}.core.filled FROM range(20_000)")
+        connection.execute(f"INSERT INTO {CATALOG}.core.filled FROM range(10_000)")
         if number % 5 == 4:
             connection.execute(f"CHECKPOINT {CATALOG}")
 
@@ -580,7 +580,7 @@ def kept_bytes(connection: duckdb.DuckDBPyConnection) -> int:
 
 def test_a_store_that_is_taken_again_keeps_nothing_of_what_was_written(tmp_path: Path) -> None:
     held = Database(filled(tmp_path / "x.duckdb"))
-    fill(held.connection, 25)
+    fill(held.connection, 50)
     [[before]] = held.cursor().execute("SELECT count(*) FROM core.filled").fetchall()
     kept = kept_bytes(held.connection)
     held.renew()

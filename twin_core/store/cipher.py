@@ -38,10 +38,11 @@ _SAID: tuple[tuple[str, type[TwinError], str, str], ...] = (
     ),
 )
 
-ROWS_TOGETHER = 30_720
+ROWS_TOGETHER = 16_384
 """Rows that are compressed together, a multiple of 2,048. Writing back begins the last such group
-of a table anew: of messages of 2 kB each, the 122,880 rows of DuckDB's own take 250 MB to do so.
-Groups of any size are read from one file."""
+of a table anew, and DuckDB holds about its size beside the memory limit while it tries how it is
+best compressed: of messages of 2 kB each, the 122,880 rows of its own take 250 MB. Groups of any
+size are read from one file."""
 
 
 def attach(

@@ -52,6 +52,8 @@ class Nodes:
         self._family: dict[int, int] = {}
         self._members: dict[int, list[int]] = {}
         self._identifier: dict[int, tuple[str, Identifier]] = {}
+        self._words: dict[str, str] = {}
+        """Systems and types, each once: every message brings its own copy of the same few."""
         accounts = connection.execute(
             "SELECT system, value FROM core.node WHERE kind = 'b'"
         ).fetchall()
@@ -171,6 +173,7 @@ class Nodes:
         members = {family: self.members(family) for family in kept}
         known = {n: self._identifier[n] for several in members.values() for n in several}
         self._identifier = known
+        self._words.clear()
         self._node = {(kind, i.system, i.value): node for node, (kind, i) in known.items()}
         self._family = {node: self._family[node] for node in known if node in self._family}
         self._members = {f: several for f, several in members.items() if f in self._members}
@@ -179,8 +182,7 @@ class Nodes:
     def _create(self, key: Key, identifier: Identifier, hashed: int) -> None:
         node = self._next
         self._next += 1
-        self._node[key] = node
-        self._identifier[node] = (key[0], identifier)
+        self._keep(node, key[0], identifier)
         self.created.append(NewNode(node, *key, identifier.type, hashed))
         if key[0] == "q":
             self.cares = True
@@ -221,8 +223,14 @@ class Nodes:
         for node, kind, system, value, type_ in rows:
             key = (kind, system, value)
             if key not in self._node:
-                self._node[key] = node
-                self._identifier[node] = (kind, Identifier(system, value, type_))
+                self._keep(node, kind, Identifier(system, value, type_))
+
+    def _keep(self, node: int, kind: str, identifier: Identifier) -> None:
+        word, value = self._words.setdefault, identifier.value
+        kind, system = word(kind, kind), word(identifier.system, identifier.system)
+        known = Identifier(system, value, word(identifier.type, identifier.type))
+        self._node[kind, system, value] = node
+        self._identifier[node] = (kind, known)
 
 
 def _hash(key: Key) -> int:

@@ -45,9 +45,9 @@ LONGEST_LOAD_GATHER_S, SILENCE_S = 1.0, 0.25
 """How long a load waits for as many, and how long when nothing comes meanwhile."""
 ROWS_OF_ENTRY = 3
 """An entry's own rows: message, bytes, event. Those of what it says are counted."""
-LOADED_ROWS = 2_000_000
+LOADED_ROWS = 1_000_000
 """Rows, or somewhat more, after which a load lets the database give back what it keeps of them:
-17 MB and more."""
+16 MB and more."""
 RETRY_S = 2.0
 COURTESY = 10
 """How far a server's projector steps back where the processors are busy, as `nice` counts: a tenth
