@@ -7,12 +7,17 @@ whole frame or the end.
 import socket
 from typing import IO
 
+from twin_core.errors import FeedError
+
 HEAVIEST_FRAME = 256 * 1024 * 1024
 _LENGTH_BYTES = 4
 
 
 def write_frame(stream: IO[bytes], content: bytes) -> None:
-    """Send one frame and flush it."""
+    """Send one frame and flush it. Raises FeedError for one that nobody would take."""
+    if len(content) > HEAVIEST_FRAME:
+        # Whoever reads takes it for the end, and what comes after it for nothing.
+        raise FeedError(f"More than {HEAVIEST_FRAME:,} bytes cannot be handed over at once.")
     for part in (len(content).to_bytes(_LENGTH_BYTES, "big"), content):
         left = memoryview(part)
         while left:

@@ -84,9 +84,11 @@ def staged(desk: Storing, staging: Staging, settings: Settings) -> Generator[Tak
 
 def _lines(staging: Staging) -> Iterator[Lines]:
     for file in staging.files():
-        for first in range(0, file.staged, CHUNK_MESSAGES):
-            lines = staging.read(file, first, CHUNK_MESSAGES)
+        first = 0
+        while first < file.staged:
+            lines = staging.read(file, first, CHUNK_MESSAGES, CHUNK_BYTES)
             yield Lines(file.document, file.feed, file.path, file.received_at, first, lines)
+            first += len(lines)
 
 
 def drop(staging: Staging, files: Iterable[StagedFile]) -> None:

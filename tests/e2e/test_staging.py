@@ -171,10 +171,10 @@ def test_where_the_other_process_is_killed_the_rest_is_applied_the_next_time(tmp
 def test_what_cannot_be_read_for_the_other_process_is_said(tmp_path, file, monkeypatch):
     read = Staging.read
 
-    def broken(staging, held, first, limit):
+    def broken(staging, held, first, *most):
         if first:
             raise StoreError("The store cannot be read.")
-        return read(staging, held, first, limit)
+        return read(staging, held, first, *most)
 
     with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
         made_durable(twin, file)
@@ -183,6 +183,18 @@ def test_what_cannot_be_read_for_the_other_process_is_said(tmp_path, file, monke
             with pytest.raises(StoreError, match="cannot be read"):
                 applied(twin)
         assert applied(twin).accepted > 0
+
+
+@pytest.mark.usefixtures("in_another_process")
+def test_large_lines_are_handed_over_a_few_at_a_time(tmp_path, monkeypatch):
+    path, one = tmp_path / "large.ndjson", json.loads((PAIRS / "observation.r4.json").read_bytes())
+    large = [{**one, "id": f"o{n}", "note": [{"text": "x" * 50_000}]} for n in range(20)]
+    path.write_text("\n".join(map(json.dumps, large)) + "\n")
+    monkeypatch.setattr("api.staging.CHUNK_BYTES", 100_000)
+    monkeypatch.setattr("api.frames.HEAVIEST_FRAME", 300_000)
+    with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
+        made_durable(twin, path)
+        assert applied(twin).accepted == 20
 
 
 def test_staging_goes_on_behind_what_is_durable(tmp_path, file):

@@ -1,5 +1,6 @@
 """Frames between processes arrive whole, whatever happens to either of them."""
 
+import io
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from api.frames import read_frame
+from api.frames import read_frame, write_frame
+from twin_core.errors import FeedError
 
 ROOT = Path(__file__).parents[2]
 WRITES = """
@@ -36,3 +38,15 @@ def test_a_process_that_is_stopped_and_goes_on_loses_nothing_of_a_frame(unbuffer
         assert int.from_bytes(writer.stdout.read(3), "big") == 3_000_000
         assert set(writer.stdout.read(3_000_000)) == set(b"a")
         assert set(read_frame(writer.stdout) or b"") == set(b"b")
+
+
+def test_what_whoever_reads_would_take_for_the_end_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.frames.HEAVIEST_FRAME", 10)
+    stream = io.BytesIO()
+    write_frame(stream, b"x" * 10)
+    with pytest.raises(FeedError, match="at once"):
+        write_frame(stream, b"x" * 11)
+    stream.seek(0)
+    assert [read_frame(stream), read_frame(stream)] == [b"x" * 10, None]

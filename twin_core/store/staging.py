@@ -86,14 +86,19 @@ class Staging:
             self._state(after)
         return after
 
-    def read(self, file: StagedFile, first: int, limit: int) -> list[tuple[int, bytes]]:
-        """Lines of a file from the `first` on, in order: where each begins, and its bytes."""
-        found = self._database.cursor().execute(
-            "SELECT at_byte, raw FROM core.staged WHERE file_no = ? AND line >= ? AND line < ?"
-            " ORDER BY line",
-            [file.file_no, first, first + limit],
-        )
-        return found.fetchall()
+    def read(
+        self, file: StagedFile, first: int, limit: int, most_bytes: int
+    ) -> list[tuple[int, bytes]]:
+        """Lines of a file from the `first` on, in order: where each begins, and its bytes.
+
+        They are fewer than `limit` where they weigh more than `most_bytes`, but for the last one.
+        """
+        cursor, lines = self._database.cursor(), [file.file_no, first, first + limit]
+        asked = "FROM core.staged WHERE file_no = ? AND line >= ? AND line < ? ORDER BY line"
+        # Where they begin says what they weigh, before any of them is in memory.
+        begins = [at for (at,) in cursor.execute(f"SELECT at_byte {asked}", lines).fetchall()]
+        lines[2] = first + sum(at - begins[0] < most_bytes for at in begins)
+        return cursor.execute(f"SELECT at_byte, raw {asked}", lines).fetchall()
 
     def drop(self, file: StagedFile) -> None:
         """Forget a file whose lines have all been applied: the journal has them."""
