@@ -4,8 +4,11 @@
         [--course course.tsv]
 
 A server of its own gives the export as NDJSON files over HTTP. Prints resources per second, what
-the command said of its progress, and the most memory of its largest process and of all together,
-also in each tenth of the time: whether it goes on growing. Without `--memory-limit` the command has
+the command said of its progress, and the most memory of its own process and of all together, also
+in each tenth of the time: whether it goes on growing. That is what the processes hold themselves;
+beside it, the same with the files that they have mapped (programs, which the system takes back when
+it needs the room): each page shared out among all that have it, other programs of this machine too,
+and each counted whole in every process. Without `--memory-limit` the command has
 what it gives itself.
 """
 
@@ -27,17 +30,29 @@ from typing import Any, NamedTuple
 from staging import PAIRS, distinct
 
 REACH_MIB = 500
-SAMPLED_S, SAMPLES_PER_LINE = 0.5, 10
+SAMPLED_S, SAMPLES_PER_LINE = 0.2, 25
 TRANSACTION_TIME = "2026-11-01T08:00:00Z"
 METADATA = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "format": ["json"]}
 
 
+class Memory(NamedTuple):
+    """What processes have in memory at an instant, in MiB."""
+
+    held: float = 0.0
+    """What they hold themselves."""
+    shared: float = 0.0
+    """With files that they have mapped, each page shared out among whoever has it."""
+    whole: float = 0.0
+    """With each such page counted in every process."""
+
+
 class Sample(NamedTuple):
-    """Memory at an instant, in MiB: of the command's own process and of those that it began."""
+    """Memory at an instant: of the command's own process, of those that it began, and of all."""
 
     at_s: float
     own: float
     others: float
+    all: Memory
 
     @property
     def together(self) -> float:
@@ -138,9 +153,10 @@ def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
     with said.open("wb") as errors:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
         while child.poll() is None:
-            several = {pid: resident_mib(pid) for pid in family(child.pid)}
-            own = several.pop(child.pid, 0.0)
-            samples.append(Sample(time.monotonic() - began, own, sum(several.values())))
+            several = {pid: memory_of(pid) for pid in family(child.pid)}
+            whole = Memory(*map(sum, zip(*several.values(), strict=True)))
+            own = several[child.pid].held
+            samples.append(Sample(time.monotonic() - began, own, whole.held - own, whole))
             if options.course and len(samples) % SAMPLES_PER_LINE == 1:
                 note(options.course, samples[-SAMPLES_PER_LINE:], said)
             time.sleep(SAMPLED_S)
@@ -162,6 +178,8 @@ def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
     met = "met" if together < REACH_MIB else "MISSED"
     own = max(one.own for one in samples)
     print(f"its process {own:,.0f} MiB, all of its processes {together:,.0f} MiB at once")
+    shared, whole = (max(values) for values in zip(*(one.all[1:] for one in samples), strict=True))
+    print(f"with mapped files {shared:,.0f} MiB shared out, {whole:,.0f} MiB counted whole")
     tenths = [samples[n * len(samples) // 10 : (n + 1) * len(samples) // 10] for n in range(10)]
     most = (max(one.together for one in tenth) for tenth in tenths if tenth)
     print(f"all, by tenths of the time: {' '.join(f'{mib:,.0f}' for mib in most)}")
@@ -191,14 +209,16 @@ def family(pid: int) -> list[int]:
     return [pid, *(one for child in set(children) for one in family(int(child)))]
 
 
-def resident_mib(pid: int) -> float:
-    """What a process has in memory now, shared pages of its files left out."""
+def memory_of(pid: int) -> Memory:
+    """What a process has in memory now; nothing where it has ended."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     except OSError:
-        return 0.0
-    told = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
-    return int(told.get("RssAnon", "0 kB").split()[0]) / 1024
+        return Memory()
+    told = {
+        name: int(rest.split()[0]) / 1024 for name, _, rest in (s.partition(":") for s in lines)
+    }
+    return Memory(told.get("Anonymous", 0.0), told.get("Pss", 0.0), told.get("Rss", 0.0))
 
 
 if __name__ == "__main__":
