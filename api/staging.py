@@ -10,6 +10,7 @@ from datetime import datetime
 
 from adapters.files import Found, Source, read_messages
 from api.ingesting import (
+    CHUNK_BYTES,
     CHUNK_MESSAGES,
     Chunk,
     Order,
