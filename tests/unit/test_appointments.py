@@ -4,11 +4,20 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from adapters.hl7v2 import translate
 from twin_core import Twin
-from twin_core.events import Rejection
+from twin_core.events import (
+    AppointmentBooked,
+    AppointmentStated,
+    Attendance,
+    Booking,
+    Rejection,
+    Translation,
+)
+from twin_core.identifiers import Identifier
 from twin_core.inbox import Receipt
 from twin_core.kpi.measuring import measure
 from twin_core.kpi.tracing import rows_behind
@@ -410,3 +419,30 @@ def test_numbers_of_a_block_are_known_once_after_a_restart(tmp_path: Path) -> No
             )
     assert {row["n"] for row in known} == {1}
     assert len(known) == 3, "a schedule and two slots"
+
+
+def test_a_patient_whom_only_a_server_names_is_known_after_a_restart(tmp_path: Path) -> None:
+    path, of_the_server = tmp_path / "again.duckdb", Identifier("ehr", "Patient/7", "reference")
+    booked = received(message("S12", "0800", timed("0900"), PID))
+    assert isinstance(booked.outcome, Translation)
+    [heard] = [e for e in booked.outcome.events if isinstance(e, AppointmentBooked)]
+    stated = AppointmentStated(
+        occurred_at=at(1, 7),
+        source="ehr",
+        subject=Identifier("ehr", "Appointment/1", "reference"),
+        identifiers=heard.appointment,
+        patients=(Attendance((of_the_server,)),),
+        booking=Booking(starts_at=at(2, 9)),
+    )
+    of_it = msgspec.structs.replace(booked.outcome.envelope, control_id="1", digest=b"1" * 16)
+    told = msgspec.structs.replace(
+        booked, format="fhir", raw=b"", outcome=Translation(envelope=of_it, events=(stated,))
+    )
+    with Twin.open(path) as twin:
+        twin.receive([told, booked])
+        twin.wait_applied()
+        found = shown(twin, "kind, subject", "finding")
+    with Twin.open(path) as twin:
+        hear(twin, message("S14", "0900", timed("1000")))
+        assert shown(twin, "starts_at") == [(at(2, 10),)]
+        assert shown(twin, "kind, subject", "finding") == found

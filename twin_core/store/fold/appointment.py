@@ -221,13 +221,12 @@ def appointment_id_of(identifiers: Sequence[Identifier]) -> str:
     return content_id("a", named.system, named.value)
 
 
-def attending(facts: Sequence[Fact]) -> tuple[Attendance, ...]:
+def attending(facts: Sequence[Fact]) -> list[Attendance]:
     """The patients and visits that the fold of these facts will resolve."""
-    for fact in reversed(facts):
-        event = fact.event
-        if isinstance(event, AppointmentEvent | AppointmentStated) and event.patients:
-            return event.patients
-    return ()
+    told = [f.event for f in facts if isinstance(f.event, Told) and f.event.patients]
+    # Of every source it is told which of its references nobody has described.
+    asked = [event for event in told[:-1] if isinstance(event, AppointmentStated)] + told[-1:]
+    return [one for event in asked for one in event.patients]
 
 
 def without_bed(place: Place) -> Place:
