@@ -154,7 +154,7 @@ class Followed:
         connection, self.sequence = self.database.connection, self.sequence + 1
         for name in TABLES:
             connection.execute(f"DELETE FROM core.{name}_version")
-        opened = [(row, n, 1) for n, row in enumerate(rows, 1)]
+        opened = [((row,), n, 1) for n, row in enumerate(rows, 1)]
         open_versions(connection, opened, NOON - DAY)
         connection.execute("DELETE FROM core.batch")
         insert(connection, "batch", BATCH, [(self.sequence, self.sequence, NOON, 1)])
