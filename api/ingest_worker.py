@@ -8,7 +8,8 @@ import msgspec
 
 from api.collector import begin_to_load
 from api.frames import read_frame, write_frame
-from api.ingesting import Order, Said, translated
+from api.ingesting import Order, translated
+from api.reading_process import Said
 from api.staged_lines import decode_lines, translated_lines
 from api.translating import encode_receipts
 from twin_core.clock import SystemClock
@@ -22,10 +23,10 @@ def main() -> int:
     """Translate what is ordered; end quietly when nobody listens any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    begin_to_load()
     frame = read_frame(sys.stdin.buffer)
     if frame is None:
         return 0
-    begin_to_load()
     order = msgspec.msgpack.decode(frame, type=Order)
     try:
         receipts = _of_lines(order) if order.staged else translated(order)

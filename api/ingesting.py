@@ -7,28 +7,22 @@ to whoever has. Chunks come over a pipe, which also holds it back when the store
 
 import contextlib
 import hashlib
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
 from adapters.files import Source, read_messages
 from adapters.files.find import STANDARD_INPUT
 from api.collector import LOADED_OBJECTS, calm_collector
-from api.frames import receive_frame, write_frame
+from api.reading_process import ReadingProcess, Said
 from api.translating import Reader, encode_receipts
-from twin_core import errors
 from twin_core.encryption import Files
-from twin_core.errors import FeedError, TwinError
 from twin_core.inbox import Answer, Beside, Receipt, Stored
 from twin_core.settings import Settings
 
@@ -180,17 +174,21 @@ def _of_sources(desk: Storing, order: Order) -> Generator[Taken, None, None]:
 
 
 def taken_elsewhere(
-    desk: Storing, order: Order, lines: Iterable[bytes] = ()
+    desk: Storing,
+    order: Order,
+    lines: Iterable[bytes] = (),
+    reading: ReadingProcess | None = None,
 ) -> Generator[Taken, None, None]:
     """What another process makes of an order, and makes durable where it may.
 
-    `lines` are those of staged files, where the order is of such.
+    `lines` are those of staged files, where the order is of such; `reading` is that process, where
+    it has begun already.
     """
     handover = desk.handover()
     if handover is None:
-        return submitted(desk, _told_elsewhere(order, lines))
+        return submitted(desk, _told_elsewhere(order, lines, reading))
     durable = msgspec.structs.replace(order, beside=handover.beside)
-    return handed_over(handover, _stored_elsewhere(durable, lines))
+    return handed_over(handover, _stored_elsewhere(durable, lines, reading))
 
 
 def submitted(desk: Storing, chunks: Generator[Chunk, None, None]) -> Generator[Taken, None, None]:
@@ -214,10 +212,10 @@ def submitted(desk: Storing, chunks: Generator[Chunk, None, None]) -> Generator[
 
 
 def _stored_elsewhere(
-    order: Order, lines: Iterable[bytes]
+    order: Order, lines: Iterable[bytes], reading: ReadingProcess | None
 ) -> Generator[tuple[Stored, int], None, None]:
     """What the translating process makes durable itself, and how far it has read."""
-    with contextlib.closing(_in_another_process(order, lines)) as telling:
+    with contextlib.closing(_in_another_process(order, lines, reading)) as telling:
         for said in telling:
             assert said.stored is not None  # noqa: S101  (narrows the type)
             yield said.stored, said.bytes_read
@@ -242,9 +240,11 @@ def chunks_of(order: Order) -> Generator[Chunk, None, None]:
     return _told_elsewhere(order) if _is_worth_a_process(order) else translated_chunks(order)
 
 
-def _told_elsewhere(order: Order, lines: Iterable[bytes] = ()) -> Generator[Chunk, None, None]:
+def _told_elsewhere(
+    order: Order, lines: Iterable[bytes] = (), reading: ReadingProcess | None = None
+) -> Generator[Chunk, None, None]:
     # Closed with its chunks: nothing but that ends the other process.
-    with contextlib.closing(_in_another_process(order, lines)) as telling:
+    with contextlib.closing(_in_another_process(order, lines, reading)) as telling:
         for said in telling:
             yield Chunk(said.receipts, said.bytes_read)
 
@@ -301,69 +301,15 @@ def _is_worth_a_process(order: Order) -> bool:
     return not from_input and size_of(order.sources) > SMALL_BYTES
 
 
-def _in_another_process(order: Order, lines: Iterable[bytes] = ()) -> Generator["Said", None, None]:
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "api.ingest_worker"],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=theirs.fileno(),
-                cwd=Path.cwd(),
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-            )
-        # It may tell something while it is told something: neither waits for the other.
-        with ThreadPoolExecutor(1, "lines") as telling:
-            told = telling.submit(_tell, child.stdin, order, lines)
-            try:
-                yield from _heard(ours)
-            finally:
-                child.kill()
-                child.wait()
-        told.result()
-
-
-def _tell(stream: IO[bytes] | None, order: Order, lines: Iterable[bytes]) -> None:
-    """Tell the other process an order and what follows it, as far as it listens."""
-    if stream is None:
-        raise FeedError("The reading process has no pipe.", do="Run the command again.")
-    with stream, contextlib.suppress(BrokenPipeError):
-        write_frame(stream, msgspec.msgpack.encode(order))
-        for frame in lines:
-            write_frame(stream, frame)
-
-
-def _heard(connection: socket.socket) -> Generator["Said", None, None]:
-    """What the other process says, until it is over. Raises what it could not go on for."""
-    while (frame := receive_frame(connection)) is not None:
-        said = msgspec.msgpack.decode(frame, type=Said)
-        if said.fault:
-            kind: type[TwinError] = getattr(errors, said.kind, FeedError)
-            raise kind(said.fault, why=said.why, do=said.do)
-        if said.over:
-            return
-        yield said
-    raise FeedError(
-        "The process that reads the files ended before it was done.",
-        why="It was killed, or the machine is out of memory.",
-        do="Run the command again: what was stored already counts as duplicates.",
-    )
-
-
-class Said(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the translating process says: receipts, or what it made durable itself; in the end that
-    it is over, or could not go on."""
-
-    receipts: bytes = b""
-    stored: Stored | None = None
-    bytes_read: int = 0
-    over: bool = False
-    kind: str = ""
-    """Kind of the fault, by its name among the errors."""
-    fault: str = ""
-    why: str = ""
-    do: str = ""
+def _in_another_process(
+    order: Order, lines: Iterable[bytes] = (), reading: ReadingProcess | None = None
+) -> Generator[Said, None, None]:
+    told = chain([msgspec.msgpack.encode(order)], lines)
+    with (
+        reading or ReadingProcess() as process,
+        contextlib.closing(process.said(told)) as several,
+    ):
+        yield from several
 
 
 def _wait_for_room(desk: Storing, taken: deque[tuple[int, int]]) -> None:

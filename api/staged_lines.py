@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 
@@ -22,8 +23,20 @@ class Lines(msgspec.Struct, frozen=True, array_like=True):
     received_at: datetime
     first: int
     """Place of the first of them in the file."""
-    lines: list[tuple[int, bytes]]
-    """Where each begins in the file, and its bytes."""
+    begins: list[int]
+    """Where each begins in the file."""
+    ends: bytes
+    """Where each begins and the last one ends in `content`, in 64 bits each."""
+    content: bytes
+    """The bytes of all of them."""
+
+    def each(self) -> Iterator[tuple[int, bytes]]:
+        """Where each begins in the file, and its bytes."""
+        whole = memoryview(self.content)
+        for at, (start, end) in zip(
+            self.begins, pairwise(memoryview(self.ends).cast("q")), strict=True
+        ):
+            yield at, bytes(whole[start:end])
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -51,7 +64,7 @@ def translated_lines(
         scope = reader.scope()
         receipts: list[Receipt] = []
         at = 0
-        for place, (at, raw) in enumerate(several.lines, several.first + 1):
+        for place, (at, raw) in enumerate(several.each(), several.first + 1):
             # Statements without a version are ordered by receipt: one line after the other.
             its = msgspec.structs.replace(scope, received_at=several.received_at + place * _NEXT)
             receipts += resources(raw, its, settings.limits, f"{several.path}@{at}")

@@ -6,12 +6,14 @@ from where it was: a file is known by its digest, and its lines by their place i
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from adapters.files import Found, Source, read_messages
 from api.ingesting import (
     CHUNK_BYTES,
     CHUNK_MESSAGES,
+    SMALL_BYTES,
     Chunk,
     Order,
     Storing,
@@ -20,6 +22,7 @@ from api.ingesting import (
     submitted,
     taken_elsewhere,
 )
+from api.reading_process import ReadingProcess
 from api.staged_lines import Lines, encode_lines, translated_lines
 from api.translating import encode_receipts
 from twin_core.settings import Settings
@@ -65,10 +68,23 @@ def staged_chunks(staging: Staging, settings: Settings) -> Generator[Chunk, None
         yield Chunk(encode_receipts(receipts), at)
 
 
-def staged(desk: Storing, staging: Staging, settings: Settings) -> Generator[Taken, None, None]:
+def begun_for(sources: Iterable[Source]) -> AbstractContextManager[ReadingProcess | None]:
+    """The process that will translate what is staged, where that is worth one.
+
+    It makes ready while files are being staged.
+    """
+    if sum(source.size for source in sources) < SMALL_BYTES:
+        return nullcontext()
+    return ReadingProcess()
+
+
+def staged(
+    desk: Storing, staging: Staging, settings: Settings, reading: ReadingProcess | None = None
+) -> Generator[Taken, None, None]:
     """What is staged, translated and made durable chunk by chunk, as `staged_chunks` has it.
 
-    Where there is much of it, another process translates: that takes as long as applying.
+    Where there is much of it, another process translates, `reading` if that has begun already: it
+    takes as long as applying.
     """
     files = staging.files()
     if sum(file.staged for file in files) < WORTH_A_PROCESS:
@@ -80,7 +96,7 @@ def staged(desk: Storing, staging: Staging, settings: Settings) -> Generator[Tak
         received_at=files[0].received_at,
         staged=True,
     )
-    return taken_elsewhere(desk, order, map(encode_lines, _lines(staging)))
+    return taken_elsewhere(desk, order, map(encode_lines, _lines(staging)), reading)
 
 
 def _lines(staging: Staging) -> Iterator[Lines]:
@@ -88,8 +104,8 @@ def _lines(staging: Staging) -> Iterator[Lines]:
         first = 0
         while first < file.staged:
             lines = staging.read(file, first, CHUNK_MESSAGES, CHUNK_BYTES)
-            yield Lines(file.document, file.feed, file.path, file.received_at, first, lines)
-            first += len(lines)
+            yield Lines(file.document, file.feed, file.path, file.received_at, first, *lines)
+            first += len(lines.begins)
 
 
 def drop(staging: Staging, files: Iterable[StagedFile]) -> None:

@@ -9,7 +9,7 @@ from adapters.files import Source, find_files
 from api.commands import Call, Command
 from api.desk import Desk, OwnDesk, desk
 from api.ingesting import Order, Summary, ingest, size_of
-from api.staging import drop, stage, staged, stages
+from api.staging import begun_for, drop, stage, staged, stages
 from twin_core.errors import UsageError
 
 _KINDS = ("hl7", "ndjson", "json")
@@ -59,17 +59,21 @@ def _staged(call: Call, storing: Desk, sources: Sequence[Source]) -> int:
     settings, now = storing.settings(), datetime.now(UTC)
     staging = storing.staging()
     began = time.monotonic()
-    with call.terminal.progress("Staging", size_of(sources), "bytes") as report:
-        feed = call.options.feed or ""
-        new = stage(staging, sources, feed=feed, settings=settings, received_at=now, report=report)
-    seconds = time.monotonic() - began
-    if not call.terminal.as_json:
-        call.terminal.line(f"{new:,} lines staged in {seconds:.1f} s ({new / seconds:,.0f}/s).")
-    files = staging.files()
-    order = Order(sources=tuple(sources), feed=None, settings="", received_at=now)
-    with call.terminal.progress("Applying", sum(file.staged for file in files), "lines") as report:
-        several = staged(storing, staging, settings)
-        summary = ingest(storing, order, lambda _, rate: report(0, rate), several)
+    with begun_for(sources) as reading:
+        with call.terminal.progress("Staging", size_of(sources), "bytes") as report:
+            feed = call.options.feed or ""
+            new = stage(
+                staging, sources, feed=feed, settings=settings, received_at=now, report=report
+            )
+        seconds = time.monotonic() - began
+        if not call.terminal.as_json:
+            call.terminal.line(f"{new:,} lines staged in {seconds:.1f} s ({new / seconds:,.0f}/s).")
+        files = staging.files()
+        order = Order(sources=tuple(sources), feed=None, settings="", received_at=now)
+        lines = sum(file.staged for file in files)
+        with call.terminal.progress("Applying", lines, "lines") as report:
+            several = staged(storing, staging, settings, reading)
+            summary = ingest(storing, order, lambda _, rate: report(0, rate), several)
     drop(staging, files)
     _print(call, summary)
     return 1 if summary.rejected else 0

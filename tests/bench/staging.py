@@ -26,7 +26,7 @@ from adapters.files import find_files
 from api.collector import take_short_turns
 from api.desk import LOADING_MEMORY, LOADING_ROOM
 from api.ingesting import Handover, Order, handover_of, ingest
-from api.staging import stage, staged
+from api.staging import begun_for, stage, staged
 from api.translating import decode_receipts
 from twin_core import Twin
 from twin_core.inbox import Answer
@@ -83,16 +83,24 @@ def measure(kind: str, one: dict[str, Any], folder: Path, count: int, applied: i
         staging, began = twin.staging(), time.perf_counter()
         now = datetime.now(UTC)
         sources = tuple(find_files([str(path)]))
-        stage(staging, sources, feed="", settings=settings, received_at=now, report=lambda *_: None)
-        durable = count / (time.perf_counter() - began)
-        began, used = time.perf_counter(), time.process_time()
-        desk = Applying(twin)
-        with contextlib.closing(staged(desk, staging, settings)) as several:
-            some = (taken for taken in islice(several, max(1, applied // 1_000)))
-            order = Order(sources=(), feed=None, settings="", received_at=now)
-            done = ingest(desk, order, lambda *_: None, some).messages
-            seen = done / (time.perf_counter() - began)
-            of_cpu = done / (time.process_time() - used)
+        with begun_for(sources) as reading:
+            stage(
+                staging,
+                sources,
+                feed="",
+                settings=settings,
+                received_at=now,
+                report=lambda *_: None,
+            )
+            durable = count / (time.perf_counter() - began)
+            began, used = time.perf_counter(), time.process_time()
+            desk = Applying(twin)
+            with contextlib.closing(staged(desk, staging, settings, reading)) as several:
+                some = (taken for taken in islice(several, max(1, applied // 1_000)))
+                order = Order(sources=(), feed=None, settings="", received_at=now)
+                done = ingest(desk, order, lambda *_: None, some).messages
+                seen = done / (time.perf_counter() - began)
+                of_cpu = done / (time.process_time() - used)
     began = time.perf_counter()
     for _ in range(JUDGED):
         judge(one, Release.R4)

@@ -39,6 +39,15 @@ class StagedFile(NamedTuple):
     complete: bool
 
 
+class StagedLines(NamedTuple):
+    """Some lines of a staged file, in order: where each begins in it, and their bytes."""
+
+    begins: list[int]
+    ends: bytes
+    """Where each begins and the last one ends in `content`, in 64 bits each."""
+    content: bytes
+
+
 class Staging:
     """What is staged in a store; `between` is held while nobody else may write."""
 
@@ -86,10 +95,8 @@ class Staging:
             self._state(after)
         return after
 
-    def read(
-        self, file: StagedFile, first: int, limit: int, most_bytes: int
-    ) -> list[tuple[int, bytes]]:
-        """Lines of a file from the `first` on, in order: where each begins, and its bytes.
+    def read(self, file: StagedFile, first: int, limit: int, most_bytes: int) -> StagedLines:
+        """Lines of a file from the `first` on, in order.
 
         They are fewer than `limit` where they weigh more than `most_bytes`, but for the last one.
         """
@@ -97,8 +104,13 @@ class Staging:
         asked = "FROM core.staged WHERE file_no = ? AND line >= ? AND line < ? ORDER BY line"
         # Where they begin says what they weigh, before any of them is in memory.
         begins = [at for (at,) in cursor.execute(f"SELECT at_byte {asked}", lines).fetchall()]
-        lines[2] = first + sum(at - begins[0] < most_bytes for at in begins)
-        return cursor.execute(f"SELECT at_byte, raw {asked}", lines).fetchall()
+        count = lines[2] = sum(at - begins[0] < most_bytes for at in begins)
+        lines[2] += first
+        found = cursor.execute(f"SELECT raw {asked}", lines).to_arrow_table()
+        # Left as Arrow has them: an object for each would keep everybody from folding meanwhile.
+        raw = found.column("raw").cast(pa.large_binary()).combine_chunks()
+        _, ends, content = raw.buffers()
+        return StagedLines(begins[:count], ends.to_pybytes(), content.to_pybytes())
 
     def drop(self, file: StagedFile) -> None:
         """Forget a file whose lines have all been applied: the journal has them."""
