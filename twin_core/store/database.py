@@ -5,6 +5,7 @@ one of its own schemas would break name resolution.
 """
 
 import hashlib
+import logging
 import re
 import threading
 import time
@@ -21,6 +22,7 @@ from twin_core.store.replacing import replacement
 from twin_core.store.tables import ENTITIES, Entity
 
 CATALOG = "wardtwin"
+_LOG = logging.getLogger("wardtwin.store")
 FOREVER = "TIMESTAMPTZ '9999-01-01 00:00:00+00'"
 """The instant at which everything recorded so far is known."""
 
@@ -30,7 +32,7 @@ _DURABLE = "COMMIT succeeded and is durable"
 """What DuckDB says where a full disk let it commit, but not write its log back."""
 READ_ON_S, _PAUSE_S = 10.0, 0.005
 """How long to wait for those who read before the file is taken again."""
-WRITTEN_BACK, LOAD_WRITTEN_BACK = "256MB", "128MB"
+WRITTEN_BACK, LOAD_WRITTEN_BACK = "256MB", 128 * 1000 * 1000
 """How much may be in the log before it is written into the file: until then it is in memory, too.
 Whoever looks on waits meanwhile; where nobody does, in a load, it is done sooner. Each time, the
 rows at the end of every table are written once more, so half as often is half the work."""
@@ -48,8 +50,12 @@ class Database:
         key: str | None = None,
     ) -> None:
         self.path, self.key = path, key
+        self._log = path.with_name(path.name + ".wal")
         self.connection = connect(path, memory_limit=memory_limit, read_only=read_only, key=key)
         self._cursors = threading.local()
+        self._is_loading = False
+        self.is_to_be_renewed = False
+        """Whether the log could not be written back: nothing can be asked before it is."""
         self._turn = threading.Lock()
         """Held while the file is let go of and taken again."""
 
@@ -60,11 +66,14 @@ class Database:
     def load(self) -> None:
         """Keep little in memory from now on: much is to come, and nobody waits for an answer.
 
-        What was written goes into the file sooner; memory that is free goes back to the system at
-        once; and one thread writes it, since two cannot use what the other has freed.
+        What was written goes into the file sooner, and once it is told that it was written; memory
+        that is free goes back to the system at once; and one thread writes it, since two cannot use
+        what the other has freed.
         """
+        self._is_loading = True
         settings = {
-            "checkpoint_threshold": f"'{LOAD_WRITTEN_BACK}'",
+            # Never by itself: see `write_back`.
+            "checkpoint_threshold": "'1TB'",
             "allocator_background_threads": "true",
             "threads": "1",
         }
@@ -89,6 +98,7 @@ class Database:
                 # And it may have been let go of already.
                 elsewhere.execute(f"DETACH {CATALOG}")
             self._attach_again(elsewhere)
+            self.is_to_be_renewed = False
 
     def _attach_again(self, connection: duckdb.DuckDBPyConnection) -> None:
         give_up_at = time.monotonic() + READ_ON_S
@@ -130,9 +140,24 @@ class Database:
         except duckdb.Error as error:
             raise QueryFailed("The query failed.", why=str(error)) from error
 
+    def write_back(self) -> None:
+        """Write the log into the file, in a load in which that has grown long.
+
+        Where there is no room all of it stays in the log, and the store is to be taken anew.
+        """
+        if not self._is_loading or _size_of(self._log) < LOAD_WRITTEN_BACK:
+            return
+        try:
+            self.connection.execute(f"CHECKPOINT {CATALOG}")
+        except duckdb.Error as error:
+            self._left_in_log(error)
+
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One transaction on the writing connection: all of it or none of it."""
+    def transaction(self, *, back: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction on the writing connection: all of it or none of it.
+
+        Where it is not to be written `back` whoever calls sees to that, in a load.
+        """
         self.connection.execute("BEGIN")
         try:
             yield self.connection
@@ -145,15 +170,22 @@ class Database:
                 if "no transaction" not in str(error).lower():
                     raise
             raise
+        if back:
+            self.write_back()
 
     def _commit(self) -> None:
         try:
             self.connection.execute("COMMIT")
         except duckdb.IOException as error:
             # Only what was to follow failed, writing the log back: done again, all would be
-            # there twice. Whoever asks next is told to take the store anew.
+            # there twice.
             if _DURABLE not in str(error):
                 raise
+            self._left_in_log(error)
+
+    def _left_in_log(self, error: duckdb.Error) -> None:
+        self.is_to_be_renewed = True
+        _LOG.warning("The log was not written back: %s", str(error).splitlines()[0])
 
 
 def connect(
@@ -188,6 +220,13 @@ def connect(
     prepare(connection)
     connection.execute(f"SET checkpoint_threshold = '{WRITTEN_BACK}'")
     return connection
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def spill_path(path: Path) -> Path:

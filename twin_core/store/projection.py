@@ -73,10 +73,12 @@ class Projection:
     def apply(self, entries: Sequence[Entry], prepared: Sequence[Prepared] = ()) -> BatchApplied:
         """Apply entries as one transaction. On any error nothing of it is kept."""
         try:
-            return self.write(self.fold(entries, prepared))
+            applied = self.write(self.fold(entries, prepared))
         except BaseException:
             self.forget()
             raise
+        self.write_back()
+        return applied
 
     def fold(self, entries: Sequence[Entry], prepared: Sequence[Prepared] = ()) -> Folded:
         """What entries change, given all that was folded before. Nothing is written.
@@ -90,9 +92,16 @@ class Projection:
         return Folded(entries, prepared, self._folding.fold(filed))
 
     def write(self, folded: Folded) -> BatchApplied:
-        """Write what was folded as one transaction: all of it or nothing."""
-        with self._database.transaction():
+        """Write what was folded as one transaction: all of it or nothing.
+
+        Whoever loads calls `write_back` then: what is written is there for everybody before that.
+        """
+        with self._database.transaction(back=False):
             return self._write_batch(folded)
+
+    def write_back(self) -> None:
+        """In a load, write the database's log into its file where it has grown long."""
+        self._database.write_back()
 
     def forget(self) -> None:
         """Forget what was folded and not written; the database knows how far it is."""
@@ -109,6 +118,11 @@ class Projection:
         """
         self._folding.units.load()
         self.committed.so_far = self._database.reader()
+
+    @property
+    def is_to_be_renewed(self) -> bool:
+        """Whether the database can answer only once it is taken anew."""
+        return self._database.is_to_be_renewed
 
     def renew(self) -> None:
         """Let the database give back what it keeps of the rows that were written."""

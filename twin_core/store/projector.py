@@ -39,8 +39,9 @@ BATCH_ENTRIES = 4_000
 LOAD_ENTRIES, LOAD_BYTES = 12_000, 6 * 1024 * 1024
 """What one batch of a load has at most: several messages about one visit cost little more than one,
 and nobody waits for the present."""
-LOAD_WORTH = 6_000
-"""Entries of a load that are worth a batch: the less one has, the more its statements cost each."""
+FIRST_WORTH, LOAD_WORTH = 1_500, 6_000
+"""Entries of a load that are worth a batch: the less one has, the more its statements cost each.
+The first ones are smaller, since nothing else is there to be done meanwhile."""
 LONGEST_LOAD_GATHER_S, SILENCE_S = 1.0, 0.25
 """How long a load waits for as many, and how long when nothing comes meanwhile."""
 ROWS_OF_ENTRY = 3
@@ -79,6 +80,7 @@ class Projector:
         self._most = BATCH_ENTRIES
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Writing | None = None
+        self._worth = FIRST_WORTH
         self._is_more = False
         """Whether what was read last was too heavy for one batch."""
         self._rows, self._most_rows = 0, sys.maxsize
@@ -149,7 +151,7 @@ class Projector:
 
     def _next(self) -> None:
         """Apply what is durable and not applied yet, or a part of it; wait where there is none."""
-        if self._rows >= self._most_rows:
+        if self._rows >= self._most_rows or self._projection.is_to_be_renewed:
             # Tried again until it is done: before that nothing can be written.
             self._settle()
             with self.pause:
@@ -183,12 +185,13 @@ class Projector:
         """Wait until there is enough for a batch, or until no more comes."""
         now = time.monotonic()
         until, silent_since, high = now + LONGEST_LOAD_GATHER_S, now, self._inbox.high
-        while high - reached < LOAD_WORTH and now < min(until, silent_since + SILENCE_S):
+        while high - reached < self._worth and now < min(until, silent_since + SILENCE_S):
             if self._stopping.wait(GATHER_S):
                 return
             now, before, high = time.monotonic(), high, self._inbox.high
             if high > before:
                 silent_since = now
+        self._worth = min(2 * self._worth, LOAD_WORTH)
 
     def _apply_behind(self, entries: Sequence[Entry], writer: ThreadPoolExecutor) -> None:
         began = time.monotonic()
@@ -201,11 +204,16 @@ class Projector:
             self._apply_again(entries)
             return
         self._writing = Writing(entries, began, writer.submit(self._write, folded))
+        writer.submit(self._write_back)
         committed.follow(folded.changes.touched, self._written)
 
     def _write(self, folded: Folded) -> BatchApplied:
         with self.pause:
             return self._projection.write(folded)
+
+    def _write_back(self) -> None:
+        with self.pause:
+            self._projection.write_back()
 
     def _written(self) -> None:
         """Wait for what is being written and tell of it. Raises NotWritten."""
