@@ -224,6 +224,17 @@ def test_the_key_vouches_for_what_the_manifest_says(sealed, tmp_path):
         restore(tmp_path / "backup", tmp_path / "x.duckdb", KEY)
 
 
+def test_a_backup_from_before_a_table_of_the_inbox_is_restored(plain, tmp_path):
+    _, folder, _ = plain
+    shutil.copytree(folder / "backup", tmp_path / "backup")
+    manifest = tmp_path / "backup" / MANIFEST
+    told = json.loads(manifest.read_text())
+    [sums] = [part for part in told["manifest"]["inbox"] if isinstance(part, dict)]
+    assert sums.pop("recent_digest")[0] == 0
+    manifest.write_text(json.dumps(told))
+    restore(tmp_path / "backup", tmp_path / "x.duckdb", None)
+
+
 def test_a_backup_is_restored_by_its_own_key_only(backed_up, tmp_path):
     key, folder, _ = backed_up
     refused: list[tuple[StoreKey | None, type[TwinError]]] = [

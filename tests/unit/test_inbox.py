@@ -7,8 +7,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -480,14 +482,71 @@ def test_each_of_many_messages_in_one_commit_is_kept_in_its_own_place(inbox: Inb
     assert replayed.position == 151
 
 
+def stated(number: int, version: str = "1") -> Receipt:
+    """What names a resource says nothing of when it came."""
+    return msgspec.structs.replace(receipt(f"Patient/{number}/{version}"), format="fhir")
+
+
 def test_nothing_of_what_names_a_resource_can_be_read_in_a_digest(inbox: Inbox) -> None:
-    named = [msgspec.structs.replace(receipt(f"Patient/{n}"), format="fhir") for n in (900_001, 7)]
+    named = [stated(900_001), stated(7)]
     assert [answer.status for answer in inbox.submit(named).result()] == ["accepted"] * 2
-    other = sqlite3.connect(inbox.path)
-    ((one,), (two,)) = other.execute("SELECT control FROM digest ORDER BY position").fetchall()
-    other.close()
+    ((one,), (two,)) = asked(inbox, "SELECT control FROM recent_digest ORDER BY position")
     # Sender and format are the same, and of the numbers there is nothing.
     assert one[:8] == two[:8]
+
+
+def asked(inbox: Inbox, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(inbox.path)) as other:
+        return other.execute(sql).fetchall()
+
+
+def test_a_resource_is_known_again_however_long_ago_it_came(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twin_core.inbox.deciding.RECENT", 10)
+    for begun in range(0, 60, 4):
+        several = [stated(number) for number in range(begun, begun + 4)]
+        told = [answer.position for answer in inbox.submit(several).result()]
+        assert told == list(range(begun + 1, begun + 5))
+        again = inbox.submit([stated(number) for number in range(begun + 4)]).result()
+        assert [one.status for one in again] == ["duplicate"] * (begun + 4)
+        assert [one.position for one in again] == list(range(1, begun + 5))
+    [(old,)] = asked(inbox, "SELECT count(*) FROM digest")
+    [(recent,)] = asked(inbox, "SELECT count(*) FROM recent_digest")
+    assert (old + recent, recent < 10) == (60, True)
+
+
+def test_a_commit_of_resources_writes_few_pages_however_many_there_are(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pages(first: int, count: int) -> int:
+        asked(inbox, "PRAGMA wal_checkpoint(TRUNCATE)")
+        several = [stated(number) for number in range(first, first + count)]
+        inbox.submit(several, from_file=True).result()
+        return inbox.path.with_name(inbox.path.name + "-wal").stat().st_size // 4096
+
+    monkeypatch.setattr("twin_core.inbox.deciding.RECENT", 2_000)
+    for first in range(0, 20_000, 2_000):
+        pages(first, 2_000)
+    together = pages(20_000, 200)
+    monkeypatch.setattr("twin_core.inbox.deciding.RECENT", 1)
+    pages(30_000, 200)
+    one_by_one = pages(30_200, 200)
+    assert together < one_by_one / 3
+
+
+@pytest.mark.parametrize("recent", [3, 1_000])
+def test_a_resource_of_a_file_that_a_crash_left_is_news_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recent: int
+) -> None:
+    monkeypatch.setattr("twin_core.inbox.deciding.RECENT", recent)
+    for again in range(3):
+        inbox = Inbox(tmp_path / "x.inbox", SystemClock())
+        inbox.require(0)
+        inbox.start()
+        told = inbox.submit([stated(number) for number in range(5)], from_file=True).result()
+        assert [answer.status for answer in told] == ["accepted"] * 5, again
+        inbox.close()
 
 
 def test_what_could_not_be_written_takes_nobody_elses_place(inbox: Inbox) -> None:

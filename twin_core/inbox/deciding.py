@@ -7,7 +7,7 @@ written with one statement per table after: asking and writing one by one costs 
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -62,6 +62,8 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     document: bytes = b""
     """Document and place in it, of a resource that has no version of its own."""
+    ordered: bool = False
+    """Whether it lies beside those that came just before: its sender counts its messages."""
 
 
 class Into(NamedTuple):
@@ -80,6 +82,9 @@ RECEIVED = Into("INSERT INTO entry (position, received_us, head, raw)", 4)
 REPLAYED = Into("INSERT INTO entry (position, received_us, head, raw, replay_of)", 5)
 FROM_FILES = Into("INSERT INTO entry (position, received_us)", 2)
 DIGESTS = Into("INSERT OR REPLACE INTO digest (control, body, position)", 3)
+RECENT_DIGESTS = Into("INSERT OR REPLACE INTO recent_digest (control, body, position)", 3)
+RECENT = 20_000
+"""Positions after which recent digests are sorted in among the others."""
 
 
 class Decisions:
@@ -106,19 +111,23 @@ class Decisions:
         self.carried: list[Entry] = []
         """Entries that are durable as files: their rows hold a place only."""
         self._db = db
-        control = _in_order if ordered else _digest
+        self._before = high
         self._keys = [
-            [_keys(receipt, group, control) for receipt in group.receipts] for group in groups
+            [_keys(receipt, group, ordered=ordered) for receipt in group.receipts]
+            for group in groups
         ]
         every = [key for its in self._keys for key in its]
-        asked = [key.control for key in every if key.control]
+        asked = [key.control for key in every if key.control and not key.ordered]
         asked += [key.document for key in every if key.document]
-        self._seen = _seen(db, asked)
+        self._seen: dict[bytes, Seen] = {}
+        self._find("digest", asked + [key.control for key in every if key.ordered])
+        self._find("recent_digest", asked)
         self._received: list[object] = []
         self._replayed: list[object] = []
         self._from_files: list[object] = []
         self._digests: list[object] = []
-        """Rows to be inserted, one value after the other; see `_INTO`."""
+        self._recent: list[object] = []
+        """Rows to be inserted, one value after the other; see `Into`."""
         self._kept: list[tuple[bytearray, bytearray, int]] = []
 
     def decide(self, groups: Sequence[Group]) -> list[list[Answer]]:
@@ -135,6 +144,11 @@ class Decisions:
         _insert(db, REPLAYED, self._replayed)
         _insert(db, FROM_FILES, self._from_files)
         _insert(db, DIGESTS, self._digests)
+        _insert(db, RECENT_DIGESTS, self._recent)
+        if self.high // RECENT > self._before // RECENT:
+            # Sorted, many of them go into each page: one by one a commit would write a page each.
+            db.execute("INSERT OR REPLACE INTO digest SELECT * FROM recent_digest")
+            db.execute("DELETE FROM recent_digest")
         db.executemany(
             "UPDATE entry SET head = ?, raw = ? WHERE position = ? AND head IS NULL", self._kept
         )
@@ -182,7 +196,7 @@ class Decisions:
             return Answer(status=DUPLICATE, code="AA", position=seen[body])
         reused = seen is not None
         position = self._insert(receipt, group, reused=reused)
-        self._note(control, body, position)
+        self._note(control, body, position, ordered=keys.ordered)
         return Answer(status=ACCEPTED, code="AA", position=position, reused_control_id=reused)
 
     def _once_per_document(
@@ -209,7 +223,7 @@ class Decisions:
         reused = bool(seen) and not envelope.unversioned
         position = self._insert(receipt, group, reused=reused)
         first = position if group.replay_of is None else group.replay_of
-        self._note(keys.control, body, first)
+        self._note(keys.control, body, first, ordered=keys.ordered)
         return Answer(status=ACCEPTED, code="AA", position=first, reused_control_id=reused)
 
     def _reject(self, receipt: Receipt, outcome: Rejection, keys: Keys, group: Group) -> Answer:
@@ -223,13 +237,21 @@ class Decisions:
                 self._note(keys.control, keys.body, position)
         return Answer(status=REJECTED, code=outcome.code, position=position)
 
-    def _note(self, control: bytes, body: bytes, position: int) -> None:
+    def _note(self, control: bytes, body: bytes, position: int, *, ordered: bool = False) -> None:
         seen = self._seen.get(control)
         if seen is None:
             self._seen[control] = {body: position}
         else:
             seen[body] = position
-        self._digests += (bytearray(control), bytearray(body), position)
+        into = self._digests if ordered else self._recent
+        into += (bytearray(control), bytearray(body), position)
+
+    def _find(self, table: str, asked: Sequence[bytes]) -> None:
+        """Read what is known under some digests; what is recent counts, and is read last."""
+        for start, count in _parts(len(asked)):
+            some = [bytearray(key) for key in asked[start : start + count]]
+            for control, body, position in self._db.execute(_asking(table, count), some):
+                self._seen.setdefault(control, {})[body] = position
 
     def _known(self, control: bytes) -> Seen:
         return self._seen.get(control, _NOTHING_SEEN)
@@ -273,15 +295,6 @@ def _insert(db: sqlite3.Connection, into: Into, values: Sequence[object]) -> Non
         db.execute(_inserting(into, rows), values[first : first + rows * into.width])
 
 
-def _seen(db: sqlite3.Connection, asked: Sequence[bytes]) -> dict[bytes, Seen]:
-    seen: dict[bytes, Seen] = {}
-    for start, count in _parts(len(asked)):
-        some = [bytearray(key) for key in asked[start : start + count]]
-        for control, body, position in db.execute(_asking(count), some):
-            seen.setdefault(control, {})[body] = position
-    return seen
-
-
 def _parts(count: int) -> Iterator[tuple[int, int]]:
     """Where parts begin and how long they are, each a power of two.
 
@@ -300,10 +313,10 @@ def _inserting(into: Into, rows: int) -> str:
     return f"{into.statement} VALUES {', '.join([row] * rows)}"
 
 
-@lru_cache(maxsize=16)
-def _asking(count: int) -> str:
+@lru_cache(maxsize=32)
+def _asking(table: str, count: int) -> str:
     marks = ", ".join("?" * count)
-    return f"SELECT control, body, position FROM digest WHERE control IN ({marks})"  # noqa: S608
+    return f"SELECT control, body, position FROM {table} WHERE control IN ({marks})"  # noqa: S608
 
 
 def ordered_digests(db: sqlite3.Connection) -> bool:
@@ -318,16 +331,14 @@ def ordered_digests(db: sqlite3.Connection) -> bool:
     return bool(noted)
 
 
-def _keys(
-    receipt: Receipt | EncodedReceipt,
-    group: Group,
-    control_digest: Callable[[str, str, str], bytes],
-) -> Keys:
+def _keys(receipt: Receipt | EncodedReceipt, group: Group, *, ordered: bool) -> Keys:
+    control_digest = _in_order if ordered else _digest
+    ordered = ordered and receipt.format == "hl7v2"
     if isinstance(receipt, EncodedReceipt):
         if receipt.code != "AA":
             return Keys(b"", b"")
         control = control_digest(receipt.format, receipt.sender, receipt.control_id)
-        return Keys(control, receipt.digest)
+        return Keys(control, receipt.digest, b"", ordered)
     outcome = receipt.outcome
     if isinstance(outcome, Rejection):
         named = group.from_file or receipt.document
@@ -335,10 +346,10 @@ def _keys(
     envelope = outcome.envelope
     control = control_digest(receipt.format, envelope.sender, envelope.control_id)
     if not (receipt.document and envelope.unversioned):
-        return Keys(control, envelope.digest)
+        return Keys(control, envelope.digest, b"", ordered)
     place = receipt.origin.rpartition("@")[2]
     document = _digest(receipt.document, place, envelope.control_id)
-    return Keys(control, envelope.digest, document)
+    return Keys(control, envelope.digest, document, ordered)
 
 
 def _keys_of_reject(receipt: Receipt) -> Keys:

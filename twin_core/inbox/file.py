@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS entry (
     position INTEGER PRIMARY KEY, received_us INTEGER, head BLOB, raw BLOB, replay_of INTEGER);
 CREATE TABLE IF NOT EXISTS digest (
     control BLOB, body BLOB, position INTEGER, PRIMARY KEY (control, body)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS recent_digest (
+    control BLOB, body BLOB, position INTEGER, PRIMARY KEY (control, body)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tally (
     feed TEXT, outcome TEXT, messages INTEGER, PRIMARY KEY (feed, outcome)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heard (feed TEXT PRIMARY KEY, received_us INTEGER) WITHOUT ROWID;
@@ -407,7 +409,7 @@ def _forget(db: sqlite3.Connection, positions: Sequence[int]) -> None:
         return
     db.execute("CREATE TEMP TABLE lost (position INTEGER PRIMARY KEY)")
     db.executemany("INSERT INTO lost VALUES (?)", [(one,) for one in positions])
-    for table in ("digest", "entry"):
+    for table in ("digest", "recent_digest", "entry"):
         db.execute(f"DELETE FROM {table} WHERE position IN (SELECT position FROM lost)")  # noqa: S608
     db.execute("DROP TABLE lost")
 

@@ -23,8 +23,13 @@ def table_sums(connection: duckdb.DuckDBPyConnection) -> Sums:
 
 
 def differing(one: Sums, other: Sums) -> list[str]:
-    """The names under which two differ."""
-    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+    """The names under which two differ; a table that one has no name for is like an empty one."""
+    return sorted(
+        name
+        for name in {*one, *other}
+        if one.get(name) != other.get(name)
+        and any(sums[name].rows for sums in (one, other) if name in sums)
+    )
 
 
 def _sum(connection: duckdb.DuckDBPyConnection, table: str) -> Sum:

@@ -86,7 +86,9 @@ def _simulation(db: sqlite3.Connection, erasure: Erasure, cells: Cells) -> None:
 
 BESIDE: dict[str, dict[str, Forgetting | None]] = {
     # Digests of messages go with the tombstones; entries are pruned whole.
-    ".inbox": dict.fromkeys(("meta", "entry", "digest", "tally", "heard", "tombstone")),
+    ".inbox": dict.fromkeys(
+        ("meta", "entry", "digest", "recent_digest", "tally", "heard", "tombstone")
+    ),
     # Control ids and reasons of messages that another system did not take.
     ".outbound": {"meta": None, "destination": None, "parked": _parked, "tally": None},
     # Ids of resources that were read, and where reading goes on.

@@ -134,9 +134,11 @@ def _keep_out(path: Path, erasure: Erasure) -> None:
             db.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('pruned_to', ?)", (str(erasure.position),)
             )
-            db.executemany(
-                "DELETE FROM digest WHERE position = ?", [(one,) for one in erasure.messages]
-            )
+            for table in ("digest", "recent_digest"):
+                db.executemany(
+                    f"DELETE FROM {table} WHERE position = ?",
+                    [(one,) for one in erasure.messages],
+                )
             db.execute("COMMIT")
             written_anew(db)
     except sqlite3.Error as error:
