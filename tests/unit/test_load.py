@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from twin_core.store import projector
 from twin_core.store.database import Database
 from twin_core.store.projection import Folded, Projection
 from twin_core.store.tables import ENTITIES
+from twin_core.store.units import last_known_at
 
 EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
 STEPS = ("A01", "A08", "A02", "A08", "A12", "A21", "A22", "A03", "A13", "A03")
@@ -235,6 +237,32 @@ def test_a_message_at_fault_in_a_load_is_quarantined_alone(
     [(control_id, status, reason)] = loads_despite(tmp_path, monkeypatch, step, failures)
     assert (control_id, status) == ("M00025", "quarantined")
     assert "could not be applied" in str(reason)
+
+
+@pytest.mark.parametrize("step", ["fold", "write"])
+def test_a_batch_that_fails_while_the_log_is_written_back_is_folded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr("twin_core.store.database.LOAD_WRITTEN_BACK", 0)
+    write_back = Database.write_back
+
+    def long(self: Database) -> None:
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            write_back(self)
+
+    def often(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, datetime | None]:
+        return min([last_known_at(connection) for _ in range(50)], key=lambda last: last[0])
+
+    monkeypatch.setattr(Database, "write_back", long)
+    monkeypatch.setattr("twin_core.store.projection.last_known_at", often)
+    assert loads_despite(tmp_path, monkeypatch, step, iter([ValueError("a fault")])) == []
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        batches = twin.query("SELECT * FROM core.batch ORDER BY batch_no")
+        [events] = twin.query("SELECT count(*) AS n, max(event_no) AS last FROM core.event")
+    assert [row["batch_no"] for row in batches] == list(range(1, len(batches) + 1))
+    assert sum(int(str(row["messages"])) for row in batches) == 80
+    assert events["n"] == events["last"]
 
 
 def test_a_batch_about_others_is_folded_while_the_one_before_it_is_written(

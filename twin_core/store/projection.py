@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 
 from twin_core.inbox import Entry, Prepared
@@ -66,7 +67,7 @@ class Projection:
         self.committed = Committed(self._connection)
         self._folding = Folding(self.committed, precedence)
         self.batch_no, self.position, self.known_at = last_known_at(self._connection)
-        self._next_event = self._last_event()
+        self._next_event = _last_event(self._connection)
         self._is_stale = False
         """Whether the database could not say how far it is, after something had failed."""
 
@@ -107,8 +108,11 @@ class Projection:
         """Forget what was folded and not written; the database knows how far it is."""
         self._is_stale = True
         self._folding.forget()
-        self.batch_no, self.position, self.known_at = last_known_at(self._connection)
-        self._next_event = self._last_event()
+        # Asked where nobody else asks: the writing thread of a load may write the log back now, and
+        # what one of two threads asks of a connection is gone when the other asks.
+        asked = self.committed.so_far
+        self.batch_no, self.position, self.known_at = last_known_at(asked)
+        self._next_event = _last_event(asked)
         self._is_stale = False
 
     def load(self) -> None:
@@ -212,8 +216,7 @@ class Projection:
         self._connection.execute(f"DELETE FROM core.message WHERE message_id IN ({listed})")
         return dict(found)
 
-    def _last_event(self) -> int:
-        row = self._connection.execute(
-            "SELECT coalesce(max(event_no), 0) FROM core.event"
-        ).fetchone()
-        return int(row[0]) if row else 0
+
+def _last_event(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("SELECT coalesce(max(event_no), 0) FROM core.event").fetchone()
+    return int(row[0]) if row else 0
