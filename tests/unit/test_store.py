@@ -703,6 +703,29 @@ def test_a_store_is_not_written_until_those_who_read_let_it_be_taken_again(
         assert twin.failure() is None
 
 
+def test_a_store_that_was_taken_again_late_waits_for_nothing_though_nothing_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twin_core.store.projector.RETRY_S", 0.05)
+    monkeypatch.setattr("twin_core.store.projector.LOADED_ROWS", 1)
+    monkeypatch.setattr(database, "READ_ON_S", 0.1)
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.load()
+        reader = twin._database.connection.cursor()
+        reader.execute(f"BEGIN; FROM {CATALOG}.core.batch").fetchall()
+        twin.receive([admission(1)])
+        assert comes(lambda: twin.failure() is not None)
+        reader.execute("COMMIT")
+        assert comes(lambda: twin.failure() is None)
+
+
+def comes(is_there: Callable[[], bool]) -> bool:
+    give_up_at = time.monotonic() + 10
+    while not is_there() and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    return is_there()
+
+
 def test_a_store_whose_memory_is_full_of_what_it_keeps_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,6 +160,8 @@ class Projector:
         reached = self._writing.entries[-1].position if self._writing else self.position
         if not self._inbox.wait(reached, timeout=0.0 if self._writing else 0.2):
             self._settle()
+            # What failed once and was done again later has nothing behind it that would say so.
+            self.failure = None
             return
         if self._writer is not None and not self._is_more:
             self._gather(reached)
