@@ -107,7 +107,7 @@ def order_of(
     return (event.occurred_at, rank, sent_at, sequence, control, digest, ordinal)
 
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"(\d+)")
 
 
 def natural(control_id: str) -> str:
@@ -117,4 +117,6 @@ def natural(control_id: str) -> str:
     name = control_id.rstrip("0123456789")
     if name.isalpha() and name != control_id:
         return name + control_id[len(name) :].zfill(20)
-    return _NUMBER.sub(lambda found: found[0].zfill(20), control_id)
+    parts = _NUMBER.split(control_id)
+    parts[1::2] = [number.zfill(20) for number in parts[1::2]]
+    return "".join(parts)

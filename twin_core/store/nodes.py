@@ -5,6 +5,7 @@ of `core.node` and `core.family`; whatever is missing is looked up by hash, once
 """
 
 import hashlib
+import struct
 from collections.abc import Iterable, Set
 from itertools import chain
 from typing import NamedTuple
@@ -20,6 +21,7 @@ Key = tuple[str, str, str]
 
 REMEMBERED = 60_000
 """Nodes kept in memory at most."""
+_HASHED, _NUMBER = hashlib.blake2b(digest_size=8), struct.Struct(">q")
 
 
 class NewNode(NamedTuple):
@@ -97,9 +99,7 @@ class Nodes:
             hashes = [_hash(key) for key in missing]
             if self.first_new > 1:
                 self._look_up(set(hashes))
-            for (key, identifier), hashed in zip(missing.items(), hashes, strict=True):
-                if key not in known:
-                    self._create(key, identifier, hashed)
+            self._create(missing, hashes)
 
     def recall(self, numbers: Iterable[int]) -> None:
         """Look up nodes by number, with their families."""
@@ -179,19 +179,27 @@ class Nodes:
         self._members = {f: several for f, several in members.items() if f in self._members}
         return kept
 
-    def _create(self, key: Key, identifier: Identifier, hashed: int) -> None:
-        node = self._next
-        self._next += 1
-        self._keep(node, key[0], identifier)
-        self.created.append(NewNode(node, *key, identifier.type, hashed))
-        if key[0] == "q":
-            self.cares = True
-        elif key[0] == "b":
-            self.accounts.add(identifier.key)
-        elif key[0] == "e" and identifier.type == "AN":
-            self.account_visits.add(identifier.key)
-        elif key[0] == "e" and identifier.type == "start":
-            self.starts = True
+    def _create(self, missing: dict[Key, Identifier], hashes: list[int]) -> None:
+        """Give numbers to those that are not known, in their order."""
+        node, known, word = self._next, self._node, self._words.setdefault
+        for (key, identifier), hashed in zip(missing.items(), hashes, strict=True):
+            if key in known:
+                continue
+            kind, system, value = key
+            system, type_ = word(system, system), word(identifier.type, identifier.type)
+            known[kind, system, value] = node
+            self._identifier[node] = (kind, Identifier(system, value, type_))
+            self.created.append(NewNode(node, kind, system, value, type_, hashed))
+            node += 1
+            if kind == "q":
+                self.cares = True
+            elif kind == "b":
+                self.accounts.add(identifier.key)
+            elif kind == "e" and type_ == "AN":
+                self.account_visits.add(identifier.key)
+            elif kind == "e" and type_ == "start":
+                self.starts = True
+        self._next = node
 
     def _look_up(self, hashes: set[int]) -> None:
         wanted = pa.table({"hash": pa.array(list(hashes))})  # noqa: F841  (DuckDB reads it by name)
@@ -220,19 +228,16 @@ class Nodes:
                 self._members.setdefault(family, []).append(node)
 
     def _remember(self, rows: Iterable[tuple[int, str, str, str, str]]) -> None:
+        word = self._words.setdefault
         for node, kind, system, value, type_ in rows:
-            key = (kind, system, value)
-            if key not in self._node:
-                self._keep(node, kind, Identifier(system, value, type_))
-
-    def _keep(self, node: int, kind: str, identifier: Identifier) -> None:
-        word, value = self._words.setdefault, identifier.value
-        kind, system = word(kind, kind), word(identifier.system, identifier.system)
-        known = Identifier(system, value, word(identifier.type, identifier.type))
-        self._node[kind, system, value] = node
-        self._identifier[node] = (kind, known)
+            if (kind, system, value) not in self._node:
+                of, by, as_ = (word(one, one) for one in (kind, system, type_))
+                self._node[of, by, value] = node
+                self._identifier[node] = (of, Identifier(by, value, as_))
 
 
 def _hash(key: Key) -> int:
-    digest = hashlib.blake2b("\x1f".join(key).encode("utf-8", "surrogatepass"), digest_size=8)
-    return int.from_bytes(digest.digest(), "big", signed=True)
+    digest = _HASHED.copy()
+    digest.update("\x1f".join(key).encode("utf-8", "surrogatepass"))
+    number: int = _NUMBER.unpack(digest.digest())[0]
+    return number

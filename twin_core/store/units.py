@@ -96,37 +96,24 @@ _ASKED = {"TIMESTAMPTZ": 'epoch_us("{}")'}
 _EVENT = msgspec.json.Decoder(AnyEvent)
 
 
-class Unit:
+class Unit(msgspec.Struct, eq=False):
     """One family while it is remembered: facts in order, and its open versions by row."""
 
-    __slots__ = (
-        "accounts",
-        "facts",
-        "has_news",
-        "is_short",
-        "kind",
-        "owner",
-        "rows",
-        "survivors",
-        "wants_all",
-        "withdrawn",
-    )
-
-    def __init__(self, kind: str, owner: int) -> None:
-        self.kind, self.owner = kind, owner
-        self.facts: list[Fact] = []
-        self.rows: list[tuple[EntityRow, int]] = []
-        """Its open versions. A list, since hashing rows costs more than folding them."""
-        self.survivors: dict[tuple[str, str], str] | None = None
-        self.accounts: Accounts | None = None
-        self.has_news = True
-        """Whether anything was added, since it was folded, but repetitions of the last words."""
-        self.withdrawn = False
-        """Whether some resource that it is told by was ever deleted: hardly any."""
-        self.is_short = False
-        """Whether of words that were repeated it has the first and the last only."""
-        self.wants_all = False
-        """Whether it is short and something came that may lie between those."""
+    kind: str
+    owner: int
+    facts: list[Fact] = []
+    rows: list[tuple[EntityRow, int]] = []
+    """Its open versions. A list, since hashing rows costs more than folding them."""
+    survivors: dict[tuple[str, str], str] | None = None
+    accounts: Accounts | None = None
+    has_news: bool = True
+    """Whether anything was added, since it was folded, but repetitions of the last words."""
+    withdrawn: bool = False
+    """Whether some resource that it is told by was ever deleted: hardly any."""
+    is_short: bool = False
+    """Whether of words that were repeated it has the first and the last only."""
+    wants_all: bool = False
+    """Whether it is short and something came that may lie between those."""
 
     def standing(self) -> list[Fact]:
         """The facts that it is folded from: all but those that a deletion withdrew."""

@@ -115,6 +115,10 @@ def fold_all(
 
 def asks_for(facts: Sequence[Fact]) -> tuple[set[Identifier], set[Identifier]]:
     """The patients and the parent encounters that the fold of these facts will resolve."""
+    if is_stated_once(facts):
+        stated = facts[0].event
+        assert isinstance(stated, EncounterStated)  # noqa: S101  (narrows the type)
+        return set(stated.patient[:1]), {stated.part_of} if stated.part_of else set()
     patients = set(last_named(facts)[:1])
     parents: set[Identifier] = set()
     for fact in facts:
