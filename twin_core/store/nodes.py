@@ -47,8 +47,10 @@ class Nodes:
     def forget(self) -> None:
         """Drop everything remembered and not committed; the tables know."""
         connection = self._committed.settled()
-        row = connection.execute("SELECT coalesce(max(node), 0) FROM core.node").fetchone()
-        self._next = (row[0] if row else 0) + 1
+        # All of each: who has fetched one row only still reads, and keeps the store from being
+        # taken anew.
+        [[last]] = connection.execute("SELECT coalesce(max(node), 0) FROM core.node").fetchall()
+        self._next = last + 1
         self.first_new = self._next
         self._node: dict[Key, int] = {}
         self._family: dict[int, int] = {}
@@ -69,10 +71,10 @@ class Nodes:
         started = connection.execute(
             "SELECT 1 FROM core.node WHERE kind = 'e' AND type = 'start' LIMIT 1"
         )
-        self.starts = started.fetchone() is not None
+        self.starts = bool(started.fetchall())
         """Whether any visit is known by its patient and start only, as on few feeds."""
         cared = connection.execute("SELECT 1 FROM core.node WHERE kind = 'q' LIMIT 1")
-        self.cares = cared.fetchone() is not None
+        self.cares = bool(cared.fetchall())
         """Whether any request, task, procedure, schedule, slot or metric was ever stated."""
         self.begin()
 

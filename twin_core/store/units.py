@@ -409,7 +409,8 @@ def _instant(us: int) -> datetime:
 
 def last_known_at(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, datetime | None]:
     """(batch number, inbox position, known_at) of the last batch; zeros in a new store."""
-    row = connection.execute(
+    # All of it: who has fetched one row only still reads, and the store is not taken anew.
+    rows = connection.execute(
         "SELECT batch_no, position, known_at FROM core.batch ORDER BY batch_no DESC LIMIT 1"
-    ).fetchone()
-    return (row[0], row[1], row[2]) if row else (0, 0, None)
+    ).fetchall()
+    return rows[0] if rows else (0, 0, None)
