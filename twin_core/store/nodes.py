@@ -50,7 +50,7 @@ class Nodes:
         # All of each: who has fetched one row only still reads, and keeps the store from being
         # taken anew.
         [[last]] = connection.execute("SELECT coalesce(max(node), 0) FROM core.node").fetchall()
-        self._next = last + 1
+        self._next = int(last) + 1
         self.first_new = self._next
         self._node: dict[Key, int] = {}
         self._family: dict[int, int] = {}
