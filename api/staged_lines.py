@@ -26,17 +26,16 @@ class Lines(msgspec.Struct, frozen=True, array_like=True):
     begins: list[int]
     """Where each begins in the file."""
     ends: bytes
-    """Where each begins and the last one ends in `content`, in 64 bits each."""
+    """Where each begins and the last one ends, in 64 bits each."""
     content: bytes
-    """The bytes of all of them."""
+    """The bytes of all of them, from where the first begins."""
 
     def each(self) -> Iterator[tuple[int, bytes]]:
         """Where each begins in the file, and its bytes."""
-        whole = memoryview(self.content)
-        for at, (start, end) in zip(
-            self.begins, pairwise(memoryview(self.ends).cast("q")), strict=True
-        ):
-            yield at, bytes(whole[start:end])
+        content, ends = self.content, memoryview(self.ends).cast("q")
+        begin = ends[0]
+        for at, (start, end) in zip(self.begins, pairwise(ends), strict=True):
+            yield at, content[start - begin : end - begin]
 
 
 _ENCODER = msgspec.msgpack.Encoder()

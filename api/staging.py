@@ -29,6 +29,9 @@ from twin_core.settings import Settings
 from twin_core.store.staging import StagedFile, Staging
 
 LINES_AT_ONCE, BYTES_AT_ONCE = 20_000, 8 * 1024 * 1024
+TOGETHER = 4
+"""Chunks that are read out of the store at once: for each question it looks through many more lines
+than it gives."""
 WORTH_A_PROCESS = 10_000
 """Lines from which on starting a process takes less time than it saves."""
 
@@ -103,9 +106,10 @@ def _lines(staging: Staging) -> Iterator[Lines]:
     for file in staging.files():
         first = 0
         while first < file.staged:
-            lines = staging.read(file, first, CHUNK_MESSAGES, CHUNK_BYTES)
-            yield Lines(file.document, file.feed, file.path, file.received_at, first, *lines)
-            first += len(lines.begins)
+            read = staging.read(file, first, TOGETHER * CHUNK_MESSAGES, TOGETHER * CHUNK_BYTES)
+            for lines in read.parts(CHUNK_MESSAGES, CHUNK_BYTES):
+                yield Lines(file.document, file.feed, file.path, file.received_at, first, *lines)
+                first += len(lines.begins)
 
 
 def drop(staging: Staging, files: Iterable[StagedFile]) -> None:

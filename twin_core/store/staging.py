@@ -5,7 +5,7 @@ file has come in one transaction, so that after a crash staging goes on where it
 read out of the resources here: they are translated like any other when they are applied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import NamedTuple
@@ -44,8 +44,23 @@ class StagedLines(NamedTuple):
 
     begins: list[int]
     ends: bytes
-    """Where each begins and the last one ends in `content`, in 64 bits each."""
+    """Where each begins and the last one ends, in 64 bits each, from where `content` begins."""
     content: bytes
+
+    def parts(self, limit: int, most_bytes: int) -> Iterator["StagedLines"]:
+        """The same lines, as many at a time as `Staging.read` gives."""
+        ends = memoryview(self.ends).cast("q")
+        first, count = 0, len(self.begins)
+        while first < count:
+            last = first + 1
+            while last < min(first + limit, count) and ends[last] - ends[first] < most_bytes:
+                last += 1
+            yield StagedLines(
+                self.begins[first:last],
+                ends[first : last + 1].tobytes(),
+                self.content[ends[first] : ends[last]],
+            )
+            first = last
 
 
 class Staging:
