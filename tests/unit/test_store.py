@@ -168,6 +168,30 @@ def test_in_a_load_what_was_written_stays_in_memory_for_a_shorter_time(
         assert path.stat().st_size > beginning
 
 
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("name", ["a.duckdb", "whose?.duckdb"])
+def test_in_a_load_the_log_is_written_back_whatever_leads_to_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, link: bool
+) -> None:
+    monkeypatch.setattr(database, "LOAD_WRITTEN_BACK", 100_000)
+    path = tmp_path / name
+    if link:
+        path.symlink_to(tmp_path / "folder" / name)
+        (tmp_path / "folder").mkdir()
+        Database(tmp_path / "folder" / name).close()
+    held = Database(path)
+    held.load()
+    held.connection.execute("CREATE TABLE written (n BIGINT)")
+    for number in range(20):
+        with held.transaction() as connection:
+            connection.execute(
+                f"INSERT INTO written SELECT hash(n + {number}) >> 1 FROM range(10_000) t(n)"
+            )
+    logs = sum(file.stat().st_size for file in tmp_path.rglob("*.wal*"))
+    assert path.stat().st_size > 1_000_000 > 200_000 > logs
+    held.close()
+
+
 def test_in_a_load_what_is_written_is_there_before_the_log_is_written_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

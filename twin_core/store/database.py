@@ -50,7 +50,7 @@ class Database:
         key: str | None = None,
     ) -> None:
         self.path, self.key = path, key
-        self._log = path.with_name(path.name + ".wal")
+        self._log = log_path(path)
         self.connection = connect(path, memory_limit=memory_limit, read_only=read_only, key=key)
         self._cursors = threading.local()
         self._is_loading = False
@@ -220,6 +220,13 @@ def connect(
     prepare(connection)
     connection.execute(f"SET checkpoint_threshold = '{WRITTEN_BACK}'")
     return connection
+
+
+def log_path(path: Path) -> Path:
+    """The file in which DuckDB keeps the log of a store: beside what a link leads to, and named
+    before a question mark, since it takes what comes behind one for no part of a name."""
+    before, mark, behind = str(path.resolve()).partition("?")
+    return Path(f"{before}.wal{mark}{behind}")
 
 
 def _size_of(file: Path) -> int:
