@@ -2,7 +2,7 @@
 
 The translating process does everything that needs only the bytes. Where this process has the store
 open, it also makes what it has read durable (`twin_core.inbox.from_files`); else that is submitted
-to whoever has. Chunks come over a pipe, which also holds it back when the store is slower.
+to whoever has. Chunks come over a socket, which also holds it back when the store is slower.
 """
 
 import contextlib
