@@ -51,6 +51,8 @@ class ReadingProcess:
                 stdout=theirs.fileno(),
                 cwd=Path.cwd(),
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+                # Who interrupts means whoever begins it, and it cannot look away from the start.
+                start_new_session=True,
             )
 
     def __enter__(self) -> Self:

@@ -234,6 +234,23 @@ def test_the_command_stages_applies_and_forgets(tmp_path, file):
         assert twin.query("SELECT count(*) AS n FROM twin.slot") == [{"n": 3}]
 
 
+def test_who_interrupts_while_the_other_process_begins_reads_nothing_of_it():
+    script = (
+        "import os, signal, time\n"
+        "from api.reading_process import ReadingProcess\n"
+        "signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "with ReadingProcess():\n"
+        "    for _ in range(20):\n"
+        "        time.sleep(0.02)\n"
+        "        os.killpg(0, signal.SIGINT)\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, start_new_session=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_only_ndjson_is_staged(tmp_path):
     (tmp_path / "a.hl7").write_bytes(b"MSH|^~\\&|A|B|C|D|20260101||ADT^A01|1|P|2.5\r")
     command = [sys.executable, "-m", "api", "ingest", "--stage", str(tmp_path / "a.hl7")]
