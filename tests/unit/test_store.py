@@ -38,6 +38,7 @@ from twin_core.store.database import CATALOG, Database, connect, migrate
 from twin_core.store.facts import natural
 from twin_core.store.projection import Projection
 from twin_core.store.projector import Projector
+from twin_core.store.staging import StagedFile, Staging
 from twin_core.store.tables import ENTITIES
 
 EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -213,6 +214,35 @@ def test_in_a_load_what_is_written_is_there_before_the_log_is_written_back(
         twin.receive([admission(2, BED, 2)])
         twin.wait_applied()
         assert twin.query("SELECT count(*) AS n FROM twin.message") == [{"n": 2}]
+
+
+def test_a_store_whose_log_does_not_fit_into_memory_is_opened_and_written_on(
+    tmp_path: Path,
+) -> None:
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    with Twin.open(tmp_path / "x.duckdb") as twin:
+        twin.load()
+        file = twin.staging().begin("digest", "", "path", at(0))
+        file = staged_more(twin.staging(), file, 23)
+        for half in tmp_path.glob("x.duckdb*"):
+            if half.is_file():
+                shutil.copy(half, killed / half.name)
+    settings = Settings(store=StoreSettings(memory_limit="40MB"))
+    with Twin.open(killed / "x.duckdb", settings=settings) as twin:
+        twin.load()
+        [file] = twin.staging().files()
+        staged_more(twin.staging(), file, 5)
+        counted = "SELECT count(*) AS n, count(DISTINCT line) AS d FROM core.staged"
+        assert twin.query(counted) == [{"n": 28_000, "d": 28_000}]
+
+
+def staged_more(staging: Staging, file: StagedFile, sets: int) -> StagedFile:
+    """Stage sets of 5 MB that cannot be made smaller."""
+    for _ in range(sets):
+        lines = range(file.staged, file.staged + 1_000)
+        file = staging.add(file, lines, [os.urandom(5_000) for _ in lines])
+    return file
 
 
 def test_half_a_store_is_refused(tmp_path: Path) -> None:

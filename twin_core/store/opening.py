@@ -1,9 +1,9 @@
 """Opening a store: two files that belong together, or a clear refusal."""
 
 import logging
-import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from twin_core.clock import Clock
@@ -77,8 +77,7 @@ def open_store(
             why="That was ordered while it was being opened.",
             do="Open it again.",
         )
-    # Whoever was killed has left what it spilled, and nobody else holds the store now.
-    shutil.rmtree(spill_path(path), ignore_errors=True)
+    _remove_spilled(database)
     try:
         inbox = _open_inbox(
             database, path, settings, clock, had_inbox=had_inbox, demo=demo, key=key
@@ -100,6 +99,19 @@ def open_store(
         database.close()
         raise
     return database, inbox
+
+
+def _remove_spilled(database: Database) -> None:
+    """Remove what somebody spilled who was killed: nobody else holds the store now.
+
+    A long log that was read just now has spilled, too: that and the folder are still needed.
+    """
+    asked = "SELECT path FROM duckdb_temporary_files()"
+    needed = {Path(str(row["path"])).name for row in database.query(asked)}
+    for file in spill_path(database.path).glob("*"):
+        if file.name not in needed:
+            with suppress(OSError):
+                file.unlink()
 
 
 def _open_inbox(
