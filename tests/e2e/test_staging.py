@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -249,6 +250,27 @@ def test_who_interrupts_while_the_other_process_begins_reads_nothing_of_it():
         command, cwd=ROOT, capture_output=True, text=True, check=False, start_new_session=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_ends_staging_with_advice_and_it_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "many.ndjson"
+    one = {"resourceType": "Patient", "meta": {"versionId": "1"}, "language": "x" * 3_000}
+    with path.open("w") as lines:
+        for number in range(6_000):
+            lines.write(json.dumps({**one, "id": f"p{number}"}) + "\n")
+    store = tmp_path / "twin.duckdb"
+    command = [sys.executable, "-m", "api", "ingest", "--stage", str(path), "--db", str(store)]
+    full = f"ulimit -f {path.stat().st_size * 3 // 4096}; exec {shlex.join(command)}"
+    refused = subprocess.run(
+        ["bash", "-c", full], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == StoreError.exit_code
+    assert refused.stderr.startswith("error: The store takes in no more"), refused.stderr
+    assert "Make room" in refused.stderr
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "6,000 messages" in done.stdout, done.stderr
+    staged_anew = int(done.stdout.split(" ")[0].replace(",", ""))
+    assert 0 < staged_anew < 6_000
 
 
 def test_only_ndjson_is_staged(tmp_path):

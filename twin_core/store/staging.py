@@ -6,12 +6,15 @@ read out of the resources here: they are translated like any other when they are
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 
+from twin_core.errors import StoreError
 from twin_core.store import writing
 from twin_core.store.database import Database
 
@@ -82,7 +85,7 @@ class Staging:
                 return file
         number = 1 + max((file.file_no for file in files), default=0)
         file = StagedFile(number, document, feed, path, received_at, 0, complete=False)
-        with self._between, self._database.transaction() as connection:
+        with self._writing() as connection:
             writing.insert(connection, "staged_file", _FILE, [file])
         return file
 
@@ -98,7 +101,7 @@ class Staging:
         names = ["file_no", "line", "at_byte", "raw"]
         incoming = pa.table(columns, names=names)  # noqa: F841  (DuckDB reads it by name)
         after = file._replace(staged=file.staged + count)
-        with self._between, self._database.transaction() as connection:
+        with self._writing() as connection:
             connection.execute("INSERT INTO core.staged SELECT * FROM incoming")
             self._state(after)
         return after
@@ -106,7 +109,7 @@ class Staging:
     def complete(self, file: StagedFile) -> StagedFile:
         """Say that all lines of a file are staged: from now on the file itself may go."""
         after = file._replace(complete=True)
-        with self._between, self._database.transaction():
+        with self._writing():
             self._state(after)
         return after
 
@@ -129,9 +132,21 @@ class Staging:
 
     def drop(self, file: StagedFile) -> None:
         """Forget a file whose lines have all been applied: the journal has them."""
-        with self._between, self._database.transaction() as connection:
+        with self._writing() as connection:
             for table in ("staged", "staged_file"):
                 connection.execute(f"DELETE FROM core.{table} WHERE file_no = {file.file_no}")
+
+    @contextmanager
+    def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        try:
+            with self._between, self._database.transaction() as connection:
+                yield connection
+        except duckdb.Error as error:
+            raise StoreError(
+                "The store takes in no more of what is to be staged.",
+                why=str(error).splitlines()[0],
+                do="Make room on its disk and run the command again: it goes on where it was.",
+            ) from error
 
     def _state(self, file: StagedFile) -> None:
         self._database.connection.execute(
