@@ -11,7 +11,7 @@ YOUNG_OBJECTS, LOADED_OBJECTS = 50_000, 1_000_000
 batch is looked through while it is applied, and nothing of it is ever garbage by then."""
 
 _TRIM, _APART, _HEAPS = -1, -3, -8
-_SPARING = ((_HEAPS, 2), (_APART, 4 * 1024 * 1024), (_TRIM, 4 * 1024 * 1024))
+_SPARING = ((_HEAPS, 2), (_APART, 128 * 1024), (_TRIM, 1024 * 1024))
 """glibc's M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX, and what they are in a load."""
 
 
