@@ -57,6 +57,12 @@ def main(
     except KeyboardInterrupt:
         terminal.note("Interrupted.")
         return INTERRUPTED
+    except RuntimeError as error:
+        # What DuckDB makes of it where it comes in the middle of a statement.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        terminal.note("Interrupted.")
+        return INTERRUPTED
 
 
 def given(options: argparse.Namespace, name: str) -> bool:

@@ -146,6 +146,21 @@ def test_a_reader_that_has_enough_ends_the_command_quietly():
     assert (out, err) == ("status 0\n", "")
 
 
+@pytest.mark.parametrize("meant", [True, False])
+def test_ctrl_c_in_the_middle_of_a_statement_is_no_fault(monkeypatch, meant):
+    class Busy:
+        def run(self, call):
+            # So DuckDB tells that it was interrupted.
+            raise RuntimeError("Query interrupted") from (KeyboardInterrupt() if meant else None)
+
+    monkeypatch.setattr("api.cli.parsed", lambda words: Busy())
+    if meant:
+        assert (Ran().status, Ran().err) == (130, "Interrupted.\n")
+    else:
+        with pytest.raises(RuntimeError):
+            Ran()
+
+
 def test_no_colour_where_nobody_looks_or_nobody_wants_it():
     class Screen(io.StringIO):
         def isatty(self):
