@@ -24,13 +24,15 @@ from api.research import research_desk
 from api.sidecar import Sidecar
 from api.translating import decode_receipts
 from twin_core import Twin
-from twin_core.errors import StoreBusy
+from twin_core.errors import StoreBusy, StoreError
 from twin_core.inbox import Answer
 from twin_core.settings import Settings
 from twin_core.store.staging import Staging
 
 LOADING_MEMORY = "96MB"
 """DuckDB's memory where a command takes messages in and the site has set none."""
+FULL_DISK_S = 60.0
+"""How long a command waits for a store that can apply nothing, as on a full disk."""
 LOADING_ROOM = 64 * 1024 * 1024
 """Bytes of messages and of their rows that may wait to be applied there: enough for the batch that
 is written, the one that is folded and the next."""
@@ -89,6 +91,7 @@ class OwnDesk:
             take_short_turns()
         self._twin: Twin | None = twin
         self._key = twin.key
+        self._failing_since: float | None = None
 
     def ask(self, operation: str, **asked: Any) -> Any:
         """As `Desk.ask`; SQL runs after this process has let go of the store."""
@@ -147,7 +150,19 @@ class OwnDesk:
         return self._open.staging()
 
     def position(self) -> int:
-        """As `Twin.position`."""
+        """As `Twin.position`. Raises StoreError where nothing could be applied for long."""
+        failure, now = self._open.failure(), time.monotonic()
+        if failure is None:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > FULL_DISK_S:
+            raise StoreError(
+                "What was read cannot be applied.",
+                why=failure,
+                do="Make room on the disk of the store and run the command again:"
+                " it goes on where it was.",
+            )
         return self._open.position()
 
     def close(self) -> None:

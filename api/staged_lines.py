@@ -55,16 +55,17 @@ def decode_lines(encoded: bytes) -> Lines:
 def translated_lines(
     many: Iterable[Lines], settings: Settings
 ) -> Iterator[tuple[list[Receipt], int]]:
-    """Lines as receipts, each list with where the last of its lines begins."""
+    """Lines as receipts, each list with how many lines there were so far."""
+    done = 0
     for several in many:
         reader = Reader(
             settings, several.feed or None, several.received_at, document=several.document
         )
         scope = reader.scope()
         receipts: list[Receipt] = []
-        at = 0
         for place, (at, raw) in enumerate(several.each(), several.first + 1):
             # Statements without a version are ordered by receipt: one line after the other.
             its = msgspec.structs.replace(scope, received_at=several.received_at + place * _NEXT)
             receipts += resources(raw, its, settings.limits, f"{several.path}@{at}")
-        yield receipts, at
+        done += len(several.begins)
+        yield receipts, done

@@ -73,7 +73,12 @@ def _staged(call: Call, storing: Desk, sources: Sequence[Source]) -> int:
         lines = sum(file.staged for file in files)
         with call.terminal.progress("Applying", lines, "lines") as report:
             several = staged(storing, staging, settings, reading)
-            summary = ingest(storing, order, lambda _, rate: report(0, rate), several)
+
+            def told(done: int, rate: str) -> None:
+                # In the end it is how many bytes the files have.
+                report(min(done, lines), rate)
+
+            summary = ingest(storing, order, told, several)
     drop(staging, files)
     _print(call, summary)
     return 1 if summary.rejected else 0

@@ -143,6 +143,18 @@ def test_another_process_makes_durable_what_it_translates(tmp_path, file):
 
 
 @pytest.mark.usefixtures("in_another_process")
+def test_applying_tells_how_many_lines_are_done(tmp_path, file):
+    told = []
+    order = Order(sources=(), feed=None, settings="", received_at=NOW)
+    with Twin.open(tmp_path / "twin.duckdb", settings=SETTINGS) as twin:
+        lines = made_durable(twin, file)
+        several = staged(Applying(twin), twin.staging(), SETTINGS)
+        ingest(Applying(twin), order, lambda done, _: told.append(done), several)
+    # The last is of files, of which there are none.
+    assert told[:-1] == [*range(20, lines, 20), lines]
+
+
+@pytest.mark.usefixtures("in_another_process")
 def test_where_the_other_process_is_killed_the_rest_is_applied_the_next_time(tmp_path, file):
     file.write_bytes(b"\n".join(mixed(copies=100)) + b"\n")
 

@@ -3,6 +3,7 @@
 import io
 import json
 
+import duckdb
 import pytest
 
 from api.cli import main
@@ -58,6 +59,25 @@ def test_reading_again_counts_duplicates_and_changes_nothing(wardtwin, tmp_path)
     assert counts(ingested(wardtwin, folder)) == (35, 0, 35, 0)
     assert wardtwin("sql", "SELECT * FROM twin.stay ORDER BY ALL")[1] == before
     assert "(30 rows)" in before
+
+
+def test_a_store_that_can_apply_nothing_is_not_waited_for_without_end(
+    wardtwin, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise duckdb.IOException("Could not write file: No space left on device")
+
+    monkeypatch.setattr("api.desk.FULL_DISK_S", 0.2)
+    monkeypatch.setattr("twin_core.store.projector.RETRY_S", 0.05)
+    path = tmp_path / "m.hl7"
+    path.write_text(message(1))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("twin_core.store.projection.Projection.write", full)
+        status, _, said = wardtwin("ingest", str(path))
+    assert status == 5
+    assert "No space left on device" in said
+    assert "Make room on the disk of the store and run the command again" in said
+    assert counts(ingested(wardtwin, path)) == (1, 1, 0, 0)
 
 
 def test_a_large_folder_is_read_in_another_process(wardtwin, tmp_path):

@@ -421,6 +421,30 @@ def test_an_inbox_of_an_earlier_version_knows_its_messages_again(tmp_path: Path)
         assert tuple(answer.status for answer in answers) == again
 
 
+def test_an_inbox_on_a_full_disk_is_whole_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.inbox"
+    first = Inbox(path, SystemClock())
+    first.start()
+    first.submit([receipt("1")]).result()
+    first.close()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(StoreError) as refused:
+            Inbox(path, SystemClock()).require(0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "disk" in (refused.value.do or "")
+    assert "backup" not in (refused.value.do or "")
+    again = Inbox(path, SystemClock())
+    again.require(0)
+    again.start()
+    assert again.submit([receipt("1")]).result()[0].status == "duplicate"
+    again.close()
+
+
 def test_a_first_commit_that_fails_leaves_nothing_that_is_not_known_again(tmp_path: Path) -> None:
     path = tmp_path / "x.inbox"
     first, other = Inbox(path, SystemClock()), sqlite3.connect(path)

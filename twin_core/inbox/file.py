@@ -34,6 +34,18 @@ CACHE_KIB = 32 * 1024
 from one entry to the next."""
 _LOG = logging.getLogger("wardtwin.inbox")
 
+_TURN = "Another program is writing to it: try again."
+_REFUSED: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_FULL: (StoreBusy, "Make room on its disk and try again: nothing is lost."),
+    sqlite3.SQLITE_IOERR: (
+        StoreError,
+        "Look at its disk, which may be full or failing, and try again before restoring anything.",
+    ),
+    sqlite3.SQLITE_BUSY: (StoreBusy, _TURN),
+    sqlite3.SQLITE_LOCKED: (StoreBusy, _TURN),
+}
+_DAMAGED = (StoreError, "Restore it together with its database from a backup.")
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entry (
@@ -375,11 +387,13 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            "The inbox cannot be read.",
-            why=f"SQLite says: {error}.",
-            do="Restore it together with its database from a backup.",
-        ) from error
+        raise _unusable("The inbox cannot be read.", error) from error
+
+
+def _unusable(what: str, error: sqlite3.Error) -> StoreError:
+    """What to do about an inbox that SQLite refuses: where room or a turn lacks it is whole."""
+    kind, do = _REFUSED.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _DAMAGED)
+    return kind(what, why=f"SQLite says: {error}.", do=do)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -389,11 +403,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous=FULL")
         db.executescript(_SCHEMA + SCHEMA)
     except sqlite3.Error as error:
-        raise StoreError(
-            f"The inbox {path.name} cannot be opened.",
-            why=f"SQLite says: {error}.",
-            do="Restore it together with its database from a backup.",
-        ) from error
+        raise _unusable(f"The inbox {path.name} cannot be opened.", error) from error
     return db
 
 
