@@ -13,6 +13,7 @@ batch is looked through while it is applied, and nothing of it is ever garbage b
 _TRIM, _APART, _HEAPS = -1, -3, -8
 _SPARING = ((_HEAPS, 2), (_APART, 128 * 1024), (_TRIM, 1024 * 1024))
 """glibc's M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX, and what they are in a load."""
+_KEEPING = ((_APART, 4 * 1024 * 1024), (_TRIM, 4 * 1024 * 1024))
 
 
 def calm_collector(young: int = YOUNG_OBJECTS) -> None:
@@ -35,8 +36,17 @@ def spare_memory() -> None:
     heaps besides. Where the C library has no such setting, only Arrow is told.
     """
     pa.set_memory_pool(pa.system_memory_pool())
+    _set(_SPARING)
+
+
+def keep_buffers() -> None:
+    """Use freed buffers of up to 4 MiB again: a tenth less work, for some 10 MB more memory."""
+    _set(_KEEPING)
+
+
+def _set(options: tuple[tuple[int, int], ...]) -> None:
     system = ctypes.CDLL(None)
-    for what, value in _SPARING if hasattr(system, "mallopt") else ():
+    for what, value in options if hasattr(system, "mallopt") else ():
         system.mallopt(what, value)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from api.collector import begin_to_load
+from api.collector import begin_to_load, keep_buffers
 from api.frames import read_frame, write_frame
 from api.ingesting import Order, translated
 from api.reading_process import Said
@@ -28,6 +28,8 @@ def main() -> int:
     if frame is None:
         return 0
     order = msgspec.msgpack.decode(frame, type=Order)
+    if order.staged:
+        keep_buffers()
     try:
         receipts = _of_lines(order) if order.staged else translated(order)
         for said in _stored(receipts, order.beside) if order.beside else _translated(receipts):
